@@ -1,0 +1,93 @@
+"""A prepared data set: written beside its place, described in `dataset.json`, then renamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from unpaired.errors import BadInput
+
+MANIFEST = "dataset.json"
+FORMAT = 1
+
+
+@dataclass
+class Manifest:
+    """What a data set holds, where it came from and by which rule it was split."""
+
+    root: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    facts: dict[str, Any] = field(default_factory=dict)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def save(self, image: Image.Image, name: str) -> None:
+        """Write `image` as the PNG `name`, a path inside the data set, and count it."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, compress_level=6)
+        self.add(name, image.tobytes())
+
+    def add(self, name: str, content: bytes) -> None:
+        """Count the file `name` under its folder; name and content enter the content hash."""
+        self.counts[name.rpartition("/")[0]] += 1
+        self.digest.update(name.encode() + b"\0" + content)
+
+    def describe(self, **facts: Any) -> None:
+        """Facts for `dataset.json`: name, aligned, source, rule, ..."""
+        self.facts |= facts
+
+    def to_json(self) -> str:
+        """The text of `dataset.json`."""
+        content = {"format": FORMAT, **self.facts, "counts": dict(sorted(self.counts.items()))}
+        return json.dumps({**content, "sha256": self.digest.hexdigest()}, indent=2) + "\n"
+
+
+@contextmanager
+def new_dataset(out: Path) -> Iterator[Manifest]:
+    """A folder to fill beside `out`; renamed to `out` when the block ends well, removed when it does not.
+
+    Raises:
+        BadInput: `out` already holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: expected a new or empty folder, found one in use; choose another or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    manifest = Manifest(part)
+    try:
+        yield manifest
+        (part / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The facts in `root/dataset.json`; an empty dict where the folder was not prepared by us.
+
+    Raises:
+        BadInput: the file is not JSON, or of a newer format.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected the JSON that `unpaired prepare` wrote ({error}); prepare again") from error
+    if not isinstance(facts, dict) or facts.get("format", FORMAT) > FORMAT:
+        raise BadInput(f"{path}: written by a newer version of unpaired; upgrade, or prepare the data again")
+    return facts

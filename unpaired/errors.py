@@ -1,0 +1,9 @@
+"""The one exception a user is meant to see."""
+
+
+class BadInput(ValueError):
+    """A file, folder or setting of the user's is not usable.
+
+    The message is one line: which file or setting, what was expected, what was found and what to do.
+    The command line prints it without a traceback and exits with code 2.
+    """

@@ -1,0 +1,90 @@
+"""The critics: PatchGAN (70x70 by default) and PixelGAN (CycleGAN App. 7.2, pix2pix App. 6.1.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unpaired.models.layers import Norm, has_bias, norm_layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchGANConfig:
+    """Judges overlapping patches: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
+
+    name: Literal["patchgan"] = "patchgan"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    layers: int = 3
+    """Stride-2 convolutions; three give the 70x70 PatchGAN of the paper."""
+    norm: Norm = "instance"
+    """Normalisation of the inner convolutions."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.layers < 1:
+            raise ValueError(f"width and layers must be at least 1, got {self.width} and {self.layers}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelGANConfig:
+    """Judges every pixel by its colour alone: 1x1 convolutions."""
+
+    name: Literal["pixelgan"] = "pixelgan"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    norm: Norm = "instance"
+    """Normalisation of the inner convolution."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+
+
+class PatchGAN(nn.Module):
+    """C64-C128-C256-C512 and a convolution to one score per patch (App. 7.2).
+
+    The last C has stride 1, as in the authors' code; the scores carry no sigmoid.
+    """
+
+    def __init__(self, cfg: PatchGANConfig, channels: int) -> None:
+        super().__init__()
+        width = [cfg.width * min(2**n, 8) for n in range(cfg.layers + 1)]
+
+        def block(n: int) -> list[nn.Module]:
+            stride = 2 if n < cfg.layers else 1
+            conv = nn.Conv2d(width[n - 1], width[n], 4, stride=stride, padding=1, bias=has_bias(cfg.norm))
+            return [conv, norm_layer(cfg.norm, width[n]), nn.LeakyReLU(0.2, inplace=True)]
+
+        self.model = nn.Sequential(
+            *[nn.Conv2d(channels, width[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)],
+            *[layer for n in range(1, cfg.layers + 1) for layer in block(n)],
+            nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
+        )
+        self.per_image = cfg.norm != "batch"
+        """Whether each image of a batch is judged alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 p q"]:
+        """Raw scores, one per patch."""
+        return self.model(x)
+
+
+class PixelGAN(nn.Module):
+    """One score per pixel, from that pixel's colour alone."""
+
+    def __init__(self, cfg: PixelGANConfig, channels: int) -> None:
+        super().__init__()
+        w, bias = cfg.width, has_bias(cfg.norm)
+        self.net = nn.Sequential(
+            *[nn.Conv2d(channels, w, 1), nn.LeakyReLU(0.2, inplace=True)],
+            *[nn.Conv2d(w, 2 * w, 1, bias=bias), norm_layer(cfg.norm, 2 * w), nn.LeakyReLU(0.2, inplace=True)],
+            nn.Conv2d(2 * w, 1, 1, bias=bias),
+        )
+        self.per_image = cfg.norm != "batch"
+        """Whether each image of a batch is judged alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Raw scores, one per pixel."""
+        return self.net(x)

@@ -1,0 +1,97 @@
+"""The paper's generator: Johnson et al.'s residual network (CycleGAN App. 7.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unpaired.models.layers import Norm, Padding, ResizeConv, Upsampling, has_bias, norm_layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """c7s1-width, two stride-2 convolutions, residual blocks, two stride-1/2 ones, c7s1-channels."""
+
+    name: Literal["resnet"] = "resnet"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    blocks: int = 9
+    """Residual blocks: 6 for 128 px training images, 9 from 256 px up (App. 7.2)."""
+    norm: Norm = "instance"
+    """Normalisation after every convolution but the last."""
+    dropout: bool = False
+    """Dropout of one half inside each residual block (off in CycleGAN)."""
+    padding: Padding = "reflect"
+    """Padding inside the residual blocks; the 7x7 layers always reflect."""
+    upsampling: Upsampling = "transposed"
+    """"transposed" as published, or "resize": nearest neighbour and a convolution, no checkerboard."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.blocks < 0:
+            raise ValueError(f"blocks must not be negative, got {self.blocks}")
+
+
+class ResidualBlock(nn.Module):
+    """x + Conv3-Norm-ReLU-Conv3-Norm(x); nothing after the sum."""
+
+    def __init__(self, channels: int, cfg: ResNetConfig) -> None:
+        super().__init__()
+        reflect = cfg.padding == "reflect"
+
+        def conv() -> list[nn.Module]:
+            inner = nn.Conv2d(channels, channels, 3, padding=0 if reflect else 1, bias=has_bias(cfg.norm))
+            pad: list[nn.Module] = [nn.ReflectionPad2d(1)] if reflect else []
+            return [*pad, inner, norm_layer(cfg.norm, channels)]
+
+        dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
+        self.conv_block = nn.Sequential(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape in and out."""
+        return x + self.conv_block(x)
+
+
+class ResNetGenerator(nn.Module):
+    """c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3 (CycleGAN App. 7.2).
+
+    Maps images in [-1, 1] to images in [-1, 1] of the same size; height and width must divide by 4.
+    Module indices are those of the official PyTorch code, so its weights load unchanged.
+    """
+
+    def __init__(self, cfg: ResNetConfig, channels: int, out_channels: int) -> None:
+        super().__init__()
+        w, norm, bias = cfg.width, cfg.norm, has_bias(cfg.norm)
+
+        def down(c: int, out: int) -> list[nn.Module]:
+            conv = nn.Conv2d(c, out, 3, stride=2, padding=1, bias=bias)
+            return [conv, norm_layer(norm, out), nn.ReLU(inplace=True)]
+
+        def up(c: int, out: int) -> list[nn.Module]:
+            conv = (
+                ResizeConv(c, out, bias)
+                if cfg.upsampling == "resize"
+                else nn.ConvTranspose2d(c, out, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            )
+            return [conv, norm_layer(norm, out), nn.ReLU(inplace=True)]
+
+        self.model = nn.Sequential(
+            *[nn.ReflectionPad2d(3), nn.Conv2d(channels, w, 7, bias=bias)],
+            *[norm_layer(norm, w), nn.ReLU(inplace=True)],
+            *[*down(w, 2 * w), *down(2 * w, 4 * w)],
+            *[ResidualBlock(4 * w, cfg) for _ in range(cfg.blocks)],
+            *[*up(4 * w, 2 * w), *up(2 * w, w)],
+            *[nn.ReflectionPad2d(3), nn.Conv2d(w, out_channels, 7), nn.Tanh()],
+        )
+        self.multiple = 4
+        """Height and width must divide by this."""
+        self.per_image = norm != "batch"
+        """Whether each image of a batch is treated alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Translate a batch."""
+        return self.model(x)

@@ -1,0 +1,98 @@
+"""The U-Net generator of pix2pix (Isola et al. 2017, App. 6.1.1), an alternative to the ResNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unpaired.models.layers import Norm, has_bias, norm_layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """An encoder-decoder down to 1x1 with a skip connection at every scale."""
+
+    name: Literal["unet"] = "unet"
+    width: int = 64
+    """Feature maps at full size; eight times as many from the fourth scale down."""
+    downs: int = 8
+    """Halvings: 7 for 128 px images, 8 for 256 px. Sides must divide by two to this power."""
+    norm: Norm = "instance"
+    """Normalisation after the inner convolutions."""
+    dropout: bool = False
+    """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.downs < 5:
+            raise ValueError(f"downs must be at least 5 (the full-width scales), got {self.downs}")
+
+
+class SkipBlock(nn.Module):
+    """Down, an inner block, up; the result is laid beside the input."""
+
+    def __init__(self, outer: int, width: int, inner: SkipBlock | None, cfg: UNetConfig, dropout: bool) -> None:
+        super().__init__()
+        bias = has_bias(cfg.norm)
+        down = nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=bias)
+        up = nn.ConvTranspose2d(2 * width if inner else width, outer, 4, stride=2, padding=1, bias=bias)
+        middle: list[nn.Module] = [norm_layer(cfg.norm, width), inner] if inner else []
+        tail: list[nn.Module] = [nn.Dropout(0.5)] if dropout else []
+        self.model = nn.Sequential(
+            *[nn.LeakyReLU(0.2), down, *middle],
+            *[nn.ReLU(inplace=True), up, norm_layer(cfg.norm, outer), *tail],
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, outer, h, w) to (b, 2 outer, h, w)."""
+        # The published code activates x in place, so its skip carries the activated features: so does ours.
+        x = self.model[0](x)
+        return torch.cat([x, self.model[1:](x)], dim=1)
+
+
+class UNetCore(nn.Module):
+    """The outermost scale: plain convolutions into and out of the nested blocks."""
+
+    def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
+        super().__init__()
+        w = cfg.width
+        block = SkipBlock(8 * w, 8 * w, None, cfg, dropout=False)
+        for _ in range(cfg.downs - 5):
+            block = SkipBlock(8 * w, 8 * w, block, cfg, dropout=cfg.dropout)
+        for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
+            block = SkipBlock(outer, width, block, cfg, dropout=False)
+        self.model = nn.Sequential(
+            nn.Conv2d(channels, w, 4, stride=2, padding=1, bias=has_bias(cfg.norm)),
+            block,
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(2 * w, out_channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) to (b, out_channels, h, w)."""
+        return self.model(x)
+
+
+class UNetGenerator(nn.Module):
+    """U-Net on images in [-1, 1]; height and width must divide by 2 ** downs.
+
+    Module names are those of the official PyTorch code (`model.model.1.model...`).
+    """
+
+    def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.model = UNetCore(cfg, channels, out_channels)
+        self.multiple = 2**cfg.downs
+        """Height and width must divide by this."""
+        self.per_image = cfg.norm != "batch"
+        """Whether each image of a batch is treated alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Translate a batch."""
+        return self.model(x)
