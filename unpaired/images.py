@@ -7,7 +7,7 @@ The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name
 - Grayscale is one channel, palette and CMYK become RGB, more than four channels (TIFF) stay as they are.
 - Alpha is kept apart: networks see the colours under it.
 
-`Pixels` are (h, w, c) arrays of uint8, uint16 or float32. `Images` are tensors in [-1, 1].
+`Pixels` are (h, w, c) arrays of uint8, uint16 or float32 (nothing else). `Images` are tensors in [-1, 1].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     OneImage = Float[Tensor, "c h w"]
     """One image in [-1, 1]."""
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+Pixels = NDArray[Any]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})

@@ -1,0 +1,1 @@
+"""Folders of images, how they are prepared, checked, paired and read."""

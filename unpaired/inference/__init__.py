@@ -1,0 +1,1 @@
+"""Trained generators at work on pictures."""

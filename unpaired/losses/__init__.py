@@ -1,0 +1,1 @@
+"""Pure functions from scores or images to one number. Losses know no networks."""

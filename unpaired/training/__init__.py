@@ -1,0 +1,1 @@
+"""The loop that updates weights, and what it writes."""

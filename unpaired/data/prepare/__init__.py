@@ -1,0 +1,1 @@
+"""Data sets and how each is made: one file per source."""

@@ -129,7 +129,11 @@ def read_labels(path: Path, globe_width: int) -> NDArray[np.uint8]:
     mask = mask.reshape(MASK_SHAPE)[::-1]
     height = globe_width // 2
     shares = [
-        np.asarray(Image.fromarray(np.where(mask == label, np.uint8(255), np.uint8(0))).resize((globe_width, height), Image.Resampling.BOX))
+        np.asarray(
+            Image.fromarray(np.where(mask == label, np.uint8(255), np.uint8(0))).resize(
+                (globe_width, height), Image.Resampling.BOX
+            )
+        )
         for label in range(len(LABELS))
     ]
     return np.argmax(np.stack(shares), axis=0).astype(np.uint8)

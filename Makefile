@@ -1,0 +1,31 @@
+# Each target makes .venv by itself; PYTHON picks the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= demo
+
+.PHONY: demo test check clean
+
+.venv/.demo: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	touch $@
+
+.venv/.dev: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ .venv/.demo
+
+demo: .venv/.demo  ## the whole way on real images: prepare, train, translate, evaluate, report
+	$(BIN)/unpaired demo $(OUT)
+
+test: .venv/.dev  ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/.dev  ## format, lint, types, import order
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,75 @@
+"""Progress of long work: a bar on a terminal, plain lines with the time left anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Advance = Callable[..., None]
+"""advance(amount=1, note=""): work done since the last call, and a few words to show beside it."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show work of `total` parts, `done` of which were finished earlier; always on stderr."""
+    with _bar(title, total, done) if sys.stderr.isatty() else _lines(title, total, done) as advance:
+        yield advance
+
+
+def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
+    """`items` unchanged, with progress; `total` where they have no length."""
+    with progress(title, len(items) if total is None else total) as advance:  # type: ignore[arg-type]
+        for item in items:
+            yield item
+            advance()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 45 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextmanager
+def _bar(title: str, total: int, done: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, completed=done, note="")
+
+        def advance(amount: int = 1, note: str | None = None) -> None:
+            bar.update(task, advance=amount, **({} if note is None else {"note": note}))
+
+        yield advance
+
+
+@contextmanager
+def _lines(title: str, total: int, done: int) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    now_done = done
+
+    def advance(amount: int = 1, note: str | None = None) -> None:
+        nonlocal now_done, last
+        now_done += amount
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_LINES and now_done < total:
+            return
+        last = now
+        left = (now - start) / max(now_done - done, 1) * (total - now_done)
+        words = f"{title}: {now_done}/{total}, {duration(left)} left" if now_done < total else f"{title}: {total} done"
+        print(f"{words}  {note or ''}".rstrip(), file=sys.stderr, flush=True)
+
+    yield advance
