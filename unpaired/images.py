@@ -13,35 +13,51 @@ The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name
 from __future__ import annotations
 
 import io
+import math
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from torch import Tensor
 
 from unpaired.errors import BadInput
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
-
-    Images = Float[Tensor, "b c h w"]
-    """A batch in [-1, 1]."""
-    OneImage = Float[Tensor, "c h w"]
-    """One image in [-1, 1]."""
-
+Images = Float[Tensor, "b c h w"]
+"""A batch in [-1, 1]."""
+OneImage = Float[Tensor, "c h w"]
+"""One image in [-1, 1]."""
 Pixels = NDArray[Any]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
+BYTES_PER_PIXEL = 8
+"""Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 ORIENTATION = 0x0112
 """The EXIF and TIFF tag that tells which way up the camera was held."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
+TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
+"""No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
+LERC) bring a size of their own, which no header check bounds."""
+WHITE_IS_ZERO, RGB_OR_GRAY, CMYK = 0, (1, 2), 5
+"""TIFF's photometric interpretations that have a meaning at any bit depth."""
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
+"""What Pillow, tifffile and imagecodecs raise on damaged files; found by feeding them such files."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grayscale (ITU-R BT.601), as in the official code."""
 
@@ -70,6 +86,11 @@ def image_files(folder: Path) -> list[Path]:
     )
 
 
+def shown(text: object) -> str:
+    """`text` (a path, say) on one line: line breaks, control characters and undecodable bytes as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode an image by the rule at the top of this file.
 
@@ -80,33 +101,24 @@ def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         BadInput: not one of the five formats, damaged, too large, or of a kind the rule does not cover.
     """
-    name = "image" if isinstance(source, bytes) else str(source)
+    name = "image" if isinstance(source, bytes) else source
     try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
-        picture = _decode_deep(data, max_pixels)
-        if picture is None:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image.width, image.height, max_pixels)
-                picture = _decode_pillow(image)
+        data = source if isinstance(source, bytes) else _read_file(source, max_pixels)
+        return _decode(data, max_pixels)
     except BadInput as error:
-        raise BadInput(f"{name}: {error}") from error
-    except Image.DecompressionBombError as error:
-        raise BadInput(f"{name}: {error}") from error
-    except UnidentifiedImageError as error:
-        raise BadInput(f"{name}: not a {', '.join(FORMATS)} image") from error
+        raise BadInput(shown(f"{name}: {error}")) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BadInput(f"{name}: cannot be read ({reason}); replace or remove it") from error
-    except (ValueError, SyntaxError, RuntimeError, IndexError, KeyError, MemoryError, OverflowError) as error:
-        raise BadInput(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it") from error
-    return picture
+        raise BadInput(shown(f"{name}: cannot be read ({reason}); replace or remove it")) from error
+    except DAMAGE as error:
+        raise BadInput(shown(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it")) from error
 
 
 def write_picture(picture: Picture, path: Path) -> None:
     """Encode by the suffix of `path` (PNG, TIFF, JPEG, WebP, BMP), beside it first, then renamed into place.
 
     Raises:
-        BadInput: the format cannot hold this bit depth or number of channels.
+        BadInput: the format cannot hold this bit depth, number of channels or size.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -120,30 +132,27 @@ def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:
     """The bytes of an image file; see `write_picture`."""
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     pixels = np.concatenate(layers, axis=2)
-    channels, deep = pixels.shape[2], pixels.dtype != np.uint8
-    if suffix in (".tif", ".tiff") and (deep or channels > 4):
-        import tifffile
-
-        buffer = io.BytesIO()
-        photometric = "rgb" if picture.pixels.shape[2] == 3 else "minisblack"
-        extra = ["unassalpha"] if picture.alpha is not None else None
-        layout = {"photometric": photometric, "planarconfig": "contig" if channels > 1 else None}
-        tifffile.imwrite(buffer, pixels, **layout, extrasamples=extra, compression="zlib")
-        return buffer.getvalue()
-    if suffix == ".png" and pixels.dtype == np.uint16 and channels <= 4:
+    colors, channels, deep = picture.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
+    plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
+    if suffix not in SUFFIXES:
+        raise BadInput(shown(f"{name}: expected a name ending in {', '.join(sorted(SUFFIXES))}"))
+    if suffix in (".tif", ".tiff") and (deep or not plain):
+        return _encode_tiff(pixels, rgb=colors == 3, has_alpha=picture.alpha is not None)
+    if suffix == ".png" and pixels.dtype == np.uint16 and plain:
         from imagecodecs import png_encode
 
         return bytes(png_encode(pixels))
-    if suffix not in SUFFIXES:
-        raise BadInput(f"{name}: expected a name ending in {', '.join(sorted(SUFFIXES))}")
-    if deep or channels > 4 or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
+    if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
         kind = f"{channels} channels of {pixels.dtype}"
-        raise BadInput(f"{name}: {suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
+        raise BadInput(shown(f"{name}: {suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)"))
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     buffer = io.BytesIO()
     image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-    options = {"quality": 95} if suffix in (".jpg", ".jpeg") else {"lossless": True} if suffix == ".webp" else {}
-    image.save(buffer, Image.registered_extensions()[suffix], **options)
+    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
+    try:
+        image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}))
+    except (OSError, ValueError) as error:  # more pixels a side than WebP (16383) or JPEG (65500) has
+        raise BadInput(shown(f"{name}: {suffix} cannot hold {image.width}x{image.height} ({error})")) from error
     return buffer.getvalue()
 
 
@@ -166,8 +175,6 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
 
 def to_tensor(pixels: Pixels) -> OneImage:
     """(h, w, c) pixels to a (c, h, w) tensor in [-1, 1]: 0 to -1, full scale to 1."""
-    import torch
-
     scaled = pixels.astype(np.float32) * (2 / full_scale(pixels.dtype)) - 1
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
 
@@ -180,45 +187,86 @@ def to_pixels(image: OneImage, dtype: np.dtype | type = np.uint8) -> Pixels:
     return values.clip(0, top).astype(dtype) if dtype.kind == "f" else np.rint(values.clip(0, top)).astype(dtype)
 
 
-def _decode_pillow(image: Image.Image) -> Picture:
-    upright = ImageOps.exif_transpose(image)
-    mode = upright.mode
-    if mode.startswith("I;16"):
-        return Picture(np.asarray(upright).astype(np.uint16)[..., None])
-    if mode == "F":
-        return Picture(np.asarray(upright, np.float32)[..., None])
-    if mode == "I":
-        raise BadInput("32-bit integers have no known range; convert to 16-bit or float")
-    if mode in ("1", "L"):
-        return Picture(np.asarray(upright.convert("L"))[..., None])
-    has_alpha = "A" in mode or "a" in mode or "transparency" in upright.info
-    if mode in ("LA", "La"):
-        both = np.asarray(upright.convert("LA"))
-        return Picture(both[..., :1], both[..., 1:])
-    if has_alpha:
-        both = np.asarray(upright.convert("RGBA"))
-        return Picture(both[..., :3], both[..., 3:])
-    return Picture(np.asarray(upright.convert("RGB")))
+def _read_file(path: Path, max_pixels: int) -> bytes:
+    """The whole file; never a device or a pipe, which may have no end, nor more than a picture can need."""
+    about = path.stat()
+    most = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
+    if not stat.S_ISREG(about.st_mode):
+        raise BadInput("not a regular file; remove or rename it")
+    if about.st_size > most:
+        raise BadInput(f"{about.st_size} bytes is over the limit of {most}")
+    return path.read_bytes()
+
+
+def _decode(data: bytes, max_pixels: int) -> Picture:
+    """By content, each format by its own reader: `Image.open` would add a pixel limit and warnings of its own."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    # Pillow warns of odd EXIF blocks and the like, which do no harm here. A standing filter, since
+    # `catch_warnings` is not safe in threads; asked for at every call, since others may reset the filters.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    if not data:
+        raise BadInput("empty (0 bytes); replace or remove it")
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        deep = data[24:25] == b"\x10"  # IHDR: width, height, bit depth
+        return _decode_deep_png(data, max_pixels) if deep else _decode_pillow(PngImageFile, data, max_pixels)
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _decode_tiff(data, max_pixels) or _decode_pillow(TiffImageFile, data, max_pixels)
+    if data[:3] == b"\xff\xd8\xff":
+        return _decode_pillow(JpegImageFile, data, max_pixels)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _decode_pillow(WebPImageFile, data, max_pixels)
+    if data[:2] == b"BM":
+        return _decode_pillow(BmpImageFile, data, max_pixels)
+    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+
+
+def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int) -> Picture:
+    with reader(io.BytesIO(data)) as image:
+        _check_size(image.width, image.height, max_pixels)
+        image.load()
+        if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
+            raise BadInput(f"pixels of kind {image.mode} have no known range; convert to RGB or grayscale")
+        colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+        has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+        pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
+        try:
+            orientation = image.getexif().get(ORIENTATION, 1)
+        except DAMAGE:  # a damaged EXIF block in a sound picture
+            orientation = 1
+    return _split_alpha(_upright(pixels, orientation), has_alpha)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise BadInput(f"{width}x{height} holds no pixels; replace or remove it")
     if width * height > max_pixels:
         raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
 
 
-def _decode_deep(data: bytes, max_pixels: int) -> Picture | None:
-    """What Pillow would flatten to 8 bits or refuse: 16-bit colour PNG, deep or many-channelled TIFF."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:25] == b"\x10":  # IHDR: width, height, bit depth
-        from imagecodecs import png_decode
+def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
+    """16 bits, which Pillow flattens to 8 where there is colour."""
+    from imagecodecs import png_decode
 
-        _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
-        pixels = np.atleast_3d(png_decode(data))
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            pixels = _upright(pixels, image.getexif().get(ORIENTATION, 1))
-        return _split_alpha(pixels, has_alpha=pixels.shape[2] in (2, 4))
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _decode_tiff(data, max_pixels)
-    return None
+    _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
+    bare, exif, at = [data[:8]], Image.Exif(), 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):  # of the others libpng complains on stderr
+            bare.append(data[at:end])
+        elif kind == b"eXIf":
+            try:
+                exif.load(data[at + 8 : end - 4])
+            except DAMAGE:
+                exif = Image.Exif()
+        at = end
+    pixels = np.atleast_3d(png_decode(b"".join(bare)))
+    return _split_alpha(_upright(pixels, exif.get(ORIENTATION, 1)), has_alpha=pixels.shape[2] in (2, 4))
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
@@ -226,29 +274,81 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page, series = tiff.pages.first, tiff.series[0]
-        _check_size(page.imagewidth, page.imagelength, max_pixels)
-        channels_first = series.axes in ("CYX", "SYX")
-        samples = series.shape[0] if channels_first else page.samplesperpixel
-        if page.dtype == np.uint8 and samples in (1, 3, 4) and not channels_first:
-            return None
-        if samples > MAX_CHANNELS:
-            raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
-        pixels = series.asarray() if channels_first else page.asarray()
-        tag = page.tags.get(ORIENTATION)
+        page: Any = tiff.pages.first
+        stack = tiff.series[0] if page.samplesperpixel == 1 else None  # channels as pages, by ImageJ or tifffile
+        by_page = stack is not None and stack.axes == "CYX"
+        samples = stack.shape[0] if stack and by_page else page.samplesperpixel
         has_alpha = samples in (2, 4) and bool(page.extrasamples) and int(page.extrasamples[0]) in (1, 2)
-    pixels = np.moveaxis(pixels, 0, -1) if channels_first or page.planarconfig == 2 else np.atleast_3d(pixels)
-    pixels = _upright(pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels, tag.value if tag else 1)
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise BadInput(f"TIFF of {pixels.dtype}, which has no known range; convert to 8-bit, 16-bit or float")
-    return _split_alpha(pixels, has_alpha)
+        _check_tiff_size(page, samples, max_pixels)
+        colors = samples in (1, 3) or (samples == 4 and (has_alpha or page.photometric == CMYK))
+        if page.dtype in (np.uint8, np.bool_) and colors and not by_page:
+            return None
+        _check_tiff_kind(page)
+        pixels = stack.asarray() if stack and by_page else page.asarray()
+        tag = page.tags.get(ORIENTATION)
+    first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
+    pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        pixels = pixels.astype(np.float32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("="), copy=False)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
+    if page.photometric == WHITE_IS_ZERO and samples == 1:
+        pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
+    if page.photometric == CMYK and samples == 4:
+        pixels = _rgb_of_inks(pixels)
+    return _split_alpha(_upright(pixels, tag.value if tag else 1), has_alpha)
+
+
+def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
+    """Everything the header lets a decoder allocate: the picture, and one strip or tile."""
+    _check_size(page.imagewidth, page.imagelength, max_pixels)
+    if samples > MAX_CHANNELS:
+        raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
+    width = page.dtype.itemsize if page.dtype else 1
+    need = width * max(page.imagewidth * page.imagelength * page.imagedepth * samples, math.prod(page.chunks))
+    if need > max_pixels * BYTES_PER_PIXEL:
+        raise BadInput(f"TIFF that unpacks to {need} bytes, over the limit of {max_pixels * BYTES_PER_PIXEL}")
+    if not page.is_contiguous and math.prod(page.chunked) > len(page.dataoffsets):
+        raise BadInput("damaged (TIFF without the places of all its strips or tiles); replace or remove it")
+
+
+def _check_tiff_kind(page: Any) -> None:
+    if page.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise BadInput(f"TIFF of {page.dtype}, which has no known range; convert to 8-bit, 16-bit or float")
+    if page.bitspersample != 8 * page.dtype.itemsize:
+        raise BadInput(f"TIFF of {page.bitspersample} bits a sample; convert to 8-bit, 16-bit or float")
+    if page.imagedepth > 1:
+        raise BadInput(f"TIFF volume of depth {page.imagedepth}; save its slices as files of their own")
+    if page.compression not in TIFF_STREAMS:
+        raise BadInput(f"TIFF of {page.dtype} in compression {page.compression}; save it with deflate or LZW")
+    if page.photometric not in (WHITE_IS_ZERO, *RGB_OR_GRAY, CMYK):
+        raise BadInput(f"TIFF of {page.dtype} in colour space {page.photometric}; convert to RGB or grayscale")
+
+
+def _encode_tiff(pixels: Pixels, rgb: bool, has_alpha: bool) -> bytes:
+    import tifffile
+
+    buffer = io.BytesIO()
+    extra = ["unassalpha"] if has_alpha else None
+    flat, layout = (pixels[..., 0], None) if pixels.shape[2] == 1 else (pixels, "contig")
+    photometric = "rgb" if rgb else "minisblack"
+    tifffile.imwrite(buffer, flat, photometric=photometric, planarconfig=layout, extrasamples=extra, compression="zlib")
+    return buffer.getvalue()
+
+
+def _rgb_of_inks(pixels: Pixels) -> Pixels:
+    """CMYK, (h, w, 4), to RGB as Pillow does it for 8 bits: what each ink and then black lets through."""
+    top = full_scale(pixels.dtype)
+    through = 1 - pixels.astype(np.float32) / top
+    rgb = through[..., :3] * through[..., 3:] * top
+    return rgb if pixels.dtype.kind == "f" else np.rint(rgb).astype(pixels.dtype)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo the camera's turn: EXIF orientations 5 to 8 swap the axes first, then rows or columns are reversed."""
     turned = pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels
     turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
-    return turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
 
 
 def _split_alpha(pixels: Pixels, has_alpha: bool) -> Picture:

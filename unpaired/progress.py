@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Advance = Callable[..., None]
-"""advance(amount=1, note=""): work done since the last call, and a few words to show beside it."""
+"""advance(amount=1, note=None): work done since the last call, and a few words to show beside it."""
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -22,9 +22,9 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
         yield advance
 
 
-def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
-    """`items` unchanged, with progress; `total` where they have no length."""
-    with progress(title, len(items) if total is None else total) as advance:  # type: ignore[arg-type]
+def track(items: Collection[Item], title: str) -> Iterator[Item]:
+    """`items` unchanged, one after another, with progress."""
+    with progress(title, len(items)) as advance:
         for item in items:
             yield item
             advance()
@@ -51,7 +51,9 @@ def _bar(title: str, total: int, done: int) -> Iterator[Advance]:
         task = bar.add_task(title, total=total, completed=done, note="")
 
         def advance(amount: int = 1, note: str | None = None) -> None:
-            bar.update(task, advance=amount, **({} if note is None else {"note": note}))
+            if note is not None:
+                bar.update(task, note=note)
+            bar.advance(task, amount)
 
         yield advance
 

@@ -36,9 +36,9 @@ class Manifest:
         image.save(path, compress_level=6)
         self.add(name, image.tobytes())
 
-    def add(self, name: str, content: bytes) -> None:
-        """Count the file `name` under its folder; name and content enter the content hash."""
-        self.counts[name.rpartition("/")[0]] += 1
+    def add(self, name: str, content: bytes, folder: str | None = None) -> None:
+        """Count the file `name` under `folder`, its own unless given; name and content enter the content hash."""
+        self.counts[name.rpartition("/")[0] if folder is None else folder] += 1
         self.digest.update(name.encode() + b"\0" + content)
 
     def describe(self, **facts: Any) -> None:
@@ -73,6 +73,12 @@ def new_dataset(out: Path) -> Iterator[Manifest]:
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content in hexadecimal, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

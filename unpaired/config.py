@@ -1,0 +1,116 @@
+"""The settings that every experiment has: what is read, how it is optimised, where it runs.
+
+Frozen, checked once, no logic. What is particular to a method or a network stands beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+Direction = Literal["AtoB", "BtoA"]
+DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
+
+
+def _at_least(value: float, least: float, name: str) -> None:
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images are and how each becomes what a step sees."""
+
+    root: str = ""
+    """Folder with trainA and trainB (and testA, testB)."""
+    preprocess: Preprocess = "resize_and_crop"
+    """Geometry: resize to load_size and crop, crop only, scale the width, scale and crop, or none."""
+    load_size: int = 286
+    """Side (resize) or width (scale) in pixels before cropping."""
+    crop_size: int = 256
+    """Side in pixels of what a step sees."""
+    flip: bool = True
+    """Mirror left to right half of the time."""
+    channels_a: int = 3
+    """Channels of domain A: 1 gray, 3 colour, or as many as its files have."""
+    channels_b: int = 3
+    """Channels of domain B."""
+    batch: int = 1
+    """Images of each domain in a step (the paper: 1)."""
+    workers: int = 2
+    """Threads that read ahead. What a step sees does not depend on it."""
+    cache_gb: float = 4.0
+    """Decoded images are kept in memory up to this many gigabytes."""
+
+    def __post_init__(self) -> None:
+        for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):
+            _at_least(getattr(self, name), 1, f"data.{name}")
+        _at_least(self.workers, 0, "data.workers")
+        _at_least(self.cache_gb, 0, "data.cache_gb")
+        if self.preprocess == "resize_and_crop" and self.crop_size > self.load_size:
+            raise ValueError(f"data.crop_size ({self.crop_size}) must not exceed data.load_size ({self.load_size})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Adam for both players and the course of its rate (CycleGAN App. 7.1)."""
+
+    lr: float = 2e-4
+    """Step size of the generators' Adam."""
+    critic_lr: float | None = None
+    """Step size of the critics' Adam; the generators' unless given."""
+    beta1: float = 0.5
+    """Decay of the first moment."""
+    beta2: float = 0.999
+    """Decay of the second moment."""
+    epochs: int = 100
+    """Epochs at the full rate."""
+    decay_epochs: int = 100
+    """Epochs over which the rate then falls linearly to zero; 0 keeps it constant."""
+    steps: int | None = None
+    """Total steps instead of epochs; the rate falls over the same share of them."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "critic_lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"optim.{name} must be positive, got {value}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        for name in ("epochs", "decay_epochs"):
+            _at_least(getattr(self, name), 0, f"optim.{name}")
+        _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
+        if self.steps is not None:
+            _at_least(self.steps, 1, "optim.steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """Where and how a run is carried out. Only seed and precision touch its numbers."""
+
+    seed: int = 0
+    """Start of every random choice."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes the fastest present."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the networks; auto takes bf16 where the chip has instructions for it."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    sample_every: int = 500
+    """Steps between sample grids."""
+    save_every: int = 500
+    """Steps between checkpoints; a run also saves when it is stopped."""
+    samples: int = 6
+    """Test pictures of each domain in a sample grid."""
+    keep: int = 2
+    """Checkpoints kept."""
+
+    def __post_init__(self) -> None:
+        _at_least(self.seed, 0, "runtime.seed")
+        _at_least(self.threads, 0, "runtime.threads")
+        for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
+            _at_least(getattr(self, name), 1, f"runtime.{name}")

@@ -1,0 +1,114 @@
+"""Which image of A meets which image of B at each step, and the batches made of them.
+
+Everything is a function of (seed, epoch, index): not of the number of workers, nor of what came before.
+So a run resumes at any step by going there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unpaired.config import DataConfig
+from unpaired.data.folders import PixelStore, domain_files
+from unpaired.data.transforms import augmented
+from unpaired.errors import BadInput
+from unpaired.images import Images, OneImage, to_tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees: images of X and Y in [-1, 1], and the files they came from."""
+
+    x: Images
+    y: Images
+    files: tuple[Path, ...]
+
+
+class UnpairedImages:
+    """trainA and trainB as batches of unrelated images, as the official code draws them.
+
+    An epoch is max(|A|, |B|) images long. A is gone through in a new random order each epoch, again from the
+    start where it is the shorter; the image of B is drawn at random, with replacement.
+    """
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        """Lists the files of `cfg.root`.
+
+        Raises:
+            BadInput: trainA or trainB is missing or empty.
+        """
+        root = Path(cfg.root)
+        self.cfg, self.seed = cfg, seed
+        self.a, self.b = domain_files(root, "trainA"), domain_files(root, "trainB")
+        self.store = PixelStore(cfg)
+        self.length = max(len(self.a), len(self.b))
+        """Images of each domain in an epoch."""
+        self.steps_per_epoch = -(-self.length // cfg.batch)
+
+    def files(self) -> list[Path]:
+        """Every training file of both domains."""
+        return [*self.a, *self.b]
+
+    def pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path]:
+        """The `index`-th images of an epoch, augmented."""
+        rng = np.random.default_rng((self.seed, epoch, index))
+        a = self.a[_order(self.length, self.seed, epoch)[index] % len(self.a)]
+        b = self.b[rng.integers(len(self.b))]
+        x = to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
+        y = to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, rng))
+        return x, y, a, b
+
+    def batch(self, step: int) -> Batch:
+        """What step number `step` of the whole run sees; the last batch of an epoch may be smaller.
+
+        Raises:
+            BadInput: a file that cannot be used, or images of different sizes in one batch.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        first = position * self.cfg.batch
+        indices = range(first, min(first + self.cfg.batch, self.length))
+        xs, ys, a, b = zip(*(self.pair(epoch, index) for index in indices), strict=True)
+        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b))
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps start..stop-1, read ahead by `cfg.workers` threads."""
+        if self.cfg.workers == 0:
+            yield from map(self.batch, range(start, stop))
+            return
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.cfg.workers, thread_name_prefix="read-ahead") as pool:
+            try:
+                for step in range(start, stop):
+                    while len(ahead) < 2 * self.cfg.workers and step + len(ahead) < stop:
+                        ahead.append(pool.submit(self.batch, step + len(ahead)))
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+
+@lru_cache(maxsize=4)
+def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch)).permutation(length)
+
+
+def _stack(images: tuple[OneImage, ...], files: tuple[Path, ...]) -> Images:
+    sizes = {image.shape[1:] for image in images}
+    if len(sizes) > 1:
+        found = ", ".join(
+            f"{file.name} {w}x{h}" for file, (_, h, w) in zip(files, (i.shape for i in images), strict=True)
+        )
+        raise BadInput(
+            f"data.batch: images of one batch must have one size, found {found}; set data.batch 1 or a "
+            f"data.preprocess that ends in crop"
+        )
+    return torch.stack(images)

@@ -1,0 +1,267 @@
+"""Downloads that resume, and are believed only after their SHA-256 agrees.
+
+Bytes go to `NAME.part`; what an interrupted run left there is continued with an HTTP range request, and
+the file gets its name only when it is whole and verified. HTTP and HTTPS alone, redirects included.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib import error, request
+from urllib.parse import urlsplit
+
+from unpaired.data.manifest import file_sha256
+from unpaired.errors import BadInput
+from unpaired.progress import duration, progress
+
+SCHEMES = ("http", "https")
+CHUNK = 1 << 16
+"""Most bytes read at once."""
+MEGABYTE = 10**6
+WORTH_ANOTHER_TRY = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses by which a server says that it may answer later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long and how much a download may take."""
+
+    max_bytes: int = 10 * 10**9
+    """Larger files are refused."""
+    timeout: float = 30.0
+    """Seconds without a byte after which the connection is given up."""
+    attempts: int = 6
+    """Attempts in a row that bring nothing new."""
+    pause: float = 1.0
+    """Seconds before the second attempt; doubled before each further one."""
+
+
+LIMITS = Limits()
+
+
+class Refused(BadInput):
+    """The server answered, and will not hand out the file."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class WrongHash(BadInput):
+    """The whole file came, and is not the one expected."""
+
+
+class _Interrupted(Exception):
+    """An attempt ended early; another may go on from there."""
+
+
+def download(url: str, target: Path, sha256: str | None = None, limits: Limits = LIMITS) -> str:
+    """Fetch `url` into the file `target`; a target that is there already and agrees with `sha256` stays as it is.
+
+    Args:
+        url: http or https.
+        target: File to make; its folder is made too.
+        sha256: The hexadecimal hash it must have; None where it isn't known yet.
+        limits: Size, waiting time and number of attempts.
+
+    Returns:
+        The file's SHA-256 in hexadecimal.
+
+    Raises:
+        Refused: the server answered 403, 404, ...
+        WrongHash: the file is another one than expected; it was removed.
+        BadInput: not http(s), too large for the limit or the disk, or the connection failed too often.
+    """
+    if target.is_file() and (found := file_sha256(target)) == (sha256 or found):
+        print(f"{target}: downloaded before, used again", file=sys.stderr)
+        return found
+    _check_scheme(url)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    resumed = _size(part) > 0
+    found = _fetch(url, part, limits)
+    if resumed and sha256 not in (None, found):
+        # What the earlier run left may be the beginning of another version of the file.
+        part.unlink()
+        found = _fetch(url, part, limits)
+    if sha256 not in (None, found):
+        part.unlink()
+        raise WrongHash(f"{url}: expected SHA-256 {sha256}, found {found}; the file was removed")
+    part.replace(target)
+    return found
+
+
+def _fetch(url: str, part: Path, limits: Limits) -> str:
+    """Attempt until `part` is whole; its SHA-256."""
+    failures, furthest = 0, _size(part)
+    while True:
+        try:
+            _attempt(url, part, limits)
+            return file_sha256(part)
+        except _Interrupted as reason:
+            have = _size(part)
+            failures = 1 if have > furthest else failures + 1
+            furthest = max(have, furthest)
+            if failures >= limits.attempts:
+                raise BadInput(
+                    f"{url}: gave up after {failures} attempts that brought nothing new ({reason}); "
+                    f"check the connection and run the same command again, it goes on from {_megabytes(have)}"
+                ) from reason
+            wait = limits.pause * 2 ** (failures - 1)
+            print(f"{reason}; trying again in {duration(wait)}", file=sys.stderr)
+            time.sleep(wait)
+
+
+def _attempt(url: str, part: Path, limits: Limits) -> None:
+    """One request, which brings what `part` still lacks.
+
+    Raises:
+        _Interrupted: `part` is not whole yet.
+    """
+    response = _open(url, part, limits.timeout)
+    if response is None:
+        return
+    with response:
+        have = _size(part) if response.status == 206 else 0  # else the server ignores ranges and begins anew
+        total = None if response.length is None else have + response.length
+        _check_room(url, part, have, total, limits.max_bytes)
+        _announce(url, have, total)
+        with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as show:
+            for chunk in _chunks(response):
+                file.write(chunk)
+                have += len(chunk)
+                show(have)
+                if have > limits.max_bytes:
+                    break
+    if have > limits.max_bytes:
+        part.unlink()
+        _check_size(url, have, limits.max_bytes)
+    if total is not None and have < total:
+        raise _Interrupted(f"the connection ended after {have} of {total} bytes")
+
+
+def _open(url: str, part: Path, timeout: float) -> http.client.HTTPResponse | None:
+    """The answer to a request for what `part` lacks; None where it lacks nothing."""
+    have = _size(part)
+    headers = {"User-Agent": "unpaired"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = _opener().open(request.Request(url, headers=headers), timeout=timeout)
+    except error.HTTPError as answer:
+        with answer:
+            if answer.code == 416:  # the range begins at or behind the end of the file
+                return _beyond_the_end(part, answer.headers.get("Content-Range", ""))
+            if answer.code in WORTH_ANOTHER_TRY:
+                raise _Interrupted(f"the server answered {answer.code} {answer.reason}") from answer
+            reason = f"the server answered {answer.code} {answer.reason}"
+            raise Refused(f"{url}: {reason}; check the address, or use a mirror", answer.code) from answer
+    except (http.client.InvalidURL, ValueError) as wrong:
+        raise wrong if isinstance(wrong, BadInput) else BadInput(f"{url}: not an address ({wrong})") from wrong
+    except (OSError, http.client.HTTPException) as broken:
+        raise _Interrupted(f"no answer ({getattr(broken, 'reason', broken)})") from broken
+    begins = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if response.status == 206 and (begins is None or int(begins[1]) != have):
+        response.close()
+        part.unlink()
+        raise _Interrupted("the server sent another range than the one asked for")
+    return response
+
+
+def _beyond_the_end(part: Path, content_range: str) -> None:
+    """Accept a `part` that is whole by the server's own count; begin anew with any other."""
+    if content_range == f"bytes */{_size(part)}":
+        return
+    part.unlink(missing_ok=True)
+    raise _Interrupted("what was downloaded before is longer than the file; beginning anew")
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read1(CHUNK)
+        except (OSError, http.client.HTTPException) as broken:
+            raise _Interrupted(f"the connection broke ({broken or type(broken).__name__})") from broken
+        if not chunk:
+            return
+        yield chunk
+
+
+class _HttpRedirects(request.HTTPRedirectHandler):
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: ANN001, ANN201  # urllib's own signature
+        _check_scheme(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> request.OpenerDirector:
+    """An opener without urllib's handlers for file:, ftp: and data:."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        request.HTTPHandler(),
+        request.HTTPSHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+        _HttpRedirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _check_scheme(url: str) -> None:
+    if urlsplit(url).scheme.lower() not in SCHEMES:
+        raise BadInput(f"{url}: expected an address that begins with https:// or http://; nothing was read from it")
+
+
+def _check_size(url: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise BadInput(f"{url}: expected at most {_megabytes(limit)}, found {_megabytes(size)} or more; not downloaded")
+
+
+def _check_room(url: str, part: Path, have: int, total: int | None, limit: int) -> None:
+    _check_size(url, total or 0, limit)
+    needed, free = (total or 0) - have, shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise BadInput(
+            f"{part.parent}: expected {_megabytes(needed)} free for {url}, found {_megabytes(free)}; make room"
+        )
+
+
+def _announce(url: str, have: int, total: int | None) -> None:
+    size = "of unknown size" if total is None else _megabytes(total)
+    rest = f", {_megabytes(have)} of it here already" if have else ""
+    print(f"downloading {Path(urlsplit(url).path).name} from {url} ({size}{rest})", file=sys.stderr)
+
+
+@contextmanager
+def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """show(bytes so far): progress in whole megabytes; none where the size is unknown."""
+    if total is None:
+        yield lambda _: None
+        return
+    whole = max(1, round(total / MEGABYTE))
+    shown = have * whole // max(total, 1)
+    with progress(f"{name} (MB)", whole, shown) as advance:
+
+        def show(now: int) -> None:
+            nonlocal shown
+            step = now * whole // max(total, 1) - shown
+            if step > 0:
+                shown += step
+                advance(step)
+
+        yield show
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:.1f} MB"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

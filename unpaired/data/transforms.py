@@ -1,0 +1,75 @@
+"""From a picture's pixels to what a step sees, with the official code's meaning of each word.
+
+`resized` is the part that is the same every time, so its result may be kept; `augmented` draws from a generator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from unpaired.config import DataConfig
+from unpaired.errors import BadInput
+from unpaired.images import Pixels, full_scale
+
+
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Bicubic with antialiasing (Pillow's), at any depth and number of channels."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    size = (width, height)
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+        return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).reshape(height, width, -1)
+    layers = [Image.fromarray(layer.astype(np.float32)) for layer in np.moveaxis(pixels, 2, 0)]
+    stack = np.stack([np.asarray(layer.resize(size, Image.Resampling.BICUBIC)) for layer in layers], axis=2)
+    stack = stack.clip(0, full_scale(pixels.dtype))
+    return stack if pixels.dtype.kind == "f" else np.rint(stack).astype(pixels.dtype)
+
+
+def resized(pixels: Pixels, cfg: DataConfig) -> Pixels:
+    """The fixed part of `data.preprocess`: the size before cropping.
+
+    Raises:
+        BadInput: the picture is smaller than the crop.
+    """
+    height, width = pixels.shape[:2]
+    if cfg.preprocess == "resize_and_crop":
+        pixels = resize(pixels, cfg.load_size, cfg.load_size)
+    elif cfg.preprocess in ("scale_width", "scale_width_and_crop"):
+        if width != cfg.load_size or height < cfg.crop_size:
+            scaled = max(cfg.load_size * height // width, cfg.crop_size)
+            pixels = resize(pixels, cfg.load_size, scaled)
+    elif cfg.preprocess == "none":
+        pixels = resize(pixels, *(max(4, round(side / 4) * 4) for side in (width, height)))
+    if crops(cfg) and min(pixels.shape[:2]) < cfg.crop_size:
+        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise BadInput(
+            f"expected at least data.crop_size = {cfg.crop_size} px a side after {cfg.preprocess}, found {found}; "
+            f"lower data.crop-size or set data.preprocess resize_and_crop"
+        )
+    return pixels
+
+
+def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:
+    """The drawn part: a random crop, and a mirror half of the time."""
+    height, width = pixels.shape[:2]
+    if crops(cfg):
+        left = int(rng.integers(width - cfg.crop_size + 1))
+        top = int(rng.integers(height - cfg.crop_size + 1))
+        pixels = pixels[top : top + cfg.crop_size, left : left + cfg.crop_size]
+    return pixels[:, ::-1] if cfg.flip and rng.random() < 0.5 else pixels
+
+
+def central(pixels: Pixels, cfg: DataConfig) -> Pixels:
+    """The picture as training would size it, cut from the middle and never mirrored: for fixed samples."""
+    pixels = resized(pixels, cfg)
+    if not crops(cfg):
+        return pixels
+    top, left = ((side - cfg.crop_size) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + cfg.crop_size, left : left + cfg.crop_size]
+
+
+def crops(cfg: DataConfig) -> bool:
+    """Whether `data.preprocess` ends in a crop."""
+    return cfg.preprocess.endswith("crop")

@@ -1,0 +1,155 @@
+"""An experiment: everything that decides a run, in one frozen value, to and from text."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
+from unpaired.errors import BadInput
+from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A preset's name, the data, the method, its optimisation and where it runs."""
+
+    name: str
+    data: DataConfig = DataConfig()
+    method: MethodConfig = CycleGANConfig()
+    optim: OptimConfig = OptimConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def build_method(experiment: Experiment) -> Method:
+    """The method with fresh networks, drawn from torch's global generator.
+
+    Raises:
+        BadInput: settings of method and data that cannot go together.
+    """
+    data = experiment.data
+    try:
+        return METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def to_dict(experiment: Experiment) -> dict[str, Any]:
+    """Nested plain values, fit for JSON and YAML."""
+    return asdict(experiment)
+
+
+def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment:
+    """The inverse of `to_dict`; absent settings take their defaults.
+
+    Raises:
+        BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.
+    """
+    flat = _flatten(values)
+    name = flat.pop("name", "custom")
+    return with_settings(Experiment(name=str(name)), flat, source)
+
+
+def with_settings(experiment: Experiment, settings: Mapping[str, Any], source: str = "settings") -> Experiment:
+    """The experiment with dotted settings changed, e.g. {"optim.lr": "1e-4"}; text is converted.
+
+    A new `method.name`, `method.generator.name` or `method.critic.name` starts that part from its own defaults.
+
+    Raises:
+        BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.
+    """
+    settings = {key.replace("-", "_"): value for key, value in settings.items()}
+    kinds = sorted((key for key in settings if key.endswith(".name")), key=lambda key: key.count("."))
+    for key in kinds:
+        experiment = _change(experiment, {key: settings[key]}, source)
+    return _change(experiment, {key: settings[key] for key in settings if key not in kinds}, source)
+
+
+def flatten(experiment: Experiment) -> dict[str, Any]:
+    """Every setting by its dotted name, as `with_settings` takes them."""
+    return _flatten(to_dict(experiment))
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """The text of a run's `config.yaml`."""
+    return yaml.safe_dump(to_dict(experiment), sort_keys=False)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Dotted settings from a YAML or JSON file.
+
+    Raises:
+        BadInput: no such file, or not a tree of settings.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {type(values).__name__}")
+    return _flatten(values)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment of a run's `config.yaml`."""
+    settings = read_settings(path)
+    return with_settings(Experiment(name=str(settings.pop("name", "custom"))), settings, str(path))
+
+
+def with_root(experiment: Experiment, root: Path | str) -> Experiment:
+    """The experiment on the data in `root`."""
+    return replace(experiment, data=replace(experiment.data, root=str(root)))
+
+
+_ADAPTER = TypeAdapter(Experiment)
+
+
+def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) -> Experiment:
+    values, known = to_dict(experiment), set(flatten(experiment))
+    for key, value in settings.items():
+        if key not in known:
+            raise BadInput(f"{source}: unknown setting {key}{_nearest(key, known)}")
+        *path, last = key.split(".")
+        part = values
+        for step in path:
+            part = part[step]
+        if last == "name" and path and part.get("name") != value:
+            part.clear()
+        part[last] = value
+    try:
+        return _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        raise BadInput(f"{source}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    by_end = {name.rpartition(".")[2]: name for name in known}
+    close = difflib.get_close_matches(key, known, 1) or [
+        by_end[end] for end in difflib.get_close_matches(key.rpartition(".")[2], by_end, 1)
+    ]
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}"
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"] if part not in ("resnet", "unet", "patchgan", "pixelgan"))
+    words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return words
+    return f"{where}: {words[:1].lower()}{words[1:]}, got {problem['input']!r}"

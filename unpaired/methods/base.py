@@ -1,0 +1,66 @@
+"""What a method is: its players and the terms each side minimises. Nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unpaired.config import Direction
+from unpaired.images import Images
+from unpaired.losses.adversarial import Scalar
+from unpaired.methods.history import History
+from unpaired.models import Critic, Generator
+
+Terms = dict[str, Scalar]
+"""The weighted terms of a loss by name: they are summed, and they are logged."""
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """Translations of one step, without gradient: x = F(y), y = G(x)."""
+
+    x: Images
+    y: Images
+
+
+class Method(nn.Module, ABC):
+    """Players and their terms; no optimiser, device, precision, logger or file."""
+
+    @property
+    @abstractmethod
+    def generators(self) -> Mapping[str, nn.Module]:
+        """What minimises `generator_terms`, by name."""
+
+    @property
+    @abstractmethod
+    def critics(self) -> Mapping[str, nn.Module]:
+        """What minimises `critic_terms`, by name."""
+
+    @property
+    @abstractmethod
+    def histories(self) -> Mapping[str, History]:
+        """What the critics remember, by name."""
+
+    @property
+    @abstractmethod
+    def translators(self) -> Mapping[Direction, Generator]:
+        """The network of each direction that this method learns."""
+
+    @abstractmethod
+    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+        """What the generators minimise on a batch of X and one of Y, and their translations."""
+
+    @abstractmethod
+    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """What the critics minimise, given the translations of the same step."""
+
+
+def each(network: Generator | Critic, *batches: Tensor) -> tuple[Tensor, ...]:
+    """The network on every batch; in one pass where it treats each image alone, which gives the same."""
+    if network.per_image and len({batch.shape[1:] for batch in batches}) == 1:
+        return network(torch.cat(batches)).split([len(batch) for batch in batches])
+    return tuple(network(batch) for batch in batches)

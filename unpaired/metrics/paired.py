@@ -1,0 +1,87 @@
+"""How far a translation is from its truth, image by image, on 8-bit levels.
+
+Every function takes two batches in [-1, 1] of the same shape, rounds both to the 8-bit levels a file would hold,
+and returns one number per image, so that a mean, an interval and a list of the worst cases come from the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from unpaired.images import Images
+
+    Levels = Float[Tensor, "b c h w"]
+    """Whole numbers from 0 to 255, as floats."""
+    PerImage = Float[Tensor, "b"]
+
+WHITE = 255.0
+PSNR_CAP = 100.0
+"""dB given to identical images, whose PSNR is infinite; an infinite value would swallow the mean of a test set."""
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+K1, K2 = 0.01, 0.03
+
+
+def levels(images: Images) -> Levels:
+    """The 8-bit levels a file would hold: [-1, 1] to 0..255, clipped and rounded as `images.to_pixels` does."""
+    return ((images.float() + 1) * (WHITE / 2)).clamp(0, WHITE).round()
+
+
+def mean_abs_error(output: Images, truth: Images) -> PerImage:
+    """Mean of |output - truth| over pixels and channels: 0 where equal, 255 from black to white."""
+    return (_same_shape(output, truth) - levels(truth)).abs().flatten(1).mean(1)
+
+
+def psnr(output: Images, truth: Images) -> PerImage:
+    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / mean squared error); at most `PSNR_CAP`."""
+    squared = (_same_shape(output, truth) - levels(truth)).square().flatten(1).mean(1)
+    return (10 * torch.log10(WHITE**2 / squared)).clamp(max=PSNR_CAP)
+
+
+def ssim(output: Images, truth: Images) -> PerImage:
+    """Structural similarity: 1 where equal, about 0 where nothing agrees; the mean over pixels and channels.
+
+    Gaussian window of 11 x 11 with sigma 1.5, only where it lies wholly inside the image.
+
+    Raises:
+        ValueError: an image smaller than the window.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli, Image Quality Assessment, IEEE TIP 13(4), 2004, Eq. 13 and Sec. III-C.
+    """
+    x, y = _same_shape(output, truth), levels(truth)
+    if min(x.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(f"ssim: expected at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got {tuple(x.shape[2:])}")
+    mean_x, mean_y = _blur(x), _blur(y)
+    # Moments about mid-gray: about zero, float32 would lose the small variance of bright, flat areas.
+    far_x, far_y, middle = x - WHITE / 2, y - WHITE / 2, WHITE / 2
+    variance_x = _blur(far_x.square()) - (mean_x - middle).square()
+    variance_y = _blur(far_y.square()) - (mean_y - middle).square()
+    covariance = _blur(far_x * far_y) - (mean_x - middle) * (mean_y - middle)
+    c1, c2 = (K1 * WHITE) ** 2, (K2 * WHITE) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return (luminance * structure).flatten(1).mean(1)
+
+
+def _same_shape(output: Images, truth: Images) -> Levels:
+    if output.shape != truth.shape:
+        raise ValueError(f"expected two batches of one shape, got {tuple(output.shape)} and {tuple(truth.shape)}")
+    return levels(output)
+
+
+def _blur(x: Levels) -> Levels:
+    """Gaussian mean around every pixel whose window lies inside; (b, c, h - 10, w - 10)."""
+    radius = SSIM_WINDOW // 2
+    place = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    window = torch.exp(-place.square() / (2 * SSIM_SIGMA**2))
+    window = window / window.sum()
+    single = x.flatten(0, 1).unsqueeze(1)
+    rows = functional.conv2d(single, window.view(1, 1, -1, 1))
+    return functional.conv2d(rows, window.view(1, 1, 1, -1)).unflatten(0, x.shape[:2]).squeeze(2)

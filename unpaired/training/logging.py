@@ -1,0 +1,121 @@
+"""What a run tells of itself: metrics.jsonl, TensorBoard events and sample grids. No server needed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tensorboardX import SummaryWriter
+from torch import Tensor
+
+from unpaired.errors import BadInput
+from unpaired.images import OneImage, Pixels, to_pixels
+from unpaired.methods import Terms
+
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"
+GAP = 2
+"""White pixels between the pictures of a grid."""
+
+
+class RunLog:
+    """Averages of the terms since the last line, written every so many steps; nothing waits for the device."""
+
+    def __init__(self, run: Path, start: int, batch: int) -> None:
+        """Goes on after step `start`: later lines of an earlier try are dropped."""
+        self.run, self.batch = run, batch
+        self.path = run / METRICS
+        _drop_lines_after(self.path, start)
+        self.events = SummaryWriter(str(run / "tensorboard"), purge_step=start or None)
+        self.sums: dict[str, Tensor] = {}
+        self.steps = 0
+        self.started = self.since = time.monotonic()
+
+    def add(self, terms: Terms) -> None:
+        """Count one step's terms."""
+        self.sums = {name: self.sums.get(name, 0) + term for name, term in terms.items()}
+        self.steps += 1
+
+    def write(self, step: int, epoch: int, lr: float) -> str:
+        """Write the averages after `step` steps; returns them in a few words.
+
+        Raises:
+            BadInput: a term is no longer a finite number; the message names it and the step.
+        """
+        names = list(self.sums)
+        values = (torch.stack(list(self.sums.values())) / self.steps).tolist()
+        now = time.monotonic()
+        line = {
+            "step": step,
+            "epoch": epoch,
+            "lr": lr,
+            "images_per_second": round(self.steps * self.batch / (now - self.since), 3),
+            "seconds": round(now - self.started, 3),
+            "terms": {name: round(value, 6) for name, value in zip(names, values, strict=True)},
+        }
+        self.sums, self.steps, self.since = {}, 0, now
+        broken = [name for name, value in line["terms"].items() if not math.isfinite(value)]
+        if broken:
+            raise BadInput(
+                f"training stopped at step {step}: {', '.join(broken)} is not finite; the last checkpoint is kept; "
+                f"`unpaired check` finds blank images, a lower optim.lr or runtime.precision fp32 may help"
+            )
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        for name, value in {**line["terms"], "lr": lr, "images_per_second": line["images_per_second"]}.items():
+            self.events.add_scalar(name, value, step)
+        return describe_terms(line["terms"])
+
+    def add_samples(self, step: int, name: str, grid: Pixels) -> None:
+        """Keep one picture grid, e.g. name AtoB, as a PNG and for TensorBoard."""
+        folder = self.run / SAMPLES
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(grid).save(folder / f"step-{step:06d}_{name}.png")
+        self.events.add_image(name, grid, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush the event file."""
+        self.events.close()
+
+
+def picture_grid(rows: list[list[OneImage]]) -> Pixels:
+    """Rows of pictures, each (c, h, w) in [-1, 1], as one (H, W, 3) uint8 picture on white."""
+    tiles = [[_rgb(image) for image in row] for row in rows]
+    height, width = (max(tile.shape[k] for row in tiles for tile in row) for k in (0, 1))
+    columns = max(map(len, tiles))
+    grid = np.full((len(tiles) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for r, row in enumerate(tiles):
+        for c, tile in enumerate(row):
+            top, left = r * (height + GAP), c * (width + GAP)
+            grid[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return grid
+
+
+def describe_terms(terms: dict[str, float]) -> str:
+    """The terms on one line, e.g. `gan 0.61 cycle 2.10 identity 0.98 critic 0.35`: both domains added."""
+    families: dict[str, float] = {}
+    for name, value in terms.items():
+        family = name.partition("/")[0]
+        families[family] = families.get(family, 0) + value
+    return " ".join(f"{family} {value:.2f}" for family, value in families.items())
+
+
+def _rgb(image: OneImage) -> Pixels:
+    """Gray or two-channel images as gray, the first three of more channels as colours."""
+    pixels = to_pixels(image)
+    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+
+
+def _drop_lines_after(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(kept), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,184 @@
+"""A run from its first step, or from where it was stopped, to its last."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from unpaired.checkpoint import BUNDLE, load_state, save_bundle, save_state
+from unpaired.data.folders import domain_files
+from unpaired.data.pairing import UnpairedImages
+from unpaired.data.transforms import central
+from unpaired.errors import BadInput
+from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
+from unpaired.images import OneImage, read_picture, to_tensor, with_channels
+from unpaired.methods import Method
+from unpaired.progress import progress
+from unpaired.training.engine import Engine
+from unpaired.training.logging import RunLog, picture_grid
+from unpaired.training.schedule import Schedule
+from unpaired.training.stopping import Stopped, stop_on_request
+from unpaired.training.trainer import Trainer
+
+CONFIG = "config.yaml"
+MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "name", "runtime.")
+"""Settings, by their beginning, that a resumed run may have changed: they do not touch its numbers."""
+MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
+
+
+def train(experiment: Experiment, out: Path) -> Path:
+    """Train to the end, resuming what `out` already holds; returns `out`.
+
+    Raises:
+        BadInput: data or settings that cannot be used, or `out` holding a run with other settings.
+        Stopped: a signal asked for it; the state is saved and the same call goes on.
+    """
+    data = UnpairedImages(experiment.data, experiment.runtime.seed)
+    samples = FixedSamples(experiment)
+    _open_run(experiment, out)
+    engine = Engine(experiment.runtime)
+    torch.manual_seed(experiment.runtime.seed)
+    trainer = Trainer(build_method(experiment), experiment.optim, engine)
+    schedule = Schedule(experiment.optim, data.steps_per_epoch)
+    start = _resume(trainer, out)
+    if start >= schedule.steps:
+        _say(f"{out}: finished, {start} of {schedule.steps} steps done")
+        return out
+    _say(
+        f"{experiment.name}: {len(data.a)} images of A, {len(data.b)} of B, {schedule.steps} steps; {engine.describe()}"
+    )
+    log = RunLog(out, start, experiment.data.batch)
+    try:
+        Run(experiment, out, data, samples, trainer, schedule, log).go_on(start)
+    finally:
+        log.close()
+    return out
+
+
+class Run:
+    """One training under way: the loop, and what happens every so many steps."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        out: Path,
+        data: UnpairedImages,
+        samples: FixedSamples,
+        trainer: Trainer,
+        schedule: Schedule,
+        log: RunLog,
+    ) -> None:
+        self.experiment, self.out, self.data, self.samples = experiment, out, data, samples
+        self.trainer, self.schedule, self.log = trainer, schedule, log
+        self.note = ""
+
+    def go_on(self, start: int) -> None:
+        """Steps `start` to the end; saves and raises Stopped when a signal asks for it."""
+        total, put = self.schedule.steps, self.trainer.engine.put
+        with stop_on_request() as asked, progress("training", total, start) as advance:
+            if start == 0:
+                self.sample(0)
+            for step, batch in enumerate(self.data.batches(start, total), start + 1):
+                self.trainer.set_rate(self.schedule.factor(step - 1))
+                self.log.add(self.trainer.train_step(put(batch.x), put(batch.y)))
+                self.report(step)
+                advance(note=self.note)
+                if asked():
+                    self.save(step)
+                    raise Stopped(f"stopped after step {step} of {total}; the same command goes on")
+
+    def report(self, step: int) -> None:
+        """Log, sample and save where this step is due, and after the last."""
+        runtime, last = self.experiment.runtime, step == self.schedule.steps
+        if last or step % runtime.log_every == 0:
+            lr = self.experiment.optim.lr * self.schedule.factor(step - 1)
+            self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
+        if last or step % runtime.sample_every == 0:
+            self.sample(step)
+        if last or step % runtime.save_every == 0:
+            self.save(step)
+
+    def sample(self, step: int) -> None:
+        """Translate the fixed pictures there and back."""
+        for direction, grid in self.samples.grids(self.trainer.method, self.trainer.engine).items():
+            self.log.add_samples(step, direction, grid)
+
+    def save(self, step: int) -> None:
+        """Write the bundle and the state to resume from."""
+        save_bundle(self.out / BUNDLE, self.experiment, self.trainer.method, step)
+        save_state(self.out, step, self.trainer.state(), self.experiment.runtime.keep)
+
+
+class FixedSamples:
+    """The same few test pictures of each domain, translated again and again."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Reads them evenly spread over testA and testB, or the training folders where there is no test."""
+        cfg, root = experiment.data, Path(experiment.data.root)
+        self.pictures: dict[str, list[OneImage]] = {}
+        for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
+            files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}")
+            chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
+            chosen = list(dict.fromkeys(chosen))
+            self.pictures[side] = [
+                to_tensor(central(with_channels(read_picture(file).pixels, channels), cfg)) for file in chosen
+            ]
+
+    def grids(self, method: Method, engine: Engine):
+        """One grid per direction, a row per picture: the picture, its translation, and back again."""
+        networks = method.translators
+        grids = {}
+        for direction, there in networks.items():
+            back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
+            rows = []
+            for image in self.pictures[direction[0]]:
+                with torch.no_grad(), engine.precision():
+                    row = [engine.put(image[None])]
+                    for network in (there, back):
+                        if network is not None:
+                            row.append(network(row[-1]))
+                rows.append([batch[0] for batch in row])
+            grids[direction] = picture_grid(rows)
+        return grids
+
+
+def _open_run(experiment: Experiment, out: Path) -> None:
+    """Make the run's folder and its config.yaml; refuse one that holds another experiment."""
+    path = out / CONFIG
+    if path.exists():
+        before, now = flatten(read_experiment(path)), flatten(experiment)
+        changed = [key for key in now if before.get(key) != now[key] and not _may_change(key)]
+        if changed:
+            words = ", ".join(f"{key} was {before.get(key)} and is now {now[key]}" for key in changed)
+            raise BadInput(f"{out} holds a run with other settings: {words}; give another --out or the same settings")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        part = out / f".{CONFIG}.part"
+        part.write_text(to_yaml(experiment), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def _may_change(key: str) -> bool:
+    return key.startswith(MAY_CHANGE) and key not in MAY_NOT_CHANGE
+
+
+def _resume(trainer: Trainer, out: Path) -> int:
+    """Load the newest whole checkpoint; returns the number of steps behind it."""
+    state, notes = load_state(out)
+    for note in notes:
+        _say(note)
+    if state is None:
+        return 0
+    trainer.load(state.tensors)
+    _say(f"{out}: going on after step {state.step}")
+    return state.step
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

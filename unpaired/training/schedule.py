@@ -1,0 +1,31 @@
+"""How many steps a run has, and the learning rate at each."""
+
+from __future__ import annotations
+
+from unpaired.config import OptimConfig
+
+
+def multiplier(position: int, constant: int, decay: int) -> float:
+    """What the rate is multiplied by: 1 for `constant` units, then linearly towards 0 over `decay` units.
+
+    The published rule, 1 - max(0, position + 1 - constant) / (decay + 1) with position from 0: with 100 + 100
+    epochs the first falling epoch has 0.9901 and the last 0.0099; it never reaches 0.
+    """
+    return 1 - max(0, position + 1 - constant) / (decay + 1) if decay else 1.0
+
+
+class Schedule:
+    """The course of one run: by epochs as published, or stretched over a given number of steps."""
+
+    def __init__(self, cfg: OptimConfig, steps_per_epoch: int) -> None:
+        self.cfg, self.steps_per_epoch = cfg, steps_per_epoch
+        self.steps = cfg.steps or (cfg.epochs + cfg.decay_epochs) * steps_per_epoch
+        """Steps of the whole run."""
+
+    def factor(self, step: int) -> float:
+        """The multiplier at a step, counted from 0."""
+        cfg = self.cfg
+        if cfg.steps is None:
+            return multiplier(step // self.steps_per_epoch, cfg.epochs, cfg.decay_epochs)
+        decay = round(cfg.steps * cfg.decay_epochs / (cfg.epochs + cfg.decay_epochs))
+        return multiplier(step, cfg.steps - decay, decay)

@@ -1,0 +1,101 @@
+"""The update of the weights: order, freezing, optimisers and their state. It knows nothing of translation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from unpaired.config import OptimConfig
+from unpaired.images import Images
+from unpaired.methods import Method, Terms
+from unpaired.training.engine import Engine, frozen
+
+
+class Trainer:
+    """A method, its two optimisers, and everything that must be kept to go on exactly."""
+
+    def __init__(self, method: Method, optim: OptimConfig, engine: Engine) -> None:
+        self.method, self.optim, self.engine = method, optim, engine
+        for network in players(method).values():
+            engine.place(network)
+        self.generator_optimizer = self._adam(method.generators, optim.lr)
+        self.critic_optimizer = self._adam(method.critics, optim.critic_lr or optim.lr)
+
+    def train_step(self, x: Images, y: Images) -> Terms:
+        """Update the generators against frozen critics, then the critics, on one batch."""
+        precision, method = self.engine.precision, self.method
+        with frozen(method.critics):
+            with precision():
+                terms, fakes = method.generator_terms(x, y)
+            self.engine.descend(self.generator_optimizer, terms)
+        with precision():
+            critic_terms = method.critic_terms(x, y, fakes)
+        self.engine.descend(self.critic_optimizer, critic_terms)
+        return {name: term.detach() for name, term in (terms | critic_terms).items()}
+
+    def set_rate(self, factor: float) -> None:
+        """Multiply both players' base rates, on the schedule's word."""
+        rates = (self.optim.lr, self.optim.critic_lr or self.optim.lr)
+        for optimizer, rate in zip(self._optimizers().values(), rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
+    def state(self) -> dict[str, Tensor]:
+        """All that decides the next step, as named tensors: weights, moments, histories, random state."""
+        state = {"random/torch": torch.get_rng_state()}
+        for name, network in players(self.method).items():
+            state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
+        for name, optimizer in self._optimizers().items():
+            for index, parameter in enumerate(_parameters(optimizer)):
+                moments = optimizer.state[parameter]
+                state |= {f"optimizer/{name}/{index:04d}/{key}": value for key, value in moments.items()}
+        for name, history in self.method.histories.items():
+            state |= {f"history/{name}/{key}": value for key, value in history.state().items()}
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up a `state()` of the same experiment."""
+        torch.set_rng_state(state["random/torch"])
+        for name, network in players(self.method).items():
+            network.load_state_dict(_under(state, f"network/{name}/"))
+        for name, optimizer in self._optimizers().items():
+            for index, parameter in enumerate(_parameters(optimizer)):
+                moments = _under(state, f"optimizer/{name}/{index:04d}/")
+                optimizer.state[parameter] = {key: _like(value, parameter) for key, value in moments.items()}
+        for name, history in self.method.histories.items():
+            past = _under(state, f"history/{name}/")
+            history.load({key: value if key == "random" else self._put_one(value) for key, value in past.items()})
+
+    def _put_one(self, image: Tensor) -> Tensor:
+        return self.engine.put(image[None])[0]
+
+    def _optimizers(self) -> dict[str, torch.optim.Adam]:
+        return {"generators": self.generator_optimizer, "critics": self.critic_optimizer}
+
+    def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> torch.optim.Adam:
+        parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
+        betas = (self.optim.beta1, self.optim.beta2)
+        return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=self.engine.device.type in ("cpu", "cuda"))
+
+
+def players(method: Method) -> dict[str, nn.Module]:
+    """Generators and critics by name."""
+    return {**method.generators, **method.critics}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A moment in its parameter's place and layout; Adam's step counter, a scalar, as it is."""
+    if value.dim() == 0:
+        return value.clone()
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
