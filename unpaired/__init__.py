@@ -1,1 +1,50 @@
-"""Unpaired image-to-image translation: CycleGAN (arXiv:1703.10593), exact to the paper."""
+"""Unpaired image-to-image translation: CycleGAN (arXiv:1703.10593), exact to the paper.
+
+    import unpaired
+    run = unpaired.train(unpaired.presets.earth(), data="earth64", out="runs/earth")
+    to_map = unpaired.Translator.load(run, direction="AtoB")
+    to_map(image)
+
+Importing this imports no torch; using it does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unpaired import presets
+    from unpaired.experiment import Experiment
+    from unpaired.inference import Translator
+
+__version__ = "0.1.0"
+__all__ = ["Experiment", "Translator", "__version__", "presets", "train"]
+
+
+def train(experiment: Experiment, *, data: Path | str, out: Path | str) -> Path:
+    """Train `experiment` on the folder `data`, resuming what `out` already holds; returns `out`.
+
+    Raises:
+        BadInput: data or settings that cannot be used; the message says what to do.
+    """
+    from unpaired.experiment import with_root
+    from unpaired.training import train
+
+    return train(with_root(experiment, data), Path(out))
+
+
+def __getattr__(name: str) -> object:
+    if name == "presets":
+        import importlib
+
+        return importlib.import_module("unpaired.presets")
+    if name == "Translator":
+        from unpaired.inference import Translator
+
+        return Translator
+    if name == "Experiment":
+        from unpaired.experiment import Experiment
+
+        return Experiment
+    raise AttributeError(f"module 'unpaired' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see."""
+"""The two exceptions a user is meant to see."""
 
 
 class BadInput(ValueError):
@@ -7,3 +7,7 @@ class BadInput(ValueError):
     The message is one line: which file or setting, what was expected, what was found and what to do.
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class Stopped(Exception):
+    """Work was stopped on request after saving its state; the same command goes on. Exit code 75."""

@@ -13,7 +13,9 @@ The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name
 from __future__ import annotations
 
 import io
+import logging
 import math
+import re
 import stat
 import struct
 import warnings
@@ -50,12 +52,16 @@ MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
 TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 """No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
-LERC) bring a size of their own, which no header check bounds."""
-WHITE_IS_ZERO, RGB_OR_GRAY, CMYK = 0, (1, 2), 5
-"""TIFF's photometric interpretations that have a meaning at any bit depth."""
+LERC) bring a size of their own, which no check of the header bounds."""
+TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+"""TIFF's photometric interpretations that mean the same at any bit depth."""
+PREMULTIPLIED, STRAIGHT = 1, 2
+"""TIFF's two kinds of alpha."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr
+PILLOW = re.compile(r"PIL\.")
 DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 """What Pillow, tifffile and imagecodecs raise on damaged files; found by feeding them such files."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -200,29 +206,33 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
 
 def _decode(data: bytes, max_pixels: int) -> Picture:
     """By content, each format by its own reader: `Image.open` would add a pixel limit and warnings of its own."""
-    from PIL.BmpImagePlugin import BmpImageFile
-    from PIL.JpegImagePlugin import JpegImageFile
-    from PIL.PngImagePlugin import PngImageFile
-    from PIL.TiffImagePlugin import TiffImageFile
-    from PIL.WebPImagePlugin import WebPImageFile
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-    # Pillow warns of odd EXIF blocks and the like, which do no harm here. A standing filter, since
-    # `catch_warnings` is not safe in threads; asked for at every call, since others may reset the filters.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    _quieten_pillow()
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
     if data[:8] == b"\x89PNG\r\n\x1a\n":
-        deep = data[24:25] == b"\x10"  # IHDR: width, height, bit depth
-        return _decode_deep_png(data, max_pixels) if deep else _decode_pillow(PngImageFile, data, max_pixels)
+        if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
+            return _decode_deep_png(data, max_pixels)
+        return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _decode_tiff(data, max_pixels) or _decode_pillow(TiffImageFile, data, max_pixels)
+        return _decode_tiff(data, max_pixels) or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
     if data[:3] == b"\xff\xd8\xff":
-        return _decode_pillow(JpegImageFile, data, max_pixels)
+        return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _decode_pillow(WebPImageFile, data, max_pixels)
+        return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
     if data[:2] == b"BM":
-        return _decode_pillow(BmpImageFile, data, max_pixels)
+        return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
     raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+
+
+def _quieten_pillow() -> None:
+    """Ignore Pillow's warnings: of odd EXIF blocks, harmless here, and of sizes, checked here.
+
+    A standing filter, since `catch_warnings` is not safe in threads; put back where others reset the filters.
+    """
+    if not warnings.filters or warnings.filters[0][3] != PILLOW:
+        warnings.filterwarnings("ignore", module=PILLOW.pattern)
 
 
 def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int) -> Picture:
@@ -234,11 +244,15 @@ def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max
         colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
         has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
         pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
-        try:
-            orientation = image.getexif().get(ORIENTATION, 1)
-        except DAMAGE:  # a damaged EXIF block in a sound picture
-            orientation = 1
-    return _split_alpha(_upright(pixels, orientation), has_alpha)
+        return _split_alpha(_upright(pixels, _orientation(image)), has_alpha)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 (upright) also where a sound picture carries a damaged EXIF block."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except DAMAGE:
+        return 1
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -253,38 +267,33 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
     from imagecodecs import png_decode
 
     _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
-    bare, exif, at = [data[:8]], Image.Exif(), 8
+    bare, at, about = [data[:8]], 8, Image.new("1", (1, 1))
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):  # of the others libpng complains on stderr
             bare.append(data[at:end])
         elif kind == b"eXIf":
-            try:
-                exif.load(data[at + 8 : end - 4])
-            except DAMAGE:
-                exif = Image.Exif()
+            about.info["exif"] = data[at + 8 : end - 4]
         at = end
     pixels = np.atleast_3d(png_decode(b"".join(bare)))
-    return _split_alpha(_upright(pixels, exif.get(ORIENTATION, 1)), has_alpha=pixels.shape[2] in (2, 4))
+    return _split_alpha(_upright(pixels, _orientation(about)), has_alpha=pixels.shape[2] in (2, 4))
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
-    """Channels first or last; of a stack of pages the first. None where Pillow reads the same more fully."""
+    """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages.first
-        stack = tiff.series[0] if page.samplesperpixel == 1 else None  # channels as pages, by ImageJ or tifffile
-        by_page = stack is not None and stack.axes == "CYX"
-        samples = stack.shape[0] if stack and by_page else page.samplesperpixel
-        has_alpha = samples in (2, 4) and bool(page.extrasamples) and int(page.extrasamples[0]) in (1, 2)
+        stack: Any = tiff.series[0] if page.samplesperpixel == 1 else page
+        by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
+        samples = stack.shape[0] if by_page else page.samplesperpixel
+        extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
         _check_tiff_size(page, samples, max_pixels)
-        colors = samples in (1, 3) or (samples == 4 and (has_alpha or page.photometric == CMYK))
-        if page.dtype in (np.uint8, np.bool_) and colors and not by_page:
+        if not _is_plain_tiff(page, extra):
             return None
-        _check_tiff_kind(page)
-        pixels = stack.asarray() if stack and by_page else page.asarray()
+        pixels = stack.asarray() if by_page else page.asarray()
         tag = page.tags.get(ORIENTATION)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
@@ -294,13 +303,11 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
         raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
     if page.photometric == WHITE_IS_ZERO and samples == 1:
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
-    if page.photometric == CMYK and samples == 4:
-        pixels = _rgb_of_inks(pixels)
-    return _split_alpha(_upright(pixels, tag.value if tag else 1), has_alpha)
+    return _split_alpha(_upright(pixels, tag.value if tag else 1), has_alpha=extra in (PREMULTIPLIED, STRAIGHT))
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
-    """Everything the header lets a decoder allocate: the picture, and one strip or tile."""
+    """All that the header lets a decoder allocate: the picture, and one strip or tile."""
     _check_size(page.imagewidth, page.imagelength, max_pixels)
     if samples > MAX_CHANNELS:
         raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
@@ -312,36 +319,28 @@ def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
         raise BadInput("damaged (TIFF without the places of all its strips or tiles); replace or remove it")
 
 
-def _check_tiff_kind(page: Any) -> None:
-    if page.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-        raise BadInput(f"TIFF of {page.dtype}, which has no known range; convert to 8-bit, 16-bit or float")
-    if page.bitspersample != 8 * page.dtype.itemsize:
-        raise BadInput(f"TIFF of {page.bitspersample} bits a sample; convert to 8-bit, 16-bit or float")
-    if page.imagedepth > 1:
-        raise BadInput(f"TIFF volume of depth {page.imagedepth}; save its slices as files of their own")
-    if page.compression not in TIFF_STREAMS:
-        raise BadInput(f"TIFF of {page.dtype} in compression {page.compression}; save it with deflate or LZW")
-    if page.photometric not in (WHITE_IS_ZERO, *RGB_OR_GRAY, CMYK):
-        raise BadInput(f"TIFF of {page.dtype} in colour space {page.photometric}; convert to RGB or grayscale")
+def _is_plain_tiff(page: Any, extra: int) -> bool:
+    """Whole samples of a known range, RGB or gray, in a stream of bytes; else 8 bits at most, for Pillow to read."""
+    kind, bits, coding = page.dtype, page.bitspersample, (page.compression, page.photometric)
+    simple = coding[0] in TIFF_STREAMS and coding[1] in TIFF_COLORS and page.imagedepth == 1
+    if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and extra != PREMULTIPLIED):
+        return False
+    if kind not in (np.uint8, np.uint16, np.float16, np.float32, np.float64) or bits != 8 * np.dtype(kind).itemsize:
+        raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
+    if not simple:
+        how = f"compression {coding[0]}, colour space {coding[1]}, depth {page.imagedepth}"
+        raise BadInput(f"TIFF of {kind} in {how}; save one slice, RGB or gray, with deflate or LZW")
+    return True
 
 
 def _encode_tiff(pixels: Pixels, rgb: bool, has_alpha: bool) -> bytes:
     import tifffile
 
     buffer = io.BytesIO()
-    extra = ["unassalpha"] if has_alpha else None
     flat, layout = (pixels[..., 0], None) if pixels.shape[2] == 1 else (pixels, "contig")
-    photometric = "rgb" if rgb else "minisblack"
-    tifffile.imwrite(buffer, flat, photometric=photometric, planarconfig=layout, extrasamples=extra, compression="zlib")
+    colors, extra = "rgb" if rgb else "minisblack", ["unassalpha"] if has_alpha else None
+    tifffile.imwrite(buffer, flat, photometric=colors, planarconfig=layout, extrasamples=extra, compression="zlib")
     return buffer.getvalue()
-
-
-def _rgb_of_inks(pixels: Pixels) -> Pixels:
-    """CMYK, (h, w, 4), to RGB as Pillow does it for 8 bits: what each ink and then black lets through."""
-    top = full_scale(pixels.dtype)
-    through = 1 - pixels.astype(np.float32) / top
-    rgb = through[..., :3] * through[..., 3:] * top
-    return rgb if pixels.dtype.kind == "f" else np.rint(rgb).astype(pixels.dtype)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -106,18 +106,20 @@ class PlainCycleGAN:
         for p in self.critics:
             p.requires_grad_(False)
         fake_y = self.G(x)
-        rec_x = self.F(fake_y)
-        fake_x = self.F(y)
-        rec_y = self.G(fake_x)
         same_y = self.G(y)
+        fake_x = self.F(y)
         same_x = self.F(x)
         losses = {
             "gan/G": (self.D_Y(fake_y) - 1).pow(2).mean(),
             "gan/F": (self.D_X(fake_x) - 1).pow(2).mean(),
-            "cycle/x": self.cycle * (rec_x - x).abs().mean(),
-            "cycle/y": self.cycle * (rec_y - y).abs().mean(),
-            "identity/y": self.identity * (same_y - y).abs().mean(),
-            "identity/x": self.identity * (same_x - x).abs().mean(),
+        }
+        rec_x = self.F(fake_y)
+        rec_y = self.G(fake_x)
+        losses |= {
+            "cycle/X": self.cycle * (rec_x - x).abs().mean(),
+            "cycle/Y": self.cycle * (rec_y - y).abs().mean(),
+            "identity/Y": self.identity * (same_y - y).abs().mean(),
+            "identity/X": self.identity * (same_x - x).abs().mean(),
         }
         self.adam_g.zero_grad()
         sum(losses.values(), torch.zeros(())).backward()
@@ -135,4 +137,4 @@ class PlainCycleGAN:
             loss.backward()
             losses[name] = loss
         self.adam_d.step()
-        return {name: float(loss) for name, loss in losses.items()}
+        return {name: loss.detach().item() for name, loss in losses.items()}

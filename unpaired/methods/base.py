@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +29,9 @@ class Fakes:
 
 class Method(nn.Module, ABC):
     """Players and their terms; no optimiser, device, precision, logger or file."""
+
+    joined = False
+    """Whether passes of one network may run as one batch: the same maths in another order of rounding."""
 
     @property
     @abstractmethod
@@ -58,9 +61,8 @@ class Method(nn.Module, ABC):
     def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """What the critics minimise, given the translations of the same step."""
 
-
-def each(network: Generator | Critic, *batches: Tensor) -> tuple[Tensor, ...]:
-    """The network on every batch; in one pass where it treats each image alone, which gives the same."""
-    if network.per_image and len({batch.shape[1:] for batch in batches}) == 1:
-        return network(torch.cat(batches)).split([len(batch) for batch in batches])
-    return tuple(network(batch) for batch in batches)
+    def each(self, network: Generator | Critic, *batches: Tensor) -> Sequence[Tensor]:
+        """The network on every batch, in one pass where that is allowed and gives the same."""
+        if self.joined and network.per_image and len({batch.shape[1:] for batch in batches}) == 1:
+            return network(torch.cat(batches)).split([len(batch) for batch in batches])
+        return [network(batch) for batch in batches]

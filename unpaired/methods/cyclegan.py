@@ -15,7 +15,7 @@ from unpaired.config import Direction
 from unpaired.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
 from unpaired.losses.cycle import l1
-from unpaired.methods.base import Fakes, Method, Terms, each
+from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
 from unpaired.models import (
     Critic,
@@ -77,7 +77,7 @@ class CycleGAN(Method):
         """Adversarial, cycle (Eq. 2) and identity (Sec. 5.2) terms."""
         G, F, D_X, D_Y, cfg = self.G, self.F, self.D_X, self.D_Y, self.cfg
         if cfg.identity_weight:
-            (fake_y, same_y), (fake_x, same_x) = each(G, x, y), each(F, y, x)
+            (fake_y, same_y), (fake_x, same_x) = self.each(G, x, y), self.each(F, y, x)
             identity: Terms = {
                 "identity/Y": cfg.identity_weight * l1(same_y, y),
                 "identity/X": cfg.identity_weight * l1(same_x, x),
@@ -95,8 +95,8 @@ class CycleGAN(Method):
     def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """Each critic on real images and on its history of translations."""
         return {
-            "critic/Y": self.loss.critic(*each(self.D_Y, y, self.past_y(fakes.y))),
-            "critic/X": self.loss.critic(*each(self.D_X, x, self.past_x(fakes.x))),
+            "critic/Y": self.loss.critic(*self.each(self.D_Y, y, self.past_y(fakes.y))),
+            "critic/X": self.loss.critic(*self.each(self.D_X, x, self.past_x(fakes.x))),
         }
 
     @property

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from unpaired.images import Images
 
+    Colour = Float[Tensor, "c"]
+    """One value per channel, in [-1, 1]."""
     Histogram = Int[Tensor, "c 256"]
     """Pixels of each 8-bit level, per channel."""
     Table = Float[Tensor, "c 256"]
@@ -37,7 +39,7 @@ def histogram(images: Images) -> Histogram:
     return torch.bincount((flat + offset).flatten(), minlength=channels * LEVELS).view(channels, LEVELS)
 
 
-def mean_colour(target: Histogram) -> Float[Tensor, "c"]:
+def mean_colour(target: Histogram) -> Colour:
     """The mean of every pixel behind a histogram, in [-1, 1]."""
     share = target.double() / target.sum(1, keepdim=True)
     return ((share * torch.arange(LEVELS)).sum(1) / (WHITE / 2) - 1).float()

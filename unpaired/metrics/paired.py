@@ -6,10 +6,12 @@ and returns one number per image, so that a mean, an interval and a list of the 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
+
+from unpaired.metrics.filters import separable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 WHITE = 255.0
 PSNR_CAP = 100.0
 """dB given to identical images, whose PSNR is infinite; an infinite value would swallow the mean of a test set."""
-SSIM_WINDOW = 11
+SSIM_RADIUS = 5
+SSIM_WINDOW = 2 * SSIM_RADIUS + 1
 SSIM_SIGMA = 1.5
 K1, K2 = 0.01, 0.03
 
@@ -61,12 +64,11 @@ def ssim(output: Images, truth: Images) -> PerImage:
     mean_x, mean_y = _blur(x), _blur(y)
     # Moments about mid-gray: about zero, float32 would lose the small variance of bright, flat areas.
     far_x, far_y, middle = x - WHITE / 2, y - WHITE / 2, WHITE / 2
-    variance_x = _blur(far_x.square()) - (mean_x - middle).square()
-    variance_y = _blur(far_y.square()) - (mean_y - middle).square()
+    variances = _blur(far_x.square() + far_y.square()) - (mean_x - middle).square() - (mean_y - middle).square()
     covariance = _blur(far_x * far_y) - (mean_x - middle) * (mean_y - middle)
     c1, c2 = (K1 * WHITE) ** 2, (K2 * WHITE) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    structure = (2 * covariance + c2) / (variances + c2)
     return (luminance * structure).flatten(1).mean(1)
 
 
@@ -78,10 +80,5 @@ def _same_shape(output: Images, truth: Images) -> Levels:
 
 def _blur(x: Levels) -> Levels:
     """Gaussian mean around every pixel whose window lies inside; (b, c, h - 10, w - 10)."""
-    radius = SSIM_WINDOW // 2
-    place = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
-    window = torch.exp(-place.square() / (2 * SSIM_SIGMA**2))
-    window = window / window.sum()
-    single = x.flatten(0, 1).unsqueeze(1)
-    rows = functional.conv2d(single, window.view(1, 1, -1, 1))
-    return functional.conv2d(rows, window.view(1, 1, 1, -1)).unflatten(0, x.shape[:2]).squeeze(2)
+    weights = [math.exp(-(place**2) / (2 * SSIM_SIGMA**2)) for place in range(-SSIM_RADIUS, SSIM_RADIUS + 1)]
+    return separable(x, [weight / sum(weights) for weight in weights])

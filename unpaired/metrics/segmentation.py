@@ -14,7 +14,7 @@ import torch
 from unpaired.metrics.paired import levels
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int, Shaped
+    from jaxtyping import Bool, Int
     from torch import Tensor
 
     from unpaired.images import Images
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     """Class numbers from 0, of any shape."""
     Confusion = Int[Tensor, "classes classes"]
     Masks = Bool[Tensor, "b h w"]
+    Pixels = Int[Tensor, "b"]
+    """How many, in each image."""
 
 
 def confusion_matrix(predicted: Labels, truth: Labels, classes: int, ignore: int | None = None) -> Confusion:
@@ -80,7 +82,7 @@ def water_mask(images: Images, bluer_by: float) -> Masks:
     return shown[:, 2] - shown[:, 0] >= bluer_by
 
 
-def overlap(found: Masks, truth: Masks) -> tuple[Shaped[Tensor, "b"], Shaped[Tensor, "b"]]:
+def overlap(found: Masks, truth: Masks) -> tuple[Pixels, Pixels]:
     """Pixels in both masks and in either, per image; their sums over a test set give the pooled IoU.
 
     Pooled, since the IoU of one image without any water is 0 / 0.

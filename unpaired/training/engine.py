@@ -18,21 +18,23 @@ class Engine:
     def __init__(self, cfg: RuntimeConfig) -> None:
         self.device = pick_device(cfg.device)
         self.dtype = pick_dtype(cfg.precision, self.device)
-        self.layout = torch.channels_last if self.dtype == torch.bfloat16 else torch.contiguous_format
+        self.fast = self.dtype != torch.float32
+        """Whether steps may be rounded in another order; if not, they equal the plain reference bit for bit."""
+        self.layout = torch.channels_last if self.fast else torch.contiguous_format
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
 
     def describe(self) -> str:
         """The choice in a few words, for the line at the start of a run."""
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
-        precision = "bf16 networks, fp32 weights" if self.dtype == torch.bfloat16 else "fp32"
+        precision = "bf16 networks, fp32 weights" if self.fast else "fp32"
         return f"{name}, {torch.get_num_threads()} threads, {precision}"
 
     def place(self, network: nn.Module) -> None:
         """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
         network.to(self.device)
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
-        if self.dtype != torch.float32:
+        if self.fast:
             network.register_forward_hook(lambda _module, _inputs, output: output.float())
 
     def put(self, images: Tensor) -> Tensor:
@@ -41,7 +43,7 @@ class Engine:
 
     def precision(self) -> AbstractContextManager[object]:
         """Inside it, convolutions run in the chosen precision."""
-        return torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
+        return torch.autocast(self.device.type, self.dtype) if self.fast else nullcontext()
 
     def descend(self, optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor]) -> None:
         """One optimiser step down the sum of the terms."""

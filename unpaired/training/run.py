@@ -11,7 +11,7 @@ from unpaired.checkpoint import BUNDLE, load_state, save_bundle, save_state
 from unpaired.data.folders import domain_files
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.transforms import central
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
 from unpaired.images import OneImage, read_picture, to_tensor, with_channels
 from unpaired.methods import Method
@@ -19,7 +19,7 @@ from unpaired.progress import progress
 from unpaired.training.engine import Engine
 from unpaired.training.logging import RunLog, picture_grid
 from unpaired.training.schedule import Schedule
-from unpaired.training.stopping import Stopped, stop_on_request
+from unpaired.training.stopping import stop_on_request
 from unpaired.training.trainer import Trainer
 
 CONFIG = "config.yaml"

@@ -9,13 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-RESUMABLE = 75
-"""Exit code of a run that was stopped and goes on when the command is given again (EX_TEMPFAIL)."""
-
-
-class Stopped(Exception):
-    """A run was stopped on request after saving its state."""
-
 
 @contextmanager
 def stop_on_request() -> Iterator[Callable[[], bool]]:

@@ -19,6 +19,7 @@ class Trainer:
 
     def __init__(self, method: Method, optim: OptimConfig, engine: Engine) -> None:
         self.method, self.optim, self.engine = method, optim, engine
+        method.joined = engine.fast
         for network in players(method).values():
             engine.place(network)
         self.generator_optimizer = self._adam(method.generators, optim.lr)
@@ -78,7 +79,8 @@ class Trainer:
     def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> torch.optim.Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
-        return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=self.engine.device.type in ("cpu", "cuda"))
+        fused = True if self.engine.fast else None
+        return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
 
 
 def players(method: Method) -> dict[str, nn.Module]:

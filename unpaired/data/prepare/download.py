@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib import error, request
-from urllib.parse import urlsplit
 
 from unpaired.data.manifest import file_sha256
 from unpaired.errors import BadInput
 from unpaired.progress import duration, progress
 
-SCHEMES = ("http", "https")
+SCHEMES = ("http://", "https://")
 CHUNK = 1 << 16
 """Most bytes read at once."""
 MEGABYTE = 10**6
@@ -84,16 +83,25 @@ def download(url: str, target: Path, sha256: str | None = None, limits: Limits =
         print(f"{target}: downloaded before, used again", file=sys.stderr)
         return found
     _check_scheme(url)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _fetch_verified(url, target, sha256, limits)
+    except OSError as trouble:  # the disk's: the network's have become _Interrupted or BadInput by here
+        raise BadInput(
+            f"{target}: cannot be written ({trouble.strerror or trouble}); make room, or choose another place"
+        ) from trouble
+
+
+def _fetch_verified(url: str, target: Path, sha256: str | None, limits: Limits) -> str:
     part = target.with_name(target.name + ".part")
     resumed = _size(part) > 0
     found = _fetch(url, part, limits)
     if resumed and sha256 not in (None, found):
         # What the earlier run left may be the beginning of another version of the file.
-        part.unlink()
+        part.unlink(missing_ok=True)
         found = _fetch(url, part, limits)
     if sha256 not in (None, found):
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise WrongHash(f"{url}: expected SHA-256 {sha256}, found {found}; the file was removed")
     part.replace(target)
     return found
@@ -133,7 +141,7 @@ def _attempt(url: str, part: Path, limits: Limits) -> None:
         have = _size(part) if response.status == 206 else 0  # else the server ignores ranges and begins anew
         total = None if response.length is None else have + response.length
         _check_room(url, part, have, total, limits.max_bytes)
-        _announce(url, have, total)
+        _announce(part.stem, url, have, total)
         with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as show:
             for chunk in _chunks(response):
                 file.write(chunk)
@@ -142,7 +150,7 @@ def _attempt(url: str, part: Path, limits: Limits) -> None:
                 if have > limits.max_bytes:
                     break
     if have > limits.max_bytes:
-        part.unlink()
+        part.unlink(missing_ok=True)
         _check_size(url, have, limits.max_bytes)
     if total is not None and have < total:
         raise _Interrupted(f"the connection ended after {have} of {total} bytes")
@@ -162,14 +170,16 @@ def _open(url: str, part: Path, timeout: float) -> http.client.HTTPResponse | No
                 raise _Interrupted(f"the server answered {answer.code} {answer.reason}") from answer
             reason = f"the server answered {answer.code} {answer.reason}"
             raise Refused(f"{url}: {reason}; check the address, or use a mirror", answer.code) from answer
+    except BadInput:
+        raise
     except (http.client.InvalidURL, ValueError) as wrong:
-        raise wrong if isinstance(wrong, BadInput) else BadInput(f"{url}: not an address ({wrong})") from wrong
+        raise BadInput(f"{url}: expected an address ({wrong}); correct it") from wrong
     except (OSError, http.client.HTTPException) as broken:
         raise _Interrupted(f"no answer ({getattr(broken, 'reason', broken)})") from broken
     begins = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if response.status == 206 and (begins is None or int(begins[1]) != have):
         response.close()
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise _Interrupted("the server sent another range than the one asked for")
     return response
 
@@ -194,8 +204,12 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 class _HttpRedirects(request.HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: ANN001, ANN201  # urllib's own signature
-        _check_scheme(newurl)
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # urllib itself refuses all but http and ftp
+        try:
+            _check_scheme(newurl)
+        except BadInput:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -215,7 +229,7 @@ def _opener() -> request.OpenerDirector:
 
 
 def _check_scheme(url: str) -> None:
-    if urlsplit(url).scheme.lower() not in SCHEMES:
+    if not url.lower().startswith(SCHEMES):
         raise BadInput(f"{url}: expected an address that begins with https:// or http://; nothing was read from it")
 
 
@@ -233,10 +247,10 @@ def _check_room(url: str, part: Path, have: int, total: int | None, limit: int) 
         )
 
 
-def _announce(url: str, have: int, total: int | None) -> None:
+def _announce(name: str, url: str, have: int, total: int | None) -> None:
     size = "of unknown size" if total is None else _megabytes(total)
     rest = f", {_megabytes(have)} of it here already" if have else ""
-    print(f"downloading {Path(urlsplit(url).path).name} from {url} ({size}{rest})", file=sys.stderr)
+    print(f"downloading {name} from {url} ({size}{rest})", file=sys.stderr)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from unpaired.errors import BadInput
@@ -60,27 +61,32 @@ def unpack_zip(
     if target.exists():
         raise BadInput(f"{target}: expected a folder that does not exist yet; remove it, or choose another")
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _whole_or_nothing(target), zipfile.ZipFile(archive) as opened:
             members = _members(opened, max_files)
             target.mkdir(parents=True)
-            _write_all(opened, members, target, min(max_bytes, _by_ratio(archive, max_ratio)))
+            _write_all(opened, members, target, _bound(archive, max_bytes, max_ratio))
     except BadInput as error:
-        shutil.rmtree(target, ignore_errors=True)
         raise BadInput(f"{archive}: {error}; nothing of it was kept") from error
     except DAMAGE as error:
-        shutil.rmtree(target, ignore_errors=True)
         raise BadInput(f"{archive}: damaged, or no ZIP archive ({error}); nothing of it was kept") from error
     except OSError as error:
-        shutil.rmtree(target, ignore_errors=True)
         raise BadInput(f"{archive}: cannot be unpacked into {target} ({error.strerror or error})") from error
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
     return sorted(members)
 
 
-def _by_ratio(archive: Path, max_ratio: int) -> int:
-    return max(max_ratio * archive.stat().st_size, RATIO_COUNTS_FROM)
+@contextmanager
+def _whole_or_nothing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _bound(archive: Path, max_bytes: int, max_ratio: int) -> tuple[int, str]:
+    """The lower of the two bounds in bytes, and its name. The archive's true size can't lie, its headers can."""
+    by_ratio = max(max_ratio * archive.stat().st_size, RATIO_COUNTS_FROM)
+    return min((max_bytes, "the most allowed"), (by_ratio, f"{max_ratio} times the archive's own size"))
 
 
 def _members(opened: zipfile.ZipFile, max_files: int) -> dict[str, zipfile.ZipInfo]:
@@ -93,9 +99,10 @@ def _members(opened: zipfile.ZipFile, max_files: int) -> dict[str, zipfile.ZipIn
         _judge_name(entry)
         _judge_kind(entry)
         if not entry.is_dir():
-            _judge_clash(entry, members)
+            if entry.orig_filename in members:
+                raise BadInput(f"entry {entry.filename!r} is there twice")
             members[entry.orig_filename] = entry
-    _judge_folders(members)
+    _judge_clashes(members)
     return members
 
 
@@ -111,19 +118,16 @@ def _judge_name(entry: zipfile.ZipInfo) -> None:
 def _judge_kind(entry: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
-        raise BadInput(f"entry {entry.filename!r} is a link, device or other special file; only regular files are taken")
+        raise BadInput(
+            f"entry {entry.filename!r} is a link, device or other special file; only regular files are taken"
+        )
     if entry.flag_bits & 0x1:
         raise BadInput(f"entry {entry.filename!r} is encrypted; unpack it yourself with its password")
     if entry.compress_type not in METHODS:
         raise BadInput(f"entry {entry.filename!r} uses compression method {entry.compress_type}; repack with deflate")
 
 
-def _judge_clash(entry: zipfile.ZipInfo, members: dict[str, zipfile.ZipInfo]) -> None:
-    if entry.orig_filename in members:
-        raise BadInput(f"entry {entry.filename!r} is there twice")
-
-
-def _judge_folders(members: dict[str, zipfile.ZipInfo]) -> None:
+def _judge_clashes(members: dict[str, zipfile.ZipInfo]) -> None:
     """No two files share a name, and no file a folder's, where a disk takes upper and lower case for the same."""
     folders = {_folded(str(parent)) for name in members for parent in PurePosixPath(name).parents}
     seen: dict[str, str] = {}
@@ -140,23 +144,20 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _write_all(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], target: Path, limit: int) -> None:
+def _write_all(
+    opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], target: Path, bound: tuple[int, str]
+) -> None:
+    limit, why = bound
     written = 0
     for name, entry in members.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = 0
+        before = written
         with opened.open(entry) as source, path.open("xb") as file:
-            for chunk in _chunks(source):
-                size += len(chunk)
-                if written + size > limit:
-                    raise BadInput(f"expected at most {limit} bytes unpacked, found more at {name!r}")
+            while chunk := source.read(CHUNK):
+                written += len(chunk)
+                if written > limit:
+                    raise BadInput(f"unpacks to more than {limit} bytes ({why})")
                 file.write(chunk)
-        if size != entry.file_size:
-            raise BadInput(f"entry {name!r} says {entry.file_size} bytes and holds {size}")
-        written += size
-
-
-def _chunks(source: zipfile.ZipExtFile | object) -> Iterator[bytes]:
-    while chunk := source.read(CHUNK):  # type: ignore[attr-defined]
-        yield chunk
+        if written - before != entry.file_size:
+            raise BadInput(f"entry {name!r} says {entry.file_size} bytes and holds {written - before}")

@@ -1,0 +1,70 @@
+"""The real trainer against the plain reference: the same losses and the same weights, step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.parity.plain_cyclegan import PlainCycleGAN
+from unpaired.config import OptimConfig, RuntimeConfig
+from unpaired.methods import CycleGAN, CycleGANConfig, History
+from unpaired.models import PatchGANConfig, ResNetConfig
+from unpaired.training.engine import Engine
+from unpaired.training.schedule import Schedule
+from unpaired.training.trainer import Trainer
+
+STEPS, SIZE, WIDTH, BLOCKS, CRITIC_WIDTH = 20, 32, 8, 2, 8
+
+
+class SameDice:
+    """numpy's interface, which the plain pool uses, over the random numbers that `History` draws."""
+
+    def __init__(self, history: History, seed: int) -> None:
+        history.random.manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def random(self) -> float:
+        return float(torch.rand((), generator=self.generator))
+
+    def integers(self, size: int) -> int:
+        return int(torch.randint(size, (), generator=self.generator))
+
+
+def pair(history_size: int) -> tuple[PlainCycleGAN, Trainer]:
+    plain = PlainCycleGAN(WIDTH, BLOCKS, seed=3, critic_width=CRITIC_WIDTH)
+    cfg = CycleGANConfig(
+        generator=ResNetConfig(width=WIDTH, blocks=BLOCKS),
+        critic=PatchGANConfig(width=CRITIC_WIDTH),
+        identity_weight=5.0,
+        history=history_size,
+    )
+    method = CycleGAN(cfg, (3, 3))
+    for ours, theirs in ((method.G, plain.G), (method.F, plain.F), (method.D_X, plain.D_X), (method.D_Y, plain.D_Y)):
+        ours.model.load_state_dict(theirs.state_dict())
+    for pool, history, seed in ((plain.pool_x, method.past_x, 1), (plain.pool_y, method.past_y, 2)):
+        pool.size, pool.rng = history_size, SameDice(history, seed)
+    optim = OptimConfig(steps=STEPS)
+    return plain, Trainer(method, optim, Engine(RuntimeConfig(precision="fp32", device="cpu")))
+
+
+@pytest.mark.parametrize(("history_size", "batch"), [(50, 1), (4, 1), (3, 2)])
+def test_the_trainer_equals_the_plain_reference_for_twenty_steps(history_size, batch):
+    """With a history of 4 or 3 its exchanges take place, too."""
+    plain, trainer = pair(history_size)
+    schedule = Schedule(trainer.optim, steps_per_epoch=1)
+    rng = np.random.default_rng(0)
+    for step in range(STEPS):
+        x, y = (torch.from_numpy(rng.uniform(-1, 1, (batch, 3, SIZE, SIZE)).astype(np.float32)) for _ in range(2))
+        plain.set_lr(2e-4 * (1 - max(0, step + 1 - STEPS // 2) / (STEPS // 2 + 1)))
+        trainer.set_rate(schedule.factor(step))
+        expected = plain.step(x, y)
+        terms = trainer.train_step(x, y)
+        assert set(terms) == set(expected)
+        for name, value in expected.items():
+            assert float(terms[name]) == pytest.approx(value, rel=1e-5), f"{name} at step {step}"
+    method = trainer.method
+    for ours, theirs in ((method.G, plain.G), (method.F, plain.F), (method.D_X, plain.D_X), (method.D_Y, plain.D_Y)):
+        for (name, weight), other in zip(ours.model.named_parameters(), theirs.parameters(), strict=True):
+            relative = (weight - other).norm() / other.norm().clamp_min(1e-12)
+            assert relative <= 1e-5, f"{name}: {relative:.2e}"

@@ -1,0 +1,5 @@
+"""`python -m unpaired` is `unpaired`."""
+
+from unpaired.cli import main
+
+main()

@@ -1,0 +1,330 @@
+"""The dataset doctor behind `unpaired check`: names, before the first step, every file that training would refuse.
+
+Four folders are read: trainA, trainB and, where they exist, testA and testB. Files are decoded one by one in a few
+threads; of each only a few numbers are kept, so memory does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from unpaired.errors import BadInput
+from unpaired.images import Pixels, full_scale, image_files, read_picture, shown, with_channels
+from unpaired.progress import track
+
+Severity = Literal["refused", "warning"]
+Result = TypeVar("Result")
+
+TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
+NEARLY_CONSTANT = 1 / 255
+"""Standard deviation, full scale being 1, under which a picture counts as blank; see `spread`."""
+FEWEST = 50
+"""A training folder with fewer pictures is warned of: critics learn so few by heart (the paper's sets start at 400)."""
+IMBALANCE = 10
+"""One training folder this many times larger than the other is warned of."""
+WORKERS = min(4, os.cpu_count() or 1)
+"""Pictures decoded at a time; with the pixel limit of `read_picture`, the bound on memory."""
+NAMES_SHOWN = 10
+"""Ignored files named in a note for people; JSON has them all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One file or folder, and what is wrong with it."""
+
+    path: str
+    """Relative to the data set."""
+    reason: str
+    """folder, link, not-a-file, empty, unreadable, tiny, channels (refused); blank, range, odd-mode, duplicate,
+    few, imbalance (warning)."""
+    message: str
+    severity: Severity
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What one folder holds."""
+
+    images: int
+    """Pictures that can be read."""
+    widths: tuple[float, ...]
+    """Smallest, median and largest in pixels; empty where there are no pictures."""
+    heights: tuple[float, ...]
+    kinds: dict[str, int]
+    """Pictures by channels and bit depth, commonest first: {"3 channels, 8-bit": 120}."""
+    ignored: tuple[str, ...]
+    """Files that are no images by their suffix, or hidden; relative to the folder."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that `examine` found."""
+
+    root: Path
+    folders: dict[str, Folder]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether training would start: no finding is of severity "refused"."""
+        return not self._of("refused")
+
+    def to_json(self) -> str:
+        """Everything, for programs."""
+        folders = {name: asdict(folder) for name, folder in self.folders.items()}
+        findings = [asdict(finding) for finding in self.findings]
+        content = {"root": str(self.root), "ok": self.ok, "folders": folders, "findings": findings}
+        return json.dumps({**content, "notes": self.notes}, indent=2) + "\n"
+
+    def lines(self) -> Iterator[str]:
+        """Everything, for people: the folders, each finding with its file, the verdict last."""
+        for name, folder in self.folders.items():
+            yield f"{name:8}{_count(folder.images, 'image')}{_size_words(folder)}"
+            yield from (f"{'':8}{count} of {kind}" for kind, count in folder.kinds.items())
+        yield from (f"{f.severity:8} {shown(f.path)}: {f.message}" for f in self.findings)
+        yield from (f"{'note':8} {note}" for note in self.notes)
+        refused, warnings = len(self._of("refused")), len(self._of("warning"))
+        verdict = f"{refused} refused; replace or remove what is named" if refused else "nothing refused"
+        yield f"{verdict}, {_count(warnings, 'warning')}"
+
+    def _of(self, severity: Severity) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == severity]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of a picture: enough to compare it with the others."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: str
+    digest: bytes
+    findings: tuple[tuple[str, str], ...]
+    """(reason, message) of the warnings that the picture alone gives rise to."""
+
+    @property
+    def kind(self) -> str:
+        depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[self.dtype]
+        return f"{_count(self.shape[2], 'channel')}, {depth}"
+
+
+def examine(root: Path, smallest: int = 16) -> Diagnosis:
+    """Read every picture of a data set and tell what is wrong with it.
+
+    Args:
+        root: The folder that holds trainA, trainB and, if there are any, testA and testB.
+        smallest: A picture with a shorter side, in pixels, is refused.
+
+    Raises:
+        BadInput: `root` is not a folder. All else is a finding.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
+    names = [name for name in TRAIN + TEST if name in TRAIN or (root / name).is_dir()]
+    paths = {name: image_files(root / name) if (root / name).is_dir() else [] for name in names}
+    every = [path for name in names for path in paths[name]]
+    looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
+
+    findings = [_finding(root, p, *look, "refused") for p, look in looks.items() if not isinstance(look, _Look)]
+    good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in names}
+    for name in names:
+        findings += [_finding(root, look.path, *words, "warning") for look in good[name] for words in look.findings]
+        findings += _odd_ones(root, name, good[name])
+    for train, test in zip(TRAIN, TEST, strict=True):
+        findings += _duplicates(root, good[train], good.get(test, []))
+    findings += [*_missing(root, paths), *_unbalanced(root, good)]
+    folders = {name: _folder(root / name, good[name], paths[name]) for name in names}
+    order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
+    return Diagnosis(root, folders, tuple(order), tuple(_notes(folders)))
+
+
+def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
+    """Those of `paths` that cannot be decoded, each with the reason; empty where all is well."""
+    looks = zip(paths, _in_threads(lambda path: _look(path, smallest=1), paths, "reading images"), strict=True)
+    return {path: look[1] for path, look in looks if not isinstance(look, _Look)}
+
+
+def require_readable(paths: Sequence[Path], data: Path, most: int = 20) -> None:
+    """Decode all of `paths` before the first step, so that no bad file stops a training hours later.
+
+    Args:
+        paths: The files that a training will read.
+        data: The data set they belong to, for the advice in the message.
+        most: Files named in the message; of the rest only the number.
+
+    Raises:
+        BadInput: some cannot be decoded; one message for all of them.
+    """
+    bad = unreadable(paths)
+    if not bad:
+        return
+    named = "; ".join(f"{shown(path)} ({reason})" for path, reason in list(bad.items())[:most])
+    more = f"; and {len(bad) - most} more" if len(bad) > most else ""
+    advice = f"replace or remove them; `unpaired check {shown(data)}` lists them all"
+    raise BadInput(f"{len(bad)} of {_count(len(paths), 'image')} cannot be used: {named}{more}; {advice}")
+
+
+def spread(pixels: Pixels) -> float:
+    """The largest standard deviation of a channel, full scale being 1.
+
+    InstanceNorm divides by sqrt(variance + 1e-5) of what it is given, in [-1, 1] at the network's entrance. With a
+    spread of one 8-bit level (1/255 here, variance 6e-5 there) that is a gain of over a hundred: rounding and JPEG
+    noise become full contrast, and below it the 1e-5 decides what the network sees. A photograph of fog has 3 to 5
+    levels, so the threshold lies well under any picture with something in it. Bands of rows bound the memory.
+    """
+    height, width, channels = pixels.shape
+    rows = max(1, 2**20 // (width * channels))
+    first = pixels[0, 0].astype(np.float64)  # sums of differences from it do not cancel
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for top in range(0, height, rows):
+        band = (pixels[top : top + rows] - first) / full_scale(pixels.dtype)
+        total += band.sum(axis=(0, 1))
+        squares += np.square(band).sum(axis=(0, 1))
+    variance = squares / (height * width) - np.square(total / (height * width))
+    return float(np.sqrt(max(variance.max(), 0)))
+
+
+def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
+    """A picture's numbers, or (reason, message) where it is refused."""
+    fault = _file_fault(path)
+    if fault:
+        return fault
+    try:
+        pixels = read_picture(path).pixels
+    except BadInput as error:
+        return "unreadable", str(error).removeprefix(shown(f"{path}: "))
+    height, width, channels = pixels.shape
+    if min(height, width) < smallest:
+        return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
+    shape = (height, width, channels)
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16, salt=pixels.dtype.char.encode()).digest()
+    return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
+
+
+def _file_fault(path: Path) -> tuple[str, str] | None:
+    """What is wrong before any decoding, as (reason, message)."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            return "link", f"a link to {shown(path.readlink())}, which cannot be reached ({error.strerror})"
+        return "unreadable", f"cannot be read ({error.strerror}); replace or remove it"
+    if not stat.S_ISREG(about.st_mode):
+        what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
+        return "not-a-file", f"{what} with the name of an image; rename or remove it"
+    return None if about.st_size else ("empty", "empty (0 bytes); replace or remove it")
+
+
+def _oddities(pixels: Pixels) -> Iterator[tuple[str, str]]:
+    deviation = spread(pixels)
+    if deviation < NEARLY_CONSTANT:
+        what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
+        yield "blank", f"{what}; normalisation would blow up its noise"
+    if pixels.dtype == np.float32 and (pixels.min() < 0 or pixels.max() > 1):
+        yield "range", f"float values from {pixels.min():g} to {pixels.max():g}; 0 to 1 is expected, so scale them"
+
+
+def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
+    """Pictures unlike most of their folder; refused where no rule turns theirs into the folder's channels."""
+    if not looks:
+        return
+    usual = Counter(look.kind for look in looks).most_common(1)[0][0]
+    channels = next(look.shape[2] for look in looks if look.kind == usual)
+    for look in looks:
+        if look.kind == usual:
+            continue
+        message = f"{look.kind}, where most of {name} is {usual}"
+        try:
+            with_channels(np.zeros((1, 1, look.shape[2]), np.uint8), channels)
+        except BadInput:
+            yield _finding(root, look.path, "channels", f"{message}; convert or remove it", "refused")
+        else:
+            yield _finding(root, look.path, "odd-mode", message, "warning")
+
+
+def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:
+    """Test pictures that training has seen: the same pixels, whatever the file's name or format."""
+    seen = {(look.shape, look.digest): look.path for look in train}
+    for look in test:
+        if twin := seen.get((look.shape, look.digest)):
+            same = shown(twin.relative_to(root).as_posix())
+            yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
+
+
+def _missing(root: Path, paths: dict[str, list[Path]]) -> Iterator[Finding]:
+    for name in TRAIN:
+        if not paths[name]:
+            found = ", ".join(sorted(entry.name for entry in root.iterdir())[:NAMES_SHOWN]) or "nothing"
+            state = "holds no images" if (root / name).is_dir() else f"no such folder (found {shown(found)})"
+            yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
+
+
+def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
+    counts = {name: len(good[name]) for name in TRAIN}
+    for name, count in counts.items():
+        if 0 < count < FEWEST:
+            words = f"{_count(count, 'image')} to train with; expect the critic to learn fewer than {FEWEST} by heart"
+            yield _finding(root, root / name, "few", words, "warning")
+    small, large = sorted(counts, key=lambda name: counts[name])
+    if counts[small] and counts[large] > IMBALANCE * counts[small]:
+        words = f"{counts[large]} images to {counts[small]} in {small}, over {IMBALANCE} to 1"
+        yield _finding(root, root / large, "imbalance", words, "warning")
+
+
+def _folder(folder: Path, looks: list[_Look], images: list[Path]) -> Folder:
+    known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
+    ignored = (path.relative_to(folder).as_posix() for path in entries if path not in known and not path.is_dir())
+    kinds = dict(Counter(look.kind for look in looks).most_common())
+    widths, heights = (_three([look.shape[axis] for look in looks]) for axis in (1, 0))
+    return Folder(len(looks), widths, heights, kinds, tuple(ignored))
+
+
+def _notes(folders: dict[str, Folder]) -> Iterator[str]:
+    for name, folder in folders.items():
+        if folder.ignored:
+            names = ", ".join(shown(path) for path in folder.ignored[:NAMES_SHOWN])
+            more = f" and {len(folder.ignored) - NAMES_SHOWN} more" if len(folder.ignored) > NAMES_SHOWN else ""
+            yield f"{name}: {_count(len(folder.ignored), 'file')} ignored, not images by suffix: {names}{more}"
+    if absent := [name for name in TEST if name not in folders]:
+        yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
+
+
+def _finding(root: Path, path: Path, reason: str, message: str, severity: Severity) -> Finding:
+    return Finding(path.relative_to(root).as_posix(), reason, message, severity)
+
+
+def _in_threads(work: Callable[[Path], Result], paths: Sequence[Path], title: str) -> Iterator[Result]:
+    """work(path) for each path, in order, with progress; what has not begun is dropped when the caller stops."""
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        yield from track(pool.map(work, paths), title, len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _three(sides: list[int]) -> tuple[float, ...]:
+    return (min(sides), statistics.median(sides), max(sides)) if sides else ()
+
+
+def _size_words(folder: Folder) -> str:
+    if not folder.images:
+        return ""
+    low, middle, high = (f"{w:g}x{h:g}" for w, h in zip(folder.widths, folder.heights, strict=True))
+    return f", all {low}" if low == high else f", width x height {low} to {high}, median {middle}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

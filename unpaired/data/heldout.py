@@ -1,0 +1,185 @@
+"""The test pictures of a data set: which there are, whether A and B show the same places, which are independent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from unpaired.data.folders import domain_files
+from unpaired.data.manifest import read_manifest
+from unpaired.errors import BadInput
+from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
+
+Paired = Literal["auto", "yes", "no"]
+Side = Literal["A", "B"]
+BATCH = 16
+
+SIDE_SUFFIX = re.compile(r"[_-][AaBb]$")
+"""Ends of names that only tell the domain, as in place1_A.png and place1_B.png."""
+PLACE = re.compile(r"lat(?P<lat>[+-][\d.]+)_lon(?P<lon>[+-][\d.]+)$")
+"""Names that `prepare earth` gives: the degrees of the tile's centre."""
+STRIP_DEGREES = 40
+"""Width of the strips dealt to trainA, trainB and test: test tiles of two strips are far apart."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """testA and testB of a prepared data set."""
+
+    root: Path
+    manifest: dict[str, Any]
+    """Its `dataset.json`; empty where the folder was not prepared by us."""
+    a: tuple[Path, ...]
+    b: tuple[Path, ...]
+    """Where `aligned`, the truth of `a`, in the same order."""
+    aligned: bool
+    decided: str
+    """How `aligned` was told: by the manifest, by names, or by the caller."""
+
+    def side(self, side: str) -> tuple[Path, ...]:
+        """The files of domain A or B."""
+        return self.a if side == "A" else self.b
+
+    def name(self, path: Path) -> str:
+        """A file's path inside its folder, which tells it from the others."""
+        return path.relative_to(self.root / f"test{'A' if path in self.a else 'B'}").as_posix()
+
+    def groups(self, side: str) -> list[str] | None:
+        """For each file the group of files it shares content with; None where all are independent.
+
+        Tiles of a globe cut closer together than they are wide overlap. A group is a band, one tile high, of one strip
+        of longitude; taller bands widen no interval any further.
+        """
+        rule = self.manifest.get("rule", {})
+        size, stride, globe = (rule.get(key) for key in ("size", "stride", "globe_width"))
+        places = [PLACE.search(path.stem) for path in self.side(side)]
+        if not (size and stride and globe) or stride >= size or not all(places):
+            return None
+        tall = 360 * size / globe
+        return [
+            f"{(float(place['lon']) + 180) // STRIP_DEGREES:.0f}/{(float(place['lat']) + 90) // tall:.0f}"
+            for place in places
+            if place
+        ]
+
+
+@dataclass(frozen=True)
+class HeldOutBatch:
+    """Pictures of one size, and their numbers in their list."""
+
+    indices: tuple[int, ...]
+    inputs: Images
+    truths: Images | None
+
+
+def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None) -> HeldOut:
+    """List the test pictures of a data set.
+
+    Args:
+        root: Folder with testA and testB.
+        paired: Whether the two show the same places: yes, no, or as the manifest says, else where names match
+            one to one (a trailing _A or _B aside).
+        limit: Keep this many of each, spread evenly over the list.
+
+    Raises:
+        BadInput: testA or testB missing or empty, or pictures said to be paired that are not one to one.
+    """
+    if limit is not None and limit < 1:
+        raise BadInput(f"limit: expected at least 1 picture, got {limit}")
+    a, b = _test_files(root, "A"), _test_files(root, "B")
+    manifest = read_manifest(root)
+    aligned, decided = _aligned(root, manifest, a, b, paired)
+    if aligned:
+        by_name = {_stem(path, root): path for path in b}
+        b = [by_name[_stem(path, root)] for path in a] if _names_match(root, a, b) else b
+    return HeldOut(root, manifest, tuple(spread(a, limit)), tuple(spread(b, limit)), aligned, decided)
+
+
+def spread(items: Sequence[Path], limit: int | None) -> list[Path]:
+    """At most `limit` items, evenly spaced over the list: sorted names often put like beside like."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[(2 * k + 1) * len(items) // (2 * limit)] for k in range(limit)]
+
+
+def held_out_batches(
+    inputs: Sequence[Path], channels_in: int, truths: Sequence[Path] | None, channels_out: int, size: int = BATCH
+) -> Iterator[HeldOutBatch]:
+    """Every picture once, in batches of equal size in pixels; `indices` tell which.
+
+    Raises:
+        BadInput: a file that cannot be read, whose channels do not fit, or whose truth has another size.
+    """
+    waiting: dict[torch.Size, list[tuple[int, OneImage, OneImage | None]]] = {}
+    for index, path in enumerate(inputs):
+        image = read_whole(path, channels_in)
+        truth = read_whole(truths[index], channels_out) if truths else None
+        if truths and truth is not None and truth.shape[1:] != image.shape[1:]:
+            (h, w), (other_h, other_w) = image.shape[1:], truth.shape[1:]
+            raise BadInput(
+                f"{path} is {w}x{h} but its truth {truths[index]} is {other_w}x{other_h}; make them one size, or "
+                f"evaluate with --paired no"
+            )
+        bucket = waiting.setdefault(image.shape, [])
+        bucket.append((index, image, truth))
+        if len(bucket) == size:
+            yield _stacked(waiting.pop(image.shape))
+    yield from map(_stacked, waiting.values())
+
+
+def read_whole(path: Path, channels: int) -> OneImage:
+    """A file at its own size, in [-1, 1].
+
+    Raises:
+        BadInput: it cannot be read or its channels do not fit; the message names it.
+    """
+    pixels = read_picture(path).pixels
+    try:
+        return to_tensor(with_channels(pixels, channels))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def _stacked(items: list[tuple[int, OneImage, OneImage | None]]) -> HeldOutBatch:
+    indices, inputs, truths = zip(*items, strict=True)
+    return HeldOutBatch(indices, torch.stack(inputs), None if truths[0] is None else torch.stack(truths))
+
+
+def _test_files(root: Path, side: Side) -> list[Path]:
+    try:
+        return domain_files(root, f"test{side}")
+    except BadInput as error:
+        raise BadInput(f"{root}: expected test pictures in {root / 'testA'} and {root / 'testB'}; {error}") from error
+
+
+def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path], paired: Paired) -> tuple[bool, str]:
+    if paired == "no":
+        return False, "told by --paired no"
+    match = _names_match(root, a, b)
+    if paired == "yes" or manifest.get("aligned") is True:
+        said = "--paired yes" if paired == "yes" else "dataset.json"
+        if not match and (paired != "yes" or len(a) != len(b)):
+            raise BadInput(
+                f"{root}: {said} says that testA and testB show the same, but their names do not match one to one "
+                f"({len(a)} and {len(b)} pictures); name each pair alike, or evaluate with --paired no"
+            )
+        return True, f"told by {said}" + ("" if match else ", paired in the order of their names")
+    if "aligned" in manifest:
+        return False, "told by dataset.json"
+    return match, "names match one to one" if match else "names do not match one to one"
+
+
+def _names_match(root: Path, a: list[Path], b: list[Path]) -> bool:
+    names_a, names_b = ([_stem(path, root) for path in side] for side in (a, b))
+    return len(set(names_a)) == len(a) and sorted(names_a) == sorted(names_b)
+
+
+def _stem(path: Path, root: Path) -> str:
+    """The name that a pair shares: folders kept, suffix and a trailing _A or _B dropped."""
+    inside = Path(*path.relative_to(root).parts[1:])
+    return (inside.parent / SIDE_SUFFIX.sub("", inside.stem)).as_posix()

@@ -1,0 +1,182 @@
+"""`prepare folders`: split two folders of the user's own into training and test images.
+
+Files are copied byte for byte. Files of identical content, in A or in B, go to the same split, so that the
+test images are none the networks were trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from unpaired.data.manifest import Manifest, file_sha256, new_dataset
+from unpaired.errors import BadInput
+from unpaired.images import image_files, read_picture
+from unpaired.progress import track
+
+LEAST = 2
+"""Images a side needs: one to train on, one to test on."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image of the user's: its side ("A" or "B"), its place, its name inside the folder, its content."""
+
+    side: str
+    path: Path
+    name: str
+    sha256: str
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix, by which paired images find each other."""
+        return self.name.removesuffix(self.path.suffix)
+
+
+Group = list[Source]
+"""Images that must stay together."""
+
+
+def prepare_folders(
+    out: Path, a: Path, b: Path, test_share: float = 0.1, seed: int = 0, paired: bool = False
+) -> Manifest:
+    """Copy the images of `a` and `b` to trainA, trainB, testA, testB, keeping subfolders and names.
+
+    Args:
+        out: Folder to make; it must not hold another data set.
+        a: Folder of domain A, searched recursively.
+        b: Folder of domain B.
+        test_share: Share of each side's images that goes to the test set, between 0 and 1; at least one does.
+        seed: Another number, another split; the split depends on it and the files' content alone.
+        paired: Images of A and B with the same name (but for the suffix) show the same thing: both go to the
+            same split, and the test set is marked as aligned.
+
+    Raises:
+        BadInput: a folder missing, too empty, or containing the other; images that cannot be read, or have no
+            partner (all of them named at once, before anything is written); nothing left to split.
+    """
+    if not 0 < test_share < 1:
+        raise BadInput(f"prepare folders: --test-share must lie between 0 and 1, got {test_share}")
+    _check_apart(out, a, b)
+    paths = [(side, folder, path) for side, folder in (("A", a), ("B", b)) for path in _images(side, folder)]
+    sources = _read_all(paths)
+    if paired:
+        _check_partners(sources)
+    test = _choose_test(_groups(sources, paired), test_share, seed)
+    with new_dataset(out) as manifest:
+        for source in track(sources, "copying images"):
+            _copy(source, f"{'test' if source in test else 'train'}{source.side}", manifest)
+        manifest.describe(
+            name=f"{a.resolve().name} and {b.resolve().name}",
+            aligned=paired,
+            source={"A": str(a), "B": str(b)},
+            rule={"split": "by content and seed", "test_share": test_share, "seed": seed, "paired": paired},
+        )
+    return manifest
+
+
+def _check_apart(out: Path, a: Path, b: Path) -> None:
+    """No folder lies in another: an image would be in both domains, or the result among its own sources."""
+    places = {"--a": a.resolve(), "--b": b.resolve(), "the data set": out.resolve()}
+    for inner, place in places.items():
+        for outer, other in places.items():
+            if inner != outer and outer != "the data set" and place.is_relative_to(other):
+                raise BadInput(f"prepare folders: {inner} ({place}) lies in {outer} ({other}); choose separate folders")
+
+
+def _images(side: str, folder: Path) -> list[Path]:
+    option = f"prepare folders: --{side.lower()} {folder}"
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing of that name"
+        raise BadInput(f"{option}: expected a folder of images, found {found}; correct the path")
+    paths = image_files(folder)
+    if len(paths) < LEAST:
+        found = f"only {paths[0].name}" if paths else "none"
+        raise BadInput(
+            f"{option}: expected at least {LEAST} images (JPEG, PNG, WebP, TIFF, BMP), one to train on and one to "
+            f"test on, found {found}; add images or choose another folder"
+        )
+    return paths
+
+
+def _read_all(paths: list[tuple[str, Path, Path]]) -> list[Source]:
+    """Decode every image once, to know that it can be, and hash it."""
+    sources, refused = [], []
+    for side, folder, path in track(paths, "reading images"):
+        try:
+            read_picture(path)
+        except BadInput as error:
+            refused.append(" ".join(str(error).split()))
+        else:
+            sources.append(Source(side, path, path.relative_to(folder).as_posix(), file_sha256(path)))
+    if refused:
+        raise BadInput(f"prepare folders: {len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}")
+    return sources
+
+
+def _check_partners(sources: list[Source]) -> None:
+    times = Counter((source.side, source.stem) for source in sources)
+    alone = [str(source.path) for source in sources if any(times[side, source.stem] != 1 for side in "AB")]
+    if alone:
+        raise BadInput(
+            "prepare folders: --paired expects every image of A to have one partner of the same name in B (suffixes "
+            f"may differ), found without: {'; '.join(alone)}; rename or remove them, or leave out --paired"
+        )
+
+
+def _groups(sources: list[Source], paired: bool) -> list[Group]:
+    """Images joined by equal content and, where paired, by name; chains of such links make one group."""
+    joined_to: dict[str, str] = {}
+
+    def first(key: str) -> str:
+        while (other := joined_to.setdefault(key, key)) != key:
+            key = joined_to[key] = joined_to[other]
+        return key
+
+    if paired:
+        for source in sources:
+            joined_to[first(source.sha256)] = first(f"name {source.stem}")
+    groups: defaultdict[str, Group] = defaultdict(list)
+    for source in sources:
+        groups[first(source.sha256)].append(source)
+    return list(groups.values())
+
+
+def _choose_test(groups: list[Group], test_share: float, seed: int) -> set[Source]:
+    """Draw groups in the order of their hashes until either side has its share, leaving each something to train on.
+
+    Raises:
+        BadInput: so much is identical that a side would have no test or no training image.
+    """
+    have = Counter(source.side for group in groups for source in group)
+    want = {side: max(1, round(test_share * n)) for side, n in have.items()}
+    test: set[Source] = set()
+    taken: Counter[str] = Counter()
+    for group in sorted(groups, key=lambda group: _draw(group, seed)):
+        size = Counter(source.side for source in group)
+        if any(taken[side] < want[side] for side in size) and all(taken[s] + n < have[s] for s, n in size.items()):
+            taken += size
+            test.update(group)
+    for side in have:
+        if not taken[side]:
+            raise BadInput(
+                f"prepare folders: the {have[side]} images of {side} cannot be split into train and test without "
+                f"sharing identical ones; add images that differ"
+            )
+    return test
+
+
+def _draw(group: Group, seed: int) -> bytes:
+    """A number as good as random that every machine agrees on."""
+    content = sorted({source.sha256 for source in group})
+    return hashlib.sha256(f"{seed} {' '.join(content)}".encode()).digest()
+
+
+def _copy(source: Source, folder: str, manifest: Manifest) -> None:
+    data = source.path.read_bytes()
+    target = manifest.root / folder / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    manifest.add(f"{folder}/{source.name}", data, folder)

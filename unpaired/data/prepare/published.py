@@ -1,0 +1,218 @@
+"""`prepare NAME`: the data sets published with CycleGAN, downloaded, verified and counted.
+
+No checksums were published. The SHA-256 of an archive is therefore remembered when it first proves whole
+(it unpacks, and every folder holds the known number of images) and demanded ever after.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from unpaired.data.manifest import Manifest, file_sha256, new_dataset
+from unpaired.data.prepare.download import Refused, WrongHash, download
+from unpaired.data.prepare.unpack import unpack_zip
+from unpaired.errors import BadInput
+from unpaired.images import image_files
+
+BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
+
+
+class Counts(NamedTuple):
+    """Images in each of a set's four folders."""
+
+    trainA: int
+    trainB: int
+    testA: int
+    testB: int
+
+
+PUBLISHED = {
+    "apple2orange": Counts(995, 1019, 266, 248),
+    "summer2winter_yosemite": Counts(1231, 962, 309, 238),
+    "horse2zebra": Counts(1067, 1334, 120, 140),
+    "monet2photo": Counts(1072, 6287, 121, 751),
+    "cezanne2photo": Counts(525, 6287, 58, 751),
+    "ukiyoe2photo": Counts(562, 6287, 263, 751),
+    "vangogh2photo": Counts(400, 6287, 400, 751),
+    "maps": Counts(1096, 1096, 1098, 1098),
+    "cityscapes": Counts(2975, 2975, 500, 500),
+    "facades": Counts(400, 400, 106, 106),
+    "iphone2dslr_flower": Counts(1812, 3325, 569, 480),
+}
+"""Every set, by what its archive holds (the paper's own counts differ by a few images)."""
+ALIGNED = frozenset({"maps", "cityscapes", "facades"})
+"""Sets whose A and B show the same places; their files are called 1_A.jpg and 1_B.jpg."""
+
+
+def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
+    """Download a published set once, and write its four folders and the manifest to `out`.
+
+    The files stay as published, but for the names in aligned sets: 1_A.jpg and 1_B.jpg both become 1.jpg.
+    The archive is kept in the cache folder, where a second call finds it.
+
+    Args:
+        name: One of `PUBLISHED`.
+        out: Folder to make; it must not hold another data set.
+        url: A mirror: the address of the archive (ending in .zip), or of the folder that holds it.
+
+    Raises:
+        BadInput: unknown name, download refused or failed, another archive than the first time, an unsafe
+            archive, or other numbers of images than published.
+    """
+    expected = _expected(name)
+    source = _address(name, url)
+    archive = _archive_path(name, source)
+    with new_dataset(out) as manifest:
+        pinned = _read_pins().get(source)
+        sha256 = _download(name, source, archive, pinned)
+        try:
+            _fill(manifest, name, archive, expected)
+        except BadInput:
+            if pinned is None:  # never proved whole: a second call is to download it anew
+                archive.unlink(missing_ok=True)
+            raise
+        _pin(source, sha256)
+        manifest.describe(
+            name=name,
+            aligned=name in ALIGNED,
+            source={"url": _without_query(source), "sha256": sha256, "bytes": archive.stat().st_size},
+            rule={"split": "as published"},
+        )
+    return manifest
+
+
+def cache_folder() -> Path:
+    """Where downloads and their hashes are kept: `unpaired` in $XDG_CACHE_HOME, or else in ~/.cache."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "unpaired"
+
+
+def _expected(name: str) -> Counts:
+    if name not in PUBLISHED:
+        near = difflib.get_close_matches(name, PUBLISHED, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadInput(f"prepare: no published data set is called {name!r}; {hint}There are {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def _address(name: str, url: str | None) -> str:
+    if url is not None and _without_query(url).endswith(".zip"):
+        return url
+    return f"{(url or BASE).rstrip('/')}/{name}.zip"
+
+
+def _archive_path(name: str, source: str) -> Path:
+    """One file for each source, so that a mirror's archive never passes for the original's."""
+    return cache_folder() / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" / f"{name}.zip"
+
+
+def _without_query(url: str) -> str:
+    """The address as it may be shown around: a query may hold a token."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def _download(name: str, source: str, archive: Path, pinned: str | None) -> str:
+    try:
+        return download(source, archive, pinned)
+    except WrongHash as error:
+        raise BadInput(
+            f"{error}; the expected one was noted in {_pins_path()} at the first download. Try again or use a mirror; "
+            f"if the set was changed on purpose, delete that line"
+        ) from error
+    except Refused as error:
+        if name == "cityscapes" and error.status in (403, 404):
+            raise BadInput(
+                f"{error}. The licence of Cityscapes keeps it off the original site: get leftImg8bit and gtFine from "
+                f"https://www.cityscapes-dataset.com, then `unpaired prepare cityscapes DATA --left DIR --labels DIR`"
+            ) from error
+        raise
+
+
+def _fill(manifest: Manifest, name: str, archive: Path, expected: Counts) -> None:
+    """Unpack beside the four folders, count, and move what belongs to them."""
+    unpacked = manifest.root / ".unpacked"
+    unpack_zip(archive, unpacked)
+    top = _top_folder(unpacked)
+    files = {folder: image_files(top / folder) for folder in Counts._fields}
+    _check_counts(name, expected, Counts(**{folder: len(paths) for folder, paths in files.items()}))
+    for folder, paths in files.items():
+        for path in paths:
+            inside = path.relative_to(top / folder)
+            if name in ALIGNED:
+                inside = inside.with_stem(inside.stem.removesuffix(f"_{folder[-1]}"))
+            target = manifest.root / folder / inside
+            if target.exists():
+                raise BadInput(
+                    f"{name}: {folder}/{inside} is there twice, with and without _{folder[-1]}; use a mirror"
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+            manifest.add(f"{folder}/{inside.as_posix()}", target.read_bytes(), folder)
+    shutil.rmtree(unpacked)
+    if name in ALIGNED:
+        _check_pairs(name, manifest.root)
+    manifest.describe(test_images_also_in_train={side: _shared(manifest.root, side) for side in "AB"})
+
+
+def _top_folder(unpacked: Path) -> Path:
+    """The one folder everything lies in, or `unpacked` itself where the archive has none."""
+    inside = [path for path in unpacked.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else unpacked
+
+
+def _check_counts(name: str, expected: Counts, found: Counts) -> None:
+    wrong = [
+        f"{folder}: expected {want} images, found {have}"
+        for folder, want, have in zip(Counts._fields, expected, found, strict=True)
+        if want != have
+    ]
+    if wrong:
+        raise BadInput(f"{name}: {'; '.join(wrong)}. Not the published archive: try again, or use another mirror")
+
+
+def _check_pairs(name: str, root: Path) -> None:
+    a, b = (
+        {path.relative_to(root / folder).with_suffix("") for path in image_files(root / folder)}
+        for folder in ("testA", "testB")
+    )
+    if alone := sorted(str(stem) for stem in a ^ b):
+        raise BadInput(
+            f"{name}: expected the same names in testA and testB, found without a partner: {'; '.join(alone)}"
+        )
+
+
+def _shared(root: Path, side: str) -> int:
+    """Test images whose very bytes are among the training images too (vangogh2photo is suspected of it)."""
+    train = {file_sha256(path) for path in image_files(root / f"train{side}")}
+    return sum(file_sha256(path) in train for path in image_files(root / f"test{side}"))
+
+
+def _pins_path() -> Path:
+    return cache_folder() / "pins.json"
+
+
+def _read_pins() -> dict[str, str]:
+    """SHA-256 by address."""
+    path = _pins_path()
+    if not path.exists():
+        return {}
+    try:
+        pins = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected JSON written by `unpaired prepare` ({error}); remove the file") from error
+    if not isinstance(pins, dict) or not all(isinstance(value, str) for value in pins.values()):
+        raise BadInput(f"{path}: expected one SHA-256 for each address; remove the file")
+    return pins
+
+
+def _pin(source: str, sha256: str) -> None:
+    path = _pins_path()
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(_read_pins() | {source: sha256}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(path)

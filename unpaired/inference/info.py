@@ -1,0 +1,36 @@
+"""`info`: what a model is, in a few lines or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from unpaired.checkpoint import load_bundle
+from unpaired.experiment import to_dict
+
+
+def describe(model: Path, as_json: bool = False) -> str:
+    """The preset, steps, directions, sizes and settings of a run's folder or a bundle.
+
+    Raises:
+        BadInput: not a model.
+    """
+    bundle = load_bundle(model)
+    sizes = {
+        direction: sum(weight.numel() for weight in network.parameters())
+        for direction, network in bundle.translators.items()
+    }
+    settings = to_dict(bundle.experiment)
+    if as_json:
+        return json.dumps({"step": bundle.step, "parameters": sizes, "experiment": settings}, indent=2)
+    generator = ", ".join(f"{key} {value}" for key, value in settings["method"]["generator"].items() if key != "name")
+    data = bundle.experiment.data
+    return "\n".join(
+        [
+            f"{bundle.experiment.name}: {settings['method']['name']} after {bundle.step} steps",
+            *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
+            f"generator: {settings['method']['generator']['name']} ({generator})",
+            f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
+            f"B {data.channels_b}",
+        ]
+    )

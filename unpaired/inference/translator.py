@@ -1,0 +1,140 @@
+"""Trained generators applied to pictures of any size, in whatever form they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import pad
+
+from unpaired.checkpoint import Bundle, load_bundle
+from unpaired.config import DIRECTIONS, Direction
+from unpaired.errors import BadInput
+from unpaired.images import Images, Picture, read_picture, to_pixels, to_tensor, with_channels
+
+AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str)
+
+
+@dataclass(frozen=True)
+class Translator:
+    """One direction of a trained model. Call it with a picture, get the same kind back at its own size."""
+
+    bundle: Bundle
+    direction: Direction
+
+    @classmethod
+    def load(cls, model: Path | str, direction: Direction | None = None) -> Translator:
+        """From a run's folder or a bundle; without a direction, the first that the model has.
+
+        Raises:
+            BadInput: not a model, or not in this direction.
+        """
+        bundle = load_bundle(Path(model))
+        there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
+        if direction is not None and direction not in there:
+            raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
+        return cls(bundle, direction or there[0])
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions this model has."""
+        return tuple(each for each in DIRECTIONS if each in self.bundle.translators)
+
+    @property
+    def channels_in(self) -> int:
+        """Channels of the pictures taken."""
+        return self._channels(self.direction[0])
+
+    @property
+    def channels_out(self) -> int:
+        """Channels of the pictures given."""
+        return self._channels(self.direction[-1])
+
+    def to(self, direction: Direction) -> Translator:
+        """The same model in the other direction.
+
+        Raises:
+            BadInput: the model does not have it.
+        """
+        if direction not in self.bundle.translators:
+            raise BadInput(f"this model translates {', '.join(self.directions)}, not {direction}")
+        return Translator(self.bundle, direction)
+
+    @torch.inference_mode()
+    def translate(self, images: Images) -> Images:
+        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
+        network = self.bundle.translators[self.direction]
+        height, width = images.shape[2:]
+        padded = pad_to_multiple(images, network.multiple)
+        return network(padded)[..., :height, :width]
+
+    def picture(self, picture: Picture) -> Picture:
+        """A decoded file: same size and bit depth; alpha is handed through."""
+        pixels = picture.pixels
+        image = self.translate(to_tensor(with_channels(pixels, self.channels_in))[None])[0]
+        return Picture(to_pixels(image, pixels.dtype), picture.alpha)
+
+    def __call__(self, picture: AnyPicture | list[AnyPicture]) -> object:
+        """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a path (gives a PIL image), or a list of these.
+
+        Raises:
+            BadInput: a file that cannot be read, or channels that the model does not take.
+        """
+        if isinstance(picture, list):
+            return [self(each) for each in picture]
+        if isinstance(picture, (Path, str)):
+            return to_pil(self.picture(read_picture(Path(picture))))
+        if isinstance(picture, Picture):
+            return self.picture(picture)
+        if isinstance(picture, Image.Image):
+            return to_pil(self.picture(from_pil(picture)))
+        if isinstance(picture, Tensor):
+            return self.translate(picture) if picture.dim() == 4 else self.translate(picture[None])[0]
+        pixels = np.asarray(picture)
+        out = self.picture(Picture(np.atleast_3d(pixels))).pixels
+        return out[..., 0] if pixels.ndim == 2 and out.shape[2] == 1 else out
+
+    def _channels(self, side: str) -> int:
+        data = self.bundle.experiment.data
+        return data.channels_a if side == "A" else data.channels_b
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge."""
+    height, width = images.shape[2:]
+    bottom, right = -height % multiple, -width % multiple
+    if not bottom and not right:
+        return images
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return pad(images, (0, right, 0, bottom), mode=mode)
+
+
+def from_pil(image: Image.Image) -> Picture:
+    """An opened image as pixels, by the rule for files."""
+    import io
+
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
+    return read_picture(buffer.getvalue())
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused.
+
+    Raises:
+        BadInput: more than 8 bits in colour, or more than four channels.
+    """
+    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    pixels = np.concatenate(layers, axis=2)
+    if pixels.shape[2] == 1:
+        return Image.fromarray(pixels[..., 0])
+    if pixels.dtype != np.uint8 or pixels.shape[2] > 4:
+        raise BadInput(f"PIL cannot hold {pixels.shape[2]} channels of {pixels.dtype}; pass an array or use files")
+    mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+    return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
