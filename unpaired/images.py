@@ -216,7 +216,8 @@ def _decode(data: bytes, max_pixels: int) -> Picture:
             return _decode_deep_png(data, max_pixels)
         return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _decode_tiff(data, max_pixels) or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
+        deep = _decode_tiff(data, max_pixels)
+        return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
     if data[:3] == b"\xff\xd8\xff":
         return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

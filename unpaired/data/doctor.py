@@ -22,7 +22,7 @@ import numpy as np
 
 from unpaired.errors import BadInput
 from unpaired.images import Pixels, full_scale, image_files, read_picture, shown, with_channels
-from unpaired.progress import track
+from unpaired.progress import progress
 
 Severity = Literal["refused", "warning"]
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ class Diagnosis:
         folders = {name: asdict(folder) for name, folder in self.folders.items()}
         findings = [asdict(finding) for finding in self.findings]
         content = {"root": str(self.root), "ok": self.ok, "folders": folders, "findings": findings}
-        return json.dumps({**content, "notes": self.notes}, indent=2) + "\n"
+        return json.dumps({**content, "notes": self.notes}, indent=2)
 
     def lines(self) -> Iterator[str]:
         """Everything, for people: the folders, each finding with its file, the verdict last."""
@@ -210,7 +210,7 @@ def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
     if min(height, width) < smallest:
         return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
     shape = (height, width, channels)
-    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16, salt=pixels.dtype.char.encode()).digest()
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
     return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
 
 
@@ -257,9 +257,9 @@ def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
 
 def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:
     """Test pictures that training has seen: the same pixels, whatever the file's name or format."""
-    seen = {(look.shape, look.digest): look.path for look in train}
+    seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
     for look in test:
-        if twin := seen.get((look.shape, look.digest)):
+        if twin := seen.get((look.shape, look.dtype, look.digest)):
             same = shown(twin.relative_to(root).as_posix())
             yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
 
@@ -288,7 +288,7 @@ def _folder(folder: Path, looks: list[_Look], images: list[Path]) -> Folder:
     known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
     ignored = (path.relative_to(folder).as_posix() for path in entries if path not in known and not path.is_dir())
     kinds = dict(Counter(look.kind for look in looks).most_common())
-    widths, heights = (_three([look.shape[axis] for look in looks]) for axis in (1, 0))
+    widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
     return Folder(len(looks), widths, heights, kinds, tuple(ignored))
 
 
@@ -310,7 +310,10 @@ def _in_threads(work: Callable[[Path], Result], paths: Sequence[Path], title: st
     """work(path) for each path, in order, with progress; what has not begun is dropped when the caller stops."""
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        yield from track(pool.map(work, paths), title, len(paths))
+        with progress(title, len(paths)) as advance:
+            for result in pool.map(work, paths):
+                yield result
+                advance()
     finally:
         pool.shutdown(cancel_futures=True)
 

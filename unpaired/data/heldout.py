@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from PIL import Image, UnidentifiedImageError
 
 from unpaired.data.folders import domain_files
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
-from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
+from unpaired.images import FORMATS, Images, OneImage, read_picture, to_tensor, with_channels
 
 Paired = Literal["auto", "yes", "no"]
 Side = Literal["A", "B"]
+Item = tuple[int, OneImage, OneImage | None]
+"""An input's number, the input and its truth."""
+
 BATCH = 16
+BATCH_PIXELS = 2**20
+"""At most this many pixels in a batch: 16 pictures of 256 x 256."""
 
 SIDE_SUFFIX = re.compile(r"[_-][AaBb]$")
 """Ends of names that only tell the domain, as in place1_A.png and place1_B.png."""
@@ -47,7 +53,7 @@ class HeldOut:
 
     def name(self, path: Path) -> str:
         """A file's path inside its folder, which tells it from the others."""
-        return path.relative_to(self.root / f"test{'A' if path in self.a else 'B'}").as_posix()
+        return Path(*path.relative_to(self.root).parts[1:]).as_posix()
 
     def groups(self, side: str) -> list[str] | None:
         """For each file the group of files it shares content with; None where all are independent.
@@ -108,14 +114,14 @@ def spread(items: Sequence[Path], limit: int | None) -> list[Path]:
 
 
 def held_out_batches(
-    inputs: Sequence[Path], channels_in: int, truths: Sequence[Path] | None, channels_out: int, size: int = BATCH
+    inputs: Sequence[Path], channels_in: int, truths: Sequence[Path] | None, channels_out: int
 ) -> Iterator[HeldOutBatch]:
     """Every picture once, in batches of equal size in pixels; `indices` tell which.
 
     Raises:
         BadInput: a file that cannot be read, whose channels do not fit, or whose truth has another size.
     """
-    waiting: dict[torch.Size, list[tuple[int, OneImage, OneImage | None]]] = {}
+    waiting: dict[torch.Size, list[Item]] = {}
     for index, path in enumerate(inputs):
         image = read_whole(path, channels_in)
         truth = read_whole(truths[index], channels_out) if truths else None
@@ -125,11 +131,27 @@ def held_out_batches(
                 f"{path} is {w}x{h} but its truth {truths[index]} is {other_w}x{other_h}; make them one size, or "
                 f"evaluate with --paired no"
             )
-        bucket = waiting.setdefault(image.shape, [])
-        bucket.append((index, image, truth))
-        if len(bucket) == size:
+        same_size = waiting.setdefault(image.shape, [])
+        same_size.append((index, image, truth))
+        if len(same_size) >= min(BATCH, BATCH_PIXELS // (image.shape[1] * image.shape[2])):
             yield _stacked(waiting.pop(image.shape))
+        elif len(waiting) > BATCH:  # a folder of many sizes: memory stays bounded
+            yield _stacked(waiting.pop(next(iter(waiting))))
     yield from map(_stacked, waiting.values())
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError):  # a TIFF of many channels, or damaged: the full reader tells
+        height, width = read_picture(path).pixels.shape[:2]
+        return width, height
 
 
 def read_whole(path: Path, channels: int) -> OneImage:
@@ -145,7 +167,7 @@ def read_whole(path: Path, channels: int) -> OneImage:
         raise BadInput(f"{path}: {error}") from error
 
 
-def _stacked(items: list[tuple[int, OneImage, OneImage | None]]) -> HeldOutBatch:
+def _stacked(items: list[Item]) -> HeldOutBatch:
     indices, inputs, truths = zip(*items, strict=True)
     return HeldOutBatch(indices, torch.stack(inputs), None if truths[0] is None else torch.stack(truths))
 

@@ -82,6 +82,11 @@ def laplacian_pyramid(images: Images, levels: int) -> list[Tensor]:
     return [*pyramid, current]
 
 
+def per_image(images: int) -> int:
+    """Neighbourhoods taken of each image and level of a set of so many images."""
+    return max(1, min(PER_IMAGE, PER_LEVEL // images))
+
+
 class Patches:
     """7 x 7 neighbourhoods of a set of images, gathered batch by batch."""
 
@@ -93,7 +98,7 @@ class Patches:
             images: How many will come, which decides how many neighbourhoods each gives.
             seed: Start of the choice of places.
         """
-        self.per_image = max(1, min(PER_IMAGE, PER_LEVEL // images))
+        self.per_image = per_image(images)
         self.seed = seed
         self.found: list[dict[int, NDArray[np.float32]]] = [{} for _ in range(levels)]
 
