@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -34,13 +35,13 @@ def scene(seed: int, height: int = 24, width: int = 32, channels: int = 3, dtype
     return values.astype(dtype) if np.dtype(dtype).kind == "f" else (values * np.iinfo(dtype).max).astype(dtype)
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def tiff(pixels: np.ndarray, **options: object) -> bytes:
+def tiff(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **options)
     return buffer.getvalue()
@@ -66,7 +67,7 @@ def png_header(width: int, height: int, depth: int = 8, extra: bytes = b"") -> b
 
 
 def raw_tiff(tags: dict[int, int], data: bytes = bytes(64)) -> bytes:
-    """A little-endian TIFF of one page with `tags` over those of an 8x8 gray picture of 16 bits; values may be absurd."""
+    """A little-endian TIFF of one page: `tags`, absurd ones too, over those of an 8x8 gray picture of 16 bits."""
     usual = {256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: len(data)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted((usual | tags).items()))
     return (

@@ -218,12 +218,10 @@ def _decode(data: bytes, max_pixels: int) -> Picture:
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         deep = _decode_tiff(data, max_pixels)
         return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
-    if data[:3] == b"\xff\xd8\xff":
-        return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
-    if data[:2] == b"BM":
-        return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
+    jpeg, webp, bmp = JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile, BmpImagePlugin.BmpImageFile
+    for magic, reader in ((b"\xff\xd8\xff", jpeg), (b"RIFF", webp), (b"BM", bmp)):
+        if data.startswith(magic):
+            return _decode_pillow(reader, data, max_pixels)
     raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
 
 
