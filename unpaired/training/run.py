@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_state, save_bundle, save_state
+from unpaired.data.doctor import require_readable
 from unpaired.data.folders import domain_files
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.transforms import central
@@ -23,7 +24,7 @@ from unpaired.training.stopping import stop_on_request
 from unpaired.training.trainer import Trainer
 
 CONFIG = "config.yaml"
-MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "name", "runtime.")
+MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.check", "name", "runtime.")
 """Settings, by their beginning, that a resumed run may have changed: they do not touch its numbers."""
 MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
 
@@ -36,6 +37,8 @@ def train(experiment: Experiment, out: Path) -> Path:
         Stopped: a signal asked for it; the state is saved and the same call goes on.
     """
     data = UnpairedImages(experiment.data, experiment.runtime.seed)
+    if experiment.data.check and not (out / CONFIG).exists():
+        require_readable(data.files(), Path(experiment.data.root))
     samples = FixedSamples(experiment)
     _open_run(experiment, out)
     engine = Engine(experiment.runtime)

@@ -1,0 +1,43 @@
+"""Batches side by side on the CPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_WORKERS = 4
+"""Batches in memory at once."""
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`work` on every item, in order, several at once, each on its share of torch's threads.
+
+    Whole batches side by side, since several threads on one small batch wait for each other longer than they save:
+    three times as long on a machine that trains meanwhile.
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, MOST_WORKERS)
+
+    def alone(item: Item) -> Result:
+        torch.set_num_threads(threads // workers)
+        with torch.inference_mode():
+            return work(item)
+
+    running: deque[Future[Result]] = deque()
+    try:
+        with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
+            for item in items:
+                running.append(pool.submit(alone, item))
+                if len(running) > workers:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
