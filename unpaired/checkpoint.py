@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Mapping
@@ -55,29 +56,40 @@ def save_state(run: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -
     """Write `checkpoints/step-N`, then drop all but the last `keep` complete ones."""
     folder = run / CHECKPOINTS
     final, part = folder / f"step-{step:08d}", folder / f"step-{step:08d}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    for left in folder.glob("step-*.part"):  # of a save that was killed
+        shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
-    _write_tensors(part / STATE, tensors, {})
-    facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": _sha256(part / STATE)}
-    _write_text(part / FACTS, json.dumps(facts, indent=2))
-    if final.exists():
-        shutil.rmtree(final)
-    part.rename(final)
+    try:
+        _write_tensors(part / STATE, tensors, {})
+        facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": _sha256(part / STATE)}
+        _write_text(part / FACTS, json.dumps(facts, indent=2))
+        if final.exists():
+            shutil.rmtree(final)
+        part.rename(final)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     _flush(folder)
     for old in _complete(run)[:-keep]:
         shutil.rmtree(old)
 
 
 def load_state(run: Path) -> tuple[RunState | None, list[str]]:
-    """The newest checkpoint that is whole, and a line for each damaged one passed over."""
+    """The newest checkpoint that is whole, and a line for each damaged one passed over.
+
+    Raises:
+        BadInput: a checkpoint of a newer format; passed over, it would be trained anew and dropped.
+    """
     notes = []
     for folder in reversed(_complete(run)):
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            _check_format(facts, folder)
             if facts["sha256"] != _sha256(folder / STATE):
                 raise ValueError("its content does not match its hash")
             return RunState(facts["step"], load_file(folder / STATE)), notes
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except BadInput:
+            raise
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
             notes.append(f"{folder}: damaged ({error}); using the one before it")
     return None, notes
 
@@ -91,8 +103,11 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
     }
     facts = {"format": FORMAT, "step": step, "experiment": to_dict(experiment)}
     part = path.with_name(f".{path.name}.part")
-    _write_tensors(part, tensors, {"unpaired": json.dumps(facts)})
-    part.replace(path)
+    try:
+        _write_tensors(part, tensors, {"unpaired": json.dumps(facts)})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     _flush(path.parent)
 
 
@@ -127,11 +142,15 @@ def _read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = load_file(path)
     except (SafetensorError, ValueError, OSError, struct.error) as error:
         raise BadInput(f"{path}: not a readable bundle ({error})") from error
-    if "experiment" not in facts:
+    if not isinstance(facts, dict) or "experiment" not in facts:
         raise BadInput(f"{path}: a safetensors file, but not a bundle of unpaired (its metadata names no experiment)")
+    _check_format(facts, path)
+    return facts, tensors
+
+
+def _check_format(facts: dict[str, Any], path: Path) -> None:
     if facts.get("format", FORMAT) > FORMAT:
         raise BadInput(f"{path}: format {facts['format']}, this version reads up to {FORMAT}; upgrade unpaired")
-    return facts, tensors
 
 
 def _complete(run: Path) -> list[Path]:
@@ -141,7 +160,11 @@ def _complete(run: Path) -> list[Path]:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path, metadata)
+    try:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))  # what the disk answered, in safetensors' words
+        raise (OSError(int(code[1]), os.strerror(int(code[1])), str(path)) if code else OSError(str(error))) from error
     _flush(path)
 
 

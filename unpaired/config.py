@@ -5,6 +5,7 @@ Frozen, checked once, no logic. What is particular to a method or a network stan
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,13 +73,15 @@ class OptimConfig:
     """Epochs over which the rate then falls linearly to zero; 0 keeps it constant."""
     steps: int | None = None
     """Total steps instead of epochs; the rate falls over the same share of them."""
+    average: float = 0.0
+    """Decay per step of the running average of the generators that the bundle gets; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "critic_lr"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"optim.{name} must be positive, got {value}")
-        for name in ("beta1", "beta2"):
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"optim.{name} must be positive and finite, got {value}")
+        for name in ("beta1", "beta2", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
         for name in ("epochs", "decay_epochs"):

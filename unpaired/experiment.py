@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
 from unpaired.errors import BadInput
+from unpaired.images import shown
 from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig
 
 
@@ -118,7 +119,7 @@ def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) ->
     values, known = to_dict(experiment), set(flatten(experiment))
     for key, value in settings.items():
         if key not in known:
-            raise BadInput(f"{source}: unknown setting {key}{_nearest(key, known)}")
+            raise BadInput(f"{source}: unknown setting {shown(key)}{_nearest(key, known)}")
         *path, last = key.split(".")
         part = values
         for step in path:
@@ -144,12 +145,19 @@ def _nearest(key: str, known: set[str]) -> str:
     close = difflib.get_close_matches(key, known, 1) or [
         by_end[end] for end in difflib.get_close_matches(key.rpartition(".")[2], by_end, 1)
     ]
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}"
+    if close:
+        return f"; did you mean {close[0]}?"
+    group = key.rpartition(".")[0]
+    siblings = [name for name in known if name.rpartition(".")[0] == group] if group else []
+    return f"; there are {', '.join(sorted(siblings or known))}"
 
 
 def _explain(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part not in ("resnet", "unet", "patchgan", "pixelgan"))
     words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return words
+    if problem["type"] == "value_error":  # a network's own check does not know whose network it is
+        return words if words.startswith(where) else f"{where}: {words}"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return f"{where}.name: input should be one of {context['expected_tags']}, got {context['tag']!r}"
     return f"{where}: {words[:1].lower()}{words[1:]}, got {problem['input']!r}"

@@ -137,7 +137,7 @@ def write_picture(picture: Picture, path: Path) -> None:
 def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:
     """The bytes of an image file; see `write_picture`."""
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    pixels = np.concatenate(layers, axis=2)
+    pixels = np.ascontiguousarray(np.concatenate(layers, axis=2))  # a network's output comes channels first
     colors, channels, deep = picture.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
     plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
     if suffix not in SUFFIXES:

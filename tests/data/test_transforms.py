@@ -76,10 +76,10 @@ def test_bicubic_of_8_bits_is_pillows(size):
 
 
 def test_sixteen_bits_resize_as_eight_do_but_finer():
-    eight = noise(30, 41)
+    eight = 64 + noise(30, 41) // 2  # Pillow clips 8 bits between its two passes: keep clear of the ends
     coarse, fine = resize(eight, 60, 22), resize(eight.astype(np.uint16) * 257, 60, 22)
     assert fine.dtype == np.uint16
-    assert np.abs(fine / 257 - coarse).max() <= 1  # Pillow rounds its 8-bit passes twice
+    assert np.abs(fine / 257 - coarse).max() <= 2  # 8 bits are rounded after each pass
     assert len(np.unique(fine % 257)) > 200  # levels that 8 bits do not have
 
 
@@ -138,7 +138,9 @@ def test_half_of_the_crops_are_mirrored_and_only_left_to_right():
 def test_crop_and_mirror_are_drawn_independently():
     rng, settings = np.random.default_rng(0), cfg("crop", crop_size=4)
     outs = [augmented(places(4, 5), settings, rng)[0, :, 1] for _ in range(800)]
-    counts = [sum(tuple(out) == row for out in outs) for row in ((0, 1, 2, 3), (1, 2, 3, 4), (3, 2, 1, 0), (4, 3, 2, 1))]
+    counts = [
+        sum(tuple(out) == row for out in outs) for row in ((0, 1, 2, 3), (1, 2, 3, 4), (3, 2, 1, 0), (4, 3, 2, 1))
+    ]
     assert sum(counts) == 800 and min(counts) > 160
 
 

@@ -30,7 +30,7 @@ def recipe(
     return {
         "format": FORMAT,
         "unpaired": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "model": str(model) if named else "a translator in memory",
         "model_sha256": _sha256(Path(model)) if named else None,
         "data": str(held_out.root),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import sys
+from collections import Counter
 from pathlib import Path
 
 from unpaired.errors import BadInput
@@ -45,7 +46,7 @@ def _jobs(source: str, out: Path) -> list[tuple[Path, Path]]:
     """What to read and where to write it, in order.
 
     Raises:
-        BadInput: nothing there, or two inputs that would become one output.
+        BadInput: nothing there, two inputs that would become one output, or an output that is an input.
     """
     path = Path(source)
     if path.is_file():
@@ -59,12 +60,13 @@ def _jobs(source: str, out: Path) -> list[tuple[Path, Path]]:
     if not jobs:
         found = "an empty folder, or one without images" if path.is_dir() else "no such file, folder or match"
         raise BadInput(f"{source}: expected an image, a folder of images or a pattern, found {found}")
-    targets = [target for _, target in jobs]
-    twice = sorted({str(target) for target in targets if targets.count(target) > 1}) if len(jobs) < 10_000 else []
+    targets = Counter(target for _, target in jobs)
+    twice = sorted(str(target) for target, times in targets.items() if times > 1)
     if twice:
         raise BadInput(
             f"{source}: several inputs would be written to {', '.join(twice)}; give a folder, whose tree is kept"
         )
-    if any(file.resolve() == target.resolve() for file, target in jobs):
+    inputs = {file.resolve() for file, _ in jobs}
+    if any(target.resolve() in inputs for target in targets):
         raise BadInput(f"{out}: would overwrite the input; give another output")
     return jobs

@@ -68,10 +68,17 @@ class Translator:
 
     @torch.inference_mode()
     def translate(self, images: Images) -> Images:
-        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
+        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back.
+
+        Raises:
+            BadInput: not float images (b, c, h, w) of the channels that the model takes.
+        """
         network = self.bundle.translators[self.direction]
+        if images.dim() != 4 or images.shape[1] != self.channels_in or not images.is_floating_point():
+            expected = f"{self.channels_in} channels, (b, c, h, w) or (c, h, w), floats in [-1, 1]"
+            raise BadInput(f"expected a tensor of {expected}; found {tuple(images.shape)} of {images.dtype}")
         height, width = images.shape[2:]
-        padded = pad_to_multiple(images, network.multiple)
+        padded = pad_to_multiple(images, network.multiple, network.least)
         return network(padded)[..., :height, :width]
 
     def picture(self, picture: Picture) -> Picture:
@@ -97,6 +104,9 @@ class Translator:
         if isinstance(picture, Tensor):
             return self.translate(picture) if picture.dim() == 4 else self.translate(picture[None])[0]
         pixels = np.asarray(picture)
+        if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
+            expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
+            raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
         out = self.picture(Picture(np.atleast_3d(pixels))).pixels
         return out[..., 0] if pixels.ndim == 2 and out.shape[2] == 1 else out
 
@@ -105,10 +115,16 @@ class Translator:
         return data.channels_a if side == "A" else data.channels_b
 
 
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge."""
+def pad_to_multiple(images: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge.
+
+    Args:
+        images: A batch.
+        multiple: What both sides must divide by.
+        least: Sides shorter than this grow to it, which must divide by `multiple` itself.
+    """
     height, width = images.shape[2:]
-    bottom, right = -height % multiple, -width % multiple
+    bottom, right = (max(least - side, -side % multiple) for side in (height, width))
     if not bottom and not right:
         return images
     mode = "reflect" if bottom < height and right < width else "replicate"
@@ -120,7 +136,10 @@ def from_pil(image: Image.Image) -> Picture:
     import io
 
     buffer = io.BytesIO()
-    image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
+    try:
+        image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
+    except OSError as error:
+        raise BadInput(f"a PIL image of mode {image.mode}: convert it to RGB or L ({error})") from error
     return read_picture(buffer.getvalue())
 
 

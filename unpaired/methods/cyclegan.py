@@ -6,6 +6,7 @@ G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -51,8 +52,8 @@ class CycleGANConfig:
 
     def __post_init__(self) -> None:
         for name in ("forward_cycle_weight", "backward_cycle_weight", "identity_weight", "history"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"method.{name} must not be negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
 
 
 class CycleGAN(Method):

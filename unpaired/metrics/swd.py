@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from unpaired.metrics.bootstrap import Interval, group_numbers
 from unpaired.metrics.filters import separable
+from unpaired.metrics.paired import WHITE, levels
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -72,10 +73,10 @@ def level_sizes(short_side: int) -> list[int]:
     return sizes
 
 
-def laplacian_pyramid(images: Images, levels: int) -> list[Tensor]:
+def laplacian_pyramid(images: Images, depth: int) -> list[Tensor]:
     """What each level adds to the enlarged next one, finest first; the last is the small image itself."""
     pyramid, current = [], images
-    for _ in range(levels - 1):
+    for _ in range(depth - 1):
         smaller = _smooth(current)[:, :, ::2, ::2]
         pyramid.append(current - _enlarge(smaller, current.shape[2:]))
         current = smaller
@@ -90,21 +91,24 @@ def per_image(images: int) -> int:
 class Patches:
     """7 x 7 neighbourhoods of a set of images, gathered batch by batch."""
 
-    def __init__(self, levels: int, images: int, seed: int = 0) -> None:
+    def __init__(self, depth: int, images: int, seed: int = 0) -> None:
         """Make room.
 
         Args:
-            levels: Of the pyramid.
+            depth: Levels of the pyramid.
             images: How many will come, which decides how many neighbourhoods each gives.
             seed: Start of the choice of places.
         """
         self.per_image = per_image(images)
         self.seed = seed
-        self.found: list[dict[int, NDArray[np.float32]]] = [{} for _ in range(levels)]
+        self.found: list[dict[int, NDArray[np.float32]]] = [{} for _ in range(depth)]
 
     def add(self, images: Images, indices: Sequence[int]) -> None:
-        """Take neighbourhoods of a batch; `indices` are the images' numbers in their set, in any order."""
-        for level, band in enumerate(laplacian_pyramid(images.float(), len(self.found))):
+        """Take neighbourhoods of a batch; `indices` are the images' numbers in their set, in any order.
+
+        Rounded to 8 bits first, as every other measure has it.
+        """
+        for level, band in enumerate(laplacian_pyramid(levels(images) / (WHITE / 2) - 1, len(self.found))):
             windows = band.numpy().transpose(0, 2, 3, 1)
             windows = np.lib.stride_tricks.sliding_window_view(windows, (SIDE, SIDE), axis=(1, 2))  # b y x c 7 7
             for index, places in zip(indices, windows, strict=True):

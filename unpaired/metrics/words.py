@@ -40,7 +40,7 @@ METRICS: dict[str, Words] = {
 """In the order of a table. Keys are those of `evaluate`'s JSON."""
 
 BASELINES: dict[str, str] = {
-    "copy": "copy the input",
+    "copy": "copying the input",
     "mean_colour": "mean colour",
     "histogram_matching": "histogram matching",
 }

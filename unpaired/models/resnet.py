@@ -89,6 +89,8 @@ class ResNetGenerator(nn.Module):
         )
         self.multiple = 4
         """Height and width must divide by this."""
+        self.least = 8
+        """And be no less than this: residual blocks reflect and normalise at a quarter of the size."""
         self.per_image = norm != "batch"
         """Whether each image of a batch is treated alone."""
 

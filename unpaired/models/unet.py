@@ -90,6 +90,8 @@ class UNetGenerator(nn.Module):
         self.model = UNetCore(cfg, channels, out_channels)
         self.multiple = 2**cfg.downs
         """Height and width must divide by this."""
+        self.least = self.multiple
+        """And be no less than this."""
         self.per_image = cfg.norm != "batch"
         """Whether each image of a batch is treated alone."""
 

@@ -31,7 +31,9 @@ class RunLog:
         self.run, self.batch = run, batch
         self.path = run / METRICS
         _drop_lines_after(self.path, start)
-        self.events = SummaryWriter(str(run / "tensorboard"), purge_step=start or None)
+        purge = start + 1 if start else 0  # TensorBoard forgets what an earlier try wrote from this step on
+        suffix = f".{start:08d}"  # a name of its own even within the same second
+        self.events = SummaryWriter(str(run / "tensorboard"), purge_step=purge, filename_suffix=suffix)
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
         self.started = self.since = time.monotonic()
@@ -45,31 +47,38 @@ class RunLog:
         """Write the averages after `step` steps; returns them in a few words.
 
         Raises:
-            BadInput: a term is no longer a finite number; the message names it and the step.
+            BadInput: as `averages`.
         """
-        names = list(self.sums)
-        values = (torch.stack(list(self.sums.values())) / self.steps).tolist()
-        now = time.monotonic()
+        terms, now = self.averages(step), time.monotonic()
         line = {
             "step": step,
             "epoch": epoch,
             "lr": lr,
             "images_per_second": round(self.steps * self.batch / (now - self.since), 3),
             "seconds": round(now - self.started, 3),
-            "terms": {name: round(value, 6) for name, value in zip(names, values, strict=True)},
+            "terms": terms,
         }
         self.sums, self.steps, self.since = {}, 0, now
-        broken = [name for name, value in line["terms"].items() if not math.isfinite(value)]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        for name, value in {**terms, "lr": lr, "images_per_second": line["images_per_second"]}.items():
+            self.events.add_scalar(name, value, step)
+        return describe_terms(terms)
+
+    def averages(self, step: int) -> dict[str, float]:
+        """The mean of each term since the last line.
+
+        Raises:
+            BadInput: a term is no longer a finite number; the message names it and the step.
+        """
+        values = (torch.stack(list(self.sums.values())) / self.steps).tolist()
+        broken = [name for name, value in zip(self.sums, values, strict=True) if not math.isfinite(value)]
         if broken:
             raise BadInput(
                 f"training stopped at step {step}: {', '.join(broken)} is not finite; the last checkpoint is kept; "
                 f"`unpaired check` finds blank images, a lower optim.lr or runtime.precision fp32 may help"
             )
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in {**line["terms"], "lr": lr, "images_per_second": line["images_per_second"]}.items():
-            self.events.add_scalar(name, value, step)
-        return describe_terms(line["terms"])
+        return {name: round(value, 6) for name, value in zip(self.sums, values, strict=True)}
 
     def add_samples(self, step: int, name: str, grid: Pixels) -> None:
         """Keep one picture grid, e.g. name AtoB, as a PNG and for TensorBoard."""

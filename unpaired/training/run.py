@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import BUNDLE, load_state, save_bundle, save_state
+from unpaired.checkpoint import BUNDLE, CHECKPOINTS, load_state, save_bundle, save_state
+from unpaired.config import DataConfig
 from unpaired.data.doctor import require_readable
 from unpaired.data.folders import domain_files
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.transforms import central
 from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
-from unpaired.images import OneImage, read_picture, to_tensor, with_channels
+from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
 from unpaired.methods import Method
 from unpaired.progress import progress
 from unpaired.training.engine import Engine
@@ -37,13 +40,14 @@ def train(experiment: Experiment, out: Path) -> Path:
         Stopped: a signal asked for it; the state is saved and the same call goes on.
     """
     data = UnpairedImages(experiment.data, experiment.runtime.seed)
-    if experiment.data.check and not (out / CONFIG).exists():
-        require_readable(data.files(), Path(experiment.data.root))
     samples = FixedSamples(experiment)
-    _open_run(experiment, out)
     engine = Engine(experiment.runtime)
     torch.manual_seed(experiment.runtime.seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
+    _try_out(trainer, samples)
+    if experiment.data.check and not (out / CONFIG).exists():
+        require_readable(data.files(), Path(experiment.data.root))
+    _open_run(experiment, out)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
     start = _resume(trainer, out)
     if start >= schedule.steps:
@@ -84,33 +88,40 @@ class Run:
             if start == 0:
                 self.sample(0)
             for step, batch in enumerate(self.data.batches(start, total), start + 1):
+                for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
+                    _check_sides(self.trainer.method, images, file)
                 self.trainer.set_rate(self.schedule.factor(step - 1))
                 self.log.add(self.trainer.train_step(put(batch.x), put(batch.y)))
-                self.report(step)
+                stopping = asked() and step < total
+                self.report(step, stopping)
                 advance(note=self.note)
-                if asked():
-                    self.save(step)
+                if stopping:
                     raise Stopped(f"stopped after step {step} of {total}; the same command goes on")
 
-    def report(self, step: int) -> None:
-        """Log, sample and save where this step is due, and after the last."""
+    def report(self, step: int, stopping: bool = False) -> None:
+        """Log, sample and save where this step is due, and after the last; nothing of what is no longer finite."""
         runtime, last = self.experiment.runtime, step == self.schedule.steps
-        if last or step % runtime.log_every == 0:
+        log, sample, save = (
+            last or step % every == 0 for every in (runtime.log_every, runtime.sample_every, runtime.save_every)
+        )
+        if log or sample or save or stopping:
+            self.log.averages(step)
+        if log:
             lr = self.experiment.optim.lr * self.schedule.factor(step - 1)
             self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
-        if last or step % runtime.sample_every == 0:
+        if sample:
             self.sample(step)
-        if last or step % runtime.save_every == 0:
+        if save or stopping:
             self.save(step)
 
     def sample(self, step: int) -> None:
         """Translate the fixed pictures there and back."""
-        for direction, grid in self.samples.grids(self.trainer.method, self.trainer.engine).items():
+        for direction, grid in self.samples.grids(self.trainer.averaged, self.trainer.engine).items():
             self.log.add_samples(step, direction, grid)
 
     def save(self, step: int) -> None:
         """Write the bundle and the state to resume from."""
-        save_bundle(self.out / BUNDLE, self.experiment, self.trainer.method, step)
+        save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
         save_state(self.out, step, self.trainer.state(), self.experiment.runtime.keep)
 
 
@@ -121,13 +132,12 @@ class FixedSamples:
         """Reads them evenly spread over testA and testB, or the training folders where there is no test."""
         cfg, root = experiment.data, Path(experiment.data.root)
         self.pictures: dict[str, list[OneImage]] = {}
+        self.files: dict[str, list[Path]] = {}
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
             files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}")
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
-            chosen = list(dict.fromkeys(chosen))
-            self.pictures[side] = [
-                to_tensor(central(with_channels(read_picture(file).pixels, channels), cfg)) for file in chosen
-            ]
+            self.files[side] = list(dict.fromkeys(chosen))
+            self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]
 
     def grids(self, method: Method, engine: Engine):
         """One grid per direction, a row per picture: the picture, its translation, and back again."""
@@ -137,7 +147,7 @@ class FixedSamples:
             back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
             rows = []
             for image in self.pictures[direction[0]]:
-                with torch.no_grad(), engine.precision():
+                with torch.no_grad(), _at_rest(method), engine.precision():
                     row = [engine.put(image[None])]
                     for network in (there, back):
                         if network is not None:
@@ -147,16 +157,65 @@ class FixedSamples:
         return grids
 
 
+def _sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
+    picture = read_picture(file)
+    try:
+        return to_tensor(central(with_channels(picture.pixels, channels), cfg))
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}") from error
+
+
+@contextmanager
+def _at_rest(method: Method) -> Iterator[None]:
+    """Inside, forward passes leave no trace: no dice are thrown, no batch statistics kept."""
+    method.eval()
+    try:
+        yield
+    finally:
+        method.train()
+
+
+def _try_out(trainer: Trainer, samples: FixedSamples) -> None:
+    """One pass without gradient, so that images and networks that do not fit are refused before a run is made.
+
+    Raises:
+        BadInput: the size of the images is none that the networks can take.
+    """
+    method, put = trainer.method, trainer.engine.put
+    for side in "AB":
+        _check_sides(method, samples.pictures[side][0][None], samples.files[side][0])
+    x, y = (put(samples.pictures[side][0][None]) for side in "AB")
+    try:
+        with torch.no_grad(), _at_rest(method), trainer.engine.precision():
+            method.generator_terms(x, y)
+    except (RuntimeError, ValueError) as error:
+        raise BadInput(
+            f"images of {x.shape[3]}x{x.shape[2]} and {y.shape[3]}x{y.shape[2]} px do not go through these networks "
+            f"({' '.join(str(error).split())}); a larger data.crop_size or fewer method.critic.layers may help"
+        ) from error
+
+
+def _check_sides(method: Method, images: Images, file: Path) -> None:
+    height, width = images.shape[2:]
+    multiple = max(network.multiple for network in method.translators.values())
+    if height % multiple or width % multiple:
+        raise BadInput(
+            f"{file}: width and height must divide by {multiple} for this generator, found {width}x{height} after "
+            f"data.preprocess; set data.crop_size to such a number, and a data.preprocess that ends in crop"
+        )
+
+
 def _open_run(experiment: Experiment, out: Path) -> None:
-    """Make the run's folder and its config.yaml; refuse one that holds another experiment."""
+    """Make the run's folder and its config.yaml; refuse one where another experiment has begun to train."""
     path = out / CONFIG
-    if path.exists():
+    begun = (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
+    if path.exists() and begun:
         before, now = flatten(read_experiment(path)), flatten(experiment)
         changed = [key for key in now if before.get(key) != now[key] and not _may_change(key)]
         if changed:
             words = ", ".join(f"{key} was {before.get(key)} and is now {now[key]}" for key in changed)
             raise BadInput(f"{out} holds a run with other settings: {words}; give another --out or the same settings")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif not path.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)

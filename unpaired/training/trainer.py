@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from itertools import chain
 
 import torch
@@ -24,6 +25,10 @@ class Trainer:
             engine.place(network)
         self.generator_optimizer = self._adam(method.generators, optim.lr)
         self.critic_optimizer = self._adam(method.critics, optim.critic_lr or optim.lr)
+        self.steps = 0
+        """Steps done."""
+        self.averaged = deepcopy(method) if optim.average else method
+        """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
 
     def train_step(self, x: Images, y: Images) -> Terms:
         """Update the generators against frozen critics, then the critics, on one batch."""
@@ -35,6 +40,8 @@ class Trainer:
         with precision():
             critic_terms = method.critic_terms(x, y, fakes)
         self.engine.descend(self.critic_optimizer, critic_terms)
+        self.steps += 1
+        self._average()
         return {name: term.detach() for name, term in (terms | critic_terms).items()}
 
     def set_rate(self, factor: float) -> None:
@@ -46,8 +53,8 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
-        state = {"random/torch": torch.get_rng_state()}
-        for name, network in players(self.method).items():
+        state = {"random/torch": torch.get_rng_state(), "steps": torch.tensor(self.steps)}
+        for name, network in self._networks().items():
             state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in self._optimizers().items():
             for index, parameter in enumerate(_parameters(optimizer)):
@@ -60,7 +67,8 @@ class Trainer:
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up a `state()` of the same experiment."""
         torch.set_rng_state(state["random/torch"])
-        for name, network in players(self.method).items():
+        self.steps = int(state["steps"])
+        for name, network in self._networks().items():
             network.load_state_dict(_under(state, f"network/{name}/"))
         for name, optimizer in self._optimizers().items():
             for index, parameter in enumerate(_parameters(optimizer)):
@@ -69,6 +77,24 @@ class Trainer:
         for name, history in self.method.histories.items():
             past = _under(state, f"history/{name}/")
             history.load({key: value if key == "random" else self._put_one(value) for key, value in past.items()})
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged generators a little towards the trained ones; further in the first steps."""
+        if self.averaged is self.method:
+            return
+        decay = min(self.optim.average, self.steps / (self.steps + 10))
+        for name, network in self.averaged.generators.items():
+            trained = self.method.generators[name]
+            for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
+                weight.lerp_(new, 1 - decay)
+            for buffer, new in zip(network.buffers(), trained.buffers(), strict=True):
+                buffer.copy_(new)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """Every network whose weights are part of the state."""
+        averaged = {f"averaged {name}": network for name, network in self.averaged.generators.items()}
+        return {**players(self.method), **(averaged if self.averaged is not self.method else {})}
 
     def _put_one(self, image: Tensor) -> Tensor:
         return self.engine.put(image[None])[0]

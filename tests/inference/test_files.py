@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data_sets import make_model, shapes
+from unpaired.checkpoint import BUNDLE
+from unpaired.cli import run
+from unpaired.errors import BadInput
+from unpaired.images import Picture, read_picture, write_picture
+from unpaired.inference import Translator, translate_files
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    return Translator.load(make_model(tmp_path_factory.mktemp("model")))
+
+
+def put(folder, *names):
+    """Pictures, no two alike; returns their paths."""
+    paths = [folder / name for name in names]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shapes("A", number).save(path)
+    return paths
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def assert_translated(translator, source, target):
+    np.testing.assert_array_equal(read_picture(target).pixels, translator.picture(read_picture(source)).pixels)
+
+
+def test_one_image_goes_to_the_file_named(translator, tmp_path):
+    (source,) = put(tmp_path, "in.png")
+    assert translate_files(translator, str(source), tmp_path / "deep/er/out.tif") == [tmp_path / "deep/er/out.tif"]
+    assert_translated(translator, source, tmp_path / "deep/er/out.tif")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_one_image_goes_into_the_folder_named_under_its_own_name(translator, tmp_path, exists):
+    (source,) = put(tmp_path, "in.png")
+    folder = tmp_path / "out"
+    if exists:
+        folder.mkdir()
+    translate_files(translator, str(source), folder)
+    assert tree(folder) == ["in.png"]
+    assert_translated(translator, source, folder / "in.png")
+
+
+def test_a_folder_keeps_its_tree_and_names(translator, tmp_path):
+    names = ["1.png", "a/1.png", "a/b/2.bmp", "ümlaut 3.webp", "UPPER.PNG"]
+    sources = put(tmp_path / "in", *names)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    (tmp_path / "in/.hidden.png").write_text("no picture")
+    written = translate_files(translator, str(tmp_path / "in"), tmp_path / "out")
+    assert tree(tmp_path / "out") == sorted(names) and len(written) == 5
+    for name, source in zip(names, sources, strict=True):
+        assert_translated(translator, source, tmp_path / "out" / name)
+
+
+def test_a_pattern_takes_what_it_matches(translator, tmp_path):
+    put(tmp_path / "in", "a1.png", "a2.png", "b1.png", "deep/a3.png")
+    translate_files(translator, str(tmp_path / "in/a*.png"), tmp_path / "flat")
+    assert tree(tmp_path / "flat") == ["a1.png", "a2.png"]
+    translate_files(translator, str(tmp_path / "in/**/*.png"), tmp_path / "all")
+    assert tree(tmp_path / "all") == ["a1.png", "a2.png", "a3.png", "b1.png"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(translator, tmp_path):
+    put(tmp_path / "in", "a[1].png", "a1.png")
+    translate_files(translator, str(tmp_path / "in/a[1].png"), tmp_path / "out")
+    assert tree(tmp_path / "out") == ["a[1].png"]
+
+
+def test_two_inputs_that_would_become_one_output_are_refused(translator, tmp_path):
+    put(tmp_path / "in", "x/1.png", "y/1.png", "y/2.png")
+    with pytest.raises(BadInput, match=r"would be written to .*/1\.png; give a folder"):
+        translate_files(translator, str(tmp_path / "in/*/*.png"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_kept(translator, tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 65536, (16, 20, 3), np.uint16)
+    alpha = np.random.default_rng(1).integers(0, 65536, (16, 20, 1), np.uint16)
+    for name, picture in (("plain", Picture(pixels)), ("clear", Picture(pixels, alpha))):
+        write_picture(picture, tmp_path / f"{name}{suffix}")
+        (target,) = translate_files(translator, str(tmp_path / f"{name}{suffix}"), tmp_path / "out")
+        out = read_picture(target)
+        np.testing.assert_array_equal(out.pixels, translator(pixels))
+        assert out.pixels.dtype == np.uint16
+        assert (out.alpha is None) if name == "plain" else np.array_equal(out.alpha, alpha)
+
+
+def bad_ones(folder):
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.jpg").touch()
+    broken = folder / "a/broken.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    return {"text.png", "empty.jpg", "a/broken.png"}
+
+
+def test_bad_files_are_named_together_and_the_good_ones_written(translator, tmp_path):
+    put(tmp_path / "in", "1.png", "a/broken.png", "z.png")
+    bad = bad_ones(tmp_path / "in")
+    with pytest.raises(BadInput, match="3 of 5 files could not be translated") as caught:
+        translate_files(translator, str(tmp_path / "in"), tmp_path / "out")
+    for name in bad:
+        assert str(caught.value).count(str(tmp_path / "in" / name)) == 1
+    assert "\n" not in str(caught.value)
+    assert tree(tmp_path / "out") == ["1.png", "z.png"]
+
+
+def test_the_command_says_so_in_one_line_with_code_2(translator, tmp_path, capsys):
+    put(tmp_path / "in", "1.png", "a/broken.png", "z.png")
+    bad_ones(tmp_path / "in")
+    model = make_model(tmp_path / "run")
+    assert run(["translate", str(model), str(tmp_path / "in"), str(tmp_path / "out")]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unpaired:")]
+    assert len(said) == 1 and "broken.png" in said[0] and "text.png" in said[0]
+    assert tree(tmp_path / "out") == ["1.png", "z.png"]
+
+
+def test_a_picture_the_output_format_cannot_hold_is_named_with_what_could(translator, tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint16)
+    write_picture(Picture(pixels), tmp_path / "deep.png")
+    with pytest.raises(BadInput, match=r"out\.jpg: \.jpg cannot hold .*choose \.png .* or \.tif"):
+        translate_files(translator, str(tmp_path / "deep.png"), tmp_path / "out.jpg")
+    assert tree(tmp_path) == ["deep.png"]
+
+
+def test_the_input_is_never_written_over(translator, tmp_path):
+    (source,) = put(tmp_path / "in", "1.png")
+    put(tmp_path / "in", "1.png", "a/1.png", "a/a/1.png")
+    before = {path: path.read_bytes() for path in (tmp_path / "in").rglob("*.png")}
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    inside = tmp_path / "in"
+    for given, out in (
+        (source, source),
+        (source, inside),
+        (inside, inside),
+        (inside, tmp_path / "link"),
+        (inside / "*.png", inside),
+        (inside, inside / "a"),  # 1.png would become a/1.png, which is still to be read
+    ):
+        with pytest.raises(BadInput, match="would overwrite the input"):
+            translate_files(translator, str(given), Path(out))
+    assert {path: path.read_bytes() for path in (tmp_path / "in").rglob("*.png")} == before
+
+
+def test_an_earlier_translation_may_be_written_over(translator, tmp_path):
+    (source,) = put(tmp_path / "in", "1.png")
+    for _ in range(2):
+        translate_files(translator, str(source), tmp_path / "out")
+    assert_translated(translator, source, tmp_path / "out/1.png")
+
+
+def test_nothing_to_translate_is_said(translator, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="found an empty folder, or one without images"):
+        translate_files(translator, str(tmp_path / "empty"), tmp_path / "out")
+    for missing in ("nowhere.png", "*.png"):
+        with pytest.raises(BadInput, match="found no such file, folder or match"):
+            translate_files(translator, str(tmp_path / missing), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_place_of_the_output_folder_is_named(translator, tmp_path):
+    put(tmp_path / "in", "1.png")
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file/deeper"):
+        with pytest.raises(BadInput, match=r"file.*cannot be written"):
+            translate_files(translator, str(tmp_path / "in"), out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_runs_full_leaves_nothing_half_written(translator, tmp_path, monkeypatch):
+    (source,) = put(tmp_path / "in", "1.png")
+    (tmp_path / "out").mkdir()
+    plain = Path.write_bytes
+
+    def write_bytes(self, data):
+        plain(self, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(BadInput, match=r"1\.png: cannot be written \(No space left on device\)"):
+        translate_files(translator, str(source), tmp_path / "out")
+    assert tree(tmp_path / "out") == []
+
+
+def test_a_run_or_its_bundle_may_be_given_to_the_command(tmp_path, capsys):
+    (source,) = put(tmp_path / "in", "1.png")
+    make_model(tmp_path / "run")
+    for number, model in enumerate((tmp_path / "run", tmp_path / "run" / BUNDLE)):
+        assert run(["translate", str(model), str(source), str(tmp_path / f"{number}.png"), "--direction", "BtoA"]) == 0
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+    assert_translated(Translator.load(tmp_path / "run", "BtoA"), source, tmp_path / "0.png")
+    with Image.open(tmp_path / "0.png") as image:
+        assert image.size == (40, 36)

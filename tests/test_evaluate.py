@@ -1,0 +1,274 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unpaired.data.heldout import open_held_out, spread
+from unpaired.errors import BadInput
+from unpaired.evaluate import evaluate, table
+from unpaired.evaluate.parallel import side_by_side
+
+LEVEL = 1 / 127.5
+"""One 8-bit level in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A translator whose right answers are known: one function per direction."""
+
+    rules: dict[str, Callable[[torch.Tensor], torch.Tensor]]
+    direction: str = "AtoB"
+    channels_in: int = 3
+    channels_out: int = 3
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return tuple(self.rules)
+
+    def to(self, direction: str) -> "Rule":
+        return replace(self, direction=direction)
+
+    def translate(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rules[self.direction](images)
+
+
+INVERSE = Rule({"AtoB": torch.neg, "BtoA": torch.neg})
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def pictures(count: int, seed: int, size: int = 32) -> np.ndarray:
+    """Colour pictures with levels from 20 to 235, blocks and noise."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(20, 200, (count, size // 8, size // 8, 3)).repeat(8, 1).repeat(8, 2)
+    return (blocks + rng.integers(0, 36, (count, size, size, 3))).astype(np.uint8)
+
+
+@pytest.fixture
+def negatives(tmp_path: Path) -> Path:
+    """A data set whose domain B is the negative of A, under the same names."""
+    for part, seed in (("train", 1), ("test", 2)):
+        for k, pixels in enumerate(pictures(6, seed)):
+            write(tmp_path / f"{part}A" / f"{k}.png", pixels)
+            write(tmp_path / f"{part}B" / f"{k}.png", 255 - pixels)
+    return tmp_path
+
+
+def describe(data: Path, **facts: object) -> None:
+    (data / "dataset.json").write_text(json.dumps({"format": 1, **facts}))
+
+
+def test_a_translator_that_is_right_gets_the_best_of_every_number(negatives):
+    result = evaluate(INVERSE, negatives)
+    for direction in ("AtoB", "BtoA"):
+        scores = result[direction]
+        assert scores["mean_abs_error"] == 0 and scores["cycle_error"] == 0 and scores["swd"] == 0
+        assert scores["psnr"] == 100 and scores["ssim"] == pytest.approx(1, abs=1e-5)
+        assert result["intervals"][direction]["mean_abs_error"] == {"low": 0, "high": 0, "n": 6}
+
+
+def test_an_error_of_ten_levels_is_reported_as_ten_levels_and_the_way_back_adds_its_own(negatives):
+    off = Rule({"AtoB": lambda x: -x + 10 * LEVEL, "BtoA": lambda y: -y + 4 * LEVEL})
+    result = evaluate(off, negatives)
+    assert result["AtoB"]["mean_abs_error"] == pytest.approx(10)
+    assert result["BtoA"]["mean_abs_error"] == pytest.approx(4)
+    assert result["AtoB"]["cycle_error"] == pytest.approx(6)  # -(-x + 10) + 4 = x - 6
+    assert [image["mean_abs_error"] for image in result["images"]["AtoB"]] == pytest.approx([10] * 6)
+
+
+def test_every_number_of_the_model_and_of_the_baselines_has_an_interval_around_it(negatives):
+    result = evaluate(INVERSE, negatives)
+    for direction in ("AtoB", "BtoA"):
+        assert result["intervals"][direction].keys() == result[direction].keys()
+        for name, scores in result["baselines"][direction].items():
+            spans = result["baseline_intervals"][direction][name]
+            assert spans.keys() == scores.keys()
+            assert all(spans[k]["low"] <= scores[k] <= spans[k]["high"] and spans[k]["n"] == 6 for k in scores)
+
+
+def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):
+    half = np.indices((32, 32)).sum(0) % 2  # a chequerboard: half of the pixels of either level
+    for folder, (low, high) in {"trainA": (0, 100), "trainB": (50, 250), "testA": (0, 100), "testB": (60, 240)}.items():
+        write(tmp_path / folder / "0.png", np.where(half, high, low)[..., None].repeat(3, 2).astype(np.uint8))
+    result = evaluate(Rule({"AtoB": torch.clone}), tmp_path)["baselines"]["AtoB"]
+    assert result["copy"]["mean_abs_error"] == pytest.approx((60 + 140) / 2)
+    assert result["mean_colour"]["mean_abs_error"] == pytest.approx(90)  # 150 against 60 and 240
+    assert result["histogram_matching"]["mean_abs_error"] == pytest.approx(10)  # 50 and 250 against 60 and 240
+
+
+def test_water_iou_is_pooled_over_the_pictures_and_uses_the_bound_of_the_target(negatives):
+    describe(negatives, aligned=True, water={"A": 8, "B": 25})
+    for k in range(6):
+        for side in ("A", "B"):
+            path = negatives / f"test{side}" / f"{k}.png"
+            pixels = np.full((32, 32, 3), 100, np.uint8)
+            pixels[: 4 * (k + 1), :, 2] = 130 if side == "B" else 120  # sea: rows 0 to 4 (k + 1)
+            path.unlink()
+            write(path, pixels)
+    less = Rule({"AtoB": lambda x: torch.where(torch.arange(32).view(1, 1, -1, 1) < 8, x + 20 * LEVEL * BLUE, x)})
+    scores = evaluate(less, negatives)["AtoB"]
+    # Made bluer by 20 + 20 levels: the first 8 rows, of which the first picture has 4 as sea and gains 20 elsewhere.
+    assert scores["water_iou"] == pytest.approx((4 + 8 * 5) / (4 * (1 + 2 + 3 + 4 + 5 + 6)))
+
+
+BLUE = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+
+
+def test_one_direction_only_has_no_way_back(negatives):
+    result = evaluate(Rule({"AtoB": torch.neg}), negatives)
+    assert "BtoA" not in result and "cycle_error" not in result["AtoB"]
+
+
+def test_pictures_that_are_not_pairs_get_no_paired_numbers_and_a_note_says_so(negatives):
+    result = evaluate(INVERSE, negatives, paired="no")
+    shown = {name for name in result["AtoB"] if not name.startswith("swd_")}
+    assert shown == {"swd", "cycle_error"}
+    assert result["recipe"]["aligned"] is False
+    assert any("not pairs (told by --paired no)" in note for note in result["recipe"]["notes"])
+
+
+def test_alignment_is_told_by_the_manifest_before_the_names(negatives):
+    assert open_held_out(negatives).decided == "names match one to one"
+    describe(negatives, aligned=False)
+    assert not open_held_out(negatives).aligned
+    (negatives / "testB" / "5.png").rename(negatives / "testB" / "other.png")
+    describe(negatives)
+    assert not open_held_out(negatives).aligned
+    describe(negatives, aligned=True)
+    with pytest.raises(BadInput, match="dataset.json says .* names do not match one to one"):
+        open_held_out(negatives)
+
+
+def test_names_that_differ_by_the_domain_only_are_pairs(tmp_path):
+    for side in ("A", "B"):
+        for name in ("x", "y"):
+            write(tmp_path / f"test{side}" / f"{name}_{side}.png", pictures(1, 0)[0])
+    held_out = open_held_out(tmp_path)
+    assert held_out.aligned and [path.name for path in held_out.b] == ["x_B.png", "y_B.png"]
+
+
+def test_paired_yes_takes_other_names_in_order_when_there_are_as_many(negatives):
+    for k in range(6):
+        (negatives / "testB" / f"{k}.png").rename(negatives / "testB" / f"truth{k}.png")
+    assert evaluate(INVERSE, negatives, paired="yes")["AtoB"]["mean_abs_error"] == 0
+    (negatives / "testB" / "truth5.png").unlink()
+    with pytest.raises(BadInput, match="6 and 5 pictures"):
+        evaluate(INVERSE, negatives, paired="yes")
+
+
+def test_the_recipe_names_what_the_numbers_depend_on(negatives):
+    describe(negatives, name="negatives", aligned=True, sha256="abc")
+    recipe = evaluate(INVERSE, negatives)["recipe"]
+    assert (recipe["data_name"], recipe["data_sha256"], recipe["format"]) == ("negatives", "abc", 1)
+    assert recipe["n"] == {"A": 6, "B": 6} and recipe["sizes"] == {"32x32": 12}
+    assert recipe["swd"]["levels"] == [32, 16] and recipe["bootstrap"]["groups"] == {"A": None, "B": None}
+
+
+def test_the_json_is_written_whole_and_says_what_was_returned(negatives, tmp_path):
+    out = tmp_path / "deep" / "numbers.json"
+    result = evaluate(INVERSE, negatives, out=out)
+    assert json.loads(out.read_text()) == result
+    assert [path.name for path in out.parent.iterdir()] == ["numbers.json"]
+
+
+def test_the_same_evaluation_again_gives_the_same_numbers(negatives):
+    off = Rule({"AtoB": lambda x: 0.7 * x.flip(3)})
+    assert evaluate(off, negatives) == evaluate(off, negatives)
+
+
+def test_pictures_of_many_sizes_are_judged_at_their_own(negatives):
+    for k, (height, width) in enumerate([(40, 24), (17, 60)]):
+        pixels = np.full((height, width, 3), 10 * k, np.uint8)
+        write(negatives / "testA" / f"odd{k}.png", pixels)
+        write(negatives / "testB" / f"odd{k}.png", 255 - pixels)
+    result = evaluate(INVERSE, negatives)
+    assert len(result["images"]["AtoB"]) == 8 and result["AtoB"]["mean_abs_error"] == 0
+    assert [image["name"] for image in result["images"]["AtoB"]][-2:] == ["odd0.png", "odd1.png"]
+    assert result["recipe"]["swd"]["levels"] == [17]
+
+
+def test_a_truth_of_another_size_is_refused_by_name(negatives):
+    write(negatives / "testB" / "3.png", np.zeros((16, 20, 3), np.uint8))
+    with pytest.raises(BadInput, match=r"3\.png is 32x32 but its truth .*3\.png is 20x16"):
+        evaluate(INVERSE, negatives)
+
+
+def test_pictures_too_small_to_judge_are_refused_by_name(negatives):
+    write(negatives / "testA" / "3.png", np.zeros((12, 32, 3), np.uint8))
+    with pytest.raises(BadInput, match=r"testA/3\.png: expected at least 16 px a side to judge by, got 12"):
+        evaluate(INVERSE, negatives, paired="no")
+
+
+@pytest.mark.parametrize("missing", ["testA", "testB"])
+def test_a_missing_test_folder_is_named_with_what_was_expected(negatives, missing):
+    for path in (negatives / missing).iterdir():
+        path.unlink()
+    (negatives / missing).rmdir()
+    with pytest.raises(BadInput, match=f"expected test pictures in .*testA and .*testB; no images in .*{missing}"):
+        evaluate(INVERSE, negatives)
+
+
+def test_without_training_sets_only_the_copy_is_a_baseline(negatives):
+    (negatives / "trainA").rename(negatives / "elsewhere")
+    result = evaluate(INVERSE, negatives)
+    assert list(result["baselines"]["AtoB"]) == ["copy"]
+    assert any("no trainA and trainB" in note for note in result["recipe"]["notes"])
+
+
+def test_a_limit_is_spread_evenly_over_the_set(negatives):
+    result = evaluate(INVERSE, negatives, limit=2)
+    assert [image["name"] for image in result["images"]["AtoB"]] == ["1.png", "4.png"]
+    assert spread([Path(str(k)) for k in range(10)], 3) == [Path("1"), Path("5"), Path("8")]
+    with pytest.raises(BadInput, match="at least 1"):
+        evaluate(INVERSE, negatives, limit=0)
+
+
+def test_gray_to_colour_and_back_is_judged_with_the_channels_of_the_target(tmp_path):
+    for part in ("train", "test"):
+        for k, pixels in enumerate(pictures(3, 0)):
+            gray = pixels[..., 0]
+            write(tmp_path / f"{part}A" / f"{k}.png", gray)
+            write(tmp_path / f"{part}B" / f"{k}.png", gray[..., None].repeat(3, 2))
+    gray_to_colour = Rule({"AtoB": lambda x: x.expand(-1, 3, -1, -1)}, channels_in=1, channels_out=3)
+    result = evaluate(gray_to_colour, tmp_path)
+    assert result["AtoB"]["mean_abs_error"] == 0
+    assert result["baselines"]["AtoB"]["copy"]["mean_abs_error"] == 0
+
+
+def test_overlapping_tiles_of_a_globe_are_drawn_in_groups(tmp_path):
+    names = [f"lat{lat:+06.2f}_lon{lon:+07.2f}" for lat in (1, 5, 40) for lon in (-70, 50)]
+    for name, pixels in zip(names, pictures(6, 0), strict=True):
+        write(tmp_path / "testA" / f"{name}.png", pixels)
+        write(tmp_path / "testB" / f"{name}.png", pixels)
+    describe(tmp_path, aligned=True, rule={"size": 64, "stride": 16, "globe_width": 1350})
+    groups = open_held_out(tmp_path).groups("A")
+    assert groups is not None and len(set(groups)) == 4  # two strips of longitude, two bands
+    describe(tmp_path, aligned=True, rule={"size": 64, "stride": 64, "globe_width": 1350})
+    assert open_held_out(tmp_path).groups("A") is None
+
+
+def test_the_table_shows_the_model_its_interval_and_the_baselines_in_aligned_columns(negatives):
+    off = Rule({"AtoB": lambda x: -x + 10 * LEVEL})
+    lines = table(evaluate(off, negatives)).splitlines()
+    assert lines[0] == "A to B, 6 test pictures"
+    assert lines[1].split("  ")[-1].strip() == "better"
+    row = next(line for line in lines if line.startswith("mean error"))
+    assert row.split()[3:7] == ["10.0", "10.0", "to", "10.0"] and row.endswith("lower")
+    assert len({len(line) for line in lines[1:7] if line}) == 1
+
+
+def test_work_side_by_side_keeps_its_order_and_gives_back_the_threads():
+    before = torch.get_num_threads()
+    assert list(side_by_side(lambda k: k * k, range(20))) == [k * k for k in range(20)]
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(lambda k: 1 // k, range(3)))
+    assert torch.get_num_threads() == before

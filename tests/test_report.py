@@ -1,0 +1,293 @@
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from unpaired.errors import BadInput
+from unpaired.evaluate import evaluate
+from unpaired.report import write_report
+from unpaired.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A translator whose answers are known: one function per direction."""
+
+    rules: dict[str, Callable[[torch.Tensor], torch.Tensor]]
+    direction: str = "AtoB"
+    channels_in: int = 3
+    channels_out: int = 3
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return tuple(self.rules)
+
+    def to(self, direction: str) -> "Rule":
+        return replace(self, direction=direction)
+
+    def translate(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rules[self.direction](images)
+
+
+INVERSE = Rule({"AtoB": torch.neg, "BtoA": torch.neg})
+
+
+class Page(HTMLParser):
+    """What a test asks of a page: its tags, with attributes, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def make_data(root: Path, names: list[str], size: int = 32) -> Path:
+    """Test pictures of noise and their negatives; the k-th is brighter the later it comes."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(names):
+        pixels = (rng.integers(0, 100, (size, size, 3)) + 10 * k).astype(np.uint8)
+        for part in ("train", "test"):
+            save(root / f"{part}A" / f"{name}.png", pixels)
+            save(root / f"{part}B" / f"{name}.png", 255 - pixels)
+    return root
+
+
+def log_line(step: int, **terms: float) -> str:
+    seconds = step / 10
+    return json.dumps(
+        {"step": step, "epoch": 1, "lr": 2e-4, "images_per_second": 9, "seconds": seconds, "terms": terms}
+    )
+
+
+def make_run(root: Path, data: Path, **changes: object) -> Path:
+    """The folder of a run: settings, a log and samples."""
+    root.mkdir()
+    settings = {"name": "tiny", "data": {"root": str(data), "batch": 1}, "method": {"name": "cyclegan"}}
+    (root / "config.yaml").write_text(yaml.safe_dump({**settings, "runtime": {"seed": 7}, **changes}))
+    names = ("gan/G", "gan/F", "critic/X", "critic/Y", "cycle/X", "cycle/Y", "identity/X", "identity/Y")
+    lines = [log_line(step, **{name: 1 / step for name in names}) for step in range(10, 510, 10)]
+    (root / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    for step in range(0, 500, 50):
+        for direction in ("AtoB", "BtoA"):
+            grid = np.full((66, 134, 3), step // 2, np.uint8)
+            save(root / "samples" / f"step-{step:06d}_{direction}.png", grid)
+    return root
+
+
+NAMES = [f"place{k}" for k in range(10)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_data(tmp_path / "data", NAMES)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """An evaluation of `INVERSE` on the same pictures."""
+    return evaluate(INVERSE, make_data(tmp_path_factory.mktemp("judged"), NAMES))
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Path:
+    return make_run(tmp_path / "run", data)
+
+
+def test_the_page_stands_alone_and_asks_nothing_of_the_network(run, data, judged):
+    page = Page(write_report(run, judged, data, INVERSE))
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "data", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), value
+    outside_pictures = re.sub(r"data:image/\w+;base64,[\w+/=]+", "", page.source)
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", outside_pictures)
+    assert not page.all("script") and not page.all("link")[1:]
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it_and_opens(run, data, judged):
+    page = Page(write_report(run, judged, data, INVERSE))
+    assert len(page.all("img")) > 60
+    for image in page.all("img"):
+        assert image["alt"]
+        kind, _, content = (image["src"] or "").partition(";base64,")
+        assert kind in ("data:image/png", "data:image/webp")
+        Image.open(io.BytesIO(base64.b64decode(content))).load()
+    charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(charts) == 5 and all(svg["aria-label"] for svg in charts)
+
+
+def test_small_pictures_are_embedded_pixel_for_pixel(run, data):
+    page = Page(write_report(run, None, data, INVERSE))
+    sources = {image["alt"]: image["src"] for image in page.all("img")}
+    content = (sources["translation, A to B: place5.png"] or "").partition(",")[2]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert np.array_equal(shown, np.asarray(Image.open(data / "testB" / "place5.png")))
+
+
+def test_hostile_names_and_settings_are_shown_as_text(tmp_path):
+    hostile = make_data(tmp_path / "data", [HOSTILE, "fine"])
+    (hostile / "dataset.json").write_text(
+        json.dumps({"format": 1, "name": HOSTILE, "aligned": True, "source": {"licence": HOSTILE}})
+    )
+    run = make_run(tmp_path / "run", hostile, name=HOSTILE, extra="</pre><script>alert(1)</script>")
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write(log_line(510, **{f"gan/{HOSTILE}": 1.0}) + "\n" + log_line(520, **{f"gan/{HOSTILE}": 1.0}) + "\n")
+    page = Page(write_report(run, evaluate(INVERSE, hostile), hostile, INVERSE))
+    assert not page.all("script")
+    assert all(image["src"] != "x" and "onerror" not in image for image in page.all("img"))
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert f"{HOSTILE}.png" in page.text and "<script>alert(1)</script>" in page.text
+
+
+def test_the_numbers_stand_beside_the_baselines_with_a_verdict(run, data):
+    off = Rule({"AtoB": lambda x: -x - 10 / 127.5, "BtoA": torch.neg})
+    page = Page(write_report(run, evaluate(off, data), data, off))
+    assert "better than every baseline" in page.text
+    assert "10.0 to 10.0" in page.text and "copying the input" in page.text
+    assert "95 of 100" in page.text
+    wrong = Rule({"AtoB": torch.ones_like})
+    page = Page(write_report(run, evaluate(wrong, data), data, wrong))
+    assert "behind" in page.text
+
+
+def test_tables_have_headers_for_rows_and_columns(run, data, judged):
+    page = Page(write_report(run, judged, data, INVERSE))
+    scopes = [header["scope"] for header in page.all("th")]
+    assert scopes.count("row") == 2 * 5 and scopes.count("col") == 2 * 6
+    assert page.all("html")[0]["lang"] == "en"
+
+
+def test_the_worst_and_the_best_are_those_of_the_evaluation(run, data):
+    off = Rule({"AtoB": lambda x: -x * (1 + x.mean((1, 2, 3), keepdim=True)), "BtoA": torch.neg})
+    result = evaluate(off, data)
+    ranked = sorted(result["images"]["AtoB"], key=lambda image: image["mean_abs_error"])
+    source = write_report(run, result, data, off).read_text()
+    worst = source[source.index("The worst of A to B") : source.index("The best of A to B")]
+    assert re.findall(r"alt=\"input, A to B: (\w+\.png)\"", worst) == [image["name"] for image in ranked[::-1][:4]]
+    assert f"{ranked[-1]['mean_abs_error']:.1f} levels" in worst
+
+
+def test_pictures_without_pairs_show_no_truth(run, data):
+    page = Page(write_report(run, evaluate(INVERSE, data, paired="no"), data, INVERSE))
+    assert not any("truth" in (image["alt"] or "") for image in page.all("img"))
+    assert "The worst of A to B, by cycle error" in page.text
+
+
+def test_samples_show_the_first_the_quarters_and_the_last(run, data):
+    page = Page(write_report(run, None, data, INVERSE))
+    steps = [re.search(r"A to B after (\d+) steps", image["alt"] or "") for image in page.all("img")]
+    assert [int(match[1]) for match in steps if match] == [0, 100, 200, 350, 450]
+
+
+def test_a_run_that_has_just_begun_has_a_page_that_says_what_is_missing(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("name: new\n")
+    page = Page(write_report(run))
+    for words in ("Not judged yet", "not at hand", "No samples yet", "Nothing logged yet"):
+        assert words in page.text
+
+
+def test_without_weights_or_test_pictures_the_page_says_why(run, data):
+    assert "No test pictures: " in Page(write_report(run, None, data)).text  # no bundle in this run
+    for path in (data / "testA").iterdir():
+        path.unlink()
+    assert "expected test pictures in" in Page(write_report(run, None, data, INVERSE)).text
+
+
+def test_the_evaluation_kept_in_the_run_is_taken_unless_one_is_given(run, data, judged):
+    (run / "evaluation.json").write_text(json.dumps(judged))
+    assert "How the numbers were taken" in Page(write_report(run, None, data, INVERSE)).text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="expected the settings of a run"):
+        write_report(tmp_path)
+    (tmp_path / "config.yaml").write_text("- a\n- list\n")
+    with pytest.raises(BadInput, match="found list"):
+        write_report(tmp_path)
+
+
+def test_a_line_that_the_trainer_is_still_writing_is_left_out_and_a_broken_one_is_named(run, data):
+    log = run / "metrics.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + '{"step": 510, "epo')
+    assert "500" in Page(write_report(run, None, data, INVERSE)).text
+    log.write_text("not json\n" + whole)
+    with pytest.raises(BadInput, match="one JSON object a line"):
+        write_report(run, None, data, INVERSE)
+
+
+def test_large_pictures_do_not_make_a_large_page(tmp_path):
+    data = make_data(tmp_path / "data", [f"p{k}" for k in range(16)], size=256)
+    run = make_run(tmp_path / "run", data)
+    noise = np.random.default_rng(0).integers(0, 100, (1546, 1030, 3)).astype(np.uint8)
+    for path in (run / "samples").iterdir():  # noise is the worst that compression can meet
+        Image.fromarray(noise).save(path, compress_level=0)
+    scores = [{"name": f"p{k}.png", "mean_abs_error": float(k)} for k in range(16)]
+    path = write_report(run, {"images": {"AtoB": scores, "BtoA": scores}}, data, INVERSE)
+    assert path.stat().st_size < 6e6
+
+
+def test_a_chart_draws_each_line_raw_and_smoothed_inside_its_axes():
+    lines = {"one": [(k, 1 + k % 2) for k in range(100)], "two": [(k, 3.0) for k in range(100)]}
+    svg = str(draw("Title <b>", lines, reference=0.25))
+    assert svg.count('class="raw') == 2 and svg.count('class="smooth') == 2 and svg.count('class="reference"') == 1
+    assert "<b>" not in svg and "Title &lt;b&gt;" in svg
+    points = [
+        tuple(map(float, point.split(","))) for group in re.findall(r'points="([^"]+)"', svg) for point in group.split()
+    ]
+    assert all(0 <= x <= 420 and 0 <= y <= 220 for x, y in points)
+
+
+def test_charts_of_other_critics_do_not_claim_what_only_least_squares_mean():
+    log = [json.loads(log_line(step, **{"critic/X": 1.0})) for step in (1, 2, 3)]
+    assert any("0.25" in chart["note"] for chart in draw_charts(log))
+    assert not any("0.25" in chart["note"] for chart in draw_charts(log, least_squares=False))
+
+
+def test_values_that_are_not_finite_are_left_out_of_a_chart():
+    log = [json.loads(log_line(step, **{"gan/G": value})) for step, value in [(1, 1.0), (2, float("nan")), (3, 2.0)]]
+    assert "nan" not in str(draw_charts(log)[0]["svg"])
+
+
+def test_ticks_are_round_numbers_from_zero():
+    assert ticks(10) == [0, 2, 4, 6, 8, 10]
+    assert ticks(4000) == [0, 1000, 2000, 3000, 4000]
+    assert ticks(0.9) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert ticks(0) == [0]
+    assert [short(value) for value in (0, 0.25, 4000, 0.0002, 120000)] == ["0", "0.25", "4000", "0.0002", "1.2e5"]
+
+
+def test_smoothing_keeps_a_constant_and_the_mean_of_its_window():
+    assert smoothed([2.0] * 50) == pytest.approx([2] * 50)
+    assert smoothed([0.0, 1.0] * 40)[40] == pytest.approx(0.4)  # five of a window of 5: 0 1 0 1 0
+    assert thinned([(k, 0) for k in range(5000)])[-1] == (4999, 0)

@@ -1,0 +1,185 @@
+"""Curves of a training as inline SVG: no script, no library, colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+Line = Sequence[tuple[float, float]]
+"""(step, value), by step."""
+
+WIDTH, HEIGHT = 420, 220
+LEFT, RIGHT, TOP, BOTTOM = 54, 22, 12, 30
+"""Room in pixels for the axes' numbers."""
+MOST_POINTS = 400
+TICKS = 4
+WINDOW = 1 / 20
+"""Share of the line that a smoothed point is the mean of."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One family of curves."""
+
+    title: str
+    note: str
+    """How to read it."""
+    prefixes: tuple[str, ...]
+    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves."""
+    noisy: bool = True
+    """Whether to smooth."""
+    reference: float | None = None
+    """A value worth a dashed line."""
+
+
+CHARTS = (
+    Chart(
+        "Adversarial",
+        "How far each generator is from fooling its critic: 1 when the critic calls every patch fake, 0.25 when it "
+        "cannot tell, 0 when it takes all for real. Neither player should win for good.",
+        ("gan/",),
+        reference=0.25,
+    ),
+    Chart(
+        "Critics",
+        "A least-squares critic that cannot tell real from translated answers one half to everything, which costs "
+        "0.25. Near 0 it tells every patch: the generators then learn little.",
+        ("critic/",),
+        reference=0.25,
+    ),
+    Chart(
+        "Cycle and identity",
+        "What is lost there and back again, and what a generator changes in pictures already of its domain, both "
+        "times their weights. They should fall, then level off.",
+        ("cycle", "identity"),
+    ),
+    Chart("Learning rate", "The size of a step, level first and then falling to zero.", ("lr",), noisy=False),
+    Chart("Speed", "Pictures of each domain in a second.", ("images_per_second",)),
+)
+OTHER_CRITIC = "Neither player should win for good: a curve that runs away shows a training gone wrong."
+KNOWN = {
+    "gan/G": "A to B",
+    "gan/F": "B to A",
+    "critic/X": "judge of A",
+    "critic/Y": "judge of B",
+    "cycle/X": "cycle, A",
+    "cycle/Y": "cycle, B",
+    "identity/X": "identity, A",
+    "identity/Y": "identity, B",
+    "lr": "learning rate",
+    "images_per_second": "images / s",
+}
+
+
+def draw_charts(log: Sequence[Mapping[str, Any]], least_squares: bool = True) -> list[dict[str, Any]]:
+    """Every chart that the log has lines for: title, note, legend and SVG.
+
+    Args:
+        log: The lines of `metrics.jsonl`.
+        least_squares: Whether the critics answer by least squares, whose values have a known meaning.
+    """
+    lines = _lines(log)
+    drawn = []
+    for chart in CHARTS:
+        shown = {name: line for name, line in lines.items() if name.startswith(chart.prefixes)}
+        if any(len(line) > 1 for line in shown.values()):
+            names = [KNOWN.get(name, name) for name in shown]
+            readable = least_squares or chart.reference is None
+            reference, note = (chart.reference, chart.note) if readable else (None, OTHER_CRITIC)
+            svg = draw(chart.title, dict(zip(names, shown.values(), strict=True)), reference, chart.noisy)
+            drawn.append({"title": chart.title, "note": note, "names": names, "svg": svg})
+    return drawn
+
+
+def draw(title: str, lines: Mapping[str, Line], reference: float | None = None, noisy: bool = True) -> Markup:
+    """One chart: every line faint as it is and, where noisy, strong smoothed; axes from zero with round numbers."""
+    trends = {
+        name: list(zip([x for x, _ in line], smoothed([y for _, y in line]), strict=True))
+        for name, line in lines.items()
+    }
+    trends = trends if noisy else dict(lines)
+    last = max(x for line in lines.values() for x, _ in line)
+    shown = [y for line in (*map(_robust, lines.values()), *trends.values()) for _, y in line]
+    highest = max(shown + ([reference] if reference else []))
+    x_ticks, y_ticks = ticks(last), ticks(highest)
+    right, top = max(last, 1e-12), max(highest, y_ticks[-1], 1e-12)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (WIDTH - LEFT - RIGHT) * x / right
+        return across, TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(y, top) / top)
+
+    parts = []
+    for value in y_ticks:
+        _, y = place(0, value)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
+    for value in x_ticks:
+        x, _ = place(value, 0)
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 9}" text-anchor="middle">{short(value)}</text>')
+    if reference is not None:
+        _, y = place(0, reference)
+        parts.append(f'<line class="reference" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    for index, name in enumerate(lines):
+        for kind, drawn in (("raw", lines[name]), ("smooth", trends[name])):
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in thinned(drawn)))
+            parts.append(f'<polyline class="{kind} line{index}" points="{points}"/>')
+    ends = ", ".join(f"{name} {short(line[-1][1])}" for name, line in trends.items())
+    label = escape(f"{title} over {short(last)} steps; at the end: {ends}")
+    return Markup(  # every part above is ours or a number; the label is escaped
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"><title>{label}</title>'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def ticks(highest: float) -> list[float]:
+    """Round numbers from 0 up to `highest`, about `TICKS` of them, 1, 2 or 5 times a power of ten apart."""
+    if highest <= 0:
+        return [0.0]
+    rough = highest / TICKS
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= 0.8 * rough * (1 - 1e-9))
+    return [step * k for k in range(math.floor(highest / step + 1e-9) + 1)]
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Each value as the mean of its neighbours, a twentieth of the line in all, fewer at the ends."""
+    reach = max(0, round(len(values) * WINDOW / 2))
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    spans = [(max(0, k - reach), min(len(values), k + reach + 1)) for k in range(len(values))]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
+
+
+def thinned(line: Line) -> Line:
+    """At most about `MOST_POINTS` points, the last one kept."""
+    every = max(1, len(line) // MOST_POINTS)
+    return [*line[::every], line[-1]]
+
+
+def short(value: float) -> str:
+    """A number as an axis shows it: 0.25, 4000, 2e-4."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    digits, _, power = f"{value:.2g}".partition("e")
+    return f"{digits}e{int(power)}" if power else digits
+
+
+def _lines(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for entry in log:
+        values = {**entry.get("terms", {}), **{k: entry[k] for k in ("lr", "images_per_second") if k in entry}}
+        for name, value in values.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                lines.setdefault(name, []).append((float(entry["step"]), float(value)))
+    return lines
+
+
+def _robust(line: Line) -> Line:
+    """The line without its highest 2 %: rare peaks would press everything else flat."""
+    ordered = sorted(line, key=lambda point: point[1])
+    return ordered[: max(1, math.ceil(0.98 * len(ordered)))]

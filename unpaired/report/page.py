@@ -1,0 +1,209 @@
+"""`report.html`: one file that tells a whole run, readable anywhere and asking nothing of the network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader
+
+from unpaired import __version__
+from unpaired.data.folders import domain_files
+from unpaired.data.heldout import HeldOut, open_held_out
+from unpaired.data.manifest import read_manifest
+from unpaired.errors import BadInput
+from unpaired.inference.translator import Translator
+from unpaired.progress import duration
+from unpaired.report.curves import draw_charts
+from unpaired.report.gallery import Gallery, gallery
+from unpaired.report.numbers import tables
+from unpaired.report.pictures import grid_uri
+
+REPORT = "report.html"
+SAMPLE = re.compile(r"step-(\d+)_(AtoB|BtoA)\.png$")
+DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
+
+
+def write_report(
+    run: Path,
+    evaluation: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+    translator: Translator | None = None,
+) -> Path:
+    """Write `report.html` into a run's folder; returns its path.
+
+    What is not there yet (an evaluation, samples, test pictures, weights) leaves a gap in the page that says so.
+
+    Args:
+        run: The run's folder, with its `config.yaml`.
+        evaluation: What `evaluate` returned; the run's `evaluation.json` unless given.
+        data: The data set's folder; that of the run's settings unless given.
+        translator: The trained model, where it is loaded already.
+
+    Raises:
+        BadInput: not a run's folder, or a file in it that cannot be read.
+    """
+    run = Path(run)
+    config = _settings(run / "config.yaml")
+    evaluation = evaluation if evaluation is not None else _json(run / "evaluation.json")
+    data = Path(data) if data is not None else _data_root(config)
+    log = _log(run / "metrics.jsonl")
+    manifest = read_manifest(data) if data is not None else {}
+    galleries, missing = _galleries(run, data, evaluation, translator)
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            config=config,
+            directions=DIRECTIONS,
+            facts=_facts(config, manifest, data, log),
+            data_name=_data_name(manifest, data),
+            tables=tables(evaluation),
+            recipe=evaluation.get("recipe", {}),
+            charts=draw_charts(log, least_squares=_is_least_squares(config)),
+            samples=_samples(run / "samples"),
+            galleries=galleries,
+            missing=missing,
+            settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+            recipe_text=yaml.safe_dump(evaluation["recipe"], sort_keys=False) if "recipe" in evaluation else "",
+            version=__version__,
+        )
+    )
+    part, path = run / f".{REPORT}.part", run / REPORT
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def _environment() -> Environment:
+    loader = FileSystemLoader(Path(__file__).parent)
+    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _facts(
+    config: Mapping[str, Any], manifest: Mapping[str, Any], data: Path | None, log: list[dict[str, Any]]
+) -> list[tuple[str, str]]:
+    """What was trained on what, as (name, value); only what is known."""
+    method, optim, runtime = (config.get(part) or {} for part in ("method", "optim", "runtime"))
+    generator, last = method.get("generator") or {}, log[-1] if log else {}
+    counts = _counts(manifest, data)
+    training = [f"{counts[f'train{side}']} of {side}" for side in "AB" if f"train{side}" in counts]
+    testing = [f"{counts[f'test{side}']} of {side}" for side in "AB" if f"test{side}" in counts]
+    source = manifest.get("source")
+    facts = {
+        "Data": _data_name(manifest, data),
+        "Licence": source.get("licence", "") if isinstance(source, dict) else "",
+        "Training pictures": ", ".join(training),
+        "Test pictures": ", ".join(testing),
+        "Method": method.get("name", ""),
+        "Generator": ", ".join(f"{key} {value}" for key, value in generator.items() if key in ("width", "blocks")),
+        "Steps": f"{last['step']:,}" if "step" in last else "",
+        "Epochs": str(last.get("epoch", "")),
+        "Batch": str((config.get("data") or {}).get("batch", "")),
+        "Learning rate": str(optim.get("lr", "")),
+        "Seed": str(runtime.get("seed", "")),
+        "Time": duration(_seconds(log)) if log else "",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value != ""]
+
+
+def _is_least_squares(config: Mapping[str, Any]) -> bool:
+    return (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
+
+
+def _seconds(log: list[dict[str, Any]]) -> float:
+    """Time spent training: every resumed stretch counts its own seconds from 0."""
+    times = [float(line.get("seconds", 0)) for line in log]
+    return sum(now for now, after in zip(times, [*times[1:], 0.0], strict=True) if after < now)
+
+
+def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:
+    if isinstance(manifest.get("counts"), dict):
+        return dict(manifest["counts"])
+    counts = {}
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        if data is not None and (data / folder).is_dir():
+            counts[folder] = len(domain_files(data, folder)) if any((data / folder).iterdir()) else 0
+    return counts
+
+
+def _data_name(manifest: Mapping[str, Any], data: Path | None) -> str:
+    return str(manifest.get("name") or (data.name if data is not None else ""))
+
+
+def _data_root(config: Mapping[str, Any]) -> Path | None:
+    root = (config.get("data") or {}).get("root")
+    return Path(root) if root and Path(root).is_dir() else None
+
+
+def _samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Sample grids through training, per direction: the first, the quarters and the last."""
+    by_direction: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("step-*_*.png")):
+        match = SAMPLE.search(path.name)
+        if match:
+            by_direction.setdefault(match[2], []).append((int(match[1]), path))
+    shown = {}
+    for direction, found in sorted(by_direction.items()):
+        chosen = sorted({round(quarter * (len(found) - 1) / 4) for quarter in range(5)})
+        shown[direction] = []
+        for step, path in (found[index] for index in chosen):
+            uri, (width, height) = grid_uri(path)
+            shown[direction].append({"step": step, "uri": uri, "width": width, "height": height})
+    return shown
+
+
+def _galleries(
+    run: Path, data: Path | None, evaluation: Mapping[str, Any], translator: Translator | None
+) -> tuple[list[Gallery], str]:
+    """A gallery per direction; where there can be none, why."""
+    if data is None:
+        return [], "The data set is not at hand, so no test pictures are shown."
+    try:
+        held_out = _held_out(data, evaluation)
+        translator = translator or Translator.load(run)
+    except BadInput as error:
+        return [], f"No test pictures: {error}."
+    images = evaluation.get("images", {})
+    return [gallery(translator.to(d), held_out, images.get(d, [])) for d in translator.directions], ""
+
+
+def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:
+    """The test pictures, paired as the evaluation had them."""
+    if "recipe" not in evaluation:
+        return open_held_out(data)
+    return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"{path}: expected the settings of a run ({' '.join(str(error).split())})") from error
+    if not isinstance(settings, dict):
+        raise BadInput(f"{path}: expected the settings of a run, found {type(settings).__name__}")
+    return settings
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: not JSON ({error}); run `unpaired evaluate` again") from error
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    """The log's lines; one that a running trainer has not finished is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+    except ValueError as error:
+        raise BadInput(f"{path}: expected one JSON object a line ({error})") from error
