@@ -14,7 +14,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from unpaired.images import ORIENTATION, Picture, encode_picture
+from unpaired.codecs import ORIENTATION
+from unpaired.images import Picture, encode_picture
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp")
 ODD_NAMES = (

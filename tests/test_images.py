@@ -16,9 +16,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from tests import corpus
+from unpaired.codecs import ORIENTATION
 from unpaired.errors import BadInput
 from unpaired.images import (
-    ORIENTATION,
     Picture,
     encode_picture,
     image_files,

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from unpaired.config import DIRECTIONS
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import prepare_earth
 from unpaired.evaluate import evaluate, table
@@ -34,7 +35,8 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     settings = {"runtime.seed": seed} | ({"optim.steps": steps} if steps else {})
     _say(f"unpaired train earth --data {data} --out {run}")
     train(with_settings(with_root(earth(), data), settings), run)
-    for direction, test in (("AtoB", "testA"), ("BtoA", "testB")):
+    for direction in DIRECTIONS:
+        test = f"test{direction[0]}"
         _say(f"unpaired translate {run} {data / test} {out / direction} --direction {direction}")
         translate_files(Translator.load(run, direction), str(data / test), out / direction)
     _say(f"unpaired evaluate {run} {data}")

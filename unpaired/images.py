@@ -12,75 +12,33 @@ The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name
 
 from __future__ import annotations
 
-import io
-import logging
-import math
-import re
 import stat
-import struct
-import warnings
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from unpaired.codecs import (
+    BYTES_PER_PIXEL,
+    DAMAGE,
+    MAX_PIXELS,
+    SUFFIXES,
+    Picture,
+    Pixels,
+    decode,
+    encode,
+    full_scale,
+)
 from unpaired.errors import BadInput
 
 Images = Float[Tensor, "b c h w"]
 """A batch in [-1, 1]."""
 OneImage = Float[Tensor, "c h w"]
 """One image in [-1, 1]."""
-Pixels = NDArray[Any]
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
-MAX_PIXELS = 178_956_970
-"""Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
-BYTES_PER_PIXEL = 8
-"""Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
-ORIENTATION = 0x0112
-"""The EXIF and TIFF tag that tells which way up the camera was held."""
-MAX_CHANNELS = 256
-"""More channels than this in a file are taken for a mistake."""
-TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
-"""No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
-LERC) bring a size of their own, which no check of the header bounds."""
-TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-"""TIFF's photometric interpretations that mean the same at any bit depth."""
-PREMULTIPLIED, STRAIGHT = 1, 2
-"""TIFF's two kinds of alpha."""
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr
-PILLOW = re.compile(r"PIL\.")
-DAMAGE = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError),
-)
-"""What Pillow, tifffile and imagecodecs raise on damaged files; found by feeding them such files."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grayscale (ITU-R BT.601), as in the official code."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image file."""
-
-    pixels: Pixels
-    """Colours, (h, w, c) of uint8, uint16 or float32."""
-    alpha: Pixels | None = None
-    """Opacity, (h, w, 1) of the same type, where the file has it."""
-
-
-def full_scale(dtype: np.dtype) -> float:
-    """The value that stands for white: 255, 65535 or 1.0."""
-    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -110,7 +68,7 @@ def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     name = "image" if isinstance(source, bytes) else source
     try:
         data = source if isinstance(source, bytes) else _read_file(source, max_pixels)
-        return _decode(data, max_pixels)
+        return decode(data, max_pixels)
     except BadInput as error:
         raise BadInput(shown(f"{name}: {error}")) from error
     except OSError as error:
@@ -136,30 +94,10 @@ def write_picture(picture: Picture, path: Path) -> None:
 
 def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:
     """The bytes of an image file; see `write_picture`."""
-    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    pixels = np.ascontiguousarray(np.concatenate(layers, axis=2))  # a network's output comes channels first
-    colors, channels, deep = picture.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
-    plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
-    if suffix not in SUFFIXES:
-        raise BadInput(shown(f"{name}: expected a name ending in {', '.join(sorted(SUFFIXES))}"))
-    if suffix in (".tif", ".tiff") and (deep or not plain):
-        return _encode_tiff(pixels, rgb=colors == 3, has_alpha=picture.alpha is not None)
-    if suffix == ".png" and pixels.dtype == np.uint16 and plain:
-        from imagecodecs import png_encode
-
-        return bytes(png_encode(pixels))
-    if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
-        kind = f"{channels} channels of {pixels.dtype}"
-        raise BadInput(shown(f"{name}: {suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)"))
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-    buffer = io.BytesIO()
-    image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
     try:
-        image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}))
-    except (OSError, ValueError) as error:  # more pixels a side than WebP (16383) or JPEG (65500) has
-        raise BadInput(shown(f"{name}: {suffix} cannot hold {image.width}x{image.height} ({error})")) from error
-    return buffer.getvalue()
+        return encode(picture, suffix)
+    except BadInput as error:
+        raise BadInput(shown(f"{name}: {error}")) from error
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -202,152 +140,3 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
     if about.st_size > most:
         raise BadInput(f"{about.st_size} bytes is over the limit of {most}")
     return path.read_bytes()
-
-
-def _decode(data: bytes, max_pixels: int) -> Picture:
-    """By content, each format by its own reader: `Image.open` would add a pixel limit and warnings of its own."""
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-
-    _quieten_pillow()
-    if not data:
-        raise BadInput("empty (0 bytes); replace or remove it")
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
-            return _decode_deep_png(data, max_pixels)
-        return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        deep = _decode_tiff(data, max_pixels)
-        return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
-    jpeg, webp, bmp = JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile, BmpImagePlugin.BmpImageFile
-    for magic, reader in ((b"\xff\xd8\xff", jpeg), (b"RIFF", webp), (b"BM", bmp)):
-        if data.startswith(magic):
-            return _decode_pillow(reader, data, max_pixels)
-    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
-
-
-def _quieten_pillow() -> None:
-    """Ignore Pillow's warnings: of odd EXIF blocks, harmless here, and of sizes, checked here.
-
-    A standing filter, since `catch_warnings` is not safe in threads; put back where others reset the filters.
-    """
-    if not warnings.filters or warnings.filters[0][3] != PILLOW:
-        warnings.filterwarnings("ignore", module=PILLOW.pattern)
-
-
-def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int) -> Picture:
-    with reader(io.BytesIO(data)) as image:
-        _check_size(image.width, image.height, max_pixels)
-        image.load()
-        if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
-            raise BadInput(f"pixels of kind {image.mode} have no known range; convert to RGB or grayscale")
-        colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-        has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
-        pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
-        return _split_alpha(_upright(pixels, _orientation(image)), has_alpha)
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 (upright) also where a sound picture carries a damaged EXIF block."""
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except DAMAGE:
-        return 1
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise BadInput(f"{width}x{height} holds no pixels; replace or remove it")
-    if width * height > max_pixels:
-        raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
-
-
-def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
-    """16 bits, which Pillow flattens to 8 where there is colour."""
-    from imagecodecs import png_decode
-
-    _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
-    bare, at, about = [data[:8]], 8, Image.new("1", (1, 1))
-    while at + 8 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):  # of the others libpng complains on stderr
-            bare.append(data[at:end])
-        elif kind == b"eXIf":
-            about.info["exif"] = data[at + 8 : end - 4]
-        at = end
-    pixels = np.atleast_3d(png_decode(b"".join(bare)))
-    return _split_alpha(_upright(pixels, _orientation(about)), has_alpha=pixels.shape[2] in (2, 4))
-
-
-def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
-    """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page: Any = tiff.pages.first
-        stack: Any = tiff.series[0] if page.samplesperpixel == 1 else page
-        by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
-        samples = stack.shape[0] if by_page else page.samplesperpixel
-        extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
-        _check_tiff_size(page, samples, max_pixels)
-        if not _is_plain_tiff(page, extra):
-            return None
-        pixels = stack.asarray() if by_page else page.asarray()
-        tag = page.tags.get(ORIENTATION)
-    first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
-    pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        pixels = pixels.astype(np.float32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("="), copy=False)
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
-    if page.photometric == WHITE_IS_ZERO and samples == 1:
-        pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
-    return _split_alpha(_upright(pixels, tag.value if tag else 1), has_alpha=extra in (PREMULTIPLIED, STRAIGHT))
-
-
-def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
-    """All that the header lets a decoder allocate: the picture, and one strip or tile."""
-    _check_size(page.imagewidth, page.imagelength, max_pixels)
-    if samples > MAX_CHANNELS:
-        raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
-    width = page.dtype.itemsize if page.dtype else 1
-    need = width * max(page.imagewidth * page.imagelength * page.imagedepth * samples, math.prod(page.chunks))
-    if need > max_pixels * BYTES_PER_PIXEL:
-        raise BadInput(f"TIFF that unpacks to {need} bytes, over the limit of {max_pixels * BYTES_PER_PIXEL}")
-    if not page.is_contiguous and math.prod(page.chunked) > len(page.dataoffsets):
-        raise BadInput("damaged (TIFF without the places of all its strips or tiles); replace or remove it")
-
-
-def _is_plain_tiff(page: Any, extra: int) -> bool:
-    """Whole samples of a known range, RGB or gray, in a stream of bytes; else 8 bits at most, for Pillow to read."""
-    kind, bits, coding = page.dtype, page.bitspersample, (page.compression, page.photometric)
-    simple = coding[0] in TIFF_STREAMS and coding[1] in TIFF_COLORS and page.imagedepth == 1
-    if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and extra != PREMULTIPLIED):
-        return False
-    if kind not in (np.uint8, np.uint16, np.float16, np.float32, np.float64) or bits != 8 * np.dtype(kind).itemsize:
-        raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
-    if not simple:
-        how = f"compression {coding[0]}, colour space {coding[1]}, depth {page.imagedepth}"
-        raise BadInput(f"TIFF of {kind} in {how}; save one slice, RGB or gray, with deflate or LZW")
-    return True
-
-
-def _encode_tiff(pixels: Pixels, rgb: bool, has_alpha: bool) -> bytes:
-    import tifffile
-
-    buffer = io.BytesIO()
-    flat, layout = (pixels[..., 0], None) if pixels.shape[2] == 1 else (pixels, "contig")
-    colors, extra = "rgb" if rgb else "minisblack", ["unassalpha"] if has_alpha else None
-    tifffile.imwrite(buffer, flat, photometric=colors, planarconfig=layout, extrasamples=extra, compression="zlib")
-    return buffer.getvalue()
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo the camera's turn: EXIF orientations 5 to 8 swap the axes first, then rows or columns are reversed."""
-    turned = pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels
-    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
-    return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
-
-
-def _split_alpha(pixels: Pixels, has_alpha: bool) -> Picture:
-    return Picture(pixels[..., :-1], pixels[..., -1:]) if has_alpha else Picture(pixels)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from unpaired.checkpoint import BUNDLE, CHECKPOINTS, load_state, save_bundle, save_state
-from unpaired.config import DataConfig
 from unpaired.data.doctor import require_readable
-from unpaired.data.folders import domain_files
 from unpaired.data.pairing import UnpairedImages
-from unpaired.data.transforms import central
 from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
-from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
-from unpaired.methods import Method
 from unpaired.progress import progress
 from unpaired.training.engine import Engine
-from unpaired.training.logging import RunLog, picture_grid
+from unpaired.training.logging import RunLog
+from unpaired.training.samples import FixedSamples, check_sides, try_out
 from unpaired.training.schedule import Schedule
 from unpaired.training.stopping import stop_on_request
 from unpaired.training.trainer import Trainer
@@ -44,7 +38,7 @@ def train(experiment: Experiment, out: Path) -> Path:
     engine = Engine(experiment.runtime)
     torch.manual_seed(experiment.runtime.seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
-    _try_out(trainer, samples)
+    try_out(trainer, samples)
     if experiment.data.check and not (out / CONFIG).exists():
         require_readable(data.files(), Path(experiment.data.root))
     _open_run(experiment, out)
@@ -89,7 +83,7 @@ class Run:
                 self.sample(0)
             for step, batch in enumerate(self.data.batches(start, total), start + 1):
                 for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
-                    _check_sides(self.trainer.method, images, file)
+                    check_sides(self.trainer.method, images, file)
                 self.trainer.set_rate(self.schedule.factor(step - 1))
                 self.log.add(self.trainer.train_step(put(batch.x), put(batch.y)))
                 stopping = asked() and step < total
@@ -123,86 +117,6 @@ class Run:
         """Write the bundle and the state to resume from."""
         save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
         save_state(self.out, step, self.trainer.state(), self.experiment.runtime.keep)
-
-
-class FixedSamples:
-    """The same few test pictures of each domain, translated again and again."""
-
-    def __init__(self, experiment: Experiment) -> None:
-        """Reads them evenly spread over testA and testB, or the training folders where there is no test."""
-        cfg, root = experiment.data, Path(experiment.data.root)
-        self.pictures: dict[str, list[OneImage]] = {}
-        self.files: dict[str, list[Path]] = {}
-        for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
-            files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}")
-            chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
-            self.files[side] = list(dict.fromkeys(chosen))
-            self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]
-
-    def grids(self, method: Method, engine: Engine):
-        """One grid per direction, a row per picture: the picture, its translation, and back again."""
-        networks = method.translators
-        grids = {}
-        for direction, there in networks.items():
-            back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-            rows = []
-            for image in self.pictures[direction[0]]:
-                with torch.no_grad(), _at_rest(method), engine.precision():
-                    row = [engine.put(image[None])]
-                    for network in (there, back):
-                        if network is not None:
-                            row.append(network(row[-1]))
-                rows.append([batch[0] for batch in row])
-            grids[direction] = picture_grid(rows)
-        return grids
-
-
-def _sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
-    picture = read_picture(file)
-    try:
-        return to_tensor(central(with_channels(picture.pixels, channels), cfg))
-    except BadInput as error:
-        raise BadInput(f"{file}: {error}") from error
-
-
-@contextmanager
-def _at_rest(method: Method) -> Iterator[None]:
-    """Inside, forward passes leave no trace: no dice are thrown, no batch statistics kept."""
-    method.eval()
-    try:
-        yield
-    finally:
-        method.train()
-
-
-def _try_out(trainer: Trainer, samples: FixedSamples) -> None:
-    """One pass without gradient, so that images and networks that do not fit are refused before a run is made.
-
-    Raises:
-        BadInput: the size of the images is none that the networks can take.
-    """
-    method, put = trainer.method, trainer.engine.put
-    for side in "AB":
-        _check_sides(method, samples.pictures[side][0][None], samples.files[side][0])
-    x, y = (put(samples.pictures[side][0][None]) for side in "AB")
-    try:
-        with torch.no_grad(), _at_rest(method), trainer.engine.precision():
-            method.generator_terms(x, y)
-    except (RuntimeError, ValueError) as error:
-        raise BadInput(
-            f"images of {x.shape[3]}x{x.shape[2]} and {y.shape[3]}x{y.shape[2]} px do not go through these networks "
-            f"({' '.join(str(error).split())}); a larger data.crop_size or fewer method.critic.layers may help"
-        ) from error
-
-
-def _check_sides(method: Method, images: Images, file: Path) -> None:
-    height, width = images.shape[2:]
-    multiple = max(network.multiple for network in method.translators.values())
-    if height % multiple or width % multiple:
-        raise BadInput(
-            f"{file}: width and height must divide by {multiple} for this generator, found {width}x{height} after "
-            f"data.preprocess; set data.crop_size to such a number, and a data.preprocess that ends in crop"
-        )
 
 
 def _open_run(experiment: Experiment, out: Path) -> None:
