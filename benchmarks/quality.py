@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -23,35 +22,34 @@ import torch
 
 from tests.parity.plain_cyclegan import PlainCycleGAN
 from unpaired.checkpoint import save_bundle
+from unpaired.config import DataConfig, RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.evaluate import evaluate
-from unpaired.experiment import Experiment, build_method, with_root, with_settings
-from unpaired.methods import CycleGAN
-from unpaired.presets import earth
+from unpaired.experiment import Experiment, build_method, with_settings
+from unpaired.methods import CycleGAN, CycleGANConfig
+from unpaired.models import ResNetConfig
 from unpaired.progress import progress
 from unpaired.training import train
 from unpaired.training.schedule import Schedule
 
-SETTINGS = {
-    "method.generator.upsampling": "transposed",
-    "method.generator.width": 32,
-    "method.generator.blocks": 6,
-    "method.critic.width": 64,
-    "method.critic.layers": 3,
-    "method.identity_weight": 5.0,
-    "data.batch": 1,
-    "optim.epochs": 1,
-    "optim.decay_epochs": 1,
-    "runtime.save_every": 1000,
-    "runtime.sample_every": 1000,
-}
+
+def setting(data: Path) -> Experiment:
+    """What both sides train: published networks and objective at width 32 and 64 px."""
+    return Experiment(
+        name="quality",
+        data=DataConfig(root=str(data), preprocess="none", load_size=64, crop_size=64),
+        method=CycleGANConfig(generator=ResNetConfig(width=32, blocks=6), identity_weight=5.0),
+        runtime=RuntimeConfig(save_every=1000, sample_every=1000),
+    )
+
+
 METRICS = ("mean_abs_error", "water_iou", "ssim", "swd")
 
 
 def experiment(data: Path, seed: int, steps: int, precision: str) -> Experiment:
     """The setting both sides train, as one of ours."""
-    settings = SETTINGS | {"runtime.seed": seed, "optim.steps": steps, "runtime.precision": precision}
-    return replace(with_settings(with_root(earth(), data), settings), name="quality")
+    settings = {"runtime.seed": seed, "optim.steps": steps, "runtime.precision": precision}
+    return with_settings(setting(data), settings)
 
 
 def train_reference(wanted: Experiment, out: Path) -> Path:

@@ -5,6 +5,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, instance_norm, leaky_r
 from torch.testing import assert_close
 
 from unpaired.models import UNetConfig, UNetGenerator
+from unpaired.models.layers import ResizeConv
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -156,3 +157,11 @@ def test_with_instance_norm_training_and_evaluation_give_the_same():
 def test_impossible_sizes_are_refused_with_the_value_found(settings, words):
     with pytest.raises(ValueError, match=words):
         UNetConfig(**settings)
+
+
+def test_resize_convolutions_replace_every_stride_half_convolution_and_keep_its_place():
+    plain, resize = tiny(), tiny(upsampling="resize")
+    places = [name for name, module in plain.named_modules() if isinstance(module, torch.nn.ConvTranspose2d)]
+    assert len(places) == 5
+    assert [name for name, module in resize.named_modules() if isinstance(module, ResizeConv)] == places
+    assert resize(torch.rand(1, 3, 64, 32)).shape == (1, 3, 64, 32)

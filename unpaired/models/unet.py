@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.models.layers import Norm, has_bias, norm_layer
+from unpaired.models.layers import Norm, ResizeConv, Upsampling, has_bias, norm_layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,21 @@ class UNetConfig:
     dropout: bool = False
     """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
 
+    upsampling: Upsampling = "transposed"
+    """"transposed" as published, or "resize": nearest neighbour and a convolution, no checkerboard."""
+
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
         if self.downs < 5:
             raise ValueError(f"downs must be at least 5 (the full-width scales), got {self.downs}")
+
+
+def up_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:
+    """Twice the size, by the published 4x4 stride-1/2 convolution or its replacement."""
+    if cfg.upsampling == "resize":
+        return ResizeConv(channels, out_channels, bias)
+    return nn.ConvTranspose2d(channels, out_channels, 4, stride=2, padding=1, bias=bias)
 
 
 class SkipBlock(nn.Module):
@@ -40,7 +50,7 @@ class SkipBlock(nn.Module):
         super().__init__()
         bias = has_bias(cfg.norm)
         down = nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=bias)
-        up = nn.ConvTranspose2d(2 * width if inner else width, outer, 4, stride=2, padding=1, bias=bias)
+        up = up_conv(cfg, 2 * width if inner else width, outer, bias)
         middle: list[nn.Module] = [norm_layer(cfg.norm, width), inner] if inner else []
         tail: list[nn.Module] = [nn.Dropout(0.5)] if dropout else []
         self.model = nn.Sequential(
@@ -70,7 +80,7 @@ class UNetCore(nn.Module):
             nn.Conv2d(channels, w, 4, stride=2, padding=1, bias=has_bias(cfg.norm)),
             block,
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(2 * w, out_channels, 4, stride=2, padding=1),
+            up_conv(cfg, 2 * w, out_channels, bias=True),
             nn.Tanh(),
         )
 
