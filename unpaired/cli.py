@@ -307,7 +307,7 @@ def _parse(name: str, args: list[str]) -> Callable[..., int | None]:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise BadInput(f"unpaired {name}: {_one_line(complaint.getvalue())}") from None
+        raise BadInput(f"{name}: {_one_line(complaint.getvalue())}") from None
 
 
 def split_settings(args: list[str]) -> tuple[dict[str, Any], list[str]]:

