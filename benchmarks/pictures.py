@@ -1,0 +1,34 @@
+"""The README's picture, from a finished demo: test tiles evenly spread over the set, none chosen by hand.
+
+    python -m benchmarks.pictures demo docs/images/earth.png
+
+Each row: satellite image, its translation, the truth; then elevation colours, their translation, the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from unpaired.images import read_picture, to_tensor
+from unpaired.training.logging import picture_grid
+
+ROWS, SCALE = 7, 2
+
+
+def main() -> None:
+    """Compose the grid and write it."""
+    demo, out = Path(sys.argv[1]), Path(sys.argv[2])
+    files = sorted((demo / "data" / "testA").iterdir())
+    chosen = [files[(2 * k + 1) * len(files) // (2 * ROWS)].name for k in range(ROWS)]
+    folders = ("data/testA", "AtoB", "data/testB", "data/testB", "BtoA", "data/testA")
+    rows = [[to_tensor(read_picture(demo / folder / name).pixels) for folder in folders] for name in chosen]
+    grid = Image.fromarray(picture_grid(rows))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    grid.resize((grid.width * SCALE, grid.height * SCALE), Image.Resampling.NEAREST).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
