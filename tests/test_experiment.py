@@ -360,11 +360,16 @@ def test_a_preset_is_a_fresh_and_equal_value_each_time(name):
     assert preset(name) == preset(name)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_keeps_the_weights_and_optimiser_of_the_paper(name):
-    method, optim = preset(name).method, preset(name).optim
+@pytest.mark.parametrize("name", [name for name in PRESETS if not name.startswith("earth")])
+def test_every_published_preset_keeps_the_papers_lambda(name):
+    method = preset(name).method
     assert method.forward_cycle_weight == method.backward_cycle_weight == 10
-    assert method.identity_weight in (0, 5)  # none, or half of lambda
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_keeps_the_form_and_optimiser_of_the_paper(name):
+    method, optim = preset(name).method, preset(name).optim
+    assert method.identity_weight in (0, method.forward_cycle_weight / 2)  # none, or half of lambda
     assert method.adversarial == "least-squares"
     assert (optim.lr, optim.critic_lr, optim.beta1, optim.beta2) == (2e-4, None, 0.5, 0.999)
     assert optim.epochs == optim.decay_epochs == 100  # by steps, the same half and half

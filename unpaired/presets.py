@@ -55,7 +55,7 @@ def earth() -> Experiment:
             backward_cycle_weight=2.0,
             identity_weight=1.0,
         ),
-        optim=OptimConfig(steps=3400, average=0.998),
+        optim=OptimConfig(steps=4000, average=0.998),
         runtime=RuntimeConfig(log_every=20),
     )
 

@@ -28,7 +28,7 @@ def has_bias(norm: Norm) -> bool:
 
 
 class ResizeConv(nn.Module):
-    """Twice the size by nearest neighbour, then a 3x3 convolution: no checkerboard.
+    """Twice the size by bilinear interpolation, then a 3x3 convolution: no checkerboard.
 
     Replaces a stride-1/2 convolution whose kernel does not divide evenly by its stride
     (Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016).
@@ -36,7 +36,7 @@ class ResizeConv(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
         super().__init__()
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         self.pad = nn.ReflectionPad2d(1)
         self.conv = nn.Conv2d(channels, out_channels, 3, bias=bias)
 

@@ -27,7 +27,7 @@ class ResNetConfig:
     padding: Padding = "reflect"
     """Padding inside the residual blocks; the 7x7 layers always reflect."""
     upsampling: Upsampling = "transposed"
-    """"transposed" as published, or "resize": nearest neighbour and a convolution, no checkerboard."""
+    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
 
     def __post_init__(self) -> None:
         if self.width < 1:

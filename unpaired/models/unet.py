@@ -27,7 +27,7 @@ class UNetConfig:
     """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
 
     upsampling: Upsampling = "transposed"
-    """"transposed" as published, or "resize": nearest neighbour and a convolution, no checkerboard."""
+    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
 
     def __post_init__(self) -> None:
         if self.width < 1:
