@@ -63,7 +63,7 @@ class RunLog:
             file.write(json.dumps(line) + "\n")
         for name, value in {**terms, "lr": lr, "images_per_second": line["images_per_second"]}.items():
             self.events.add_scalar(name, value, step)
-        return describe_terms(terms)
+        return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s"
 
     def averages(self, step: int) -> dict[str, float]:
         """The mean of each term since the last line.

@@ -1,0 +1,45 @@
+"""`unpaired demo` with two steps of training: every stage leaves what the README says it leaves."""
+
+import json
+
+import pytest
+
+from unpaired.cli import run
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "earth"
+    assert run(["demo", str(folder), "--steps", "2"]) == 0
+    return folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_test_picture_is_translated_both_ways_under_its_own_name(demo):
+    assert names(demo / "AtoB") == names(demo / "data" / "testA")
+    assert names(demo / "BtoA") == names(demo / "data" / "testB")
+
+
+def test_the_run_holds_what_the_readme_names(demo):
+    expected = {"config.yaml", "bundle.safetensors", "checkpoints", "metrics.jsonl", "samples", "tensorboard"}
+    assert expected | {"evaluation.json", "report.html"} <= set(names(demo / "run"))
+
+
+def test_the_scores_stand_beside_the_known_baselines(demo):
+    scores = json.loads((demo / "run" / "evaluation.json").read_text())
+    for direction, copied, mean, matched in (("AtoB", 97.0, 46.9, 48.0), ("BtoA", 97.0, 50.8, 60.5)):
+        assert {"mean_abs_error", "psnr", "ssim", "water_iou", "swd", "cycle_error"} <= set(scores[direction])
+        errors = {name: values["mean_abs_error"] for name, values in scores["baselines"][direction].items()}
+        expected = {"copy": copied, "mean_colour": mean, "histogram_matching": matched}
+        assert errors == pytest.approx(expected, abs=0.1)  # docs/lab-notes.md
+    assert scores["recipe"]
+
+
+def test_the_same_command_again_goes_on_from_what_is_there(demo, capsys):
+    before = (demo / "run" / "bundle.safetensors").read_bytes()
+    assert run(["demo", str(demo), "--steps", "2"]) == 0
+    assert "finished, 2 of 2 steps done" in capsys.readouterr().err
+    assert (demo / "run" / "bundle.safetensors").read_bytes() == before
