@@ -1,6 +1,4 @@
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.rule import INVERSE, Rule
 from unpaired.data.heldout import open_held_out, spread
 from unpaired.errors import BadInput
 from unpaired.evaluate import evaluate, table
@@ -15,29 +14,6 @@ from unpaired.evaluate.parallel import side_by_side
 
 LEVEL = 1 / 127.5
 """One 8-bit level in [-1, 1]."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A translator whose right answers are known: one function per direction."""
-
-    rules: dict[str, Callable[[torch.Tensor], torch.Tensor]]
-    direction: str = "AtoB"
-    channels_in: int = 3
-    channels_out: int = 3
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        return tuple(self.rules)
-
-    def to(self, direction: str) -> "Rule":
-        return replace(self, direction=direction)
-
-    def translate(self, images: torch.Tensor) -> torch.Tensor:
-        return self.rules[self.direction](images)
-
-
-INVERSE = Rule({"AtoB": torch.neg, "BtoA": torch.neg})
 
 
 def write(path: Path, pixels: np.ndarray) -> None:

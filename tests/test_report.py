@@ -2,8 +2,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,35 +11,13 @@ import torch
 import yaml
 from PIL import Image
 
+from tests.rule import INVERSE, Rule
 from unpaired.errors import BadInput
 from unpaired.evaluate import evaluate
 from unpaired.report import write_report
 from unpaired.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A translator whose answers are known: one function per direction."""
-
-    rules: dict[str, Callable[[torch.Tensor], torch.Tensor]]
-    direction: str = "AtoB"
-    channels_in: int = 3
-    channels_out: int = 3
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        return tuple(self.rules)
-
-    def to(self, direction: str) -> "Rule":
-        return replace(self, direction=direction)
-
-    def translate(self, images: torch.Tensor) -> torch.Tensor:
-        return self.rules[self.direction](images)
-
-
-INVERSE = Rule({"AtoB": torch.neg, "BtoA": torch.neg})
 
 
 class Page(HTMLParser):

@@ -6,7 +6,6 @@ disk and renamed, so that whatever happens an earlier one is whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unpaired.config import Direction
+from unpaired.data.manifest import file_sha256
 from unpaired.errors import BadInput
 from unpaired.experiment import Experiment, build_method, from_dict, to_dict
 from unpaired.methods import Method
@@ -61,7 +61,7 @@ def save_state(run: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -
     part.mkdir(parents=True)
     try:
         _write_tensors(part / STATE, tensors, {})
-        facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": _sha256(part / STATE)}
+        facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": file_sha256(part / STATE)}
         _write_text(part / FACTS, json.dumps(facts, indent=2))
         if final.exists():
             shutil.rmtree(final)
@@ -84,7 +84,7 @@ def load_state(run: Path) -> tuple[RunState | None, list[str]]:
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             _check_format(facts, folder)
-            if facts["sha256"] != _sha256(folder / STATE):
+            if facts["sha256"] != file_sha256(folder / STATE):
                 raise ValueError("its content does not match its hash")
             return RunState(facts["step"], load_file(folder / STATE)), notes
         except BadInput:
@@ -180,8 +180,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

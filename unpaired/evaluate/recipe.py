@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from unpaired import __version__
 from unpaired.data.heldout import HeldOut
+from unpaired.data.manifest import file_sha256
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 
@@ -77,7 +77,4 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool) -> li
 
 def _sha256(model: Path) -> str | None:
     file = model / "bundle.safetensors" if model.is_dir() else model
-    if not file.is_file():
-        return None
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(file) if file.is_file() else None

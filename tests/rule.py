@@ -1,0 +1,29 @@
+"""A translator whose right answers are known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A translator whose right answers are known: one function per direction."""
+
+    rules: dict[str, Callable[[torch.Tensor], torch.Tensor]]
+    direction: str = "AtoB"
+    channels_in: int = 3
+    channels_out: int = 3
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return tuple(self.rules)
+
+    def to(self, direction: str) -> "Rule":
+        return replace(self, direction=direction)
+
+    def translate(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rules[self.direction](images)
+
+
+INVERSE = Rule({"AtoB": torch.neg, "BtoA": torch.neg})
