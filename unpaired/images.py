@@ -32,6 +32,7 @@ from unpaired.codecs import (
     full_scale,
 )
 from unpaired.errors import BadInput
+from unpaired.files import written_whole
 
 Images = Float[Tensor, "b c h w"]
 """A batch in [-1, 1]."""
@@ -84,12 +85,8 @@ def write_picture(picture: Picture, path: Path) -> None:
     Raises:
         BadInput: the format cannot hold this bit depth, number of channels or size.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with written_whole(path, durable=False) as part:
         part.write_bytes(encode_picture(picture, path.suffix.lower(), str(path)))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:

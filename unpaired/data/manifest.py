@@ -75,12 +75,6 @@ def new_dataset(out: Path) -> Iterator[Manifest]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content in hexadecimal, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_manifest(root: Path) -> dict[str, Any]:
     """The facts in `root/dataset.json`; an empty dict where the folder was not prepared by us.
 

@@ -17,6 +17,7 @@ from unpaired.evaluate.parallel import side_by_side
 from unpaired.evaluate.recipe import recipe
 from unpaired.evaluate.rivals import Histograms, fitted
 from unpaired.evaluate.tables import table
+from unpaired.files import write_text
 from unpaired.inference.translator import Translator
 from unpaired.metrics import swd
 from unpaired.metrics.bootstrap import Interval
@@ -95,11 +96,9 @@ def write_json(result: dict[str, Any], path: Path) -> None:
     Raises:
         BadInput: the place cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
 

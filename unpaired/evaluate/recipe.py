@@ -10,7 +10,7 @@ import torch
 
 from unpaired import __version__
 from unpaired.data.heldout import HeldOut
-from unpaired.data.manifest import file_sha256
+from unpaired.files import file_sha256
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 

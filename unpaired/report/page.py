@@ -16,6 +16,7 @@ from unpaired.data.folders import domain_files
 from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
+from unpaired.files import write_text
 from unpaired.inference.translator import Translator
 from unpaired.progress import duration
 from unpaired.report.curves import draw_charts
@@ -73,9 +74,8 @@ def write_report(
             version=__version__,
         )
     )
-    part, path = run / f".{REPORT}.part", run / REPORT
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    path = run / REPORT
+    write_text(path, page)
     return path
 
 

@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 from torch import Tensor
 
 from unpaired.errors import BadInput
+from unpaired.files import write_text
 from unpaired.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
 
@@ -125,6 +126,4 @@ def _drop_lines_after(path: Path, step: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(kept), encoding="utf-8")
-    part.replace(path)
+    write_text(path, "".join(kept))

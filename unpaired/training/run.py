@@ -12,6 +12,7 @@ from unpaired.data.doctor import require_readable
 from unpaired.data.pairing import UnpairedImages
 from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
+from unpaired.files import write_text
 from unpaired.progress import progress
 from unpaired.training.engine import Engine
 from unpaired.training.logging import RunLog
@@ -133,9 +134,7 @@ def _open_run(experiment: Experiment, out: Path) -> None:
         raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        part = out / f".{CONFIG}.part"
-        part.write_text(to_yaml(experiment), encoding="utf-8")
-        part.replace(path)
+        write_text(path, to_yaml(experiment))
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib import error, request
 
-from unpaired.data.manifest import file_sha256
 from unpaired.errors import BadInput
+from unpaired.files import file_sha256
 from unpaired.progress import duration, progress
 
 SCHEMES = ("http://", "https://")

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.data.manifest import Manifest, file_sha256, new_dataset
+from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.errors import BadInput
+from unpaired.files import file_sha256
 
 Pair = Literal["satellite-elevation", "satellite-relief"]
 RASTERS: dict[Pair, tuple[str, str]] = {

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpaired.data.manifest import Manifest, file_sha256, new_dataset
+from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.errors import BadInput
+from unpaired.files import file_sha256
 from unpaired.images import image_files, read_picture
 from unpaired.progress import track
 

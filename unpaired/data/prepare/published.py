@@ -14,10 +14,11 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from unpaired.data.manifest import Manifest, file_sha256, new_dataset
+from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.download import Refused, WrongHash, download
 from unpaired.data.prepare.unpack import unpack_zip
 from unpaired.errors import BadInput
+from unpaired.files import file_sha256, write_text
 from unpaired.images import image_files
 
 BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
@@ -213,6 +214,4 @@ def _read_pins() -> dict[str, str]:
 
 def _pin(source: str, sha256: str) -> None:
     path = _pins_path()
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(_read_pins() | {source: sha256}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(_read_pins() | {source: sha256}, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,38 @@
+"""Judging a model on held-out pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+
+def evaluate(
+    model: Annotated[Path, Positional],
+    data: Annotated[Path, Positional],
+    *,
+    out: Path | None = None,
+    paired: Literal["auto", "yes", "no"] = "auto",
+    limit: int | None = None,
+) -> None:
+    """Judge a model on testA and testB: JSON on stdout, a table on stderr; a run's report is renewed.
+
+    Args:
+        model: A run's folder or a bundle.
+        data: Folder with testA and testB.
+        out: Also write the JSON, with every picture's numbers, to this file.
+        paired: Whether equal names mean the same place; auto asks the data set's own description.
+        limit: Judge only this many pictures of each domain.
+    """
+    from unpaired.evaluate import evaluate, table
+    from unpaired.report import write_report
+
+    kept = model / "evaluation.json" if model.is_dir() and out is None else out
+    result = evaluate(model, data, out=kept, paired=paired, limit=limit)
+    if model.is_dir():
+        write_report(model, evaluation=result, data=data)
+    print(table(result), file=sys.stderr)
+    print(json.dumps({key: value for key, value in result.items() if key != "images"}))

