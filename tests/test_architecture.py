@@ -17,7 +17,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FOREIGN = {"torchvision"}
-TORCH = {"load", "hub", "jit"}
+TORCH = {"load", "save", "hub", "jit"}
+PTH = PACKAGE / "foreign.py"
+"""The one file that may call torch.load and torch.save: other tools' weights have no other format."""
 
 
 def python(code, *args, cwd=PROJECT):
@@ -100,6 +102,7 @@ def forbidden(code):
         "from torch.jit import script",
         "torch.load(path)",
         "torch.load(path, weights_only=True)",
+        "torch.save(weights, path)",
         "torch.jit.script(f)",
         "module.load(path, weights_only=False)",
         "numpy.load(path, allow_pickle=True)",
@@ -119,7 +122,16 @@ def test_harmless_lines_are_not_taken_for_forbidden_ones():
     assert forbidden(ast.parse(code)) == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_foreign_weights_are_loaded_in_one_place_and_as_tensors_only():
+    calls = [node for node in ast.walk(tree(PTH)) if isinstance(node, ast.Call)]
+    used = [node for node in calls if ast.unparse(node.func) in ("torch.load", "torch.save")]
+    assert sorted(ast.unparse(node.func) for node in used) == ["torch.load", "torch.save"]
+    (load,) = [node for node in used if ast.unparse(node.func) == "torch.load"]
+    assert {word.arg: ast.unparse(word.value) for word in load.keywords}["weights_only"] == "True"
+    assert len(forbidden(tree(PTH))) == len(used)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != PTH], ids=name_of)
 def test_nothing_unpickles_runs_stored_code_or_imports_torchvision(path):
     assert forbidden(tree(path)) == []
 
