@@ -8,17 +8,17 @@ The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name
 - Alpha is kept apart: networks see the colours under it.
 
 `Pixels` are (h, w, c) arrays of uint8, uint16 or float32 (nothing else). `Images` are tensors in [-1, 1].
+Torch is imported only where tensors are named, so that exported models translate files without it.
 """
 
 from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from numpy.typing import NDArray
 
 from unpaired.codecs import (
     BYTES_PER_PIXEL,
@@ -34,10 +34,17 @@ from unpaired.codecs import (
 from unpaired.errors import BadInput
 from unpaired.files import written_whole
 
-Images = Float[Tensor, "b c h w"]
-"""A batch in [-1, 1]."""
-OneImage = Float[Tensor, "c h w"]
-"""One image in [-1, 1]."""
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    Images = Float[Tensor, "b c h w"]
+    """A batch in [-1, 1]."""
+    OneImage = Float[Tensor, "c h w"]
+    """One image in [-1, 1]."""
+
+Array = NDArray[np.float32]
+"""The same without torch: (b, c, h, w) or (c, h, w) in [-1, 1]."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grayscale (ITU-R BT.601), as in the official code."""
 
@@ -114,18 +121,36 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     raise BadInput(f"expected {channels} channels, found {have}; set data.channels-a / data.channels-b to the files'")
 
 
-def to_tensor(pixels: Pixels) -> OneImage:
-    """(h, w, c) pixels to a (c, h, w) tensor in [-1, 1]: 0 to -1, full scale to 1."""
+def to_array(pixels: Pixels) -> Array:
+    """(h, w, c) pixels to a (c, h, w) array in [-1, 1]: 0 to -1, full scale to 1."""
     scaled = pixels.astype(np.float32) * (2 / full_scale(pixels.dtype)) - 1
-    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
-def to_pixels(image: OneImage, dtype: np.dtype | type = np.uint8) -> Pixels:
-    """A (c, h, w) tensor in [-1, 1] to (h, w, c) pixels, rounded to the nearest level."""
+def to_tensor(pixels: Pixels) -> OneImage:
+    """`to_array` as a tensor."""
+    import torch
+
+    return torch.from_numpy(to_array(pixels))
+
+
+def to_pixels(image: OneImage | Array, dtype: np.dtype | type = np.uint8) -> Pixels:
+    """A (c, h, w) tensor or array in [-1, 1] to (h, w, c) pixels, rounded to the nearest level."""
     dtype = np.dtype(dtype)
     top = full_scale(dtype)
-    values = (image.detach().float().cpu().numpy().transpose(1, 2, 0) + 1) * (top / 2)
+    array = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
+    values = (array.transpose(1, 2, 0) + 1) * (top / 2)
     return values.clip(0, top).astype(dtype) if dtype.kind == "f" else np.rint(values.clip(0, top)).astype(dtype)
+
+
+def __getattr__(name: str) -> Any:
+    """The kinds of tensors, made when somebody asks for them."""
+    if name not in ("Images", "OneImage"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jaxtyping import Float
+    from torch import Tensor
+
+    return Float[Tensor, "b c h w" if name == "Images" else "c h w"]
 
 
 def _read_file(path: Path, max_pixels: int) -> bytes:

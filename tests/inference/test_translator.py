@@ -16,7 +16,7 @@ from unpaired import Translator
 from unpaired.checkpoint import load_bundle
 from unpaired.errors import BadInput
 from unpaired.images import Picture, encode_picture, to_pixels, to_tensor
-from unpaired.inference.translator import pad_to_multiple
+from unpaired.runtimes.torch import pad_to_multiple
 
 
 @pytest.fixture(scope="module")

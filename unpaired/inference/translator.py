@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn.functional import pad
 
-from unpaired.checkpoint import Bundle, load_bundle
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.errors import BadInput
-from unpaired.images import Images, Picture, read_picture, to_pixels, to_tensor, with_channels
+from unpaired.images import Picture, read_picture, to_array, to_pixels, with_channels
+from unpaired.runtimes import Runtime
 
-AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str)
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import TypeIs
+
+    from unpaired.checkpoint import Bundle
+    from unpaired.images import Images
+
+    AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str)
 
 
 @dataclass(frozen=True)
 class Translator:
     """One direction of a trained model. Call it with a picture, get the same kind back at its own size."""
 
-    bundle: Bundle
     direction: Direction
+    runtime: Runtime
+    bundle: Bundle | None = None
+    """Where the network came from; None for an exported file, which has one direction and no torch network."""
 
     @classmethod
     def load(cls, model: Path | str, direction: Direction | None = None) -> Translator:
@@ -35,26 +42,39 @@ class Translator:
         Raises:
             BadInput: not a model, or not in this direction.
         """
+        from unpaired.checkpoint import load_bundle
+
         bundle = load_bundle(Path(model))
         there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
         if direction is not None and direction not in there:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
-        return cls(bundle, direction or there[0])
+        return cls.of(bundle, direction or there[0])
+
+    @classmethod
+    def of(cls, bundle: Bundle, direction: Direction) -> Translator:
+        """One direction of a bundle in memory."""
+        from unpaired.runtimes.torch import TorchRuntime
+
+        data = bundle.experiment.data
+        channels = {"A": data.channels_a, "B": data.channels_b}
+        network = bundle.translators[direction]
+        return cls(direction, TorchRuntime(network, channels[direction[0]], channels[direction[-1]]), bundle)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The directions this model has."""
-        return tuple(each for each in DIRECTIONS if each in self.bundle.translators)
+        there = self.bundle.translators if self.bundle else (self.direction,)
+        return tuple(each for each in DIRECTIONS if each in there)
 
     @property
     def channels_in(self) -> int:
         """Channels of the pictures taken."""
-        return self._channels(self.direction[0])
+        return self.runtime.channels_in
 
     @property
     def channels_out(self) -> int:
         """Channels of the pictures given."""
-        return self._channels(self.direction[-1])
+        return self.runtime.channels_out
 
     def to(self, direction: Direction) -> Translator:
         """The same model in the other direction.
@@ -62,29 +82,31 @@ class Translator:
         Raises:
             BadInput: the model does not have it.
         """
-        if direction not in self.bundle.translators:
+        if direction not in self.directions:
             raise BadInput(f"this model translates {', '.join(self.directions)}, not {direction}")
-        return Translator(self.bundle, direction)
+        return Translator.of(self.bundle, direction) if self.bundle else self
 
-    @torch.inference_mode()
     def translate(self, images: Images) -> Images:
-        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back.
+        """A batch of tensors in [-1, 1] at any size, on the device of the network.
 
         Raises:
             BadInput: not float images (b, c, h, w) of the channels that the model takes.
         """
-        network = self.bundle.translators[self.direction]
+        import torch
+
+        from unpaired.runtimes.torch import TorchRuntime
+
         if images.dim() != 4 or images.shape[1] != self.channels_in or not images.is_floating_point():
             expected = f"{self.channels_in} channels, (b, c, h, w) or (c, h, w), floats in [-1, 1]"
             raise BadInput(f"expected a tensor of {expected}; found {tuple(images.shape)} of {images.dtype}")
-        height, width = images.shape[2:]
-        padded = pad_to_multiple(images, network.multiple, network.least)
-        return network(padded)[..., :height, :width]
+        if isinstance(self.runtime, TorchRuntime):
+            return self.runtime.translate(images)
+        return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy()))
 
     def picture(self, picture: Picture) -> Picture:
         """A decoded file: same size and bit depth; alpha is handed through."""
         pixels = picture.pixels
-        image = self.translate(to_tensor(with_channels(pixels, self.channels_in))[None])[0]
+        image = self.runtime(to_array(with_channels(pixels, self.channels_in))[None])[0]
         return Picture(to_pixels(image, pixels.dtype), picture.alpha)
 
     def __call__(self, picture: AnyPicture | list[AnyPicture]) -> object:
@@ -101,7 +123,7 @@ class Translator:
             return self.picture(picture)
         if isinstance(picture, Image.Image):
             return to_pil(self.picture(from_pil(picture)))
-        if isinstance(picture, Tensor):
+        if _is_tensor(picture):
             return self.translate(picture) if picture.dim() == 4 else self.translate(picture[None])[0]
         pixels = np.asarray(picture)
         if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
@@ -110,25 +132,11 @@ class Translator:
         out = self.picture(Picture(np.atleast_3d(pixels))).pixels
         return out[..., 0] if pixels.ndim == 2 and out.shape[2] == 1 else out
 
-    def _channels(self, side: str) -> int:
-        data = self.bundle.experiment.data
-        return data.channels_a if side == "A" else data.channels_b
 
-
-def pad_to_multiple(images: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge.
-
-    Args:
-        images: A batch.
-        multiple: What both sides must divide by.
-        least: Sides shorter than this grow to it, which must divide by `multiple` itself.
-    """
-    height, width = images.shape[2:]
-    bottom, right = (max(least - side, -side % multiple) for side in (height, width))
-    if not bottom and not right:
-        return images
-    mode = "reflect" if bottom < height and right < width else "replicate"
-    return pad(images, (0, right, 0, bottom), mode=mode)
+def _is_tensor(picture: object) -> TypeIs[Tensor]:
+    """Without importing torch: who has a tensor has imported it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(picture, torch.Tensor)
 
 
 def from_pil(image: Image.Image) -> Picture:

@@ -1,0 +1,49 @@
+"""The network itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from unpaired.images import Array, Images
+from unpaired.models import Generator
+
+
+@dataclass(frozen=True)
+class TorchRuntime:
+    """A generator in evaluation mode, in fp32."""
+
+    network: Generator
+    channels_in: int
+    channels_out: int
+    label: str = "torch fp32"
+
+    @torch.inference_mode()
+    def translate(self, images: Images) -> Images:
+        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
+        height, width = images.shape[2:]
+        padded = pad_to_multiple(images, self.network.multiple, self.network.least)
+        return self.network(padded)[..., :height, :width]
+
+    def __call__(self, images: Array) -> Array:
+        """`translate` for arrays."""
+        return self.translate(torch.from_numpy(images)).numpy()
+
+
+def pad_to_multiple(images: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge.
+
+    Args:
+        images: A batch.
+        multiple: What both sides must divide by.
+        least: Sides shorter than this grow to it, which must divide by `multiple` itself.
+    """
+    height, width = images.shape[2:]
+    bottom, right = (max(least - side, -side % multiple) for side in (height, width))
+    if not bottom and not right:
+        return images
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return pad(images, (0, right, 0, bottom), mode=mode)
