@@ -32,6 +32,8 @@ FORMAT = 1
 """Version of both artefacts; newer ones are refused, older ones read."""
 BUNDLE = "bundle.safetensors"
 CHECKPOINTS = "checkpoints"
+FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
+"""Names that other tools give their weights."""
 STATE, FACTS = "state.safetensors", "manifest.json"
 
 
@@ -45,11 +47,13 @@ class RunState:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Trained generators and the experiment they came from."""
+    """Trained generators, of one direction or both, and the experiment they came from."""
 
     experiment: Experiment
     translators: Mapping[Direction, Generator]
     step: int
+    source: str = ""
+    """The foreign file that the weights were converted from; empty where they were trained here."""
 
 
 def save_state(run: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
@@ -95,13 +99,19 @@ def load_state(run: Path) -> tuple[RunState | None, list[str]]:
 
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
-    """Write the trained generators with the experiment in the file's metadata."""
+    """Write the trained generators of a method."""
+    write_bundle(path, Bundle(experiment, method.translators, step))
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write generators with their experiment in the file's metadata."""
     tensors = {
         f"{direction}.{key}": value
-        for direction, network in method.translators.items()
+        for direction, network in bundle.translators.items()
         for key, value in network.state_dict().items()
     }
-    facts = {"format": FORMAT, "step": step, "experiment": to_dict(experiment)}
+    facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
+    facts |= {"source": bundle.source} if bundle.source else {}
     with written_whole(path) as part:
         _write_tensors(part, tensors, {"unpaired": json.dumps(facts)})
 
@@ -115,7 +125,12 @@ def load_bundle(path: Path) -> Bundle:
     path = path / BUNDLE if path.is_dir() else path
     facts, tensors = _read_bundle(path)
     experiment = from_dict(facts["experiment"], str(path))
-    translators = build_method(experiment).translators
+    there = {key.partition(".")[0] for key in tensors}
+    known = build_method(experiment).translators
+    translators: dict[Direction, Generator] = {each: known[each] for each in known if each in there}
+    if not translators or there - set(translators):
+        expected = " or ".join(known)
+        raise BadInput(f"{path}: expected generators {expected}, found {', '.join(sorted(there)) or 'none'}")
     for direction, network in translators.items():
         weights = {k.removeprefix(f"{direction}."): v for k, v in tensors.items() if k.startswith(f"{direction}.")}
         try:
@@ -124,7 +139,7 @@ def load_bundle(path: Path) -> Bundle:
             words = " ".join(str(error).split())
             raise BadInput(f"{path}: its weights do not fit its settings ({words})") from error
         network.eval().requires_grad_(False)
-    return Bundle(experiment, translators, int(facts["step"]))
+    return Bundle(experiment, translators, int(facts["step"]), str(facts.get("source", "")))
 
 
 def _read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -136,7 +151,8 @@ def _read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         facts = json.loads(metadata.get("unpaired", "{}"))
         tensors = load_file(path)
     except (SafetensorError, ValueError, OSError, struct.error) as error:
-        raise BadInput(f"{path}: not a readable bundle ({error})") from error
+        hint = "; `unpaired convert` makes one of another tool's weights" if path.suffix in FOREIGN_SUFFIXES else ""
+        raise BadInput(f"{path}: not a readable bundle ({error}){hint}") from error
     if not isinstance(facts, dict) or "experiment" not in facts:
         raise BadInput(f"{path}: a safetensors file, but not a bundle of unpaired (its metadata names no experiment)")
     _check_format(facts, path)

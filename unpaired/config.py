@@ -73,6 +73,10 @@ class OptimConfig:
     """Epochs over which the rate then falls linearly to zero; 0 keeps it constant."""
     steps: int | None = None
     """Total steps instead of epochs; the rate falls over the same share of them."""
+    start: str = ""
+    """Bundle or run whose generators training starts from, to fine-tune them; drawn afresh unless given."""
+    critic_warmup: int = 0
+    """First steps, in which only the critics learn: given trained generators, fresh critics would mislead them."""
     average: float = 0.0
     """Decay per step of the running average of the generators that the bundle gets; 0 keeps the last weights."""
 
@@ -84,7 +88,7 @@ class OptimConfig:
         for name in ("beta1", "beta2", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("epochs", "decay_epochs"):
+        for name in ("epochs", "decay_epochs", "critic_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
         if self.steps is not None:

@@ -17,6 +17,7 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     config: Path | None = None,
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     settings: tyro.conf.Suppress[dict[str, Any] | None] = None,
 ) -> None:
     """Train a preset; the same command again resumes, and a finished run says so.
@@ -30,6 +31,7 @@ def train(
         steps: Total steps, in place of the preset's length.
         seed: Start of every random choice.
         config: YAML or JSON file of settings; flags win over it.
+        from_: Bundle or run whose generators to fine-tune (optim.start); see also --optim.critic-warmup.
         settings: Dotted settings, taken from the flags that have a dot.
     """
     from unpaired.experiment import read_settings, with_root, with_settings
@@ -40,7 +42,7 @@ def train(
     experiment = named(preset)
     if config:
         experiment = with_settings(experiment, read_settings(config), str(config))
-    flags = {"optim.steps": steps, "runtime.seed": seed}
+    flags = {"optim.steps": steps, "runtime.seed": seed, "optim.start": from_ and str(from_)}
     flags = {key: value for key, value in flags.items() if value is not None}
     experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
     run = train(experiment, out)

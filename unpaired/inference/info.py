@@ -25,9 +25,10 @@ def describe(model: Path, as_json: bool = False) -> str:
         return json.dumps({"step": bundle.step, "parameters": sizes, "experiment": settings}, indent=2)
     generator = ", ".join(f"{key} {value}" for key, value in settings["method"]["generator"].items() if key != "name")
     data = bundle.experiment.data
+    origin = f"converted from {bundle.source}" if bundle.source else f"after {bundle.step} steps"
     return "\n".join(
         [
-            f"{bundle.experiment.name}: {settings['method']['name']} after {bundle.step} steps",
+            f"{bundle.experiment.name}: {settings['method']['name']} {origin}",
             *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
             f"generator: {settings['method']['generator']['name']} ({generator})",
             f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "

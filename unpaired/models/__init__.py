@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
+from unpaired.errors import BadInput
 from unpaired.models.init import init_normal
 from unpaired.models.patchgan import PatchGAN, PatchGANConfig, PixelGAN, PixelGANConfig
 from unpaired.models.resnet import ResNetConfig, ResNetGenerator
@@ -29,6 +31,24 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> G
 def build_critic(cfg: CriticConfig, channels: int) -> Critic:
     """A freshly initialised critic of images with `channels` channels."""
     return _initialised(CRITICS[cfg.name](cfg, channels))
+
+
+def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights of another architecture.
+
+    Raises:
+        BadInput: names the first key that is missing, unknown or of another shape, and how many there are.
+    """
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items()}
+    wrong = [
+        f"{key}: expected {expected.get(key, 'no such weight')}, found {found.get(key, 'none')}"
+        for key in [*expected, *(key for key in found if key not in expected)]
+        if expected.get(key) != found.get(key)
+    ]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise BadInput(f"{name} does not fit the generator: {wrong[0]}{more}; set method.generator as it was trained")
 
 
 def _initialised(network: Network) -> Network:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import BUNDLE, CHECKPOINTS, load_state, save_bundle, save_state
+from unpaired.checkpoint import BUNDLE, CHECKPOINTS, load_bundle, load_state, save_bundle, save_state
 from unpaired.data.doctor import require_readable
 from unpaired.data.pairing import UnpairedImages
 from unpaired.errors import BadInput, Stopped
@@ -39,6 +39,8 @@ def train(experiment: Experiment, out: Path) -> Path:
     engine = Engine(experiment.runtime)
     torch.manual_seed(experiment.runtime.seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
+    if experiment.optim.start:
+        trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
     try_out(trainer, samples)
     if experiment.data.check and not (out / CONFIG).exists():
         require_readable(data.files(), Path(experiment.data.root))

@@ -9,9 +9,11 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from unpaired.config import OptimConfig
+from unpaired.config import Direction, OptimConfig
+from unpaired.errors import BadInput
 from unpaired.images import Images
 from unpaired.methods import Method, Terms
+from unpaired.models import require_fit
 from unpaired.training.engine import Engine, frozen
 
 
@@ -33,10 +35,12 @@ class Trainer:
     def train_step(self, x: Images, y: Images) -> Terms:
         """Update the generators against frozen critics, then the critics, on one batch."""
         precision, method = self.engine.precision, self.method
-        with frozen(method.critics):
+        learning = self.steps >= self.optim.critic_warmup
+        with frozen(method.critics if learning else players(method)):
             with precision():
                 terms, fakes = method.generator_terms(x, y)
-            self.engine.descend(self.generator_optimizer, terms)
+            if learning:
+                self.engine.descend(self.generator_optimizer, terms)
         with precision():
             critic_terms = method.critic_terms(x, y, fakes)
         self.engine.descend(self.critic_optimizer, critic_terms)
@@ -50,6 +54,20 @@ class Trainer:
         for optimizer, rate in zip(self._optimizers().values(), rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
+
+    def start_from(self, translators: Mapping[Direction, nn.Module]) -> None:
+        """Give the generators, and their average, the weights of trained ones in the directions that these have.
+
+        Raises:
+            BadInput: no direction in common, or another architecture; the message names a weight and both shapes.
+        """
+        if not set(translators) & set(self.method.translators):
+            raise BadInput(f"optim.start: has {', '.join(translators)}, not {', '.join(self.method.translators)}")
+        for method in (self.method, self.averaged):
+            for direction, network in method.translators.items():
+                if direction in translators:
+                    require_fit(network, translators[direction].state_dict(), f"optim.start: {direction}")
+                    network.load_state_dict(translators[direction].state_dict())
 
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
