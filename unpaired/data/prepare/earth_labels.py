@@ -1,0 +1,63 @@
+"""Labels of the Earth, told from its rasters by a rule, so that labels and photos can be translated as on Cityscapes.
+
+Sea, lake and land come from the land/sea/lake mask. Sea is shallow where ETOPO1 paints it pale (its ramp runs from
+dark blue in the deep to pale blue over the shelves), and so are lakes: a class of their own would hardly occur in
+training, and the largest, the Caspian, looks as a shelf does. Land is ice where Blue Marble is white, forest where it
+is dark, and dry land elsewhere. The commonest label of the 5 x 5 pixels around each pixel wins, which leaves no specks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+PALETTE: dict[str, tuple[int, int, int]] = {
+    "deep sea": (20, 40, 140),
+    "shallow water": (90, 170, 230),
+    "forest": (30, 120, 40),
+    "dry land": (230, 180, 80),
+    "ice": (255, 255, 255),
+}
+"""Class names, in the order of their numbers, and their colours: no two nearer than 100 levels."""
+LAND, LAKE = 1, 2
+"""Numbers of the land/sea/lake mask."""
+SHALLOW_LUMA = 150
+"""ETOPO1's sea is shallow from this luminance up, of 255."""
+ICE_LEAST = 150
+"""Blue Marble's land is ice where its darkest channel has at least this level, which no desert reaches in blue."""
+FOREST_LUMA = 72
+"""Blue Marble's land is forest below this luminance."""
+RADIUS = 2
+"""Pixels to each side of one that vote for its label."""
+
+
+def earth_labels(mask: NDArray[np.uint8], satellite: Image.Image, elevation: Image.Image) -> NDArray[np.uint8]:
+    """Numbers of `PALETTE`'s classes, (h, w), by the rule at the top of this file.
+
+    Args:
+        mask: 0 sea, 1 land, 2 lake.
+        satellite: Blue Marble in RGB, of the mask's size.
+        elevation: ETOPO1 in RGB, of the mask's size.
+    """
+    number = {name: k for k, name in enumerate(PALETTE)}
+    brightness, depth = (np.asarray(image.convert("L")) for image in (satellite, elevation))
+    white = np.asarray(satellite).min(axis=2) >= ICE_LEAST
+    water = np.where((mask == LAKE) | (depth >= SHALLOW_LUMA), number["shallow water"], number["deep sea"])
+    land = np.where(brightness < FOREST_LUMA, number["forest"], number["dry land"])
+    land = np.where(white, number["ice"], land)
+    return _commonest(np.where(mask == LAND, land, water))
+
+
+def painted(labels: NDArray[np.uint8]) -> Image.Image:
+    """The label picture: every class in its colour."""
+    return Image.fromarray(np.array(list(PALETTE.values()), np.uint8)[labels])
+
+
+def _commonest(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """For each pixel the commonest label around it; the lowest number where two are as common."""
+    shares = [
+        np.asarray(Image.fromarray(np.uint8(255) * (labels == k).astype(np.uint8)).filter(ImageFilter.BoxBlur(RADIUS)))
+        for k in range(len(PALETTE))
+    ]
+    return np.argmax(np.stack(shares), axis=0).astype(np.uint8)
