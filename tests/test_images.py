@@ -17,13 +17,12 @@ from PIL import Image
 
 from tests import corpus
 from unpaired.codecs import ORIENTATION
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, shown
 from unpaired.images import (
     Picture,
     encode_picture,
     image_files,
     read_picture,
-    shown,
     to_pixels,
     to_tensor,
     with_channels,

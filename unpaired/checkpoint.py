@@ -10,23 +10,24 @@ import json
 import os
 import re
 import shutil
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from unpaired.config import Direction
-from unpaired.errors import BadInput
-from unpaired.experiment import Experiment, build_method, from_dict, to_dict
+from unpaired.errors import BadInput, brief, shown
+from unpaired.experiment import Experiment, draft_method, from_dict, to_dict
 from unpaired.files import file_sha256, flush, write_text, written_whole
 from unpaired.methods import Method
 from unpaired.models import Generator
+from unpaired.tensorfile import Header, read_header, read_tensors
+from unpaired.texts import MAX_SETTINGS, parse_json
 
 FORMAT = 1
 """Version of both artefacts; newer ones are refused, older ones read."""
@@ -86,16 +87,28 @@ def load_state(run: Path) -> tuple[RunState | None, list[str]]:
     notes = []
     for folder in reversed(_complete(run)):
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            facts = _state_facts(folder / FACTS)
             _check_format(facts, folder)
             if facts["sha256"] != file_sha256(folder / STATE):
                 raise ValueError("its content does not match its hash")
-            return RunState(facts["step"], load_file(folder / STATE)), notes
+            return RunState(facts["step"], read_tensors(folder / STATE)), notes
         except BadInput:
             raise
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
-            notes.append(f"{folder}: damaged ({error}); using the one before it")
+        except (OSError, ValueError) as error:
+            notes.append(f"{folder}: damaged ({shown(error)}); using the one before it")
     return None, notes
+
+
+def _state_facts(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, with its step and hash."""
+    if path.stat().st_size > MAX_SETTINGS:
+        raise ValueError(f"its {FACTS} is of {path.stat().st_size} bytes")
+    facts = parse_json(path.read_bytes())
+    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), str):
+        raise ValueError(f"its {FACTS} names no hash")
+    if type(facts.get("step")) is not int or facts["step"] < 0:
+        raise ValueError(f"its {FACTS} gives the step {brief(facts.get('step'))}")
+    return facts
 
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
@@ -119,49 +132,84 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
 def load_bundle(path: Path) -> Bundle:
     """Rebuild the generators of a bundle, or of the run whose folder is given, on the CPU in fp32.
 
+    What the file says of its tensors is compared with what its settings ask for before any memory is taken.
+
     Raises:
-        BadInput: not a bundle, damaged, of a newer format, or weights that do not fit their own settings.
+        BadInput: not a bundle, damaged, of a newer format, weights that do not fit their own settings or are not
+            finite.
     """
     path = path / BUNDLE if path.is_dir() else path
-    facts, tensors = _read_bundle(path)
-    experiment = from_dict(facts["experiment"], str(path))
-    there = {key.partition(".")[0] for key in tensors}
-    known = build_method(experiment).translators
-    translators: dict[Direction, Generator] = {each: known[each] for each in known if each in there}
-    if not translators or there - set(translators):
-        expected = " or ".join(known)
-        raise BadInput(f"{path}: expected generators {expected}, found {', '.join(sorted(there)) or 'none'}")
-    for direction, network in translators.items():
-        weights = {k.removeprefix(f"{direction}."): v for k, v in tensors.items() if k.startswith(f"{direction}.")}
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            words = " ".join(str(error).split())
-            raise BadInput(f"{path}: its weights do not fit its settings ({words})") from error
-        network.eval().requires_grad_(False)
-    return Bundle(experiment, translators, int(facts["step"]), str(facts.get("source", "")))
-
-
-def _read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE})")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        facts = json.loads(metadata.get("unpaired", "{}"))
-        tensors = load_file(path)
-    except (SafetensorError, ValueError, OSError, struct.error) as error:
+        header = read_header(path)
+        facts = parse_json(header.metadata.get("unpaired", "{}"))
+        experiment, step, source = _read_facts(facts, path)
+        translators = _those_in(header, draft_method(experiment).translators)
+        _check_fit({name: (spec.dtype, spec.shape) for name, spec in header.tensors.items()}, translators)
+        tensors = read_tensors(path)
+        _check_finite(tensors)
+    except BadInput:
+        raise
+    except (ValueError, OSError) as error:
         hint = "; `unpaired convert` makes one of another tool's weights" if path.suffix in FOREIGN_SUFFIXES else ""
-        raise BadInput(f"{path}: not a readable bundle ({error}){hint}") from error
-    if not isinstance(facts, dict) or "experiment" not in facts:
+        raise BadInput(f"{path}: not a readable bundle ({shown(error)}){hint}") from error
+    for direction, network in translators.items():
+        network.load_state_dict(_under(tensors, f"{direction}."), assign=True)
+        network.eval().requires_grad_(False)
+    return Bundle(experiment, translators, step, source)
+
+
+def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
+    if not isinstance(facts, dict) or not isinstance(facts.get("experiment"), dict):
         raise BadInput(f"{path}: a safetensors file, but not a bundle of unpaired (its metadata names no experiment)")
     _check_format(facts, path)
-    return facts, tensors
+    step = facts.get("step")
+    if type(step) is not int or step < 0:
+        raise BadInput(f"{path}: expected the number of steps behind it, found {brief(step)}; train or convert again")
+    return from_dict(facts["experiment"], str(path)), step, str(facts.get("source", ""))
+
+
+def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Direction, Generator]:
+    """The generators that the file has weights for: of one direction, or of both."""
+    there = {name.partition(".")[0] for name in header.tensors}
+    if not there or there - set(known):
+        raise ValueError(f"expected generators {' or '.join(known)}, found {brief(sorted(there)) if there else 'none'}")
+    return {direction: network for direction, network in known.items() if direction in there}
+
+
+def _check_fit(found: Mapping[str, object], translators: Mapping[Direction, Generator]) -> None:
+    """Refuse tensors that are not, name by name, those of the generators in kind and shape."""
+    asked = {
+        f"{direction}.{key}": (value.dtype, tuple(value.shape))
+        for direction, network in translators.items()
+        for key, value in network.state_dict().items()
+    }
+    wrong = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
+    if wrong:
+        first, more = min(wrong), f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        words = f"{brief(first)} is {_words(found.get(first))} where {_words(asked.get(first))} was expected{more}"
+        raise ValueError(f"its weights do not fit its settings: {words}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{len(broken)} of its tensors hold NaN or infinity, {broken[0]} the first; train it anew")
+
+
+def _words(spec: Any) -> str:
+    return f"{spec[0]} of shape {brief(spec[1])}" if spec else "no tensor"
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _check_format(facts: dict[str, Any], path: Path) -> None:
-    if facts.get("format", FORMAT) > FORMAT:
-        raise BadInput(f"{path}: format {facts['format']}, this version reads up to {FORMAT}; upgrade unpaired")
+    version = facts.get("format", FORMAT)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
 
 
 def _complete(run: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from unpaired.commands.info import info
 from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
-from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped
+from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
@@ -163,7 +163,7 @@ def _one_line(box: str) -> str:
 
 
 def _fail(line: str, code: int = BAD) -> int:
-    print(f"unpaired: {' '.join(line.split())}", file=sys.stderr)
+    print(shown(f"unpaired: {' '.join(line.split())}"), file=sys.stderr)
     return code
 
 

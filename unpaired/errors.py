@@ -1,7 +1,9 @@
-"""The two exceptions a user is meant to see, and the exit codes of commands."""
+"""The two exceptions a user is meant to see, the exit codes of commands, and how a message stays one line."""
 
 DONE, BAD, RESUMABLE, INTERRUPTED = 0, 2, 75, 130
 """Finished; bad input or usage; stopped after saving; Ctrl-C where there was nothing to save."""
+LONGEST = 300
+"""Characters of a value shown in a message."""
 
 
 class BadInput(ValueError):
@@ -14,3 +16,17 @@ class BadInput(ValueError):
 
 class Stopped(Exception):
     """Work was stopped on request after saving its state; the same command goes on. Exit code 75."""
+
+
+def shown(text: object) -> str:
+    """`text` (a path, say) on one line: line breaks, control characters and undecodable bytes as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def brief(value: object) -> str:
+    """`repr(value)` on one line, cut where it is long: what a file holds may be of any length."""
+    try:
+        text = shown(repr(value))
+    except ValueError:  # an integer of more digits than Python will print
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.errors import BadInput
-from unpaired.images import shown
+from unpaired.errors import BadInput, brief, shown
 from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig
+from unpaired.texts import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,39 @@ class Experiment:
     runtime: RuntimeConfig = RuntimeConfig()
 
 
+MAX_PARAMETERS = 10**9
+"""Weights of a method's networks together; the published ones have 28 million. Training takes 16 bytes for each."""
+
+
 def build_method(experiment: Experiment) -> Method:
     """The method with fresh networks, drawn from torch's global generator.
 
     Raises:
-        BadInput: settings of method and data that cannot go together.
+        BadInput: as `draft_method`, or networks of more than `MAX_PARAMETERS`.
     """
+    size = sum(weight.numel() for weight in draft_method(experiment).parameters())
+    if size > MAX_PARAMETERS:
+        raise BadInput(
+            f"method: networks of {size:,} parameters in all, at most {MAX_PARAMETERS:,} are trained; lower "
+            f"method.generator.width or method.critic.width"
+        )
+    return _method(experiment)
+
+
+def draft_method(experiment: Experiment) -> Method:
+    """The method with networks of the right shapes that take no memory: no weights, and nothing drawn.
+
+    Raises:
+        BadInput: settings of method and data that cannot go together, or weights too large to count.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return _method(experiment)
+    except (RuntimeError, OverflowError, TypeError) as error:  # numbers that torch cannot hold
+        raise BadInput(f"method: these networks cannot be built ({shown(error).partition(' Exception')[0]})") from error
+
+
+def _method(experiment: Experiment) -> Method:
     data = experiment.data
     try:
         return METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
@@ -89,13 +116,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: no such file, or not a tree of settings.
     """
+    text = read_text(path, MAX_SETTINGS)
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: not valid YAML or JSON ({' '.join(str(error).split())})") from error
+        values = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
+    except ValueError as error:
+        raise BadInput(f"{path}: not valid YAML or JSON ({shown(error)})") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {type(values).__name__}")
     return _flatten(values)
@@ -159,5 +184,5 @@ def _explain(problem: Any) -> str:
         return words if words.startswith(where) else f"{where}: {words}"
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
-        return f"{where}.name: input should be one of {context['expected_tags']}, got {context['tag']!r}"
-    return f"{where}: {words[:1].lower()}{words[1:]}, got {problem['input']!r}"
+        return f"{where}.name: input should be one of {context['expected_tags']}, got {brief(context['tag'])}"
+    return f"{where}: {words[:1].lower()}{words[1:]}, got {brief(problem['input'])}"

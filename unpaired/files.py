@@ -16,6 +16,7 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Whatever stops the writing, a file that was at `path` before stays as it was and nothing is left beside it.
     """
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)  # a link that lies there would be followed to wherever it leads
     try:
         yield part
         if durable:

@@ -31,7 +31,7 @@ from unpaired.codecs import (
     encode,
     full_scale,
 )
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, shown
 from unpaired.files import written_whole
 
 if TYPE_CHECKING:
@@ -56,11 +56,6 @@ def image_files(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.relative_to(folder).parts)
     )
-
-
-def shown(text: object) -> str:
-    """`text` (a path, say) on one line: line breaks, control characters and undecodable bytes as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:

@@ -13,8 +13,8 @@ import pytest
 
 from tests import corpus
 from unpaired.data.doctor import Diagnosis, examine, require_readable, spread, unreadable
-from unpaired.errors import BadInput
-from unpaired.images import Picture, read_picture, shown, write_picture
+from unpaired.errors import BadInput, shown
+from unpaired.images import Picture, read_picture, write_picture
 
 
 @pytest.fixture

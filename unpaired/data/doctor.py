@@ -20,8 +20,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from unpaired.errors import BadInput
-from unpaired.images import Pixels, full_scale, image_files, read_picture, shown, with_channels
+from unpaired.errors import BadInput, shown
+from unpaired.images import Pixels, full_scale, image_files, read_picture, with_channels
 from unpaired.progress import progress
 
 Severity = Literal["refused", "warning"]

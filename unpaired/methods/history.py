@@ -18,7 +18,7 @@ class History:
         """A history of `size` images (0: none), its random choices seeded by torch's global generator."""
         self.size = size
         self.images: list[Float[Tensor, "c h w"]] = []
-        self.random = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self.random = torch.Generator().manual_seed(int(torch.randint(2**62, (), device="cpu")))
 
     def __call__(self, fakes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """What the critic is to judge in place of `fakes`, which must carry no gradient."""
