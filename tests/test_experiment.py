@@ -88,7 +88,7 @@ def test_yaml_and_json_files_give_dotted_settings(tmp_path):
     [
         (b"optim: {lr: 1", "not valid YAML or JSON"),
         (b"a: b: c", "not valid YAML or JSON"),
-        (b"\xff\xfe\x00broken", "not valid YAML or JSON"),
+        (b"\xff\xfe\x00broken", "not text in UTF-8"),
         (b"- lr\n- steps\n", "expected settings as .* found list"),
         (b"just words", "found str"),
         (b"", "found NoneType"),

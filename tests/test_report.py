@@ -133,7 +133,7 @@ def test_hostile_names_and_settings_are_shown_as_text(tmp_path):
     (hostile / "dataset.json").write_text(
         json.dumps({"format": 1, "name": HOSTILE, "aligned": True, "source": {"licence": HOSTILE}})
     )
-    run = make_run(tmp_path / "run", hostile, name=HOSTILE, extra="</pre><script>alert(1)</script>")
+    run = make_run(tmp_path / "run", hostile, name=f"{HOSTILE}</pre><script>alert(1)</script>")
     with (run / "metrics.jsonl").open("a") as log:
         log.write(log_line(510, **{f"gan/{HOSTILE}": 1.0}) + "\n" + log_line(520, **{f"gan/{HOSTILE}": 1.0}) + "\n")
     page = Page(write_report(run, evaluate(INVERSE, hostile), hostile, INVERSE))

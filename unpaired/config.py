@@ -9,14 +9,26 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from unpaired.errors import brief
+
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 
 
+MOST = {
+    **{"data.load_size": 2**14, "data.crop_size": 2**14, "data.channels_a": 256, "data.channels_b": 256},
+    **{"data.batch": 2**12, "data.workers": 256, "runtime.threads": 2**10, "runtime.samples": 2**10},
+    "runtime.seed": 2**63 - 1,
+}
+"""Numbers over these are mistakes, and would ask for more memory or threads than any machine has."""
+
+
 def _at_least(value: float, least: float, name: str) -> None:
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if value > MOST.get(name, math.inf):
+        raise ValueError(f"{name} must be at most {MOST[name]}, got {brief(value)}")
 
 
 @dataclass(frozen=True, kw_only=True)

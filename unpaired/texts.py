@@ -7,7 +7,9 @@ a million empty lists take more memory than the text itself is worth.
 from __future__ import annotations
 
 import json
+import stat
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ MAX_SETTINGS = 2**16
 """Bytes of a file of settings; a whole experiment takes two thousand."""
 MAX_JSON = 2**23
 """Bytes of any other JSON: the numbers of some 50,000 pictures."""
+MAX_LINE = 2**14
+"""Characters of a line of a log."""
 MAX_DEPTH = 32
 """Nested lists and mappings; an experiment has four."""
 
@@ -56,14 +60,17 @@ def read_text(path: Path, most: int = MAX_JSON) -> str:
         BadInput: no such file, too long, or not UTF-8; the message names it.
     """
     try:
-        size = path.stat().st_size if path.is_file() else None
-        if size is None:
-            raise BadInput(f"{path}: expected a file, found none")
-        if size > most:
-            raise BadInput(f"{path}: {size} bytes, over the limit of {most}; not one that was written here")
-        return path.read_text(encoding="utf-8")
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe may have no end
+            raise BadInput(f"{path}: expected a text file, found no regular file")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > most:
+        raise BadInput(f"{path}: over the limit of {most} bytes; expected a file written by unpaired, or one like it")
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
 
@@ -80,6 +87,32 @@ def read_json(path: Path, most: int = MAX_JSON) -> Any:
         raise
     except ValueError as error:
         raise BadInput(f"{path}: not valid JSON ({shown(error)})") from error
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each line of a file of JSON objects, as text and as values; a last line that was never finished is left out.
+
+    Raises:
+        BadInput: a line is no JSON object, or too long for one of ours; the message names the file and the line.
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if len(line) == MAX_LINE:
+                    raise ValueError(f"more than {MAX_LINE} characters")
+                if not line.endswith("\n"):
+                    return
+                values = parse_json(line) if line.strip() else {}
+                if not isinstance(values, dict):
+                    raise ValueError(f"found {brief(values)}")
+                if values:
+                    yield line, values
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: expected one JSON object a line; line {number}: {shown(error)}") from error
 
 
 class _WithoutReferences(yaml.SafeLoader):

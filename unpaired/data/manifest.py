@@ -10,14 +10,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, brief, shown
+from unpaired.texts import read_json
 
 MANIFEST = "dataset.json"
 FORMAT = 1
+
+
+class Rule(TypedDict, total=False):
+    """How a data set was cut and split, as far as judging it needs to know."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    size: PositiveInt
+    stride: PositiveInt
+    globe_width: PositiveInt
+
+
+class Facts(TypedDict, total=False):
+    """What `dataset.json` may say, beside facts for people."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    format: Literal[1]
+    name: str
+    aligned: bool
+    water: dict[str, float]
+    rule: Rule
+    counts: dict[str, int]
+    source: dict[str, Any]
+    sha256: str
+
+
+_FACTS = TypeAdapter(Facts)
 
 
 @dataclass
@@ -82,12 +111,15 @@ def read_manifest(root: Path) -> dict[str, Any]:
         BadInput: the file is not JSON, or of a newer format.
     """
     path = root / MANIFEST
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected the JSON that `unpaired prepare` wrote ({error}); prepare again") from error
-    if not isinstance(facts, dict) or facts.get("format", FORMAT) > FORMAT:
+    facts = read_json(path)
+    if isinstance(facts, dict) and isinstance(version := facts.get("format"), int) and version > FORMAT:
         raise BadInput(f"{path}: written by a newer version of unpaired; upgrade, or prepare the data again")
-    return facts
+    try:
+        return dict(_FACTS.validate_python(facts, strict=True))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the whole"
+        words = f"{where}: {problem['msg']}, found {brief(problem['input'])}"
+        raise BadInput(f"{path}: expected what `unpaired prepare` wrote; {shown(words)}; prepare again") from error

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from unpaired.checkpoint import load_bundle
+from unpaired.errors import shown
 from unpaired.experiment import to_dict
 
 
@@ -26,12 +27,11 @@ def describe(model: Path, as_json: bool = False) -> str:
     generator = ", ".join(f"{key} {value}" for key, value in settings["method"]["generator"].items() if key != "name")
     data = bundle.experiment.data
     origin = f"converted from {bundle.source}" if bundle.source else f"after {bundle.step} steps"
-    return "\n".join(
-        [
-            f"{bundle.experiment.name}: {settings['method']['name']} {origin}",
-            *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
-            f"generator: {settings['method']['generator']['name']} ({generator})",
-            f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
-            f"B {data.channels_b}",
-        ]
-    )
+    lines = [
+        f"{bundle.experiment.name}: {settings['method']['name']} {origin}",
+        *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
+        f"generator: {settings['method']['generator']['name']} ({generator})",
+        f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
+        f"B {data.channels_b}",
+    ]
+    return "\n".join(map(shown, lines))

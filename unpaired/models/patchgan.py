@@ -8,6 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unpaired.errors import brief
 from unpaired.models.layers import Norm, has_bias, norm_layer
 
 
@@ -26,6 +27,8 @@ class PatchGANConfig:
     def __post_init__(self) -> None:
         if self.width < 1 or self.layers < 1:
             raise ValueError(f"width and layers must be at least 1, got {self.width} and {self.layers}")
+        if self.layers > 14:  # 16384 px halved to one
+            raise ValueError(f"layers must be at most 14, got {brief(self.layers)}")
 
 
 @dataclass(frozen=True, kw_only=True)

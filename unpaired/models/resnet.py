@@ -8,6 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unpaired.errors import brief
 from unpaired.models.layers import Norm, Padding, ResizeConv, Upsampling, has_bias, norm_layer
 
 
@@ -32,8 +33,8 @@ class ResNetConfig:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
-        if self.blocks < 0:
-            raise ValueError(f"blocks must not be negative, got {self.blocks}")
+        if not 0 <= self.blocks <= 256:
+            raise ValueError(f"blocks must be 0 to 256, got {brief(self.blocks)}")
 
 
 class ResidualBlock(nn.Module):

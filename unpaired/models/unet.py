@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unpaired.errors import brief
 from unpaired.models.layers import Norm, ResizeConv, Upsampling, has_bias, norm_layer
 
 
@@ -32,8 +33,8 @@ class UNetConfig:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
-        if self.downs < 5:
-            raise ValueError(f"downs must be at least 5 (the full-width scales), got {self.downs}")
+        if not 5 <= self.downs <= 14:
+            raise ValueError(f"downs must be 5 (the full-width scales) to 14 (16384 px), got {brief(self.downs)}")
 
 
 def up_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:

@@ -137,7 +137,7 @@ def draw(title: str, lines: Mapping[str, Line], reference: float | None = None, 
 
 def ticks(highest: float) -> list[float]:
     """Round numbers from 0 up to `highest`, about `TICKS` of them, 1, 2 or 5 times a power of ten apart."""
-    if highest <= 0:
+    if highest < 1e-30:
         return [0.0]
     rough = highest / TICKS
     power = 10 ** math.floor(math.log10(rough))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from unpaired.data.folders import domain_files
 from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
+from unpaired.experiment import read_experiment, to_dict
 from unpaired.files import write_text
 from unpaired.inference.translator import Translator
 from unpaired.progress import duration
@@ -23,6 +23,7 @@ from unpaired.report.curves import draw_charts
 from unpaired.report.gallery import Gallery, gallery
 from unpaired.report.numbers import tables
 from unpaired.report.pictures import grid_uri
+from unpaired.report.records import LogLine, read_evaluation, read_log
 
 REPORT = "report.html"
 SAMPLE = re.compile(r"step-(\d+)_(AtoB|BtoA)\.png$")
@@ -50,9 +51,9 @@ def write_report(
     """
     run = Path(run)
     config = _settings(run / "config.yaml")
-    evaluation = evaluation if evaluation is not None else _json(run / "evaluation.json")
+    evaluation = evaluation if evaluation is not None else read_evaluation(run / "evaluation.json")
     data = Path(data) if data is not None else _data_root(config)
-    log = _log(run / "metrics.jsonl")
+    log = read_log(run / "metrics.jsonl")
     manifest = read_manifest(data) if data is not None else {}
     galleries, missing = _galleries(run, data, evaluation, translator)
     page = (
@@ -85,7 +86,7 @@ def _environment() -> Environment:
 
 
 def _facts(
-    config: Mapping[str, Any], manifest: Mapping[str, Any], data: Path | None, log: list[dict[str, Any]]
+    config: Mapping[str, Any], manifest: Mapping[str, Any], data: Path | None, log: Sequence[LogLine]
 ) -> list[tuple[str, str]]:
     """What was trained on what, as (name, value); only what is known."""
     method, optim, runtime = (config.get(part) or {} for part in ("method", "optim", "runtime"))
@@ -115,7 +116,7 @@ def _is_least_squares(config: Mapping[str, Any]) -> bool:
     return (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
 
 
-def _seconds(log: list[dict[str, Any]]) -> float:
+def _seconds(log: Sequence[LogLine]) -> float:
     """Time spent training: every resumed stretch counts its own seconds from 0."""
     times = [float(line.get("seconds", 0)) for line in log]
     return sum(now for now, after in zip(times, [*times[1:], 0.0], strict=True) if after < now)
@@ -180,30 +181,8 @@ def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:
 
 
 def _settings(path: Path) -> dict[str, Any]:
+    """A run's `config.yaml` with every setting, absent ones by default."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: expected the settings of a run ({' '.join(str(error).split())})") from error
-    if not isinstance(settings, dict):
-        raise BadInput(f"{path}: expected the settings of a run, found {type(settings).__name__}")
-    return settings
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"{path}: not JSON ({error}); run `unpaired evaluate` again") from error
-
-
-def _log(path: Path) -> list[dict[str, Any]]:
-    """The log's lines; one that a running trainer has not finished is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    try:
-        return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
-    except ValueError as error:
-        raise BadInput(f"{path}: expected one JSON object a line ({error})") from error
+        return to_dict(read_experiment(path))
+    except BadInput as error:
+        raise BadInput(f"{error}; expected the settings of a run") from error

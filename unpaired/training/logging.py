@@ -6,6 +6,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from PIL import Image
 from tensorboardX import SummaryWriter
 from torch import Tensor
 
-from unpaired.errors import BadInput
-from unpaired.files import write_text
+from unpaired.errors import BadInput, brief
+from unpaired.files import written_whole
 from unpaired.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
+from unpaired.texts import json_lines
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"
@@ -124,6 +126,11 @@ def _rgb(image: OneImage) -> Pixels:
 def _drop_lines_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    write_text(path, "".join(kept))
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(line for line, values in json_lines(path) if _step(path, values) <= step)
+
+
+def _step(path: Path, values: dict[str, Any]) -> int:
+    if type(values.get("step")) is not int:
+        raise BadInput(f"{path}: expected the number of a step in each line, found {brief(values.get('step'))}")
+    return values["step"]
