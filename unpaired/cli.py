@@ -18,6 +18,7 @@ from typing import Any
 import tyro
 
 from unpaired.commands.check import check
+from unpaired.commands.convert import convert
 from unpaired.commands.demo import demo
 from unpaired.commands.evaluate import evaluate
 from unpaired.commands.info import info
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "translate": translate,
     "evaluate": evaluate,
     "info": info,
+    "convert": convert,
 }
 
 

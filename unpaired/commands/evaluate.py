@@ -32,7 +32,7 @@ def evaluate(
 
     kept = model / "evaluation.json" if model.is_dir() and out is None else out
     result = evaluate(model, data, out=kept, paired=paired, limit=limit)
-    if model.is_dir():
+    if (model / "config.yaml").is_file():  # a run, not the folder of a converted bundle
         write_report(model, evaluation=result, data=data)
     print(table(result), file=sys.stderr)
     print(json.dumps({key: value for key, value in result.items() if key != "images"}))

@@ -33,7 +33,7 @@ def build_critic(cfg: CriticConfig, channels: int) -> Critic:
     return _initialised(CRITICS[cfg.name](cfg, channels))
 
 
-def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, advice: str) -> None:
     """Refuse weights of another architecture.
 
     Raises:
@@ -48,7 +48,7 @@ def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str) ->
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise BadInput(f"{name} does not fit the generator: {wrong[0]}{more}; set method.generator as it was trained")
+        raise BadInput(f"{name} does not fit the generator: {wrong[0]}{more}; {advice}")
 
 
 def _initialised(network: Network) -> Network:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
 
 Norm = Literal["instance", "batch", "none"]
 Padding = Literal["reflect", "zero"]
@@ -43,3 +45,37 @@ class ResizeConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, out_channels, 2h, 2w)."""
         return self.conv(self.pad(self.up(x)))
+
+
+class BlurDown(nn.Module):
+    """Half the size without aliasing: a 3x3 binomial blur at stride 2 (Zhang, ICML 2019), as in CUT's generator."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(1)
+        self.register_buffer("filt", _binomial((1.0, 2.0, 1.0)).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) to (b, channels, h / 2, w / 2)."""
+        return conv2d(self.pad(x), self.get_buffer("filt"), stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Twice the size by zero insertion and a 4x4 binomial blur, as in CUT's generator: no checkerboard."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pad = nn.ReplicationPad2d(1)
+        self.register_buffer("filt", 4 * _binomial((1.0, 3.0, 3.0, 1.0)).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) to (b, channels, 2h, 2w)."""
+        wide = conv_transpose2d(self.pad(x), self.get_buffer("filt"), stride=2, padding=2, groups=x.shape[1])
+        return wide[:, :, 1:-1, 1:-1]
+
+
+def _binomial(row: tuple[float, ...]) -> Tensor:
+    """The separable filter of a row of Pascal's triangle, (n, n), summing to 1."""
+    weights = torch.tensor(row)
+    kernel = torch.outer(weights, weights)
+    return kernel / kernel.sum()

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.errors import brief
-from unpaired.models.layers import Norm, Padding, ResizeConv, Upsampling, has_bias, norm_layer
+from unpaired.models.layers import BlurDown, BlurUp, Norm, Padding, ResizeConv, has_bias, norm_layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,10 @@ class ResNetConfig:
     """Dropout of one half inside each residual block (off in CycleGAN)."""
     padding: Padding = "reflect"
     """Padding inside the residual blocks; the 7x7 layers always reflect."""
-    upsampling: Upsampling = "transposed"
-    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
+    downsampling: Literal["strided", "blur"] = "strided"
+    """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
+    upsampling: Literal["transposed", "resize", "blur"] = "transposed"
+    """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution (CUT's)."""
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -61,7 +63,7 @@ class ResNetGenerator(nn.Module):
     """c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3 (CycleGAN App. 7.2).
 
     Maps images in [-1, 1] to images in [-1, 1] of the same size; height and width must divide by 4.
-    Module indices are those of the official PyTorch code, so its weights load unchanged.
+    Module indices are those of the official PyTorch code, and with "blur" those of CUT, so their weights load.
     """
 
     def __init__(self, cfg: ResNetConfig, channels: int, out_channels: int) -> None:
@@ -69,16 +71,17 @@ class ResNetGenerator(nn.Module):
         w, norm, bias = cfg.width, cfg.norm, has_bias(cfg.norm)
 
         def down(c: int, out: int) -> list[nn.Module]:
-            conv = nn.Conv2d(c, out, 3, stride=2, padding=1, bias=bias)
-            return [conv, norm_layer(norm, out), nn.ReLU(inplace=True)]
+            blur: list[nn.Module] = [BlurDown(out)] if cfg.downsampling == "blur" else []
+            conv = nn.Conv2d(c, out, 3, stride=1 if blur else 2, padding=1, bias=bias)
+            return [conv, norm_layer(norm, out), nn.ReLU(inplace=True), *blur]
 
         def up(c: int, out: int) -> list[nn.Module]:
-            conv = (
-                ResizeConv(c, out, bias)
-                if cfg.upsampling == "resize"
-                else nn.ConvTranspose2d(c, out, 3, stride=2, padding=1, output_padding=1, bias=bias)
-            )
-            return [conv, norm_layer(norm, out), nn.ReLU(inplace=True)]
+            layers: dict[str, list[nn.Module]] = {
+                "transposed": [nn.ConvTranspose2d(c, out, 3, stride=2, padding=1, output_padding=1, bias=bias)],
+                "resize": [ResizeConv(c, out, bias)],
+                "blur": [BlurUp(c), nn.Conv2d(c, out, 3, padding=1, bias=bias)],
+            }
+            return [*layers[cfg.upsampling], norm_layer(norm, out), nn.ReLU(inplace=True)]
 
         self.model = nn.Sequential(
             *[nn.ReflectionPad2d(3), nn.Conv2d(channels, w, 7, bias=bias)],

@@ -66,8 +66,9 @@ class Trainer:
         for method in (self.method, self.averaged):
             for direction, network in method.translators.items():
                 if direction in translators:
-                    require_fit(network, translators[direction].state_dict(), f"optim.start: {direction}")
-                    network.load_state_dict(translators[direction].state_dict())
+                    weights, advice = translators[direction].state_dict(), "set method.generator as it was trained"
+                    require_fit(network, weights, f"optim.start: {direction}", advice)
+                    network.load_state_dict(weights)
 
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
