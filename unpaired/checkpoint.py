@@ -1,49 +1,34 @@
-"""What is kept of a run: its state, to resume exactly, and the bundle, for everyone else.
+"""The bundle: the trained generators and their settings in one file, all that translating needs.
 
-Tensors in safetensors, the rest in JSON; nothing is unpickled. Both are written beside their place, flushed to
-disk and renamed, so that whatever happens an earlier one is whole.
+Tensors in safetensors, settings in its metadata; nothing is unpickled. The state to resume from is `state.py`'s.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from unpaired.config import Direction
 from unpaired.errors import BadInput, brief, shown
 from unpaired.experiment import Experiment, draft_method, from_dict, to_dict
-from unpaired.files import file_sha256, flush, write_text, written_whole
+from unpaired.files import write_bytes, written_whole
 from unpaired.methods import Method
 from unpaired.models import Generator
 from unpaired.tensorfile import Header, read_header, read_tensors
-from unpaired.texts import MAX_SETTINGS, parse_json
+from unpaired.texts import parse_json
 
 FORMAT = 1
-"""Version of both artefacts; newer ones are refused, older ones read."""
+"""Version of a bundle; newer ones are refused, older ones read."""
 BUNDLE = "bundle.safetensors"
-CHECKPOINTS = "checkpoints"
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Names that other tools give their weights."""
-STATE, FACTS = "state.safetensors", "manifest.json"
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A checkpoint: the trainer's tensors and the number of steps they have behind them."""
-
-    step: int
-    tensors: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,60 +40,6 @@ class Bundle:
     step: int
     source: str = ""
     """The foreign file that the weights were converted from; empty where they were trained here."""
-
-
-def save_state(run: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
-    """Write `checkpoints/step-N`, then drop all but the last `keep` complete ones."""
-    folder = run / CHECKPOINTS
-    final, part = folder / f"step-{step:08d}", folder / f"step-{step:08d}.part"
-    for left in folder.glob("step-*.part"):  # of a save that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        _write_tensors(part / STATE, tensors, {})
-        facts = {"format": FORMAT, "step": step, "torch": torch.__version__, "sha256": file_sha256(part / STATE)}
-        write_text(part / FACTS, json.dumps(facts, indent=2))
-        if final.exists():
-            shutil.rmtree(final)
-        part.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    flush(folder)
-    for old in _complete(run)[:-keep]:
-        shutil.rmtree(old)
-
-
-def load_state(run: Path) -> tuple[RunState | None, list[str]]:
-    """The newest checkpoint that is whole, and a line for each damaged one passed over.
-
-    Raises:
-        BadInput: a checkpoint of a newer format; passed over, it would be trained anew and dropped.
-    """
-    notes = []
-    for folder in reversed(_complete(run)):
-        try:
-            facts = _state_facts(folder / FACTS)
-            _check_format(facts, folder)
-            if facts["sha256"] != file_sha256(folder / STATE):
-                raise ValueError("its content does not match its hash")
-            return RunState(facts["step"], read_tensors(folder / STATE)), notes
-        except BadInput:
-            raise
-        except (OSError, ValueError) as error:
-            notes.append(f"{folder}: damaged ({shown(error)}); using the one before it")
-    return None, notes
-
-
-def _state_facts(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself, with its step and hash."""
-    if path.stat().st_size > MAX_SETTINGS:
-        raise ValueError(f"its {FACTS} is of {path.stat().st_size} bytes")
-    facts = parse_json(path.read_bytes())
-    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), str):
-        raise ValueError(f"its {FACTS} names no hash")
-    if type(facts.get("step")) is not int or facts["step"] < 0:
-        raise ValueError(f"its {FACTS} gives the step {brief(facts.get('step'))}")
-    return facts
 
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
@@ -125,8 +56,9 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     }
     facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
     facts |= {"source": bundle.source} if bundle.source else {}
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"unpaired": json.dumps(facts)})
     with written_whole(path) as part:
-        _write_tensors(part, tensors, {"unpaired": json.dumps(facts)})
+        write_bytes(part, content)
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -210,18 +142,3 @@ def _check_format(facts: dict[str, Any], path: Path) -> None:
     version = facts.get("format", FORMAT)
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
-
-
-def _complete(run: Path) -> list[Path]:
-    """Finished checkpoints, oldest first."""
-    folders = (run / CHECKPOINTS).glob("step-*")
-    return sorted(path for path in folders if path.suffix != ".part" and (path / FACTS).is_file())
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path, metadata)
-    except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))  # what the disk answered, in safetensors' words
-        raise (OSError(int(code[1]), os.strerror(int(code[1])), str(path)) if code else OSError(str(error))) from error
-    flush(path)

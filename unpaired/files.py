@@ -34,6 +34,26 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+PIECE = 2**24
+"""Bytes handed to the system at a time."""
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file, on the disk when this returns; an error names the file."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(handle, left[:PIECE]) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def flush(path: Path) -> None:
     """Make sure a file's content, or a folder's list of names, is on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -17,12 +17,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.data_sets import make_data, shapes, tiny
-from unpaired import checkpoint
-from unpaired.checkpoint import BUNDLE, load_bundle, load_state
+from unpaired.checkpoint import BUNDLE, load_bundle
 from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import build_method, read_experiment, with_root, with_settings
 from unpaired.inference import Translator
 from unpaired.presets import smoke
+from unpaired.state import load_state, save_state
 from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
@@ -87,7 +87,8 @@ def test_a_run_leaves_its_settings_bundle_checkpoints_metrics_samples_and_events
     assert read_experiment(whole / "config.yaml") == tiny(data)
     bundle = load_bundle(whole)
     assert bundle.step == 6 and bundle.experiment == tiny(data)
-    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
+    kept = ["latest", "step-00000004", "step-00000006"]
+    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == kept
     assert len(list((whole / "tensorboard").iterdir())) == 1
 
 
@@ -527,15 +528,15 @@ def test_the_global_dice_of_the_caller_do_not_decide_a_run(whole, data, tmp_path
 
 def test_a_disk_that_runs_full_stops_the_run_and_what_was_saved_goes_on(whole, data, tmp_path, monkeypatch):
     """The second checkpoint does not fit; with room again the same command ends as if nothing had been."""
-    plain, run = checkpoint.save_state, tmp_path / "run"
+    run = tmp_path / "run"
 
-    def save_state(out, step, tensors, keep):
+    def save(out, step, *rest):
         if step == 4:
             raise OSError(28, "No space left on device", str(out))
-        plain(out, step, tensors, keep)
+        return save_state(out, step, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("unpaired.training.run.save_state", save_state)
+        patch.setattr("unpaired.training.run.save_state", save)
         train(tiny(data), run)
     assert load_state(run)[0].step == 2
     assert_same_end(train(tiny(data), run), whole)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import BUNDLE, CHECKPOINTS, load_bundle, load_state, save_bundle, save_state
+from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
 from unpaired.data.doctor import require_readable
 from unpaired.data.pairing import UnpairedImages
 from unpaired.errors import BadInput, Stopped
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
 from unpaired.files import write_text
 from unpaired.progress import progress
+from unpaired.state import CHECKPOINTS, load_state, save_state
 from unpaired.training.engine import Engine
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
