@@ -1,0 +1,274 @@
+"""A picture of any size through a generator, tile by tile, without seams.
+
+InstanceNorm normalises by the whole picture, so a tile translated alone comes out in colours of its own. Here every
+InstanceNorm gets the statistics of its whole plane:
+
+- exact: plane after plane. A sweep over the tiles computes the plane before a norm, keeps it outside of memory and sums
+  up its statistics; the next sweep starts from there. Each layer is computed once; only planes of the picture's own
+  size, the widest, are computed a second time instead of kept. The output equals the whole-image output.
+- reduced: the statistics are those of the picture shrunk to `REDUCED` pixels, and each tile goes through the network
+  once, with as much around it as the network sees. Nothing is kept, and the output is near the exact one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unpaired.images import Images
+from unpaired.inference.graph import Box, Pointwise, Size, Statistics, Step, evaluate, normalised, steps_of
+from unpaired.inference.moments import merged, moments
+from unpaired.models import Generator
+
+TILE = 512
+"""Side of a tile in pixels of the picture, unless another is asked for."""
+LEAST_TILE = 8
+"""On planes of fewer pixels than the picture's, tiles shrink with them, but not below this."""
+REDUCED = 1024 * 1024
+"""Pixels of the shrunk picture whose statistics approximate the whole one's."""
+SECONDS_BETWEEN_MARKS = 10.0
+"""Work that a killed process may have to do again."""
+
+
+class Arrays(Protocol):
+    """Where planes and marks are kept: by name, filled with zeros at first."""
+
+    def open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
+        """The array of this name; what is written to it stays."""
+        ...
+
+    def flush(self, name: str) -> None:
+        """Make sure that it stays."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Not needed any more."""
+        ...
+
+
+class Memory:
+    """Arrays in memory."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray] = {}
+
+    def open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
+        """The same array each time."""
+        if name not in self.arrays:
+            self.arrays[name] = np.zeros(shape, dtype)
+        return self.arrays[name]
+
+    def flush(self, name: str) -> None:
+        """Nothing to do."""
+
+    def drop(self, name: str) -> None:
+        """Free it."""
+        self.arrays.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One pass over the tiles of one plane."""
+
+    target: int
+    """Number of the step whose plane is computed."""
+    size: Size
+    """Height and width of what is computed of it."""
+    channels: int
+    tile: int
+    """Side of a tile on this plane."""
+    measured: bool = False
+    """Whether an InstanceNorm needs its statistics."""
+    kept: bool = False
+    """Whether later sweeps read it."""
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The tiles, row by row."""
+        height, width = self.size
+        rows = [(top, min(top + self.tile, height)) for top in range(0, height, self.tile)]
+        columns = [(left, min(left + self.tile, width)) for left in range(0, width, self.tile)]
+        return [(row, column) for row in rows for column in columns]
+
+
+Found = dict[int, tuple[Tensor, Tensor]]
+"""Mean and variance of planes, by number of step."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A picture of one size through a network: the steps, and the sweeps that carry them out in order."""
+
+    steps: list[Step]
+    sweeps: list[Sweep]
+    """The last one makes the output."""
+    given: Found
+    """Statistics that no sweep has to find."""
+
+    @classmethod
+    def exact(cls, network: Generator, size: Size, channels: int, tile: int = TILE) -> Tiling:
+        """Statistics of whole planes, found on the way.
+
+        Raises:
+            BadInput: the network has a layer that cannot be tiled.
+        """
+        steps = steps_of(network, size, channels)
+        return cls(steps, [*_sweeps(steps, tile), _last(steps, tile)], {})
+
+    @classmethod
+    def reduced(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
+        """Statistics of `small`, (1, c, h, w), which is the picture shrunk.
+
+        Raises:
+            BadInput: the network has a layer that cannot be tiled.
+        """
+        steps = steps_of(network, size, small.shape[1])
+        found = statistics_of(network, small)
+        return cls(steps, [_last(steps, tile)], dict(zip(normalised(steps), found, strict=True)))
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles all sweeps have."""
+        return sum(len(sweep.boxes) for sweep in self.sweeps)
+
+    @property
+    def room(self) -> int:
+        """Bytes that planes kept outside of memory take at most at one time."""
+        most = 0
+        for now, sweep in enumerate(self.sweeps):
+            alive = [other for other in self.sweeps[: now + 1] if other.kept and self._last_reader(other.target) >= now]
+            most = max(most, sum(4 * other.channels * other.size[0] * other.size[1] for other in alive))
+        return most
+
+    def run(
+        self,
+        picture: Callable[[Box], Images],
+        write: Callable[[Box, Tensor], None],
+        arrays: Arrays,
+        advance: Callable[[int], None] = lambda tiles: None,
+    ) -> None:
+        """Carry out what is not done yet.
+
+        Args:
+            picture: A box of the picture, (1, c, h, w) in [-1, 1].
+            write: Takes a tile of the output, (1, d, h, w) in [-1, 1], and keeps it as the array "out".
+            arrays: Where planes and marks are kept; with the same ones, a second run goes on where the first stopped.
+            advance: Told how many more tiles are done.
+        """
+        found = dict(self.given)
+        for now, sweep in enumerate(self.sweeps):
+            marks = self._sweep(sweep, found, picture, write, arrays, advance)
+            if sweep.measured:
+                found[sweep.target] = merged(marks)
+            for old in self.sweeps[: now + 1]:
+                if old.kept and self._last_reader(old.target) <= now:
+                    arrays.drop(f"plane-{old.target}")
+
+    @torch.inference_mode()
+    def _sweep(
+        self,
+        sweep: Sweep,
+        found: Found,
+        picture: Callable[[Box], Images],
+        write: Callable[[Box, Tensor], None],
+        arrays: Arrays,
+        advance: Callable[[int], None],
+    ) -> NDArray[np.float64]:
+        """All tiles of one plane; returns the moments of each, which also mark it as done."""
+        boxes, name = sweep.boxes, f"plane-{sweep.target}" if sweep.kept else "out"
+        marks_name, marks_shape = f"marks-{sweep.target}", (len(boxes), 1 + 2 * sweep.channels)
+        marks = np.array(arrays.open(marks_name, marks_shape, np.float64))
+        fresh, flushed = [], time.monotonic()
+        advance(int(np.count_nonzero(marks[:, 0])))
+
+        def known(number: int, box: Box) -> Tensor | None:
+            if number == 0:
+                return picture(box)
+            return self._read(number, box, arrays) if any(s.kept and s.target == number for s in self.sweeps) else None
+
+        for place, box in enumerate(boxes):
+            if not marks[place, 0]:
+                x = evaluate(self.steps, sweep.target, box, known, lambda number, _: found[number])
+                if sweep.kept:
+                    self._open(sweep.target, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(1, 2, 0)
+                elif not sweep.measured:
+                    write(box, x)
+                marks[place] = moments(x) if sweep.measured else 1
+                fresh.append(place)
+                advance(1)
+            if fresh and (time.monotonic() - flushed > SECONDS_BETWEEN_MARKS or place == len(boxes) - 1):
+                arrays.flush(name)  # first what is marked, then the marks
+                arrays.open(marks_name, marks_shape, np.float64)[fresh] = marks[fresh]
+                arrays.flush(marks_name)
+                fresh, flushed = [], time.monotonic()
+        return marks
+
+    def _open(self, number: int, arrays: Arrays) -> NDArray:
+        step = self.steps[number]
+        return arrays.open(f"plane-{number}", (*step.size, step.channels), np.float32)
+
+    def _read(self, number: int, box: Box, arrays: Arrays) -> Tensor:
+        part = np.array(self._open(number, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]])
+        return torch.from_numpy(part).permute(2, 0, 1)[None]
+
+    def _last_reader(self, number: int) -> int:
+        """The last sweep that reads plane `number`."""
+        kept = {sweep.target for sweep in self.sweeps if sweep.kept}
+        return max(now for now, sweep in enumerate(self.sweeps) if number in _reads(self.steps, sweep.target, kept))
+
+
+def statistics_of(network: Generator, images: Images) -> list[tuple[Tensor, Tensor]]:
+    """What the InstanceNorms of a network see of one picture (1, c, h, w), in order."""
+    found: Found = {}
+
+    def measure(number: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        found[number] = merged(moments(x)[None])
+        return found[number]
+
+    translate_by(network, images, measure)
+    return [found[number] for number in sorted(found)]
+
+
+@torch.inference_mode()
+def translate_by(network: Generator, images: Images, statistics: Statistics) -> Images:
+    """The network on one whole picture (1, c, h, w), each InstanceNorm by the statistics that it is told."""
+    height, width = images.shape[2:]
+    steps = steps_of(network, (height, width), images.shape[1])
+    whole = ((0, steps[-1].size[0]), (0, steps[-1].size[1]))
+    out = evaluate(steps, len(steps) - 1, whole, lambda number, box: images if number == 0 else None, statistics)
+    return out[..., :height, :width]
+
+
+def _sweeps(steps: list[Step], tile: int) -> list[Sweep]:
+    measured, sweeps = set(normalised(steps)), []
+    for number, step in enumerate(steps):
+        readers = sum(number in other.sources for other in steps)
+        worth = step.keep and not (isinstance(step.operation, Pointwise) and readers == 1)
+        kept = worth and step.size[0] * step.size[1] < steps[0].size[0] * steps[0].size[1]
+        if kept or number in measured:
+            side = max(tile * step.size[0] // steps[0].size[0], LEAST_TILE)
+            sweeps.append(Sweep(number, step.size, step.channels, side, number in measured, kept))
+    return sweeps
+
+
+def _last(steps: list[Step], tile: int) -> Sweep:
+    return Sweep(len(steps) - 1, steps[0].size, steps[-1].channels, tile)
+
+
+def _reads(steps: list[Step], target: int, kept: set[int]) -> set[int]:
+    """The kept planes that `target` is computed from."""
+    found, waiting = set(), list(steps[target].sources)
+    while waiting:
+        number = waiting.pop()
+        if number in kept:
+            found.add(number)
+        else:
+            waiting += steps[number].sources
+    return found
