@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unpaired.errors import BadInput
+from unpaired.exif import ORIENTATION
+from unpaired.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
 
 Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16 or float32, nothing else."""
@@ -30,8 +32,6 @@ MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
 BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
-ORIENTATION = 0x0112
-"""The EXIF and TIFF tag that tells which way up the camera was held."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
 TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
@@ -58,6 +58,8 @@ class Picture:
     """Colours, (h, w, c) of uint8, uint16 or float32."""
     alpha: Pixels | None = None
     """Opacity, (h, w, 1) of the same type, where the file has it."""
+    about: Metadata = NOTHING
+    """What the file says beside the pixels."""
 
 
 def full_scale(dtype: np.dtype) -> float:
@@ -80,8 +82,8 @@ def decode(data: bytes, max_pixels: int) -> Picture:
             return _decode_deep_png(data, max_pixels)
         return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        deep = _decode_tiff(data, max_pixels)
-        return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels)
+        deep, about = _decode_tiff(data, max_pixels)
+        return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about)
     jpeg, webp, bmp = JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile, BmpImagePlugin.BmpImageFile
     for magic, reader in ((b"\xff\xd8\xff", jpeg), (b"RIFF", webp), (b"BM", bmp)):
         if data.startswith(magic):
@@ -98,7 +100,9 @@ def _quieten_pillow() -> None:
         warnings.filterwarnings("ignore", module=PILLOW.pattern)
 
 
-def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int) -> Picture:
+def _decode_pillow(
+    reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int, about: Metadata | None = None
+) -> Picture:
     with reader(io.BytesIO(data)) as image:
         _check_size(image.width, image.height, max_pixels)
         image.load()
@@ -107,7 +111,8 @@ def _decode_pillow(reader: Callable[[io.BytesIO], Image.Image], data: bytes, max
         colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
         has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
         pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
-        return _split_alpha(_upright(pixels, _orientation(image)), has_alpha)
+        about = about or metadata_of(image.info)
+        return _finished(pixels, has_alpha, _orientation(image), about)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -131,19 +136,21 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
 
     _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
     bare, at, about = [data[:8]], 8, Image.new("1", (1, 1))
+    beside: list[tuple[bytes, bytes]] = []
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):  # of the others libpng complains on stderr
             bare.append(data[at:end])
-        elif kind == b"eXIf":
-            about.info["exif"] = data[at + 8 : end - 4]
+        else:
+            beside.append((kind, data[at + 8 : end - 4]))
         at = end
+    about.info.update(png_info(beside))
     pixels = np.atleast_3d(png_decode(b"".join(bare)))
-    return _split_alpha(_upright(pixels, _orientation(about)), has_alpha=pixels.shape[2] in (2, 4))
+    return _finished(pixels, pixels.shape[2] in (2, 4), _orientation(about), metadata_of(about.info))
 
 
-def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
+def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata]:
     """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
     import tifffile
 
@@ -154,8 +161,9 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
         samples = stack.shape[0] if by_page else page.samplesperpixel
         extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
         _check_tiff_size(page, samples, max_pixels)
+        about = tiff_metadata(tiff, data)
         if not _is_plain_tiff(page, extra):
-            return None
+            return None, about
         pixels = stack.asarray() if by_page else page.asarray()
         tag = page.tags.get(ORIENTATION)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
@@ -166,7 +174,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture | None:
         raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
     if page.photometric == WHITE_IS_ZERO and samples == 1:
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
-    return _split_alpha(_upright(pixels, tag.value if tag else 1), has_alpha=extra in (PREMULTIPLIED, STRAIGHT))
+    return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
@@ -196,14 +204,24 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     return True
 
 
-def _encode_tiff(pixels: Pixels, rgb: bool, has_alpha: bool) -> bytes:
+def _encode_tiff(pixels: Pixels, picture: Picture) -> bytes:
     import tifffile
 
     buffer = io.BytesIO()
-    flat, layout = (pixels[..., 0], None) if pixels.shape[2] == 1 else (pixels, "contig")
-    colors, extra = "rgb" if rgb else "minisblack", ["unassalpha"] if has_alpha else None
-    tifffile.imwrite(buffer, flat, photometric=colors, planarconfig=layout, extrasamples=extra, compression="zlib")
+    flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    tifffile.imwrite(buffer, flat, compression="zlib", **tiff_layout(picture), **picture.about.for_tiff())
+    picture.about.finish_tiff(buffer)
     return buffer.getvalue()
+
+
+def tiff_layout(picture: Picture) -> dict[str, Any]:
+    """Arguments of tifffile's writer that tell what the channels are."""
+    colors = picture.pixels.shape[2]
+    return {
+        "photometric": "rgb" if colors == 3 else "minisblack",
+        "planarconfig": "contig" if colors > 1 or picture.alpha is not None else None,
+        "extrasamples": ["unassalpha"] if picture.alpha is not None else None,
+    }
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -213,8 +231,11 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
 
 
-def _split_alpha(pixels: Pixels, has_alpha: bool) -> Picture:
-    return Picture(pixels[..., :-1], pixels[..., -1:]) if has_alpha else Picture(pixels)
+def _finished(pixels: Pixels, has_alpha: bool, orientation: int, about: Metadata) -> Picture:
+    """Upright, alpha apart, and what is said of them true."""
+    pixels = _upright(pixels, orientation)
+    about = about.upright(turned=orientation in range(2, 9)).with_channels(pixels.shape[2] - has_alpha)
+    return Picture(pixels[..., :-1], pixels[..., -1:], about) if has_alpha else Picture(pixels, None, about)
 
 
 def encode(picture: Picture, suffix: str) -> bytes:
@@ -229,12 +250,12 @@ def encode(picture: Picture, suffix: str) -> bytes:
     plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
     if suffix not in SUFFIXES:
         raise BadInput(f"expected a name ending in {', '.join(sorted(SUFFIXES))}")
-    if suffix in (".tif", ".tiff") and (deep or not plain):
-        return _encode_tiff(pixels, rgb=colors == 3, has_alpha=picture.alpha is not None)
+    if suffix in (".tif", ".tiff"):
+        return _encode_tiff(pixels, picture)
     if suffix == ".png" and pixels.dtype == np.uint16 and plain:
         from imagecodecs import png_encode
 
-        return bytes(png_encode(pixels))
+        return picture.about.into_png(bytes(png_encode(pixels)))
     if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
         kind = f"{channels} channels of {pixels.dtype}"
         raise BadInput(f"{suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
@@ -242,8 +263,9 @@ def encode(picture: Picture, suffix: str) -> bytes:
     buffer = io.BytesIO()
     image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
     options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
+    beside = picture.about.for_pillow(suffix) if suffix != ".png" else {}
     try:
-        image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}))
+        image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}), **beside)
     except (OSError, ValueError) as error:  # more pixels a side than WebP (16383) or JPEG (65500) has
         raise BadInput(f"{suffix} cannot hold {image.width}x{image.height} ({error})") from error
-    return buffer.getvalue()
+    return picture.about.into_png(buffer.getvalue()) if suffix == ".png" else buffer.getvalue()

@@ -6,11 +6,13 @@ what lies outside of it; the standard tags do not do that.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 
+Bytes = bytes | mmap.mmap
 Directory = dict[int, "Entry | Directory"]
 """Values and directories within (EXIF, GPS, interoperability) by tag."""
 
@@ -18,10 +20,12 @@ ORIENTATION = 0x0112
 """Which way up the camera was held."""
 WITHIN = {0x8769, 0x8825, 0xA005}
 """Tags that lead to another directory: EXIF, GPS, interoperability."""
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its type's number (TIFF 6.0, section 2)."""
-WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 11: 4, 13: 4, 5: 4, 10: 4, 12: 8}
+WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 11: 4, 13: 4, 5: 4, 10: 4, 12: 8, 16: 8, 17: 8, 18: 8}
 """Bytes that change places where the byte order does, by type."""
+LAYOUT = {False: ("H", "HHI", "I", 4), True: ("Q", "HHQ", "Q", 8)}
+"""Of TIFF and of BigTIFF: count of entries, entry, offset, and the bytes of a value that stand in the entry itself."""
 MOST = 1000
 """More entries than this in a directory are damage."""
 
@@ -47,31 +51,44 @@ def read_exif(block: bytes) -> Directory:
     """
     block = block.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None:
-        raise ValueError(f"an EXIF block that begins with {block[:4]!r}")
+    if order is None or len(block) < 8:
+        raise ValueError(f"an EXIF block that begins with {block[:8]!r}")
+    return read_directory(block, order, struct.unpack_from(f"{order}I", block, 4)[0])
+
+
+def read_directory(file: Bytes, order: str, at: int, big: bool = False) -> Directory:
+    """The directory at the place `at` of a TIFF (or BigTIFF) file in byte order "<" or ">".
+
+    Raises:
+        ValueError: damaged.
+    """
     try:
-        return _read(block, order, struct.unpack_from(f"{order}I", block, 4)[0], depth=0)
-    except struct.error as error:
+        return _read(file, order, at, big, depth=0)
+    except (struct.error, OverflowError) as error:
         raise ValueError(f"a damaged EXIF block ({error})") from error
 
 
-def _read(block: bytes, order: str, at: int, depth: int) -> Directory:
-    (count,) = struct.unpack_from(f"{order}H", block, at)
-    if count > MOST or depth > 2:
-        raise ValueError(f"an EXIF directory of {count} entries at depth {depth}")
+def _read(file: Bytes, order: str, at: int, big: bool, depth: int) -> Directory:
+    count, entry, offset, inline = LAYOUT[big]
+    (entries,) = struct.unpack_from(order + count, file, at)
+    if entries > MOST or depth > 2:
+        raise ValueError(f"an EXIF directory of {entries} entries at depth {depth}")
     found: Directory = {}
-    for place in range(at + 2, at + 2 + 12 * count, 12):
-        tag, kind, number = struct.unpack_from(f"{order}HHI", block, place)
+    head = struct.calcsize(order + entry)
+    first = at + struct.calcsize(order + count)
+    for place in range(first, first + (head + inline) * entries, head + inline):
+        tag, kind, number = struct.unpack_from(order + entry, file, place)
         if kind not in SIZES:
             continue
         length = SIZES[kind] * number
-        start = place + 8 if length <= 4 else struct.unpack_from(f"{order}I", block, place + 8)[0]
-        if start + length > len(block):
+        start = place + head if length <= inline else struct.unpack_from(order + offset, file, place + head)[0]
+        if start + length > len(file):
             raise ValueError(f"EXIF tag {tag} that reaches out of its block")
         if tag in WITHIN:
-            found[tag] = _read(block, order, struct.unpack_from(f"{order}I", block, start)[0], depth + 1)
+            inside = struct.unpack_from(order + (offset if SIZES[kind] == 8 else "I"), file, start)[0]
+            found[tag] = _read(file, order, inside, big, depth + 1)
         else:
-            found[tag] = Entry(kind, _least_first(block[start : start + length], kind, order))
+            found[tag] = Entry(4 if kind == 13 else kind, _least_first(file[start : start + length], kind, order))
     return found
 
 
@@ -88,7 +105,7 @@ def write_exif(directory: Directory) -> bytes:
 
 def write_directory(directory: Directory, at: int, big: bool = False) -> bytes:
     """A directory for the place `at` of a TIFF (or BigTIFF) file, its values behind it."""
-    count, entry, offset, inline = ("Q", "HHQ", "Q", 8) if big else ("H", "HHI", "I", 4)
+    count, entry, offset, inline = LAYOUT[big]
     width = struct.calcsize(f"<{entry}") + inline
     place = at + struct.calcsize(f"<{count}") + width * len(directory) + inline
     table, values = struct.pack(f"<{count}", len(directory)), b""

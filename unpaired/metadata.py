@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unpaired.exif import ORIENTATION, Directory, Entry, read_exif, short, write_directory, write_exif
+from unpaired.exif import (
+    ORIENTATION,
+    Bytes,
+    Directory,
+    Entry,
+    read_directory,
+    read_exif,
+    short,
+    write_directory,
+    write_exif,
+)
 
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
 """TIFF tags of the georeference: pixel scale, tie points, matrix, keys with their numbers and texts, GDAL's nodata."""
@@ -20,6 +32,10 @@ COLOURS = {b"RGB ": 3, b"GRAY": 1}
 """Channels of the pixels that a colour profile speaks of, by the word in its header."""
 LONGEST_IN_JPEG = 65_533
 """Bytes that a JPEG's EXIF or XMP block may have."""
+LONGEST_PROFILE = 2**24
+"""Bytes at which unpacking a colour profile stops."""
+XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
+"""Keyword of the text chunk that holds XMP, not compressed, in no language."""
 OWN_WORDS = re.compile(rb'^\{"shape"|^ImageJ=|<OME')
 """Descriptions by which programs tell themselves how the pixels are laid out; they would be wrong for others."""
 
@@ -63,7 +79,9 @@ class Metadata:
             return self.lost
         there = {"colour profile", "EXIF", "XMP"} if suffix != ".bmp" else set()
         if suffix in (".jpg", ".jpeg"):
-            there -= {word for word, data in (("EXIF", self._block()), ("XMP", self.xmp)) if len(data) > LONGEST_IN_JPEG}
+            there -= {
+                word for word, data in (("EXIF", self._block()), ("XMP", self.xmp)) if len(data) > LONGEST_IN_JPEG
+            }
         lost = tuple(word for word, part in parts.items() if part and word not in there)
         return self.lost + lost + (("resolution",) if self.resolution and suffix == ".webp" else ())
 
@@ -99,7 +117,7 @@ class Metadata:
         if self.exif:
             chunks.append((b"eXIf", self._block()))
         if self.xmp:
-            chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + self.xmp))
+            chunks.append((b"iTXt", XMP_IN_PNG + self.xmp))
         body = b"".join(
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
             for kind, data in chunks
@@ -131,6 +149,7 @@ class Metadata:
             directory = (self.exif or {}).get(code)
             if not isinstance(directory, dict):
                 continue
+            file.seek(0)
             with tifffile.TiffFile(file) as tiff:
                 tag, big = tiff.pages.first.aspage().tags[code], tiff.is_bigtiff
                 place = file.seek(0, 2)
@@ -145,7 +164,7 @@ class Metadata:
 NOTHING = Metadata()
 
 
-def metadata_of(info: dict[str, Any]) -> Metadata:
+def metadata_of(info: Mapping[Any, Any]) -> Metadata:
     """From what Pillow found in a JPEG, PNG, WebP or BMP (`Image.info`); damage loses the block it is in."""
     lost, exif = [], None
     if info.get("exif"):
@@ -159,23 +178,57 @@ def metadata_of(info: dict[str, Any]) -> Metadata:
     return Metadata(info.get("icc_profile") or b"", exif, xmp, resolution, lost=tuple(lost))
 
 
-def tiff_metadata(page: Any) -> Metadata:
-    """From the first page of an opened TIFF; damage loses the part it is in."""
-    tags, file = page.tags, page.parent.filehandle
-    geo = tuple(_copied(tags[code]) for code in GEO if code in tags)
+def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """The chunks of a PNG, kind and content, in Pillow's words: its own decoder flattens deep colour."""
+    info: dict[str, Any] = {}
+    for kind, data in chunks:
+        if kind == b"eXIf":
+            info["exif"] = data
+        elif kind == b"iCCP":
+            unpack = zlib.decompressobj()
+            with contextlib.suppress(zlib.error):
+                info["icc_profile"] = unpack.decompress(data.partition(b"\0")[2][1:], LONGEST_PROFILE)
+        elif kind == b"pHYs" and len(data) == 9 and data[8] == 1:
+            info["dpi"] = tuple(value * 0.0254 for value in struct.unpack(">II", data[:8]))
+        elif kind == b"iTXt" and data.startswith(XMP_IN_PNG):
+            info["xmp"] = data.removeprefix(XMP_IN_PNG)
+    return info
+
+
+def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
+    """From the first page of a TIFF, opened by tifffile, whose file is `data`; damage loses the part it is in."""
+    tags = tiff.pages.first.aspage().tags
     exif: Directory = {}
     lost = []
-    for code in ABOUT:
-        if code in tags and isinstance(tags[code].value, str) and not OWN_WORDS.search(tags[code].value.encode()):
-            exif[code] = Entry(2, tags[code].value.encode() + b"\0")
+    for tag in (tags[code] for code in ABOUT if code in tags):
+        if isinstance(tag.value, str) and not OWN_WORDS.search(tag.value.encode()):
+            exif[tag.code] = Entry(2, tag.value.encode() + b"\0")
     for code, name in ((EXIF, "EXIF"), (GPS, "GPS")):
         if code in tags:
             try:
-                exif[code] = _directory_within(page, code)
-            except (ValueError, OverflowError):
+                exif[code] = read_directory(data, tiff.byteorder, _offset(tags[code], tiff, data), tiff.is_bigtiff)
+            except ValueError:
                 lost.append(f"{name} (damaged)")
-    del file
-    icc = bytes(tags[ICC].value) if ICC in tags and isinstance(tags[ICC].value, bytes) else b""
-    xmp = tags[XMP].value if XMP in tags else b""
-    xmp = xmp if isinstance(xmp, bytes) else b""
-    return Metadata(icc, exif or None, xmp, _tiff_resolution(tags), geo, tuple(lost))
+    geo = tuple((code, int(tags[code].dtype), tags[code].count, tags[code].value) for code in GEO if code in tags)
+    icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
+    return Metadata(_bytes(icc), exif or None, _bytes(xmp), _tiff_resolution(tags), geo, tuple(lost))
+
+
+def _offset(tag: Any, tiff: Any, data: Bytes) -> int:
+    """Where a tag points to; tifffile has followed it already."""
+    form, head = ("Q", 12) if tiff.is_bigtiff else ("I", 8)
+    return struct.unpack_from(tiff.byteorder + form, data, tag.offset + head)[0]
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _tiff_resolution(tags: Any) -> tuple[float, float, int] | None:
+    if 282 not in tags or 283 not in tags:
+        return None
+    try:
+        x, y = (tags[code].value[0] / tags[code].value[1] for code in (282, 283))
+    except (TypeError, ZeroDivisionError, IndexError):
+        return None
+    return (x, y, int(tags[296].value) if 296 in tags else 2) if x > 0 and y > 0 else None

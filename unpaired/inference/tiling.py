@@ -142,7 +142,7 @@ class Tiling:
     def room(self) -> int:
         """Bytes that planes kept outside of memory take at most at one time."""
         most = 0
-        for now, sweep in enumerate(self.sweeps):
+        for now in range(len(self.sweeps)):
             alive = [other for other in self.sweeps[: now + 1] if other.kept and self._last_reader(other.target) >= now]
             most = max(most, sum(4 * other.channels * other.size[0] * other.size[1] for other in alive))
         return most
@@ -197,7 +197,9 @@ class Tiling:
             if not marks[place, 0]:
                 x = evaluate(self.steps, sweep.target, box, known, lambda number, _: found[number])
                 if sweep.kept:
-                    self._open(sweep.target, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(1, 2, 0)
+                    self._open(sweep.target, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(
+                        1, 2, 0
+                    )
                 elif not sweep.measured:
                     write(box, x)
                 marks[place] = moments(x) if sweep.measured else 1
