@@ -28,6 +28,14 @@ Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16 or float32, nothing else."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+MAGICS = (
+    ((b"\x89PNG\r\n\x1a\n",), ".png"),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tif"),
+    ((b"\xff\xd8\xff",), ".jpg"),
+    ((b"RIFF",), ".webp"),
+    ((b"BM",), ".bmp"),
+)
+"""How files of each format begin."""
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
 BYTES_PER_PIXEL = 8
@@ -67,6 +75,20 @@ def full_scale(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
 
+def suffix_of(data: bytes) -> str:
+    """The suffix of the format that a file's first bytes tell.
+
+    Raises:
+        BadInput: none of the five formats.
+    """
+    for magics, suffix in MAGICS:
+        if data.startswith(magics):
+            return suffix
+    if not data:
+        raise BadInput("empty (0 bytes); replace or remove it")
+    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+
+
 def decode(data: bytes, max_pixels: int) -> Picture:
     """The picture in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE.
 
@@ -75,20 +97,20 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     _quieten_pillow()
-    if not data:
-        raise BadInput("empty (0 bytes); replace or remove it")
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
+    match suffix_of(data):
+        case ".png" if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
             return _decode_deep_png(data, max_pixels)
-        return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        deep, about = _decode_tiff(data, max_pixels)
-        return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about)
-    jpeg, webp, bmp = JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile, BmpImagePlugin.BmpImageFile
-    for magic, reader in ((b"\xff\xd8\xff", jpeg), (b"RIFF", webp), (b"BM", bmp)):
-        if data.startswith(magic):
-            return _decode_pillow(reader, data, max_pixels)
-    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+        case ".png":
+            return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
+        case ".tif":
+            deep, about = _decode_tiff(data, max_pixels)
+            return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about)
+        case ".jpg":
+            return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
+        case ".webp":
+            return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
+        case _:
+            return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
 
 
 def _quieten_pillow() -> None:

@@ -8,9 +8,10 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from unpaired.exif import (
+    LAYOUT,
     ORIENTATION,
     Bytes,
     Directory,
@@ -131,7 +132,7 @@ class Metadata:
         for code, item in words.items():
             if code in ABOUT and isinstance(item, Entry) and item.type == 2:
                 tags.append((code, 2, 0, item.data.rstrip(b"\0"), True))
-        tags += [(code, 13, 1, 0, True) for code in (EXIF, GPS) if code in words]
+        tags += [(code - 1, 4, 1, 0, True) for code in (EXIF, GPS) if code in words]  # tifffile leaves these two out
         if self.xmp:
             tags.append((XMP, 1, len(self.xmp), self.xmp, True))
         options: dict[str, Any] = {"extratags": tags, "metadata": None, "software": False}
@@ -141,21 +142,21 @@ class Metadata:
             options |= {"resolution": self.resolution[:2], "resolutionunit": self.resolution[2]}
         return options
 
-    def finish_tiff(self, file: Any) -> None:
-        """Append the directories within EXIF to a written TIFF (open for reading and writing), and point to them."""
-        import tifffile
+    def finish_tiff(self, file: BinaryIO) -> None:
+        """Append the directories within EXIF to a written TIFF (open for reading and writing), and point to them.
 
+        `for_tiff` kept places for their tags, numbered one too low.
+        """
         for code in (EXIF, GPS):
             directory = (self.exif or {}).get(code)
-            if not isinstance(directory, dict):
-                continue
-            file.seek(0)
-            with tifffile.TiffFile(file) as tiff:
-                tag, big = tiff.pages.first.aspage().tags[code], tiff.is_bigtiff
-                place = file.seek(0, 2)
-                place += file.write(b"\0" * (-place % 8))
-                file.write(write_directory(directory, place, big))
-                tag.overwrite(place)
+            if isinstance(directory, dict):
+                tag, value, big = _places(file, code - 1)
+                end = file.seek(0, 2)
+                end += file.write(b"\0" * (-end % 8))
+                file.write(write_directory(directory, end, big))
+                for place, form, number in ((tag, "<H", code), (value, "<I", end)):
+                    file.seek(place)
+                    file.write(struct.pack(form, number))
 
     def _block(self) -> bytes:
         return write_exif(self.exif) if self.exif else b""
@@ -212,6 +213,23 @@ def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
     geo = tuple((code, int(tags[code].dtype), tags[code].count, tags[code].value) for code in GEO if code in tags)
     icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
     return Metadata(_bytes(icc), exif or None, _bytes(xmp), _tiff_resolution(tags), geo, tuple(lost))
+
+
+def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
+    """Where a tag of a little-endian TIFF's first directory and its value stand; and whether it is a BigTIFF."""
+    file.seek(0)
+    head = file.read(16)
+    big = head[2:4] == b"+\0"
+    count, entry, offset, inline = LAYOUT[big]
+    at = file.seek(struct.unpack_from("<" + offset, head, 8 if big else 4)[0])
+    (entries,) = struct.unpack("<" + count, file.read(struct.calcsize("<" + count)))
+    width = struct.calcsize("<" + entry)
+    at += struct.calcsize("<" + count)
+    for place in range(at, at + (width + inline) * entries, width + inline):
+        file.seek(place)
+        if struct.unpack("<H", file.read(2))[0] == code:
+            return place, place + width, big
+    raise KeyError(code)
 
 
 def _offset(tag: Any, tiff: Any, data: Bytes) -> int:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,8 @@ from unpaired.checkpoint import BUNDLE
 from unpaired.cli import run
 from unpaired.errors import BadInput
 from unpaired.images import Picture, read_picture, write_picture
-from unpaired.inference import Translator, translate_files
+from unpaired.inference import Options, Translator, translate_files
+from unpaired.inference.files import in_order
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +211,36 @@ def test_a_run_or_its_bundle_may_be_given_to_the_command(tmp_path, capsys):
     assert_translated(Translator.load(tmp_path / "run", "BtoA"), source, tmp_path / "0.png")
     with Image.open(tmp_path / "0.png") as image:
         assert image.size == (40, 36)
+
+
+def test_batches_give_what_single_pictures_give(translator, tmp_path):
+    sources = put(tmp_path / "in", *(f"{n}.png" for n in range(7)))
+    shapes("A", 3).resize((24, 24)).save(tmp_path / "in/2.png")
+    translate_files(translator, str(tmp_path / "in"), tmp_path / "out", Options(batch=3))
+    for source in sources:
+        expected = translator.picture(read_picture(source)).pixels.astype(int)
+        assert np.abs(read_picture(tmp_path / "out" / source.name).pixels - expected).max() <= 1
+
+
+def test_what_is_read_ahead_is_bounded():
+    begun, taken = [], 0
+    with ThreadPoolExecutor(2) as pool:
+        for result in in_order(pool, lambda n: begun.append(n) or n, range(50), ahead=5):
+            assert result == taken and len(begun) <= taken + 5
+            taken += 1
+    assert taken == 50
+
+
+def test_standard_input_and_output_carry_a_picture_in_its_own_format(tmp_path, monkeypatch):
+    model = make_model(tmp_path / "run")
+    translator = Translator.load(model)
+    shapes("A", 1).save(tmp_path / "in.jpg")
+    data = (tmp_path / "in.jpg").read_bytes()
+    command = [sys.executable, "-m", "unpaired", "translate", str(model), "-", "-"]
+    piped = subprocess.run(command, input=data, capture_output=True, timeout=120)
+    assert piped.returncode == 0 and piped.stdout == translator(data), piped.stderr
+    for given, code in ((data, 0), (b"no picture", 2)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert run(["translate", str(model), "-", str(tmp_path / f"{code}.png")]) == code
+    assert_translated(translator, tmp_path / "in.jpg", tmp_path / "0.png")
+    assert not (tmp_path / "2.png").exists()

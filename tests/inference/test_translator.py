@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch.nn.functional import pad
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
 from unpaired.checkpoint import load_bundle
+from unpaired.codecs import suffix_of
 from unpaired.errors import BadInput
-from unpaired.images import Picture, encode_picture, to_pixels, to_tensor
+from unpaired.images import Picture, encode_picture, read_picture, to_pixels, to_tensor
 from unpaired.runtimes.torch import pad_to_multiple
 
 
@@ -255,3 +257,40 @@ def test_an_opened_photo_is_not_turned_again(colour, tmp_path):
     with Image.open(tmp_path / "turned.jpg") as image:
         assert colour(image).size == image.size == (40, 36)
     assert colour(tmp_path / "turned.jpg").size == (36, 40)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_the_bytes_of_a_file_come_back_as_bytes_of_the_same_format(colour, suffix):
+    data = encode_picture(Picture(noise(12, 16)), suffix)
+    out = colour(data)
+    assert isinstance(out, bytes) and suffix_of(out) == suffix
+    assert out == encode_picture(colour(read_picture(data)), suffix)
+
+
+def test_a_pil_image_keeps_its_profile_and_resolution(colour):
+    image = shapes("A", 1)
+    image.info.update(icc_profile=b"profile", dpi=(72, 72), comment="not this")
+    assert colour(image).info == {"icc_profile": b"profile", "dpi": (72, 72)}
+
+
+def test_pictures_of_one_size_go_through_the_network_together(colour):
+    seen = []
+    counting = replace(colour, runtime=Counting(colour.runtime, seen))
+    pictures = [noise(12, 16, seed=n) for n in range(5)] + [noise(16, 12, seed=n) for n in range(2)]
+    pictures = [pictures[n] for n in (0, 5, 1, 2, 6, 3, 4)]
+    out = counting([*pictures, batch(8, 8)], batch=3)
+    assert sorted(seen) == [(1, 3, 8, 8), (2, 3, 12, 16), (2, 3, 16, 12), (3, 3, 12, 16)]
+    for one, other in zip(out, pictures, strict=False):
+        assert np.abs(one.astype(int) - colour(other)).max() <= 1
+
+
+class Counting:
+    """A runtime that notes the shapes it is given."""
+
+    def __init__(self, inner, seen):
+        self.inner, self.seen = inner, seen
+        self.channels_in, self.channels_out, self.label = inner.channels_in, inner.channels_out, inner.label
+
+    def __call__(self, images):
+        self.seen.append(images.shape)
+        return self.inner(images)

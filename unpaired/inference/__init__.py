@@ -1,6 +1,6 @@
 """Trained generators at work on pictures."""
 
-from unpaired.inference.files import translate_files
+from unpaired.inference.files import Options, translate_files
 from unpaired.inference.translator import Translator
 
-__all__ = ["Translator", "translate_files"]
+__all__ = ["Options", "Translator", "translate_files"]

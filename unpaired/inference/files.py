@@ -1,48 +1,226 @@
-"""`translate`: files in, files out, every one under its own name and at its own size."""
+"""`translate`: files in, files out, every one under its own name and at its own size.
+
+Files are read ahead and written behind in threads while the network works, so that it hardly ever waits.
+"""
 
 from __future__ import annotations
 
 import glob
 import sys
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from unpaired.codecs import suffix_of
 from unpaired.errors import BadInput
-from unpaired.images import SUFFIXES, image_files, read_picture, write_picture
+from unpaired.images import (
+    SUFFIXES,
+    Array,
+    Picture,
+    encode_picture,
+    image_files,
+    read_picture,
+    write_picture,
+)
+from unpaired.inference.masks import blended, mask_files, read_mask, weights
 from unpaired.inference.translator import Translator
-from unpaired.progress import progress
+from unpaired.progress import Advance, progress
+
+STREAM = "-"
+"""Standard input and output."""
+THREADS = 2
+"""That read, and as many that write."""
+AHEAD = 4
+"""Pictures read, or waiting to be written, beyond those of a batch."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def translate_files(translator: Translator, source: str, out: Path) -> list[Path]:
-    """Translate an image, a folder (its tree kept) or a glob; returns what was written.
+@dataclass(frozen=True)
+class Job:
+    """One file to translate."""
 
-    One image goes to `out` itself when that ends in an image suffix, otherwise into the folder `out`.
-    Every file is tried; those that cannot be translated are named together at the end.
+    source: Path
+    target: Path
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are translated."""
+
+    batch: int = 1
+    """Pictures of one size that go through the network together."""
+    mask: Path | None = None
+    """An image, or a folder of images by the pictures' names: only what is light in it is translated."""
+    feather: int = 0
+    """Pixels inside the mask's edge over which the translation fades in."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.feather < 0:
+            raise BadInput(f"batch must be at least 1 and feather at least 0, got {self.batch} and {self.feather}")
+
+
+def translate_files(translator: Translator, source: str, out: Path | str, options: Options = Options()) -> list[Path]:
+    """Translate an image, a folder (its tree kept), a glob, or standard input; returns what was written.
+
+    One image goes to `out` itself when that ends in an image suffix, otherwise into the folder `out`. Every file is
+    tried; those that cannot be translated are named together at the end. What files say beside their pixels goes
+    along; where the new format cannot hold it, a line tells so.
 
     Raises:
         BadInput: nothing to translate, or some files could not be; the others are written.
     """
-    jobs = _jobs(source, out)
-    written, bad = [], []
+    if STREAM in (source, str(out)):
+        return _translate_stream(translator, source, str(out), options)
+    out = Path(out)
+    jobs = _jobs(source, out, options.mask)
+    work = _Work(translator, options)
     with progress(f"translating {translator.direction}", len(jobs)) as advance:
-        for path, target in jobs:
-            try:
-                translated = translator.picture(read_picture(path))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_picture(translated, target)
-                written.append(target)
-            except BadInput as error:
-                bad.append(str(error) if str(path) in str(error) else f"{path}: {error}")
-            except OSError as error:
-                raise BadInput(f"{target}: cannot be written ({error.strerror})") from error
-            advance()
+        bad = work.run(jobs, advance)
+    for (words, suffix), times in work.lost.items():
+        files = "1 file" if times == 1 else f"{times} files"
+        print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
     if bad:
-        raise BadInput(f"{len(bad)} of {len(jobs)} files could not be translated: {'; '.join(bad)}")
-    print(f"{len(written)} written to {out}", file=sys.stderr)
-    return written
+        named = "; ".join(failed.why for failed in bad)
+        raise BadInput(f"{len(bad)} of {len(jobs)} files could not be translated: {named}")
+    print(f"{len(jobs)} written to {out}", file=sys.stderr)
+    return [job.target for job in jobs]
 
 
-def _jobs(source: str, out: Path) -> list[tuple[Path, Path]]:
+@dataclass(frozen=True)
+class _Read:
+    """A picture on its way into the network."""
+
+    job: Job
+    picture: Picture
+    array: Array
+
+
+@dataclass(frozen=True)
+class _Translated:
+    """A picture on its way out of it."""
+
+    read: _Read
+    image: Array
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A file that cannot be translated."""
+
+    job: Job
+    why: str
+
+
+class _Work:
+    """Reading, translating and writing of many files at once."""
+
+    def __init__(self, translator: Translator, options: Options) -> None:
+        self.translator, self.options = translator, options
+        self.lost: Counter[tuple[str, str]] = Counter()
+        """Files by what they lost to which format."""
+
+    def run(self, jobs: list[Job], advance: Advance) -> list[_Failed]:
+        """Carry out every job; returns those that failed, in order."""
+        ahead = AHEAD + self.options.batch
+        failed = []
+        with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
+            try:
+                translated = self._translated(in_order(readers, self._read, jobs, ahead))
+                for failure in in_order(writers, self._write, translated, ahead):
+                    failed += [failure] if failure else []
+                    advance()
+            finally:
+                readers.shutdown(cancel_futures=True)
+                writers.shutdown(cancel_futures=True)
+        return failed
+
+    def _read(self, job: Job) -> _Read | _Failed:
+        try:
+            picture = read_picture(job.source)
+            return _Read(job, picture, self.translator.prepare(picture))
+        except BadInput as error:
+            return _failed(job, error)
+
+    def _translated(self, pictures: Iterable[_Read | _Failed]) -> Iterator[_Translated | _Failed]:
+        """Batches as they fill up; failures pass through."""
+        waiting: list[_Read] = []
+        for read in pictures:
+            if isinstance(read, _Failed):
+                yield read
+                continue
+            waiting.append(read)
+            if len(waiting) == self.options.batch:
+                yield from self._batch(waiting)
+                waiting = []
+        yield from self._batch(waiting)
+
+    def _batch(self, waiting: list[_Read]) -> Iterator[_Translated]:
+        arrays = self.translator.batches([read.array for read in waiting], self.options.batch)
+        return map(_Translated, waiting, arrays)
+
+    def _write(self, done: _Translated | _Failed) -> _Failed | None:
+        if isinstance(done, _Failed):
+            return done
+        job, original = done.read.job, done.read.picture
+        try:
+            translated = self._masked(job, original, self.translator.finish(original, done.image))
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(translated, job.target)
+        except BadInput as error:
+            return _failed(job, error)
+        except OSError as error:
+            raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
+        if words := ", ".join(translated.about.dropped(job.target.suffix.lower())):
+            self.lost[words, job.target.suffix.lower()] += 1
+        return None
+
+    def _masked(self, job: Job, original: Picture, translated: Picture) -> Picture:
+        if self.options.mask is None:
+            return translated
+        if job.mask is None:
+            raise BadInput(f"no mask of this name in {self.options.mask}")
+        return blended(original, translated, weights(read_mask(job.mask), self.options.feather))
+
+
+def _failed(job: Job, error: BadInput) -> _Failed:
+    return _Failed(job, str(error) if str(job.source) in str(error) else f"{job.source}: {error}")
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """work(item) for each item, in order, in the pool; at most `ahead` are under way, so memory stays bounded."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _translate_stream(translator: Translator, source: str, out: str, options: Options) -> list[Path]:
+    """One picture from standard input or to standard output; there, in the format it came in."""
+    data = sys.stdin.buffer.read() if source == STREAM else b""
+    picture = read_picture(data if source == STREAM else Path(source))
+    translated = translator.picture(picture)
+    if options.mask is not None:
+        translated = blended(picture, translated, weights(read_mask(options.mask), options.feather))
+    if out != STREAM:
+        write_picture(translated, Path(out))
+        return [Path(out)]
+    suffix = suffix_of(data) if source == STREAM else Path(source).suffix.lower()
+    sys.stdout.buffer.write(encode_picture(translated, suffix))
+    sys.stdout.buffer.flush()
+    return []
+
+
+def _jobs(source: str, out: Path, masks: Path | None) -> list[Job]:
     """What to read and where to write it, in order.
 
     Raises:
@@ -51,22 +229,23 @@ def _jobs(source: str, out: Path) -> list[tuple[Path, Path]]:
     path = Path(source)
     if path.is_file():
         target = out if out.suffix.lower() in SUFFIXES and not out.is_dir() else out / path.name
-        jobs = [(path, target)]
+        pairs = [(path, target)]
     elif path.is_dir():
-        jobs = [(file, out / file.relative_to(path)) for file in image_files(path)]
+        pairs = [(file, out / file.relative_to(path)) for file in image_files(path)]
     else:
-        jobs = [(Path(name), out / Path(name).name) for name in sorted(glob.glob(source, recursive=True))]
-        jobs = [(file, target) for file, target in jobs if file.is_file()]
-    if not jobs:
+        pairs = [(Path(name), out / Path(name).name) for name in sorted(glob.glob(source, recursive=True))]
+        pairs = [(file, target) for file, target in pairs if file.is_file()]
+    if not pairs:
         found = "an empty folder, or one without images" if path.is_dir() else "no such file, folder or match"
         raise BadInput(f"{source}: expected an image, a folder of images or a pattern, found {found}")
-    targets = Counter(target for _, target in jobs)
+    targets = Counter(target for _, target in pairs)
     twice = sorted(str(target) for target, times in targets.items() if times > 1)
     if twice:
         raise BadInput(
             f"{source}: several inputs would be written to {', '.join(twice)}; give a folder, whose tree is kept"
         )
-    inputs = {file.resolve() for file, _ in jobs}
+    inputs = {file.resolve() for file, _ in pairs}
     if any(target.resolve() in inputs for target in targets):
         raise BadInput(f"{out}: would overwrite the input; give another output")
-    return jobs
+    of_each = mask_files(masks, [file for file, _ in pairs], path) if masks else [None] * len(pairs)
+    return [Job(file, target, mask) for (file, target), mask in zip(pairs, of_each, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,9 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unpaired.codecs import suffix_of
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.errors import BadInput
-from unpaired.images import Picture, read_picture, to_array, to_pixels, with_channels
+from unpaired.images import (
+    Array,
+    Picture,
+    encode_picture,
+    read_picture,
+    to_array,
+    to_pixels,
+    with_channels,
+)
 from unpaired.runtimes import Runtime
 
 if TYPE_CHECKING:
@@ -23,7 +33,11 @@ if TYPE_CHECKING:
     from unpaired.checkpoint import Bundle
     from unpaired.images import Images
 
-    AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str)
+    AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str, bytes)
+
+
+BESIDE = ("icc_profile", "exif", "xmp", "dpi")
+"""What goes along of a PIL image's `info`."""
 
 
 @dataclass(frozen=True)
@@ -104,33 +118,84 @@ class Translator:
         return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy()))
 
     def picture(self, picture: Picture) -> Picture:
-        """A decoded file: same size and bit depth; alpha is handed through."""
-        pixels = picture.pixels
-        image = self.runtime(to_array(with_channels(pixels, self.channels_in))[None])[0]
-        return Picture(to_pixels(image, pixels.dtype), picture.alpha)
+        """A decoded file: same size and bit depth; alpha and what the file says of the picture are handed through."""
+        return self.finish(picture, self.runtime(self.prepare(picture)[None])[0])
 
-    def __call__(self, picture: AnyPicture | list[AnyPicture]) -> object:
-        """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a path (gives a PIL image), or a list of these.
+    def pictures(self, pictures: Sequence[Picture], batch: int = 1) -> list[Picture]:
+        """Several; those of one size go through the network up to `batch` at a time."""
+        arrays = [self.prepare(picture) for picture in pictures]
+        return [self.finish(*pair) for pair in zip(pictures, self.batches(arrays, batch), strict=True)]
+
+    def batches(self, arrays: Sequence[Array], batch: int = 1) -> list[Array]:
+        """(c, h, w) each, in their order; those of one size go through the network up to `batch` at a time."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, array in enumerate(arrays):
+            places.setdefault(array.shape, []).append(place)
+        out: dict[int, Array] = {}
+        for alike in places.values():
+            for first in range(0, len(alike), batch):
+                part = alike[first : first + batch]
+                out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
+        return [out[place] for place in range(len(arrays))]
+
+    def prepare(self, picture: Picture) -> Array:
+        """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1].
+
+        Raises:
+            BadInput: channels that the model does not take.
+        """
+        return to_array(with_channels(picture.pixels, self.channels_in))
+
+    def finish(self, picture: Picture, image: Array) -> Picture:
+        """The network's answer to `picture` as a picture of the same kind."""
+        pixels = to_pixels(image, picture.pixels.dtype)
+        return Picture(pixels, picture.alpha, picture.about.with_channels(pixels.shape[2]))
+
+    def __call__(self, picture: AnyPicture | list[AnyPicture], batch: int = 1) -> object:
+        """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
+
+        The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
+        pictures of one size go through the network up to `batch` at a time.
 
         Raises:
             BadInput: a file that cannot be read, or channels that the model does not take.
         """
-        if isinstance(picture, list):
-            return [self(each) for each in picture]
-        if isinstance(picture, (Path, str)):
-            return to_pil(self.picture(read_picture(Path(picture))))
-        if isinstance(picture, Picture):
-            return self.picture(picture)
-        if isinstance(picture, Image.Image):
-            return to_pil(self.picture(from_pil(picture)))
+        if not isinstance(picture, list):
+            return self._one(picture)
+        opened = [None if _is_tensor(each) else _opened(each) for each in picture]
+        translated = iter(self.pictures([each[0] for each in opened if each], batch))
+        return [
+            self._one(whole) if each is None else each[1](next(translated))
+            for whole, each in zip(picture, opened, strict=True)
+        ]
+
+    def _one(self, picture: AnyPicture) -> object:
         if _is_tensor(picture):
             return self.translate(picture) if picture.dim() == 4 else self.translate(picture[None])[0]
-        pixels = np.asarray(picture)
-        if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
-            expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
-            raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
-        out = self.picture(Picture(np.atleast_3d(pixels))).pixels
-        return out[..., 0] if pixels.ndim == 2 and out.shape[2] == 1 else out
+        decoded, closed = _opened(picture)
+        return closed(self.picture(decoded))
+
+
+def _opened(picture: object) -> tuple[Picture, Callable[[Picture], object]]:
+    """The pixels of anything that is not a tensor, and how to make a picture the same kind of thing."""
+    if isinstance(picture, Picture):
+        return picture, lambda out: out
+    if isinstance(picture, bytes):
+        suffix = suffix_of(picture)
+        return read_picture(picture), lambda out: encode_picture(out, suffix)
+    if isinstance(picture, (Path, str)):
+        return read_picture(Path(picture)), to_pil
+    if isinstance(picture, Image.Image):
+        beside = {key: value for key, value in picture.info.items() if key in BESIDE}
+        return from_pil(picture), lambda out: to_pil(out, beside)
+    pixels = np.asarray(picture)
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
+        expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
+        raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
+    flat = pixels.ndim == 2
+    return Picture(
+        np.atleast_3d(pixels)
+    ), lambda out: out.pixels[..., 0] if flat and out.pixels.shape[2] == 1 else out.pixels
 
 
 def _is_tensor(picture: object) -> TypeIs[Tensor]:
@@ -151,8 +216,12 @@ def from_pil(image: Image.Image) -> Picture:
     return read_picture(buffer.getvalue())
 
 
-def to_pil(picture: Picture) -> Image.Image:
+def to_pil(picture: Picture, beside: Mapping[str, object] | None = None) -> Image.Image:
     """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused.
+
+    Args:
+        picture: What to show.
+        beside: What its `info` shall hold; what the file said unless given.
 
     Raises:
         BadInput: more than 8 bits in colour, or more than four channels.
@@ -160,8 +229,11 @@ def to_pil(picture: Picture) -> Image.Image:
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     pixels = np.concatenate(layers, axis=2)
     if pixels.shape[2] == 1:
-        return Image.fromarray(pixels[..., 0])
-    if pixels.dtype != np.uint8 or pixels.shape[2] > 4:
+        image = Image.fromarray(pixels[..., 0])
+    elif pixels.dtype != np.uint8 or pixels.shape[2] > 4:
         raise BadInput(f"PIL cannot hold {pixels.shape[2]} channels of {pixels.dtype}; pass an array or use files")
-    mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
-    return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    else:
+        mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+        image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    image.info.update(picture.about.for_pillow(".jpg") if beside is None else beside)
+    return image

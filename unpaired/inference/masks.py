@@ -1,0 +1,87 @@
+"""Translating a part of a picture: outside of a mask every pixel stays what it was, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.errors import BadInput
+from unpaired.images import Picture, Pixels, full_scale, image_files, read_picture, with_channels
+
+Mask = NDArray[np.bool_]
+"""(h, w): true where the picture is translated."""
+
+
+def read_mask(path: Path) -> Mask:
+    """An image as a mask: what is lighter than half is inside.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    pixels = read_picture(path).pixels
+    try:
+        return with_channels(pixels, 1)[..., 0] > full_scale(pixels.dtype) / 2
+    except BadInput as error:
+        raise BadInput(f"{path}: a mask is gray or RGB; {error}") from error
+
+
+def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:
+    """The mask of each source: `masks` itself, or the image under it with the same name but for the suffix.
+
+    Args:
+        masks: An image, or a folder of images.
+        sources: The pictures.
+        root: The folder whose tree `masks` repeats; the file's own name alone will do, too.
+
+    Raises:
+        BadInput: neither an image nor a folder.
+    """
+    if masks.is_file():
+        return [masks] * len(sources)
+    if not masks.is_dir():
+        raise BadInput(f"{masks}: expected a mask image, or a folder of masks named as the pictures; found none")
+    there = {file.relative_to(masks).with_suffix(""): file for file in image_files(masks)}
+    names = [path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in sources]
+    return [there.get(name.with_suffix(""), there.get(Path(name.stem))) for name in names]
+
+
+def weights(mask: Mask, feather: int) -> NDArray[np.float32]:
+    """0 outside, 1 inside; within `feather` pixels of the outside, it rises in proportion to the distance.
+
+    The border of the picture is no edge of the mask.
+    """
+    reach = feather + 1
+    square = np.where(mask, np.float32(reach**2), np.float32(0))
+    for axis in (0, 1):  # squared Euclidean distances: first along columns, then the least of d^2 + that along rows
+        padded = np.pad(square, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], constant_values=reach**2)
+        n = square.shape[axis]
+        for away in range(-reach, reach + 1):
+            shifted = padded.take(range(reach + away, reach + away + n), axis=axis)
+            square = np.minimum(square, shifted + np.float32(away**2))
+    return np.minimum(np.sqrt(square) / reach, 1).astype(np.float32)
+
+
+def blended(original: Picture, translated: Picture, weight: NDArray[np.float32]) -> Picture:
+    """The translation where the weight is 1, the original where it is 0, in proportion between.
+
+    Raises:
+        BadInput: sizes that differ, or an original that has no place in the translation's channels.
+    """
+    height, width, channels = translated.pixels.shape
+    if weight.shape != (height, width):
+        raise BadInput(f"the mask has {weight.shape[1]}x{weight.shape[0]} pixels, the picture {width}x{height}")
+    if original.pixels.shape[2] not in (1, channels):
+        have = f"{original.pixels.shape[2]} channels into {channels}"
+        raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
+    pixels = blended_pixels(with_channels(original.pixels, channels), translated.pixels, weight)
+    return Picture(pixels, translated.alpha, translated.about)
+
+
+def blended_pixels(original: Pixels, translated: Pixels, weight: NDArray[np.float32]) -> Pixels:
+    """`blended` for pixels of one shape, (h, w, c)."""
+    part = weight[..., None]
+    mixed = original + part * (translated.astype(np.float32) - original)
+    mixed = mixed if original.dtype.kind == "f" else np.rint(mixed)
+    return np.where(part == 0, original, np.where(part == 1, translated, mixed.astype(original.dtype)))
