@@ -21,6 +21,7 @@ from unpaired.commands.check import check
 from unpaired.commands.convert import convert
 from unpaired.commands.demo import demo
 from unpaired.commands.evaluate import evaluate
+from unpaired.commands.export import export
 from unpaired.commands.info import info
 from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
 from unpaired.commands.train import train
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train,
     "translate": translate,
     "evaluate": evaluate,
+    "export": export,
     "info": info,
     "convert": convert,
 }

@@ -5,12 +5,16 @@ Importing this imports no torch: an exported file translates where torch is not 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Protocol
 
+from unpaired.errors import BadInput
 from unpaired.images import Array
+from unpaired.runtimes.facts import Facts, Precision
 
-Engine = Literal["auto", "torch", "onnx", "openvino"]
-"""The choice of a runtime by name."""
+RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
+"""A runtime as users name it."""
+__all__ = ["Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "open_exported"]
 
 
 class Runtime(Protocol):
@@ -32,5 +36,41 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, images: Array) -> Array:
-        """(b, channels_in, h, w) to (b, channels_out, h, w), any size, both in [-1, 1]."""
+        """(b, channels_in, h, w) to (b, channels_out, h, w), any size, both in [-1, 1]; safe in several threads."""
         ...
+
+
+class Exported(Runtime, Protocol):
+    """A runtime that came from a file of `unpaired export`."""
+
+    @property
+    def facts(self) -> Facts:
+        """What the file says about itself."""
+        ...
+
+
+def is_exported(path: Path) -> bool:
+    """Whether the name is that of an exported file."""
+    return path.suffix.lower() in (".onnx", ".xml", ".pt2")
+
+
+def open_exported(path: Path) -> Exported:
+    """An exported file, ready in the engine it was made for.
+
+    Raises:
+        BadInput: its engine is not installed, it is damaged or not ours, or a `.pt2`, whose reading runs code.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected a file of `unpaired export`")
+    if path.suffix.lower() == ".pt2":
+        raise BadInput(
+            f"{path}: a .pt2 is read by unpickling, which can run code hidden in it, so unpaired only writes them; "
+            f"translate with the bundle, .onnx or OpenVINO, or load it in your own program if you trust it"
+        )
+    if path.suffix.lower() == ".xml":
+        from unpaired.runtimes.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime.open(path)
+    from unpaired.runtimes.onnx import OnnxRuntime
+
+    return OnnxRuntime.open(path)

@@ -1,0 +1,152 @@
+"""Trained generators as files for other engines, each compared with the network before it is kept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from unpaired import __version__
+from unpaired.checkpoint import BUNDLE, Bundle, load_bundle
+from unpaired.config import DIRECTIONS, Direction
+from unpaired.errors import BadInput
+from unpaired.export.calibration import training_pictures
+from unpaired.export.graph import PixelGraph
+from unpaired.export.onnx import write_onnx
+from unpaired.export.openvino import write_openvino
+from unpaired.export.pt2 import Written, write_pt2
+from unpaired.export.verify import verify
+from unpaired.files import file_sha256, flush
+from unpaired.images import Array
+from unpaired.models import Generator
+from unpaired.runtimes import Facts, Precision, open_exported
+from unpaired.runtimes.torch import TorchRuntime
+
+Format = Literal["onnx", "openvino", "pt2"]
+SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+OFFERED: dict[Format, tuple[Precision, ...]] = {
+    "onnx": ("fp32",),
+    "openvino": ("fp32", "bf16", "int8"),
+    "pt2": ("fp32", "bf16"),
+}
+"""The arithmetic each format can be had in."""
+
+
+def export(
+    model: Path,
+    out: Path,
+    format: Format,
+    precision: Precision = "fp32",
+    direction: Direction | None = None,
+    data: Path | None = None,
+) -> Path:
+    """Export one direction of a run or a bundle, and keep the file only if it translates as the network does.
+
+    Args:
+        model: A run's folder or a bundle.
+        out: The file, ending as its format does (.onnx, .xml with a .bin beside it, .pt2), or a folder for it.
+        format: See `OFFERED`.
+        precision: fp32, or coarser and faster: bf16, int8.
+        direction: The first that the model has, unless given.
+        data: Data set whose training pictures bf16 and int8 are judged on; the one trained on, unless given.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInput: no such direction or combination, a package that is missing, or a file that failed its check;
+            nothing is left then.
+    """
+    if precision not in OFFERED[format]:
+        raise BadInput(f"--precision {precision}: {format} is offered in {', '.join(OFFERED[format])}")
+    bundle = load_bundle(model)
+    facts = _facts(bundle, model, direction, precision)
+    ranges, judged = [], []
+    if precision != "fp32":
+        ranges, judged = training_pictures(bundle.experiment, data, facts.direction[0], facts.channels_in)
+    network = bundle.translators[facts.direction]
+    target = _target(out, format, facts)
+    _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} pictures" * bool(ranges))
+    with _kept_if_right(target) as part:
+        _write(network, facts, format, ranges, part)
+        exported = Written.read_back(part) if format == "pt2" else open_exported(part)
+        found = verify(exported, TorchRuntime(network, facts.channels_in, facts.channels_out), judged)
+        del exported  # lets go of the file, which is about to be renamed
+    _say(f"{target}: {found}")
+    return target
+
+
+def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: Precision) -> Facts:
+    there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
+    chosen = direction or there[0]
+    if chosen not in there:
+        raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
+    network, data = bundle.translators[chosen], bundle.experiment.data
+    channels = {"A": data.channels_a, "B": data.channels_b}
+    return Facts(
+        direction=chosen,
+        channels_in=channels[chosen[0]],
+        channels_out=channels[chosen[-1]],
+        precision=precision,
+        multiple=network.multiple,
+        least=network.least,
+        experiment=bundle.experiment.name,
+        step=bundle.step,
+        bundle_sha256=file_sha256(model / BUNDLE if model.is_dir() else model),
+        unpaired=__version__,
+    )
+
+
+def _target(out: Path, format: Format, facts: Facts) -> Path:
+    """The file itself: `out`, or a name in the folder `out`."""
+    suffix = SUFFIX[format]
+    if out.suffix.lower() == suffix and not out.is_dir():
+        return out
+    if out.suffix and not out.is_dir():
+        raise BadInput(f"{out}: --format {format} makes a file that ends in {suffix}; name it so, or give a folder")
+    return out / (facts.direction + f"-{facts.precision}" * (facts.precision != "fp32") + suffix)
+
+
+def _write(network: Generator, facts: Facts, format: Format, ranges: Sequence[Array], path: Path) -> None:
+    """Into a folder of its own, so that what belongs together is written together."""
+    half = format == "pt2" and facts.precision == "bf16"
+    graph = PixelGraph(deepcopy(network), torch.bfloat16 if half else torch.float32)
+    if format == "pt2":
+        write_pt2(graph, facts, path)
+        return
+    onnx = path.with_suffix(".onnx")
+    write_onnx(graph, facts, onnx)
+    if format == "openvino":
+        write_openvino(onnx, facts, ranges, path)
+        onnx.unlink()
+
+
+@contextmanager
+def _kept_if_right(target: Path) -> Iterator[Path]:
+    """A place to write to; what is there afterwards takes its place beside `target`, unless something was wrong."""
+    folder = target.with_name(f".{target.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)  # of an export that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder / target.name
+        files = sorted(folder.iterdir(), key=lambda path: path.suffix == target.suffix)  # the file that names it last
+        if len(files) > 1:
+            target.unlink(missing_ok=True)  # rather none than an old description of new weights
+        for path in files:
+            flush(path)
+            path.replace(target.with_name(path.name))
+        flush(target.parent)
+    except BadInput as error:
+        raise BadInput(f"{target}: not kept; {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,44 @@
+"""Pictures that int8 takes its ranges from, and others that coarser arithmetic is judged on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.data.folders import domain_files
+from unpaired.data.transforms import central
+from unpaired.errors import BadInput
+from unpaired.experiment import Experiment
+from unpaired.images import Array, read_picture, to_array, with_channels
+
+CALIBRATED, JUDGED = 128, 32
+"""Pictures for the ranges, and for the verdict."""
+
+
+def training_pictures(
+    experiment: Experiment, data: Path | None, side: str, channels: int
+) -> tuple[list[Array], list[Array]]:
+    """Two sets of pictures (c, h, w) in [-1, 1], sized as in training, spread evenly over trainA or trainB.
+
+    No picture is in both where there are two or more.
+
+    Raises:
+        BadInput: no training pictures there, or one that cannot be read.
+    """
+    root = data or Path(experiment.data.root)
+    try:
+        files = domain_files(root, f"train{side}")
+    except BadInput as error:
+        raise BadInput(f"bf16 and int8 need training pictures; give their folder by --data ({error})") from error
+
+    def read(path: Path) -> Array:
+        return to_array(central(with_channels(read_picture(path).pixels, channels), experiment.data))
+
+    odd, even = files[1::2] or files, files[::2]
+    return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, JUDGED)]
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return [files[place] for place in places]

@@ -1,0 +1,51 @@
+"""OpenVINO's own format, in fp32, for bf16 arithmetic, or quantised to int8."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unpaired.errors import BadInput
+from unpaired.images import Array
+from unpaired.runtimes.facts import KEY, Facts, to_levels
+
+
+def write_openvino(onnx: Path, facts: Facts, pictures: Sequence[Array], path: Path) -> None:
+    """Convert an ONNX file; writes `path` (.xml, with the facts in it) and its weights (.bin) beside it.
+
+    Args:
+        onnx: A file of `write_onnx`.
+        facts: What to say about it. bf16 halves the weights in the file; int8 quantises layers and weights.
+        pictures: Images (c, h, w) in [-1, 1] whose activations give int8 its ranges.
+        path: Where to.
+
+    Raises:
+        BadInput: OpenVINO or NNCF is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise BadInput("export to OpenVINO needs its own packages; pip install 'unpaired[openvino]'") from error
+    model: Any = openvino.Core().read_model(onnx)
+    if facts.precision == "int8":
+        model = quantised(model, pictures)
+    model.set_rt_info(facts.to_json(), KEY)
+    openvino.save_model(model, path, compress_to_fp16=facts.precision == "bf16")
+
+
+def quantised(model: Any, pictures: Sequence[Array]) -> Any:
+    """Weights and activations in int8 by post-training quantisation (NNCF), ranges from `pictures`."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            import nncf
+        except ImportError as error:
+            raise BadInput("export to int8 needs NNCF; pip install 'unpaired[openvino]'") from error
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        inputs = nncf.Dataset([to_levels(picture[None]) for picture in pictures])
+        return nncf.quantize(model, inputs, subset_size=len(pictures))

@@ -1,0 +1,90 @@
+"""What an exported file says about itself, and what its graph takes and gives.
+
+Every exported graph has one input, `image`, and one output, `translation`: float32 (batch, height, width, channels)
+from 0 to 255, any size. So 8-bit pixels go in as they lie in memory, and rounding what comes out gives 8-bit pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+
+from unpaired.config import DIRECTIONS, Direction
+from unpaired.errors import BadInput
+from unpaired.images import Array
+
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+FORMAT = 1
+"""Version of the graph's interface and of these facts; newer ones are refused."""
+KEY, IMAGE, TRANSLATION = "unpaired", "image", "translation"
+"""Where the facts stand in a file's metadata, and the names of the graph's input and output."""
+WHITE = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that is needed to translate with an exported file, and where it came from."""
+
+    direction: Direction
+    channels_in: int
+    channels_out: int
+    precision: Precision
+    """Arithmetic the file was made and checked for."""
+    multiple: int
+    """What the network's sides divide by. The graph pads and cuts by itself."""
+    least: int
+    """And the least they may be."""
+    experiment: str
+    step: int
+    bundle_sha256: str
+    """Of the bundle it was exported from."""
+    unpaired: str
+    """Version that wrote it."""
+    value_range: tuple[int, int] = (0, WHITE)
+    layout: str = "NHWC"
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """One line for a file's metadata."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None, name: str) -> Facts:
+        """The inverse of `to_json`.
+
+        Raises:
+            BadInput: absent, of a newer format, or not what this version can translate with.
+        """
+        if not text:
+            raise BadInput(f"{name}: a model, but not one of `unpaired export` (it carries no `{KEY}` metadata)")
+        try:
+            values = json.loads(text)
+            if values["format"] > FORMAT:
+                raise BadInput(
+                    f"{name}: format {values['format']}, this version reads up to {FORMAT}; upgrade unpaired"
+                )
+            values["value_range"] = tuple(values["value_range"])
+            facts = cls(**values)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{name}: its `{KEY}` metadata cannot be read ({type(error).__name__}: {error})") from error
+        known = facts.direction in DIRECTIONS and facts.precision in PRECISIONS and facts.layout == "NHWC"
+        counts = (facts.channels_in, facts.channels_out)
+        if not known or facts.value_range != (0, WHITE) or not all(type(c) is int and c > 0 for c in counts):
+            raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({text[:200]})")
+        return facts
+
+
+def to_levels(images: Array) -> Array:
+    """(b, c, h, w) in [-1, 1] to what a graph takes: (b, h, w, c) from 0 to 255."""
+    return np.ascontiguousarray((images.transpose(0, 2, 3, 1) + 1) * (WHITE / 2), np.float32)
+
+
+def from_levels(levels: Array) -> Array:
+    """The inverse of `to_levels`."""
+    return np.ascontiguousarray(levels.transpose(0, 3, 1, 2) * np.float32(2 / WHITE) - 1, np.float32)

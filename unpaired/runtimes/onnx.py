@@ -1,0 +1,61 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.errors import BadInput
+from unpaired.images import Array
+from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts, from_levels, to_levels
+
+ERRORS_ONLY = 3
+"""ONNX Runtime's log level: its remarks on graphs are for their makers."""
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """A session on the CPU."""
+
+    session: Any
+    facts: Facts
+
+    @classmethod
+    def open(cls, path: Path) -> OnnxRuntime:
+        """Load a file of `unpaired export --format onnx`.
+
+        Raises:
+            BadInput: ONNX Runtime is not installed, or the file is damaged or not ours.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise BadInput(f"{path}: needs ONNX Runtime; pip install 'unpaired[export]' or onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        try:  # from bytes: a model that points to other files finds none
+            session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base of their own
+            raise BadInput(f"{path}: not a readable ONNX model ({' '.join(str(error).split())[:300]})") from error
+        facts = Facts.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
+        return cls(session, facts)
+
+    @property
+    def label(self) -> str:
+        """Engine and arithmetic."""
+        return f"onnx {self.facts.precision}"
+
+    @property
+    def channels_in(self) -> int:
+        """Channels taken."""
+        return self.facts.channels_in
+
+    @property
+    def channels_out(self) -> int:
+        """Channels given."""
+        return self.facts.channels_out
+
+    def __call__(self, images: Array) -> Array:
+        """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
+        return from_levels(self.session.run([TRANSLATION], {IMAGE: to_levels(images)})[0])

@@ -1,0 +1,67 @@
+"""OpenVINO, the fastest on most CPUs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unpaired.errors import BadInput
+from unpaired.images import Array
+from unpaired.runtimes.facts import KEY, Facts, Precision, from_levels, to_levels
+
+ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
+
+
+@dataclass(frozen=True)
+class OpenVinoRuntime:
+    """A model compiled for the CPU."""
+
+    compiled: Any
+    facts: Facts
+    local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
+    """Each thread's own request: one request serves one thread at a time."""
+
+    @classmethod
+    def open(cls, path: Path) -> OpenVinoRuntime:
+        """Load a file of `unpaired export --format openvino`: the .xml, with its .bin beside it.
+
+        Raises:
+            BadInput: OpenVINO is not installed, or the file is damaged or not ours.
+        """
+        try:
+            import openvino
+        except ImportError as error:
+            raise BadInput(f"{path}: needs OpenVINO; pip install 'unpaired[openvino]' or openvino") from error
+        core = openvino.Core()
+        try:
+            model = core.read_model(path)
+            text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+            facts = Facts.from_json(text, str(path))
+            compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": ARITHMETIC[facts.precision]})
+        except RuntimeError as error:
+            raise BadInput(f"{path}: not a readable OpenVINO model ({' '.join(str(error).split())[:300]})") from error
+        return cls(compiled, facts)
+
+    @property
+    def label(self) -> str:
+        """Engine and arithmetic."""
+        return f"openvino {self.facts.precision}"
+
+    @property
+    def channels_in(self) -> int:
+        """Channels taken."""
+        return self.facts.channels_in
+
+    @property
+    def channels_out(self) -> int:
+        """Channels given."""
+        return self.facts.channels_out
+
+    def __call__(self, images: Array) -> Array:
+        """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
+        if not hasattr(self.local, "request"):
+            self.local.request = self.compiled.create_infer_request()
+        return from_levels(self.local.request.infer([to_levels(images)], share_inputs=True, share_outputs=True)[0])
