@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 
-from unpaired import __version__
 from unpaired.checkpoint import BUNDLE, Bundle, load_bundle
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.errors import BadInput
@@ -99,7 +98,6 @@ def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: 
         experiment=bundle.experiment.name,
         step=bundle.step,
         bundle_sha256=file_sha256(model / BUNDLE if model.is_dir() else model),
-        unpaired=__version__,
     )
 
 

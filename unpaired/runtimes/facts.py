@@ -42,8 +42,6 @@ class Facts:
     step: int
     bundle_sha256: str
     """Of the bundle it was exported from."""
-    unpaired: str
-    """Version that wrote it."""
     value_range: tuple[int, int] = (0, WHITE)
     layout: str = "NHWC"
     format: int = FORMAT
