@@ -115,8 +115,8 @@ class RuntimeConfig:
     """Start of every random choice."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes the fastest present."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the networks; auto takes bf16 where the chip has instructions for it."""
+    precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
+    """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     log_every: int = 50

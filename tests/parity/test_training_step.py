@@ -45,7 +45,7 @@ def pair(history_size: int) -> tuple[PlainCycleGAN, Trainer]:
     for pool, history, seed in ((plain.pool_x, method.past_x, 1), (plain.pool_y, method.past_y, 2)):
         pool.size, pool.rng = history_size, SameDice(history, seed)
     optim = OptimConfig(steps=STEPS)
-    return plain, Trainer(method, optim, Engine(RuntimeConfig(precision="fp32", device="cpu")))
+    return plain, Trainer(method, optim, Engine(RuntimeConfig(precision="exact", device="cpu")))
 
 
 @pytest.mark.parametrize(("history_size", "batch"), [(50, 1), (4, 1), (3, 2)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
+
+from unpaired.models.fused import Layers
 
 Norm = Literal["instance", "batch", "none"]
 Padding = Literal["reflect", "zero"]
@@ -29,7 +32,7 @@ def has_bias(norm: Norm) -> bool:
     return norm == "instance"
 
 
-class ResizeConv(nn.Module):
+class ResizeConv(Layers):
     """Twice the size by bilinear interpolation, then a 3x3 convolution: no checkerboard.
 
     Replaces a stride-1/2 convolution whose kernel does not divide evenly by its stride
@@ -37,14 +40,10 @@ class ResizeConv(nn.Module):
     """
 
     def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
-        super().__init__()
-        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-        self.pad = nn.ReflectionPad2d(1)
-        self.conv = nn.Conv2d(channels, out_channels, 3, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, out_channels, 2h, 2w)."""
-        return self.conv(self.pad(self.up(x)))
+        up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        conv = nn.Conv2d(channels, out_channels, 3, bias=bias)
+        super().__init__(OrderedDict(up=up, pad=nn.ReflectionPad2d(1), conv=conv))
 
 
 class BlurDown(nn.Module):

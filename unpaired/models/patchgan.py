@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.errors import brief
+from unpaired.models.fused import Layers
 from unpaired.models.layers import Norm, has_bias, norm_layer
 
 
@@ -61,7 +62,7 @@ class PatchGAN(nn.Module):
             conv = nn.Conv2d(width[n - 1], width[n], 4, stride=stride, padding=1, bias=has_bias(cfg.norm))
             return [conv, norm_layer(cfg.norm, width[n]), nn.LeakyReLU(0.2, inplace=True)]
 
-        self.model = nn.Sequential(
+        self.model = Layers(
             *[nn.Conv2d(channels, width[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)],
             *[layer for n in range(1, cfg.layers + 1) for layer in block(n)],
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
@@ -80,7 +81,7 @@ class PixelGAN(nn.Module):
     def __init__(self, cfg: PixelGANConfig, channels: int) -> None:
         super().__init__()
         w, bias = cfg.width, has_bias(cfg.norm)
-        self.net = nn.Sequential(
+        self.net = Layers(
             *[nn.Conv2d(channels, w, 1), nn.LeakyReLU(0.2, inplace=True)],
             *[nn.Conv2d(w, 2 * w, 1, bias=bias), norm_layer(cfg.norm, 2 * w), nn.LeakyReLU(0.2, inplace=True)],
             nn.Conv2d(2 * w, 1, 1, bias=bias),

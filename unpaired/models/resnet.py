@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.errors import brief
+from unpaired.models.fused import Layers
 from unpaired.models.layers import BlurDown, BlurUp, Norm, Padding, ResizeConv, has_bias, norm_layer
 
 
@@ -52,7 +53,7 @@ class ResidualBlock(nn.Module):
             return [*pad, inner, norm_layer(cfg.norm, channels)]
 
         dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
-        self.conv_block = nn.Sequential(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
+        self.conv_block = Layers(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
@@ -83,7 +84,7 @@ class ResNetGenerator(nn.Module):
             }
             return [*layers[cfg.upsampling], norm_layer(norm, out), nn.ReLU(inplace=True)]
 
-        self.model = nn.Sequential(
+        self.model = Layers(
             *[nn.ReflectionPad2d(3), nn.Conv2d(channels, w, 7, bias=bias)],
             *[norm_layer(norm, w), nn.ReLU(inplace=True)],
             *[*down(w, 2 * w), *down(2 * w, 4 * w)],

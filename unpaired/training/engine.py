@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
 from unpaired.errors import BadInput
+from unpaired.models.fused import fuse
 
 
 class Engine:
@@ -18,7 +19,7 @@ class Engine:
     def __init__(self, cfg: RuntimeConfig) -> None:
         self.device = pick_device(cfg.device)
         self.dtype = pick_dtype(cfg.precision, self.device)
-        self.fast = self.dtype != torch.float32
+        self.fast = cfg.precision != "exact"
         """Whether steps may be rounded in another order; if not, they equal the plain reference bit for bit."""
         self.layout = torch.channels_last if self.fast else torch.contiguous_format
         if cfg.threads:
@@ -27,23 +28,31 @@ class Engine:
     def describe(self) -> str:
         """The choice in a few words, for the line at the start of a run."""
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
-        precision = "bf16 networks, fp32 weights" if self.fast else "fp32"
+        precision = "bf16 networks, fp32 weights" if self.half else "fp32" if self.fast else "fp32 as published"
         return f"{name}, {torch.get_num_threads()} threads, {precision}"
 
     def place(self, network: nn.Module) -> None:
         """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
         network.to(self.device)
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
-        if self.fast:
+        if self.fast and self.device.type == "cpu":
+            fuse(network)
+        if self.half:
+            network.register_forward_pre_hook(lambda _module, inputs: tuple(x.to(self.dtype) for x in inputs))
             network.register_forward_hook(lambda _module, _inputs, output: output.float())
 
     def put(self, images: Tensor) -> Tensor:
         """A batch on the device, in the networks' layout."""
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
+    @property
+    def half(self) -> bool:
+        """Whether networks compute in fewer bits than their weights have."""
+        return self.dtype != torch.float32
+
     def precision(self) -> AbstractContextManager[object]:
         """Inside it, convolutions run in the chosen precision."""
-        return torch.autocast(self.device.type, self.dtype) if self.fast else nullcontext()
+        return torch.autocast(self.device.type, self.dtype) if self.half else nullcontext()
 
     def descend(self, optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor]) -> None:
         """One optimiser step down the sum of the terms."""

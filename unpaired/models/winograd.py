@@ -1,0 +1,121 @@
+"""3x3 convolutions with fewer multiplications (Lavin and Gray, arXiv:1509.09308).
+
+A tile of m x m outputs is Y = A^T [(G g G^T) * (B^T d B)] A, where d is the (m + 2)^2 window under it, g the kernel and
+* the product element by element. Summed over channels the products become (m + 2)^2 matrix products, with
+9 m^2 / (m + 2)^2 times fewer multiplications: 2.25 for m = 2, 4 for m = 4. The gradients are the same sums read
+backwards. Tensors here are (b, h, w, c).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """One tile size and its transforms, each laid out for a whole tile: kron(M, M) acts on rows and columns."""
+
+    m: int
+    """Side of a tile of outputs."""
+    outputs: Tensor
+    """kron(A^T, A^T): (m^2, n^2) with n = m + 2."""
+    kernel: Tensor
+    """kron(G, G): (n^2, 9)."""
+    inputs: Tensor
+    """kron(B^T, B^T): (n^2, n^2)."""
+
+    @property
+    def n(self) -> int:
+        """Side of the window under a tile."""
+        return self.m + 2
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """(b, h + 2, w + 2, c) and (k, c, 3, 3) to (b, h, w, k); h and w must divide by m."""
+        b, h, w, _ = x.shape
+        products = torch.bmm(self._windows(x), self._kernels(weight, x.dtype).transpose(1, 2))
+        tiles = self.outputs.to(x) @ products.flatten(1)
+        grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
+        return grid.permute(2, 3, 0, 4, 1, 5).reshape(b, h - 2, w - 2, len(weight))
+
+    def gradients(
+        self, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Of `convolve`, given the gradient of its result: for x and for the weight (fp32), each if wanted."""
+        spread = (self.outputs.T.to(x) @ _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
+        for_x = for_weight = None
+        if wanted[0]:
+            for_x = self._overlap(torch.bmm(spread, self._kernels(weight, x.dtype)), x.shape)
+        if wanted[1]:
+            products = torch.bmm(spread.transpose(1, 2), self._windows(x)).flatten(1).to(weight.dtype)
+            for_weight = (self.kernel.T.to(weight) @ products).view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1)
+        return for_x, for_weight
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """B^T d B of every window: (n^2, windows, c)."""
+        return (self.inputs.to(x) @ _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
+
+    def _kernels(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """G g G^T of every kernel: (n^2, k, c)."""
+        flat = weight.permute(2, 3, 0, 1).reshape(9, -1)
+        return (self.kernel.to(flat) @ flat).view(-1, *weight.shape[:2]).to(dtype)
+
+    def _overlap(self, windows: Tensor, shape: torch.Size) -> Tensor:
+        """Back from transformed windows to what they were cut from: overlapping values are summed."""
+        (b, height, width, c), m, n = shape, self.m, self.n
+        h, w = (height - 2) // m, (width - 2) // m
+        d = (self.inputs.T.to(windows) @ windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
+        whole = d.new_zeros(b, h + 1, m, w + 1, m, c)
+        for top, rows in ((0, slice(0, m)), (1, slice(m, n))):  # the last two rows reach into the next tile
+            for left, columns in ((0, slice(0, m)), (1, slice(m, n))):
+                part = d[:, :, rows, :, columns]
+                whole[:, top : top + h, : part.shape[2], left : left + w, : part.shape[4]] += part
+        return whole.view(b, m * (h + 1), m * (w + 1), c)[:, :height, :width]
+
+
+def _windows(x: Tensor, size: int, step: int) -> Tensor:
+    """Every size x size window, a row per place in it: (size^2, windows * c)."""
+    return x.unfold(1, size, step).unfold(2, size, step).permute(4, 5, 0, 1, 2, 3).reshape(size * size, -1)
+
+
+def _tiles(m: int, points: list[float]) -> Tiles:
+    """Toom and Cook's construction: products of polynomials known at m + 1 points and at infinity."""
+    n = m + 2
+
+    def powers(count: int) -> Tensor:
+        rows = [[point**k for k in range(count)] for point in points]
+        return torch.tensor([*rows, [0.0] * (count - 1) + [1.0]], dtype=torch.float64)
+
+    scale = torch.ones(n, 1, dtype=torch.float64)
+    for k, point in enumerate(points):
+        for other in points[:k] + points[k + 1 :]:
+            scale[k] *= point - other
+    a, g, b = powers(m).T, powers(3) / scale, torch.linalg.inv(powers(n)).T * scale
+    return Tiles(m, *(torch.kron(matrix.contiguous(), matrix.contiguous()) for matrix in (a, g, b)))
+
+
+SMALL = _tiles(2, [0, 1, -1])
+"""m = 2: one to two bits coarser than the direct sum."""
+LARGE = _tiles(4, [0, 1, -1, 2, -0.5])
+"""m = 4: for fp32 and finer; these points round least."""
+
+
+def tiles_for(x: Tensor, weight: Tensor) -> Tiles | None:
+    """The tiles that are faster than the direct sum for x (b, h + 2, w + 2, c), or None.
+
+    The matrix products cost tiles x channels^2, the transforms tiles x channels: below 64 channels in fp32, 256 in
+    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX).
+    """
+    height, width, channels = x.shape[1] - 2, x.shape[2] - 2, min(weight.shape[:2])
+    if x.dtype == torch.bfloat16:
+        return SMALL if channels >= 256 and not height % 2 and not width % 2 and not has_amx() else None
+    if channels < 64 or height % 2 or width % 2:
+        return None
+    return SMALL if height % 4 or width % 4 else LARGE
+
+
+def has_amx() -> bool:
+    """Whether the CPU has matrix tiles for bf16."""
+    return bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
