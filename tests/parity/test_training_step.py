@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -31,10 +33,10 @@ class SameDice:
         return int(torch.randint(size, (), generator=self.generator))
 
 
-def pair(history_size: int) -> tuple[PlainCycleGAN, Trainer]:
-    plain = PlainCycleGAN(WIDTH, BLOCKS, seed=3, critic_width=CRITIC_WIDTH)
+def pair(history_size: int, precision: str = "exact", width: int = WIDTH) -> tuple[PlainCycleGAN, Trainer]:
+    plain = PlainCycleGAN(width, BLOCKS, seed=3, critic_width=CRITIC_WIDTH)
     cfg = CycleGANConfig(
-        generator=ResNetConfig(width=WIDTH, blocks=BLOCKS),
+        generator=ResNetConfig(width=width, blocks=BLOCKS),
         critic=PatchGANConfig(width=CRITIC_WIDTH),
         identity_weight=5.0,
         history=history_size,
@@ -45,7 +47,7 @@ def pair(history_size: int) -> tuple[PlainCycleGAN, Trainer]:
     for pool, history, seed in ((plain.pool_x, method.past_x, 1), (plain.pool_y, method.past_y, 2)):
         pool.size, pool.rng = history_size, SameDice(history, seed)
     optim = OptimConfig(steps=STEPS)
-    return plain, Trainer(method, optim, Engine(RuntimeConfig(precision="exact", device="cpu")))
+    return plain, Trainer(method, optim, Engine(RuntimeConfig(precision=precision, device="cpu")))
 
 
 @pytest.mark.parametrize(("history_size", "batch"), [(50, 1), (4, 1), (3, 2)])
@@ -68,3 +70,52 @@ def test_the_trainer_equals_the_plain_reference_for_twenty_steps(history_size, b
         for (name, weight), other in zip(ours.model.named_parameters(), theirs.parameters(), strict=True):
             relative = (weight - other).norm() / other.norm().clamp_min(1e-12)
             assert relative <= 1e-5, f"{name}: {relative:.2e}"
+
+
+def double(plain: PlainCycleGAN, trainer: Trainer) -> None:
+    for network in (plain.G, plain.F, plain.D_X, plain.D_Y, trainer.method):
+        network.double()
+
+
+def images(rng: np.random.Generator, dtype: type) -> list[torch.Tensor]:
+    return [torch.from_numpy(rng.uniform(-1, 1, (1, 3, SIZE, SIZE)).astype(dtype)) for _ in range(2)]
+
+
+def compared(plain: PlainCycleGAN, trainer: Trainer, of: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
+    """Relative distance of every weight or gradient; biases in front of a norm, whose gradient is rounding, apart."""
+    method, found = trainer.method, {}
+    for name, ours, theirs in (
+        ("G", method.G, plain.G),
+        ("F", method.F, plain.F),
+        ("D_X", method.D_X, plain.D_X),
+        ("D_Y", method.D_Y, plain.D_Y),
+    ):
+        for (key, weight), other in zip(ours.model.named_parameters(), theirs.parameters(), strict=True):
+            if key.endswith("weight"):
+                distance = (of(weight) - of(other)).norm() / of(other).norm().clamp_min(1e-12)
+                found[f"{name}.{key}"] = float(distance.detach())
+    return found
+
+
+@pytest.mark.parametrize("width", [8, 16])
+def test_in_fp32_terms_and_gradients_of_one_step_equal_the_reference_to_1e_5(width):
+    """At width 16 the residual blocks are wide enough for Winograd's tiles."""
+    plain, trainer = pair(50, "fp32", width)
+    x, y = images(np.random.default_rng(0), np.float32)
+    expected, terms = plain.step(x, y), trainer.train_step(trainer.engine.put(x), trainer.engine.put(y))
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(value, rel=1e-5), name
+    distances = compared(plain, trainer, lambda weight: weight.grad)
+    assert max(distances.values()) <= 1e-5, max(distances, key=distances.get)
+
+
+def test_the_fast_step_is_the_reference_for_twenty_steps_where_rounding_does_not_show():
+    plain, trainer = pair(4, "fp32", width=16)
+    double(plain, trainer)
+    rng = np.random.default_rng(0)
+    for step in range(STEPS):
+        x, y = images(rng, np.float64)
+        expected, terms = plain.step(x, y), trainer.train_step(trainer.engine.put(x), trainer.engine.put(y))
+        for name, value in expected.items():
+            assert float(terms[name]) == pytest.approx(value, rel=1e-7), f"{name} at step {step}"
+    assert max(compared(plain, trainer, lambda weight: weight).values()) <= 1e-6

@@ -152,7 +152,7 @@ def normalise_(y: Tensor, eps: float) -> Tensor:
 
 
 def norm_gradient(grad: Tensor, y: Tensor, rates: Tensor) -> Tensor:
-    """rate * (g - mean(g) - y mean(g y)): the gradient through InstanceNorm, from what it gave."""
+    """Rate * (g - mean(g) - y mean(g y)): the gradient through InstanceNorm, from what it gave."""
     zero, one = torch.zeros_like(rates[0]), torch.ones_like(rates[0])
     parts = [
         aten.native_batch_norm_backward(g, image, rate, None, None, zero, one, True, 0.0, [True, False, False])[0]
