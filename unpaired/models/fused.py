@@ -30,12 +30,12 @@ class Layers(nn.Sequential):
 
     fused = False
 
-    def forward(self, x: Tensor, after: int = 0) -> Tensor:
+    def forward(self, input: Tensor, after: int = 0) -> Tensor:
         """The layers behind the first `after`, one after another."""
         layers = list(self)[after:]
         for layer in units(layers) if self.fused else layers:
-            x = layer(x)
-        return x
+            input = layer(input)
+        return input
 
 
 def fuse(network: nn.Module) -> None:
@@ -59,23 +59,28 @@ def _unit(layers: list[nn.Module], k: int) -> tuple[int, Unit | None]:
     """The unit that begins at layer k, if one does, and where the next begins."""
     end, slope, reflect = k, 1.0, 0
     if isinstance(layers[end], (nn.ReLU, nn.LeakyReLU)):
-        slope, end = getattr(layers[end], "negative_slope", 0.0), end + 1
-    if end < len(layers) and isinstance(layers[end], nn.ReflectionPad2d):
-        reflect, end = layers[end].padding[0], end + 1  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
-    conv = layers[end] if end < len(layers) else None
-    if not isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
+        slope, end = _slope(layers[end]), end + 1
+    pad, conv, norm = (*layers[end : end + 3], None, None, None)[:3]
+    if isinstance(pad, nn.ReflectionPad2d):
+        reflect, end = int(pad.padding[0]), end + 1
+    else:
+        conv, norm = pad, conv
+    if not isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) or conv.groups > 1:
         return k + 1, None
-    norm = layers[end + 1] if end + 1 < len(layers) else None
     if not isinstance(norm, nn.InstanceNorm2d):
         return end + 1, Unit(conv, slope, reflect, None)
     return end + 2, Unit(conv, slope, reflect, norm.eps)
 
 
+def _slope(activation: nn.Module) -> float:
+    """What it multiplies negative values by."""
+    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+
+
 def _apart(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """A layer outside units; activations never in place, since a unit may have kept what they are given."""
     if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
-        slope = getattr(layer, "negative_slope", 0.0)
-        return lambda x: leaky_relu(x, slope)
+        return lambda x: leaky_relu(x, _slope(layer))
     return layer
 
 
