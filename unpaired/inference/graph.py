@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from unpaired.errors import BadInput
 from unpaired.models import Generator
-from unpaired.models.layers import ResizeConv
 from unpaired.models.resnet import ResidualBlock, ResNetGenerator
 from unpaired.models.unet import SkipBlock, UNetCore, UNetGenerator
 
@@ -266,10 +265,6 @@ def _lower(module: nn.Module, x: int, steps: list[Step]) -> int:
         active = _lower(module.model[0], x, steps)
         inside = _lower(module.model[1:], active, steps)
         return _add(steps, Pointwise(_beside), [active, inside], channels + steps[inside].channels)
-    if isinstance(module, ResizeConv):
-        for layer in (module.up, module.pad, module.conv):
-            x = _lower(layer, x, steps)
-        return x
     return _lower_layer(module, x, steps)
 
 
