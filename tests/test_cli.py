@@ -71,7 +71,7 @@ def everything(folder):
         (["train"], "--data"),
         (["train", "smoke", "--data", "x"], "--out"),
         (["train", "smoek", "--data", "x", "--out", "y"], "unknown preset smoek; did you mean smoke?"),
-        (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, earth"),
+        (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, cyclegan, earth"),
         (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "--seed"),
         (["train", "smoke", "--data", "x", "--out", "y", "--steps", "many"], "--steps"),
         (["train", "smoke", "--data", "x", "--out", "y", "--steps", "0"], "optim.steps must be at least 1, got 0"),

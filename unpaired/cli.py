@@ -11,6 +11,7 @@ import functools
 import io
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from unpaired.commands.metrics import metrics
 from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
+from unpaired.compat import equivalents, is_official
 from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -39,8 +41,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train,
     "translate": translate,
     "evaluate": evaluate,
-    "export": export,
     "metrics": metrics,
+    "export": export,
     "info": info,
     "convert": convert,
 }
@@ -70,6 +72,8 @@ def run(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if is_official(argv):
+        return _run_official(argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return DONE if argv else BAD
@@ -88,6 +92,14 @@ def _dispatch(argv: list[str]) -> int:
         _settings_help(rest)
     call = _parse(name, rest)
     return call(**({"settings": settings} if settings else {})) or 0
+
+
+def _run_official(argv: list[str]) -> int:
+    """Say what the official code's command line is here, and run that."""
+    commands, notes = equivalents(argv)
+    lines = [*notes, *(f"running: {shlex.join(['unpaired', *command])}" for command in commands)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+    return max(_dispatch(command) for command in commands)
 
 
 def _command(argv: list[str]) -> tuple[str, list[str]]:

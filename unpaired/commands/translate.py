@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
@@ -19,6 +19,7 @@ def translate(
     batch: int = 1,
     mask: Path | None = None,
     feather: int = 0,
+    layout: Literal["own", "official"] = "own",
 ) -> None:
     """Translate an image, a folder (its tree is kept) or a pattern; own size, own name, own bit depth.
 
@@ -30,8 +31,13 @@ def translate(
         batch: Pictures of one size that go through the network together.
         mask: Image, or folder of images named as the pictures; outside of what is light in it nothing is touched.
         feather: Pixels inside the mask's edge over which the translation fades in.
+        layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
     """
     from unpaired.inference import Options, Translator, translate_files
+    from unpaired.inference.results import write_results
 
-    options = Options(batch=batch, mask=mask, feather=feather)
-    translate_files(Translator.load(model, direction), input, output, options)
+    translator = Translator.load(model, direction)
+    if layout == "official":
+        write_results(translator, input, Path(output))
+    else:
+        translate_files(translator, input, output, Options(batch=batch, mask=mask, feather=feather))

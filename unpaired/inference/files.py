@@ -77,7 +77,7 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     if STREAM in (source, str(out)):
         return _translate_stream(translator, source, str(out), options)
     out = Path(out)
-    jobs = _jobs(source, out, options.mask)
+    jobs = jobs_of(source, out, options.mask)
     work = _Work(translator, options)
     with progress(f"translating {translator.direction}", len(jobs)) as advance:
         bad = work.run(jobs, advance)
@@ -220,7 +220,7 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
     return []
 
 
-def _jobs(source: str, out: Path, masks: Path | None) -> list[Job]:
+def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
     """What to read and where to write it, in order.
 
     Raises:

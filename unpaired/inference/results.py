@@ -1,0 +1,99 @@
+"""The official test.py's results: `images/STEM_real_A.png`, `STEM_fake_B.png`, and one page that shows them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from unpaired.errors import BadInput
+from unpaired.files import write_text
+from unpaired.images import Picture, read_picture, write_picture
+from unpaired.inference.files import jobs_of
+from unpaired.inference.translator import Translator
+from unpaired.progress import progress
+
+LABEL = re.compile(r"(.+)_((?:real|fake)_[AB])\.png$")
+ORDER = ("real_A", "fake_B", "real_B", "fake_A")
+PAGE = """<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body {{ font: 14px sans-serif; margin: 2em }} figure {{ display: inline-block; margin: 0 1em 1em 0 }}
+img {{ max-width: 256px; display: block }} h3 {{ margin: 1em 0 .3em }}</style>
+<h1>{title}</h1>
+{rows}
+</html>
+"""
+
+
+def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
+    """Translate every picture of `source` into `out/images`, beside its original; both directions may share `out`.
+
+    Returns:
+        What was written, translations only.
+
+    Raises:
+        BadInput: nothing to translate, stems that are not unique, or files that could not be; the others are written.
+    """
+    real, fake = f"real_{translator.direction[0]}", f"fake_{translator.direction[-1]}"
+    files = [job.source for job in jobs_of(source, out, masks=None)]
+    _require_unique_stems(files, source)
+    folder = out / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    written, bad = [], []
+    with progress(f"translating {translator.direction}", len(files)) as advance:
+        for path in files:
+            try:
+                picture = read_picture(path)
+                translated = translator.picture(picture)
+                write_picture(_opaque(picture), folder / f"{path.stem}_{real}.png")
+                write_picture(_opaque(translated), folder / f"{path.stem}_{fake}.png")
+                written.append(folder / f"{path.stem}_{fake}.png")
+            except BadInput as error:
+                bad.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+            advance()
+    write_text(out / "index.html", page(folder))
+    if bad:
+        raise BadInput(f"{len(bad)} of {len(files)} files could not be translated: {'; '.join(bad)}")
+    print(f"{len(written)} written to {folder}; open {out / 'index.html'}", file=sys.stderr)
+    return written
+
+
+def page(folder: Path) -> str:
+    """The text of index.html: a row for each picture in `folder`, which lies beside it."""
+    rows: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in sorted(folder.glob("*.png")):
+        if match := LABEL.match(path.name):
+            rows[match[1]][match[2]] = path.name
+    title = escape(f"{folder.resolve().parent.parent.name}: {folder.resolve().parent.name}")
+    return PAGE.format(title=title, rows="\n".join(_row(stem, names) for stem, names in rows.items()))
+
+
+def _row(stem: str, names: dict[str, str]) -> str:
+    figures = (
+        f'<figure><img src="images/{quote(names[label])}" alt="{label}" loading="lazy"><figcaption>{label}</figcaption>'
+        f"</figure>"
+        for label in ORDER
+        if label in names
+    )
+    return f"<h3>{escape(stem)}</h3>\n{''.join(figures)}"
+
+
+def _opaque(picture: Picture) -> Picture:
+    """A picture that PNG holds: without alpha, floats in 16 bits."""
+    pixels = picture.pixels
+    if pixels.dtype == np.float32:
+        pixels = np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
+    return Picture(pixels)
+
+
+def _require_unique_stems(files: list[Path], source: str) -> None:
+    first: dict[str, Path] = {}
+    for path in files:
+        if path.stem in first:
+            raise BadInput(f"{source}: {first[path.stem]} and {path} would both be {path.stem}_*.png; use --layout own")
+        first[path.stem] = path
