@@ -1,0 +1,41 @@
+"""What the server lets a request, and all of them together, take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unpaired.errors import BadInput
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one request and of all that wait; what is over them gets a planned answer."""
+
+    max_bytes: int = 32 * MIB
+    """Bytes of a request's body; counted while they come in, whatever the headers say (413)."""
+    max_pixels: int = 16_777_216
+    """Height times width of a picture, judged by its header before it is decoded (422)."""
+    queue: int = 32
+    """Requests that may wait for the worker; the next is told to come back (503)."""
+    batch: int = 8
+    """Pictures handed to the worker at once; those of one size go through the network together."""
+    batch_wait: float = 0.004
+    """Seconds in which a request waits for others to join it."""
+    timeout: float = 120.0
+    """Seconds from a request's first byte to its answer (504), and between a worker's signs of life."""
+    grace: float = 30.0
+    """Seconds that accepted requests have to finish once the server is asked to stop."""
+    exact: bool = True
+    """Join pictures only in batches that were seen to give the same bits as one by one."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_pixels", "queue", "batch", "timeout", "grace"):
+            if not getattr(self, name) > 0:
+                raise BadInput(f"{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of pictures in memory, over all requests that are coming in or wait (503)."""
+        return 16 * self.max_bytes

@@ -1,0 +1,288 @@
+// One picture at a time goes to POST translate; what comes back is shown beside it and offered as a file.
+const $ = (id) => document.getElementById(id);
+const SUFFIX = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp" };
+const ARROWS = { AtoB: "A → B", BtoA: "B → A" };
+const RETRIES = 20;
+let offer = { models: [], max_bytes: Infinity, max_pixels: Infinity };
+let token = sessionStorage.getItem("token") || "";
+let last = Promise.resolve();
+
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
+const size = (bytes) => (bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
+function say(text, state = "") {
+  $("status").textContent = text;
+  $("status").className = state;
+}
+
+// What the server offers
+
+async function connect() {
+  for (;;) {
+    try {
+      const answer = await fetch("models", { headers: headers() });
+      if (answer.ok) return welcome(await answer.json());
+      if (answer.status === 401) await askForToken();
+      else say("The models are being loaded …");
+    } catch {
+      say("The server does not answer; trying again …", "lost");
+    }
+    await pause(0.5);
+  }
+}
+
+function askForToken() {
+  $("token").showModal();
+  return new Promise((resolve) => {
+    $("token").addEventListener("close", () => {
+      token = $("token-value").value;
+      sessionStorage.setItem("token", token);
+      resolve();
+    }, { once: true });
+  });
+}
+
+function welcome(found) {
+  offer = found;
+  $("model").replaceChildren(...offer.models.map(({ name }) => new Option(name, name)));
+  $("model-field").hidden = offer.models.length === 1;
+  const megapixels = (offer.max_pixels / 1e6).toFixed(1).replace(".0", "");
+  $("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${size(offer.max_bytes)} and ${megapixels} megapixels. Every result keeps its picture's size.`;
+  showDirections();
+  say(offer.models.length === 1 ? `${offer.models[0].name} is ready` : `${offer.models.length} models are ready`, "ready");
+}
+
+function showDirections() {
+  const model = offer.models.find(({ name }) => name === $("model").value);
+  const row = document.createElement("div");
+  row.className = "choices";
+  for (const [number, direction] of Object.keys(model.directions).entries()) {
+    const label = document.createElement("label");
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "direction", value: direction, checked: !number });
+    const text = Object.assign(document.createElement("span"), { textContent: ARROWS[direction] });
+    label.append(radio, text);
+    row.append(label);
+  }
+  $("directions").querySelector(".choices")?.remove();
+  $("directions").append(row);
+}
+
+// A picture and its card
+
+function add(files) {
+  for (const file of files) {
+    const card = $("card").content.firstElementChild.cloneNode(true);
+    const work = { file, card, urls: [] };
+    card.querySelector("h2").textContent = file.name;
+    card.querySelector(".remove").addEventListener("click", () => remove(work));
+    card.querySelector(".again").addEventListener("click", () => begin(work));
+    card.querySelector(".smaller").addEventListener("click", () => shrink(work));
+    card.querySelector("input").addEventListener("input", (event) => slide(card, event.target));
+    $("results").prepend(card);
+    document.body.classList.add("has-results");
+    begin(work);
+  }
+}
+
+function remove(work) {
+  work.request?.abort();
+  work.gone = true;
+  work.urls.forEach(URL.revokeObjectURL);
+  const next = work.card.nextElementSibling ?? work.card.previousElementSibling;
+  work.card.remove();
+  (next?.querySelector(".remove") ?? $("choose")).focus();
+  document.body.classList.toggle("has-results", $("results").childElementCount > 0);
+}
+
+function begin(work) {
+  const { file, card } = work;
+  const direction = document.querySelector("[name=direction]:checked")?.value;
+  work.settings ??= { model: $("model").value, direction, format: $("format").value };
+  for (const part of [".error", ".again", ".smaller", ".download", ".compare", ".unseen"]) card.querySelector(part).hidden = true;
+  card.querySelector(".waiting").hidden = false;
+  card.querySelector("progress").removeAttribute("value");
+  card.setAttribute("aria-busy", "true");
+  facts(work, "waiting");
+  preview(card.querySelector(".waiting img"), file, work).catch(() => {});
+  last = last.then(() => work.gone || translate(work));
+}
+
+const facts = (work, ...words) => {
+  const { model, direction } = work.settings;
+  work.card.querySelector(".facts").textContent = [...words, ARROWS[direction], offer.models.length > 1 ? model : ""].filter(Boolean).join(" · ");
+};
+
+async function preview(image, blob, work) {
+  const url = URL.createObjectURL(blob);
+  work.urls.push(url);
+  image.src = url;
+  await image.decode();
+  image.classList.toggle("small", image.naturalWidth < 200);
+  return image;
+}
+
+async function translate(work) {
+  const { file, card } = work;
+  try {
+    if (!offer.models.length) throw new Problem("The server is not ready yet.");
+    if (file.size > offer.max_bytes) throw new Problem(`This file has ${size(file.size)}; the server takes up to ${size(offer.max_bytes)}.`, "smaller");
+    facts(work, "sending");
+    const begun = performance.now();
+    const result = await patiently(work);
+    await show(work, result, (performance.now() - begun) / 1000);
+  } catch (problem) {
+    if (!work.gone) fail(card, problem);
+  } finally {
+    card.removeAttribute("aria-busy");
+  }
+}
+
+class Problem extends Error {
+  constructor(text, remedy = "again") {
+    super(text);
+    this.remedy = remedy;
+  }
+}
+
+async function patiently(work) {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await send(work);
+    if (answer.status === 200) return answer.response;
+    const { detail } = await answer.response.text().then(JSON.parse).catch(() => ({ detail: `The server answered ${answer.status}.` }));
+    if (answer.status === 401) await askForToken();
+    else if (answer.status === 503 && attempt < RETRIES) {
+      facts(work, "the server is busy, waiting");
+      await pause(Math.min(10, Number(answer.getResponseHeader("Retry-After")) || 2));
+    } else throw new Problem(sentence(detail), /over the limit|more memory/.test(detail) ? "smaller" : "again");
+    if (work.gone) throw new Problem("removed");
+  }
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`.replace(/\.+$/, ".");
+
+function send(work) {
+  const query = new URLSearchParams(Object.entries(work.settings).filter(([, value]) => value));
+  const request = Object.assign(new XMLHttpRequest(), { responseType: "blob" });
+  work.request = request;
+  const bar = work.card.querySelector("progress");
+  return new Promise((resolve, reject) => {
+    request.open("POST", `translate?${query}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => { bar.value = loaded / total; };
+    request.upload.onload = () => { bar.removeAttribute("value"); facts(work, "translating"); };
+    request.onload = () => resolve(request);
+    request.onerror = () => reject(new Problem("The server could not be reached. Is it still running?"));
+    request.onabort = () => reject(new Problem("removed"));
+    request.send(work.file);
+  });
+}
+
+async function show(work, result, seconds) {
+  const { file, card } = work;
+  card.querySelector(".waiting").hidden = true;
+  const name = `${file.name.replace(/\.[^.]+$/, "")}_${work.settings.direction}.${suffix(file.name, result.type)}`;
+  const url = URL.createObjectURL(result);
+  work.urls.push(url);
+  const link = Object.assign(card.querySelector(".download"), { href: url, download: name, hidden: false });
+  link.setAttribute("aria-label", `Download ${name}`);
+  const took = `${seconds.toFixed(1)} s`;
+  try {
+    const [before, after] = [card.querySelector(".before"), card.querySelector(".after")];
+    await Promise.all([preview(before, file, work), preview(after, result, work)]);
+    before.alt = `${file.name}, before`;
+    after.alt = `${file.name}, after`;
+    const slider = card.querySelector("input");
+    slider.setAttribute("aria-label", `Before and after of ${file.name}`);
+    card.querySelector(".compare").hidden = false;
+    slide(card, slider);
+    facts(work, `${after.naturalWidth} × ${after.naturalHeight}`, size(result.size), took);
+  } catch {
+    card.querySelector(".unseen").hidden = false;
+    facts(work, size(result.size), took);
+  }
+}
+
+const suffix = (name, type) => {
+  const own = name.split(".").pop().toLowerCase();
+  const same = { jpeg: "jpg", tiff: "tif" }[own] ?? own;
+  return same === SUFFIX[type] ? name.split(".").pop() : SUFFIX[type];
+};
+
+function slide(card, slider) {
+  card.style.setProperty("--at", `${slider.value}%`);
+  slider.setAttribute("aria-valuetext", `${slider.value} % before, ${100 - slider.value} % after`);
+}
+
+function fail(card, problem) {
+  card.querySelector(".waiting").hidden = true;
+  card.querySelector(".facts").textContent = "";
+  const error = card.querySelector(".error");
+  error.textContent = problem.message;
+  error.hidden = false;
+  card.querySelector(`.${problem.remedy ?? "again"}`).hidden = false;
+}
+
+async function shrink(work) {
+  try {
+    const whole = await createImageBitmap(work.file);
+    const scale = Math.min(1, Math.sqrt((0.98 * Math.min(offer.max_pixels, 4e6)) / (whole.width * whole.height)));
+    const canvas = Object.assign(document.createElement("canvas"), { width: Math.round(scale * whole.width), height: Math.round(scale * whole.height) });
+    canvas.getContext("2d").drawImage(whole, 0, 0, canvas.width, canvas.height);
+    work.file = await photograph(canvas, work.file.name.replace(/\.[^.]+$/, ""));
+    begin(work);
+  } catch {
+    fail(work.card, new Problem("This browser cannot read this file, so it cannot shrink it.", "remove"));
+  }
+}
+
+const photograph = (canvas, stem) =>
+  new Promise((resolve) => canvas.toBlob((blob) => resolve(new File([blob], `${stem}.jpg`, { type: "image/jpeg" })), "image/jpeg", 0.95));
+
+// The camera: in the page where the browser lets it, else the phone's own
+
+async function openCamera() {
+  const video = $("camera").querySelector("video");
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
+  } catch {
+    return $("photo").click();
+  }
+  $("camera").showModal();
+  await video.play();
+}
+
+function closeCamera() {
+  const video = $("camera").querySelector("video");
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  video.srcObject = null;
+}
+
+async function shoot() {
+  const video = $("camera").querySelector("video");
+  const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
+  const photo = await photograph(canvas, `photo_${time}`);
+  $("camera").close();
+  add([photo]);
+}
+
+$("model").addEventListener("change", showDirections);
+$("choose").addEventListener("click", () => $("files").click());
+for (const input of [$("files"), $("photo")]) input.addEventListener("change", () => { add(input.files); input.value = ""; });
+$("open-camera").addEventListener("click", openCamera);
+$("shoot").addEventListener("click", shoot);
+$("close-camera").addEventListener("click", () => $("camera").close());
+$("camera").addEventListener("close", closeCamera);
+$("settings").addEventListener("submit", (event) => event.preventDefault());
+addEventListener("paste", (event) => add(event.clipboardData.files));
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    if (kind === "drop") add(event.dataTransfer.files);
+  });
+}
+connect();

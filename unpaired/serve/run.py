@@ -1,0 +1,206 @@
+"""`serve`: the server from its first line to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from unpaired.errors import BadInput
+from unpaired.serve.dispatcher import Dispatcher
+from unpaired.serve.guard import LOOPBACK, Guard
+from unpaired.serve.limits import Limits
+from unpaired.serve.metrics import Metrics
+from unpaired.serve.protocol import PatientProtocol
+from unpaired.serve.web import build_app
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TOKEN = "UNPAIRED_TOKEN"
+"""The environment variable that may hold the bearer token."""
+
+
+def serve(
+    models: Sequence[str],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    token_file: Path | None = None,
+    hosts: Sequence[str] = (),
+) -> None:
+    """Serve models until SIGTERM or Ctrl-C, then finish the accepted requests.
+
+    Args:
+        models: Runs' folders or bundles, each as PATH or NAME=PATH.
+        host: Address to listen on; 127.0.0.1 is reached from this machine only.
+        port: TCP port; 0 takes a free one.
+        limits: Bounds of requests.
+        token_file: Its first line is asked for as a bearer token; else the variable UNPAIRED_TOKEN, if set.
+        hosts: Names that clients use for this server, where not those of this machine itself.
+
+    Raises:
+        BadInput: models, a token or an address that cannot be used.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    dispatcher = Dispatcher(named_models(models), limits, metrics)
+    token = read_token(token_file)
+    local = host in ("127.0.0.1", "localhost", "::1")
+    names = frozenset(name.lower() for name in hosts) | frozenset(LOOPBACK if local or hosts else ())
+    guard = Guard(build_app(dispatcher, limits, metrics), metrics, token, names)
+    with listening(host, port) as listener:
+        asyncio.run(_serve(guard, dispatcher, limits, listener, open_to_all=not (local or token)))
+    if dispatcher.unusable:
+        raise BadInput(dispatcher.unusable)
+
+
+async def _serve(
+    guard: Guard, dispatcher: Dispatcher, limits: Limits, listener: socket.socket, open_to_all: bool
+) -> None:
+    server = Server(uvicorn_config(guard), guard, limits.grace)
+    address, port = listener.getsockname()[:2]
+    url = f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+    said = asyncio.create_task(_tell(server, dispatcher, url, open_to_all))
+    await server.serve([listener])
+    said.cancel()
+    print("unpaired: stopped", file=sys.stderr, flush=True)
+
+
+def uvicorn_config(app: Guard) -> uvicorn.Config:
+    """No server name, no access log, no websockets, no trust in forwarded headers; bounded headers and idleness."""
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=16 * 1024,
+        limit_concurrency=1024,
+        backlog=1024,
+    )
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but asked to stop it first refuses new work and finishes what it has accepted."""
+
+    def __init__(self, config: uvicorn.Config, guard: Guard, grace: float) -> None:
+        super().__init__(config)
+        self.guard, self.grace = guard, grace
+        self.drained: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and Ctrl-C drain; a second one ends at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.ask_to_stop)
+        yield
+
+    def ask_to_stop(self) -> None:
+        """Begin to drain, or stop at once if asked again."""
+        if self.guard.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self.guard.draining = True
+        print(f"unpaired: stopping after {self.guard.working} accepted requests", file=sys.stderr, flush=True)
+        self.drained = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """Go on listening meanwhile: a new request gets an answer, not a refused connection."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.grace):
+                while self.guard.working:
+                    await asyncio.sleep(0.02)
+        self.should_exit = True
+
+
+async def _tell(server: Server, dispatcher: Dispatcher, url: str, open_to_all: bool) -> None:
+    """Say on stderr where the server is and when it is ready; stop it if its models cannot be used."""
+    print(f"unpaired: serving {', '.join(dispatcher.paths)} on {url} (Ctrl-C stops)", file=sys.stderr, flush=True)
+    if open_to_all:
+        print("unpaired: anyone who reaches this address may use it; --token-file asks for a token", file=sys.stderr)
+    while not dispatcher.ready and not dispatcher.unusable:
+        await asyncio.sleep(0.05)
+    if dispatcher.unusable:
+        server.should_exit = True
+    else:
+        print("unpaired: ready", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket on the address.
+
+    Raises:
+        BadInput: the address is taken, not allowed, or not this machine's.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{host}:{port}: cannot be listened on ({reason}); choose another --port or --host") from error
+    with listener:
+        yield listener
+
+
+def named_models(models: Sequence[str]) -> dict[str, Path]:
+    """Names and paths of models given as PATH or NAME=PATH; a run is named by its folder, a bundle by its file.
+
+    Raises:
+        BadInput: no model, a name that is odd or given twice, or nothing at a path.
+    """
+    found: dict[str, Path] = {}
+    for model in models:
+        name, equals, path = model.partition("=")
+        path = Path(path if equals else model)
+        name = name if equals else _name(path)
+        if not NAME.fullmatch(name):
+            raise BadInput(f"{model}: expected a name of letters, digits, dots, dashes or underscores, found {name!r}")
+        if name in found:
+            raise BadInput(f"{model}: there is another model named {name}; give NAME=PATH")
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder; expected a run's folder or a bundle")
+        found[name] = path
+    if not found:
+        raise BadInput("serve: expected at least one model")
+    return found
+
+
+def _name(path: Path) -> str:
+    path = path.absolute()
+    name = path.parent.name if path.stem == "bundle" else path.name if path.is_dir() else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:64] or "model"
+
+
+def read_token(path: Path | None) -> str:
+    """The bearer token: the file's only line, or the environment's; empty if neither is given.
+
+    Raises:
+        BadInput: a file that cannot be read, or a token too short to keep anyone out.
+    """
+    if path is None:
+        token, source = os.environ.get(TOKEN, ""), TOKEN
+        if not token:
+            return ""
+    else:
+        try:
+            token, source = path.read_text(encoding="ascii").strip(), str(path)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: cannot be read as a token ({error})") from error
+    if len(token) < 16 or not token.isprintable() or " " in token:
+        raise BadInput(f"{source}: expected a token of 16 or more printable characters without spaces")
+    return token

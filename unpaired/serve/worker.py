@@ -1,0 +1,218 @@
+"""The process that decodes, translates and encodes: what happens to it happens to no connection.
+
+Started by the server with its settings as JSON; tasks come in on stdin, answers leave on what was stdout.
+A task is a picture's bytes with a model, a direction and a format; several come together and are answered one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from unpaired.errors import BadInput
+from unpaired.images import Picture, encode_picture, read_picture, to_array, to_pixels, with_channels
+from unpaired.inference import Translator
+from unpaired.serve.wire import packed, read
+
+JOINED_PIXELS = 512 * 512
+"""Larger pictures fill the processor alone: joining them gains nothing and costs memory."""
+WARM_UP = (64, 96)
+"""Height and width of the picture that each model must translate before the server is ready."""
+MAGIC = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
+MEDIA_TYPES = {
+    **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
+    **{".tif": "image/tiff", ".bmp": "image/bmp"},
+}
+Models = Mapping[str, Mapping[str, Translator]]
+"""By name, then by direction."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to translate, decoded."""
+
+    id: int
+    translator: Translator
+    picture: Picture
+    suffix: str
+
+    @property
+    def kind(self) -> tuple[int, tuple[int, ...]]:
+        """Equal for tasks that may go through the network together."""
+        return id(self.translator), self.picture.pixels.shape
+
+
+@dataclass
+class Joiner:
+    """Sends pictures of one size through the network together, where that changes no bit.
+
+    A convolution may add in another order for another batch size, which moves a value by 1e-7 and now and then a
+    pixel by a level. The order depends on sizes alone, so the first batch of each size is also translated one by one:
+    only if all bits agree are batches of that size used.
+    """
+
+    exact: bool
+    same_bits: dict[tuple[object, ...], bool] = field(default_factory=dict)
+
+    def translate(self, tasks: list[Task]) -> list[Picture]:
+        """The translations of tasks of one kind, in order."""
+        translator, pictures = tasks[0].translator, [task.picture for task in tasks]
+        size = (tasks[0].kind, len(tasks))
+        pixels = pictures[0].pixels.shape[0] * pictures[0].pixels.shape[1]
+        if len(tasks) == 1 or pixels > JOINED_PIXELS or self.same_bits.get(size) is False:
+            return [translator.picture(picture) for picture in pictures]
+        joined = _together(translator, pictures)
+        if not self.exact or self.same_bits.get(size):
+            return joined
+        alone = [translator.picture(picture) for picture in pictures]
+        pairs = zip(joined, alone, strict=True)
+        if len(self.same_bits) >= 1000:  # sizes are the clients' to choose
+            self.same_bits.clear()
+        self.same_bits[size] = all(np.array_equal(one.pixels, other.pixels) for one, other in pairs)
+        return alone
+
+
+def _together(translator: Translator, pictures: list[Picture]) -> list[Picture]:
+    arrays = np.stack([to_array(with_channels(each.pixels, translator.channels_in)) for each in pictures])
+    images = translator.runtime(arrays)
+    return [
+        replace(each, pixels=to_pixels(image, each.pixels.dtype)) for each, image in zip(pictures, images, strict=True)
+    ]
+
+
+def load_models(paths: Mapping[str, str]) -> Models:
+    """Every direction of every model, each having translated a picture.
+
+    Raises:
+        BadInput: not a model, or one whose translation is not finite or not of the right shape.
+    """
+    models = {}
+    for name, path in paths.items():
+        first = Translator.load(Path(path))
+        models[name] = {direction: first.to(direction) for direction in first.directions}
+        for translator in models[name].values():
+            warm_up(translator, f"{name} ({path})")
+    return models
+
+
+def warm_up(translator: Translator, name: str) -> None:
+    """Translate a slope of colours and judge the outcome.
+
+    Raises:
+        BadInput: it is not finite, or not of the shape that the model's channels ask for.
+    """
+    height, width = WARM_UP
+    slope = np.linspace(-1, 1, height * width, dtype=np.float32).reshape(1, 1, height, width)
+    image = translator.runtime(np.repeat(slope, translator.channels_in, axis=1))
+    expected = (1, translator.channels_out, height, width)
+    if image.shape != expected or not np.isfinite(image).all():
+        found = f"shape {image.shape}" if image.shape != expected else "values that are not finite"
+        raise BadInput(f"{name}, {translator.direction}: expected finite values of shape {expected}, found {found}")
+
+
+def answers(models: Models, joiner: Joiner, max_pixels: int, head: dict[str, Any], body: bytes) -> Iterator[bytes]:
+    """The answer to each task of a message, as soon as it is known."""
+    tasks, start = [], 0
+    for task in head["tasks"]:
+        data, start = body[start : start + task["size"]], start + task["size"]
+        try:
+            tasks.append(_decoded(models, task, data, max_pixels))
+        except Exception as error:
+            yield _refusal(task["id"], error)
+    while tasks:
+        group = [task for task in tasks if task.kind == tasks[0].kind]
+        tasks = [task for task in tasks if task.kind != group[0].kind]
+        begun = time.perf_counter()
+        try:
+            pictures = joiner.translate(group)
+        except Exception as error:
+            yield from (_refusal(task.id, error) for task in group)
+            continue
+        seconds = (time.perf_counter() - begun) / len(group)
+        for task, picture in zip(group, pictures, strict=True):
+            yield _encoded(task, picture, seconds)
+
+
+def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int) -> Task:
+    directions = models[task["model"]]
+    direction = task["direction"] or next(iter(directions))
+    if direction not in directions:
+        raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
+    picture = read_picture(data, max_pixels)
+    with_channels(picture.pixels, directions[direction].channels_in)  # refuses alone, not with its whole group
+    return Task(task["id"], directions[direction], picture, task["suffix"] or suffix_of(data))
+
+
+def suffix_of(data: bytes) -> str:
+    """The suffix of the format that a readable file is in."""
+    return next(suffix for magic, suffix in MAGIC.items() if data.startswith(magic))
+
+
+def _encoded(task: Task, picture: Picture, seconds: float) -> bytes:
+    try:
+        body = encode_picture(picture, task.suffix)
+    except Exception as error:
+        return _refusal(task.id, error)
+    about = {"id": task.id, "status": 200, "type": MEDIA_TYPES[task.suffix], "seconds": seconds}
+    return packed(about, body)
+
+
+def _refusal(number: int, error: Exception) -> bytes:
+    """422 for what the picture is to blame for; anything else is a fault of ours, told in full on stderr."""
+    if isinstance(error, BadInput):
+        return packed({"id": number, "status": 422, "detail": str(error)})
+    if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error):
+        return packed({"id": number, "status": 422, "detail": "this picture needs more memory than there is"})
+    traceback.print_exception(error)
+    return packed({"id": number, "status": 500, "detail": "the translation failed; the server's log tells more"})
+
+
+def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> None:
+    """Load, warm up, say what is there, then answer until the server has gone."""
+
+    def send(message: bytes) -> None:
+        out.write(message)
+        out.flush()
+
+    try:
+        models = load_models(settings["models"])
+    except (BadInput, OSError) as error:
+        return send(packed({"unusable": str(error)}))
+    send(packed({"models": {name: _about(directions) for name, directions in models.items()}}))
+    joiner = Joiner(settings["exact"])
+    while message := read(tasks):
+        for answer in answers(models, joiner, settings["max_pixels"], *message):
+            send(answer)
+        send(packed({"done": True}))
+
+
+def _about(directions: Mapping[str, Translator]) -> dict[str, Any]:
+    return {
+        key: {"channels_in": each.channels_in, "channels_out": each.channels_out} for key, each in directions.items()
+    }
+
+
+def main() -> None:
+    """Answer tasks from stdin; what anything prints goes to stderr, apart from the answers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the server decides: it closes stdin
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        serve_tasks(json.loads(sys.argv[1]), sys.stdin.buffer, out)
+    except BrokenPipeError:
+        pass
+
+
+if __name__ == "__main__":
+    main()
