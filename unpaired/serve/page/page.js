@@ -154,7 +154,10 @@ async function patiently(work) {
     else if (answer.status === 503 && attempt < RETRIES) {
       facts(work, "the server is busy, waiting");
       await pause(Math.min(10, Number(answer.getResponseHeader("Retry-After")) || 2));
-    } else throw new Problem(sentence(detail), /over the limit|more memory/.test(detail) ? "smaller" : "again");
+    } else {
+      const remedy = /over the limit|more memory/.test(detail) ? "smaller" : answer.status === 422 ? "remove" : "again";
+      throw new Problem(sentence(detail.replace(/^image: /, "")), remedy);
+    }
     if (work.gone) throw new Problem("removed");
   }
 }
