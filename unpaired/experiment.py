@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 import yaml
@@ -137,7 +138,38 @@ def with_root(experiment: Experiment, root: Path | str) -> Experiment:
     return replace(experiment, data=replace(experiment.data, root=str(root)))
 
 
-_ADAPTER = TypeAdapter(Experiment)
+def config_of(name: Any) -> type:
+    """The settings that the method called `name` takes: whatever stands in METHODS, added from outside or not.
+
+    Raises:
+        BadInput: there is no such method.
+    """
+    if not isinstance(name, str) or name not in METHODS:
+        there = ", ".join(map(repr, METHODS))
+        raise BadInput(f"method.name: expected {there}, or one of your own once it is imported, got {brief(name)}")
+    return get_type_hints(METHODS[name].__init__)["cfg"]
+
+
+_check = lru_cache(TypeAdapter)
+
+
+def _validated(values: Mapping[str, Any]) -> Experiment:
+    """An experiment of checked parts.
+
+    Raises:
+        BadInput: names every value that cannot be taken.
+    """
+    kinds: dict[str, Any] = {"name": str, "data": DataConfig, "method": config_of(values["method"].get("name"))}
+    kinds |= {"optim": OptimConfig, "runtime": RuntimeConfig}
+    parts, problems = {}, []
+    for part, kind in kinds.items():
+        try:
+            parts[part] = _check(kind).validate_python(values[part])
+        except ValidationError as error:
+            problems += [_explain(part, problem) for problem in error.errors()]
+    if problems:
+        raise BadInput("; ".join(problems))
+    return Experiment(**parts)
 
 
 def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) -> Experiment:
@@ -153,9 +185,9 @@ def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) ->
             part.clear()
         part[last] = value
     try:
-        return _ADAPTER.validate_python(values)
-    except ValidationError as error:
-        raise BadInput(f"{source}: {'; '.join(_explain(problem) for problem in error.errors())}") from error
+        return _validated(values)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from error
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -177,8 +209,10 @@ def _nearest(key: str, known: set[str]) -> str:
     return f"; there are {', '.join(sorted(siblings or known))}"
 
 
-def _explain(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part not in ("resnet", "unet", "patchgan", "pixelgan"))
+def _explain(part: str, problem: Any) -> str:
+    where = ".".join(
+        str(step) for step in (part, *problem["loc"]) if step not in ("resnet", "unet", "patchgan", "pixelgan")
+    )
     words = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":  # a network's own check does not know whose network it is
         return words if words.startswith(where) else f"{where}: {words}"

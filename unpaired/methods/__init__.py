@@ -7,6 +7,7 @@ from unpaired.methods.cyclegan import CycleGAN, CycleGANConfig
 from unpaired.methods.history import History
 
 MethodConfig = CycleGANConfig
-METHODS = {"cyclegan": CycleGAN}
+METHODS: dict[str, type[Method]] = {"cyclegan": CycleGAN}
+"""By name. A method from outside the package is one more entry: examples/geometry_consistency.py."""
 
 __all__ = ["METHODS", "CycleGAN", "CycleGANConfig", "Fakes", "History", "Method", "MethodConfig", "Terms"]
