@@ -5,7 +5,7 @@
     python -m benchmarks.quality table --out runs/quality
 
 Width 32, 6 blocks, transposed convolutions, the published 64-wide 70x70 critic, batch 1, identity 0.5 lambda, 4,000
-steps with the rate falling over the second half. `reference` trains `tests/parity/plain_cyclegan.py` in fp32, one
+steps with the rate falling over the second half. `reference` trains `unpaired/bench/plain_cyclegan.py` in fp32, one
 pass at a time; `ours` trains the package with its default precision, or another by --precision. The score of each
 is what `unpaired evaluate` says of its bundle.
 """
@@ -20,7 +20,7 @@ from statistics import mean, stdev
 
 import torch
 
-from tests.parity.plain_cyclegan import PlainCycleGAN
+from unpaired.bench.plain_cyclegan import PlainCycleGAN
 from unpaired.checkpoint import save_bundle
 from unpaired.config import DataConfig, RuntimeConfig
 from unpaired.data.pairing import UnpairedImages

@@ -18,6 +18,7 @@ from typing import Any
 
 import tyro
 
+from unpaired.commands.bench import bench
 from unpaired.commands.check import check
 from unpaired.commands.convert import convert
 from unpaired.commands.demo import demo
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "evaluate": evaluate,
     "metrics": metrics,
     "export": export,
+    "bench": bench,
     "info": info,
     "convert": convert,
     "serve": serve,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.parity.plain_cyclegan import PlainCycleGAN
+from unpaired.bench.plain_cyclegan import PlainCycleGAN
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.methods import CycleGAN, CycleGANConfig, History
 from unpaired.models import PatchGANConfig, ResNetConfig
