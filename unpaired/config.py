@@ -55,8 +55,8 @@ class DataConfig:
     """Threads that read ahead. What a step sees does not depend on it."""
     cache_gb: float = 4.0
     """Decoded images are kept in memory up to this many gigabytes."""
-    check: bool = True
-    """Read every training image once before the first step, so that all bad files are named at once."""
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    """Every image is read once before the first step: fail names all that cannot be used, skip leaves them out."""
 
     def __post_init__(self) -> None:
         for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):

@@ -33,6 +33,9 @@ class Experiment:
 MAX_PARAMETERS = 10**9
 """Weights of a method's networks together; the published ones have 28 million. Training takes 16 bytes for each."""
 
+RETIRED = frozenset({"data.check"})
+"""Settings of earlier versions that no longer decide anything; files that hold them are read without."""
+
 
 def build_method(experiment: Experiment) -> Method:
     """The method with fresh networks, drawn from torch's global generator.
@@ -81,7 +84,7 @@ def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment
     Raises:
         BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.
     """
-    flat = _flatten(values)
+    flat = _current(_flatten(values))
     name = flat.pop("name", "custom")
     return with_settings(Experiment(name=str(name)), flat, source)
 
@@ -124,7 +127,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: not valid YAML or JSON ({shown(error)})") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {type(values).__name__}")
-    return _flatten(values)
+    return _current(_flatten(values))
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -195,6 +198,11 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def _current(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as files of earlier versions name them, without those that are gone."""
+    return {key: value for key, value in settings.items() if key not in RETIRED}
 
 
 def _nearest(key: str, known: set[str]) -> str:

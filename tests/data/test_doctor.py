@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import corpus
-from unpaired.data.doctor import Diagnosis, examine, require_readable, spread, unreadable
+from unpaired.data.doctor import Diagnosis, examine, spread
 from unpaired.errors import BadInput, shown
 from unpaired.images import Picture, read_picture, write_picture
 
@@ -192,17 +192,3 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 * pixels.nbytes
-
-
-def test_a_training_stops_before_its_first_step_with_one_line_for_all_bad_files(good):
-    paths = sorted((good / "trainA").iterdir())
-    require_readable(paths, good)
-    for path in paths[:25]:
-        path.write_bytes(path.read_bytes()[:40])
-    assert set(unreadable(paths)) == set(paths[:25])
-    with pytest.raises(BadInput) as caught:
-        require_readable(paths, good)
-    message = str(caught.value)
-    assert message.startswith("25 of 50 images cannot be used: ") and message.isprintable()
-    assert all(path.name in message for path in paths[:20]) and paths[20].name not in message
-    assert "and 5 more" in message and f"`unpaired check {good}` lists them all" in message

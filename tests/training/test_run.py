@@ -82,7 +82,7 @@ def train_in_pieces(experiment, run, pieces, monkeypatch):
 
 def test_a_run_leaves_its_settings_bundle_checkpoints_metrics_samples_and_events(whole, data):
     assert sorted(path.name for path in whole.iterdir()) == sorted(
-        ["config.yaml", BUNDLE, "checkpoints", "metrics.jsonl", "samples", "tensorboard"]
+        ["config.yaml", BUNDLE, "checkpoints", "metrics.jsonl", "samples", "skipped.json", "tensorboard"]
     )
     assert read_experiment(whole / "config.yaml") == tiny(data)
     bundle = load_bundle(whole)

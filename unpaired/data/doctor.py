@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import statistics
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from unpaired.config import DataConfig
+from unpaired.data.transforms import fitted_size
 from unpaired.errors import BadInput, shown
 from unpaired.images import Pixels, full_scale, image_files, read_picture, with_channels
 from unpaired.progress import progress
@@ -36,6 +39,9 @@ IMBALANCE = 10
 """One training folder this many times larger than the other is warned of."""
 WORKERS = min(4, os.cpu_count() or 1)
 """Pictures decoded at a time; with the pixel limit of `read_picture`, the bound on memory."""
+LARGE = 2**24
+"""Pixels above which pictures are decoded one at a time."""
+_LARGE_ALONE = threading.Lock()
 NAMES_SHOWN = 10
 """Ignored files named in a note for people; JSON has them all."""
 
@@ -47,8 +53,8 @@ class Finding:
     path: str
     """Relative to the data set."""
     reason: str
-    """folder, link, not-a-file, empty, unreadable, tiny, channels (refused); blank, range, odd-mode, duplicate,
-    few, imbalance (warning)."""
+    """folder, link, not-a-file, empty, unreadable, tiny, channels, settings (refused); blank, range, odd-mode,
+    duplicate, few, imbalance (warning)."""
     message: str
     severity: Severity
 
@@ -121,12 +127,13 @@ class _Look:
         return f"{_count(self.shape[2], 'channel')}, {depth}"
 
 
-def examine(root: Path, smallest: int = 16) -> Diagnosis:
+def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Diagnosis:
     """Read every picture of a data set and tell what is wrong with it.
 
     Args:
         root: The folder that holds trainA, trainB and, if there are any, testA and testB.
         smallest: A picture with a shorter side, in pixels, is refused.
+        cfg: Settings of a training; pictures to train with that do not fit them are refused too.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
@@ -146,35 +153,10 @@ def examine(root: Path, smallest: int = 16) -> Diagnosis:
     for train, test in zip(TRAIN, TEST, strict=True):
         findings += _duplicates(root, good[train], good.get(test, []))
     findings += [*_missing(root, paths), *_unbalanced(root, good)]
+    findings += _unfit(root, good, findings, cfg) if cfg else []
     folders = {name: _folder(root / name, good[name], paths[name]) for name in names}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     return Diagnosis(root, folders, tuple(order), tuple(_notes(folders)))
-
-
-def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
-    """Those of `paths` that cannot be decoded, each with the reason; empty where all is well."""
-    looks = zip(paths, _in_threads(lambda path: _look(path, smallest=1), paths, "reading images"), strict=True)
-    return {path: look[1] for path, look in looks if not isinstance(look, _Look)}
-
-
-def require_readable(paths: Sequence[Path], data: Path, most: int = 20) -> None:
-    """Decode all of `paths` before the first step, so that no bad file stops a training hours later.
-
-    Args:
-        paths: The files that a training will read.
-        data: The data set they belong to, for the advice in the message.
-        most: Files named in the message; of the rest only the number.
-
-    Raises:
-        BadInput: some cannot be decoded; one message for all of them.
-    """
-    bad = unreadable(paths)
-    if not bad:
-        return
-    named = "; ".join(f"{shown(path)} ({reason})" for path, reason in list(bad.items())[:most])
-    more = f"; and {len(bad) - most} more" if len(bad) > most else ""
-    advice = f"replace or remove them; `unpaired check {shown(data)}` lists them all"
-    raise BadInput(f"{len(bad)} of {_count(len(paths), 'image')} cannot be used: {named}{more}; {advice}")
 
 
 def spread(pixels: Pixels) -> float:
@@ -203,7 +185,7 @@ def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
     if fault:
         return fault
     try:
-        pixels = read_picture(path).pixels
+        pixels = _read(path)
     except BadInput as error:
         return "unreadable", str(error).removeprefix(shown(f"{path}: "))
     height, width, channels = pixels.shape
@@ -212,6 +194,15 @@ def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
     return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
+
+
+def _read(path: Path) -> Pixels:
+    """A large picture is decoded while no other large one is: a few small files can unpack to a lot of memory."""
+    try:
+        return read_picture(path, LARGE).pixels
+    except BadInput:
+        with _LARGE_ALONE:
+            return read_picture(path).pixels
 
 
 def _file_fault(path: Path) -> tuple[str, str] | None:
@@ -253,6 +244,20 @@ def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
             yield _finding(root, look.path, "channels", f"{message}; convert or remove it", "refused")
         else:
             yield _finding(root, look.path, "odd-mode", message, "warning")
+
+
+def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
+    """Pictures to train with that a training's own settings refuse, where nothing else does."""
+    refused = {finding.path for finding in found if finding.severity == "refused"}
+    for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
+        for look in good[name]:
+            height, width, have = look.shape
+            try:
+                with_channels(np.zeros((1, 1, have), np.uint8), channels)
+                fitted_size(width, height, cfg)
+            except BadInput as error:
+                if look.path.relative_to(root).as_posix() not in refused:
+                    yield _finding(root, look.path, "settings", str(error), "refused")
 
 
 def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from unpaired.config import DataConfig
@@ -10,14 +11,17 @@ from unpaired.errors import BadInput
 from unpaired.images import Pixels, image_files, read_picture, with_channels
 
 
-def domain_files(root: Path, name: str) -> list[Path]:
-    """Every image of one part of a data set, e.g. trainA, sorted.
+def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> list[Path]:
+    """Every image of one part of a data set, e.g. trainA, sorted, but for the `skipped` paths inside `root`.
 
     Raises:
-        BadInput: the folder is missing or holds no image; the message lists what was found.
+        BadInput: the folder is missing or holds no image to use; the message lists what was found.
     """
     folder = root / name
-    files = image_files(folder) if folder.is_dir() else []
+    there = image_files(folder) if folder.is_dir() else []
+    files = [path for path in there if path.relative_to(root).as_posix() not in skipped]
+    if there and not files:
+        raise BadInput(f"{folder}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
     if not files:
         there = sorted(path.name for path in root.iterdir()) if root.is_dir() else None
         found = "no such folder" if there is None else ", ".join(there[:8]) or "an empty folder"

@@ -7,7 +7,7 @@ So a run resumes at any step by going there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,15 +40,15 @@ class UnpairedImages:
     start where it is the shorter; the image of B is drawn at random, with replacement.
     """
 
-    def __init__(self, cfg: DataConfig, seed: int) -> None:
-        """Lists the files of `cfg.root`.
+    def __init__(self, cfg: DataConfig, seed: int, skipped: Collection[str] = ()) -> None:
+        """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
 
         Raises:
             BadInput: trainA or trainB is missing or empty.
         """
         root = Path(cfg.root)
         self.cfg, self.seed = cfg, seed
-        self.a, self.b = domain_files(root, "trainA"), domain_files(root, "trainB")
+        self.a, self.b = (domain_files(root, name, skipped) for name in ("trainA", "trainB"))
         self.store = PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from unpaired.config import DataConfig
 from unpaired.errors import BadInput
-from unpaired.images import Pixels, full_scale
+from unpaired.images import MAX_PIXELS, Pixels, full_scale
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -31,24 +31,32 @@ def resized(pixels: Pixels, cfg: DataConfig) -> Pixels:
     """The fixed part of `data.preprocess`: the size before cropping.
 
     Raises:
-        BadInput: the picture is smaller than the crop.
+        BadInput: as `fitted_size`.
     """
-    height, width = pixels.shape[:2]
+    return resize(pixels, *fitted_size(pixels.shape[1], pixels.shape[0], cfg))
+
+
+def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
+    """Width and height of a picture after the fixed part of `data.preprocess`.
+
+    Raises:
+        BadInput: smaller than the crop, or more pixels than any picture may have.
+    """
     if cfg.preprocess == "resize_and_crop":
-        pixels = resize(pixels, cfg.load_size, cfg.load_size)
+        width = height = cfg.load_size
     elif cfg.preprocess in ("scale_width", "scale_width_and_crop"):
         if width != cfg.load_size or height < cfg.crop_size:
-            scaled = max(cfg.load_size * height // width, cfg.crop_size)
-            pixels = resize(pixels, cfg.load_size, scaled)
+            width, height = cfg.load_size, max(cfg.load_size * height // width, cfg.crop_size)
     elif cfg.preprocess == "none":
-        pixels = resize(pixels, *(max(4, round(side / 4) * 4) for side in (width, height)))
-    if crops(cfg) and min(pixels.shape[:2]) < cfg.crop_size:
-        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        width, height = (max(4, round(side / 4) * 4) for side in (width, height))
+    if crops(cfg) and min(width, height) < cfg.crop_size:
         raise BadInput(
-            f"expected at least data.crop_size = {cfg.crop_size} px a side after {cfg.preprocess}, found {found}; "
-            f"lower data.crop-size or set data.preprocess resize_and_crop"
+            f"expected at least data.crop_size = {cfg.crop_size} px a side after {cfg.preprocess}, found "
+            f"{width}x{height}; lower data.crop-size or set data.preprocess resize_and_crop"
         )
-    return pixels
+    if width * height > MAX_PIXELS:
+        raise BadInput(f"{width}x{height} after {cfg.preprocess} is over the limit of {MAX_PIXELS} pixels")
+    return width, height
 
 
 def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:

@@ -40,6 +40,12 @@ class History:
         return {"random": self.random.get_state(), **images}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take up a `state()`."""
+        """Take up a `state()`.
+
+        Raises:
+            ValueError: more images than there is room for, or what is no image.
+        """
         self.random.set_state(state["random"])
         self.images = [state[name] for name in sorted(state) if name.startswith("image/")]
+        if len(self.images) > self.size or any(image.dim() != 3 or not image.isfinite().all() for image in self.images):
+            raise ValueError(f"a history of {self.size} finite images was expected, {len(self.images)} tensors found")

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.data.doctor import require_readable
 from unpaired.data.pairing import UnpairedImages
-from unpaired.errors import BadInput, Stopped
+from unpaired.data.usable import decide, keep
+from unpaired.errors import BadInput, Stopped, shown
 from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
 from unpaired.files import write_text
 from unpaired.progress import progress
@@ -23,7 +23,7 @@ from unpaired.training.stopping import stop_on_request
 from unpaired.training.trainer import Trainer
 
 CONFIG = "config.yaml"
-MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.check", "name", "runtime.")
+MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
 """Settings, by their beginning, that a resumed run may have changed: they do not touch its numbers."""
 MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
 
@@ -35,22 +35,24 @@ def train(experiment: Experiment, out: Path) -> Path:
         BadInput: data or settings that cannot be used, or `out` holding a run with other settings.
         Stopped: a signal asked for it; the state is saved and the same call goes on.
     """
-    data = UnpairedImages(experiment.data, experiment.runtime.seed)
-    samples = FixedSamples(experiment)
     engine = Engine(experiment.runtime)
     torch.manual_seed(experiment.runtime.seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
     if experiment.optim.start:
         trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
+    usable = decide(experiment.data, out, _begun(out))
+    data = UnpairedImages(experiment.data, experiment.runtime.seed, usable.paths)
+    samples = FixedSamples(experiment, usable.paths)
     try_out(trainer, samples)
-    if experiment.data.check and not (out / CONFIG).exists():
-        require_readable(data.files(), Path(experiment.data.root))
     _open_run(experiment, out)
+    keep(usable, out, experiment.data.root, data.a, data.b)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
     start = _resume(trainer, out)
     if start >= schedule.steps:
         _say(f"{out}: finished, {start} of {schedule.steps} steps done")
         return out
+    if usable.skipped:
+        _say(usable.describe(out))
     _say(
         f"{experiment.name}: {len(data.a)} images of A, {len(data.b)} of B, {schedule.steps} steps; {engine.describe()}"
     )
@@ -126,8 +128,7 @@ class Run:
 def _open_run(experiment: Experiment, out: Path) -> None:
     """Make the run's folder and its config.yaml; refuse one where another experiment has begun to train."""
     path = out / CONFIG
-    begun = (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
-    if path.exists() and begun:
+    if path.exists() and _begun(out):
         before, now = flatten(read_experiment(path)), flatten(experiment)
         changed = [key for key in now if before.get(key) != now[key] and not _may_change(key)]
         if changed:
@@ -135,11 +136,20 @@ def _open_run(experiment: Experiment, out: Path) -> None:
             raise BadInput(f"{out} holds a run with other settings: {words}; give another --out or the same settings")
     elif not path.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
+    if link := next((path for path in out.rglob("*") if path.is_symlink()), None):
+        raise BadInput(
+            f"{link}: a link, and a run writes only inside its own folder; put what it leads to in its place"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(path, to_yaml(experiment))
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def _begun(out: Path) -> bool:
+    """Whether the run has taken steps."""
+    return (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
 
 
 def _may_change(key: str) -> bool:
@@ -153,7 +163,14 @@ def _resume(trainer: Trainer, out: Path) -> int:
         _say(note)
     if state is None:
         return 0
-    trainer.load(state.tensors)
+    try:
+        trainer.load(state.tensors)
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
+        ) from error
+    if trainer.steps != state.step:
+        raise BadInput(f"{out}: its checkpoint of step {state.step} holds step {trainer.steps}; start another run")
     _say(f"{out}: going on after step {state.step}")
     return state.step
 

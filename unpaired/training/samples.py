@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,13 +23,18 @@ from unpaired.training.trainer import Trainer
 class FixedSamples:
     """The same few test pictures of each domain, translated again and again."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        """Reads them evenly spread over testA and testB, or the training folders where there is no test."""
+    def __init__(self, experiment: Experiment, skipped: Collection[str] = ()) -> None:
+        """Reads them evenly spread over testA and testB, or the training folders where there is no test.
+
+        Args:
+            experiment: Names the data set, and how many to take.
+            skipped: Paths inside the data set that are left out.
+        """
         cfg, root = experiment.data, Path(experiment.data.root)
         self.pictures: dict[str, list[OneImage]] = {}
         self.files: dict[str, list[Path]] = {}
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
-            files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}")
+            files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}", skipped)
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
             self.files[side] = list(dict.fromkeys(chosen))
             self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]

@@ -1,0 +1,123 @@
+"""Which images a run may use: decided before its first step, kept with the run, the same to its last.
+
+What a step sees depends on the list of files, so a resumed run takes the decision from its folder and is refused
+where the list is no longer the one it began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from unpaired.config import DataConfig
+from unpaired.data.doctor import Finding, examine
+from unpaired.errors import BadInput, brief, shown
+from unpaired.files import write_text
+from unpaired.texts import read_json
+
+SKIPPED = "skipped.json"
+MOST_NAMED = 500
+"""Bad files named in the message of a training that they stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """What a run's `skipped.json` holds."""
+
+    format: Literal[1] = 1
+    skipped: tuple[Finding, ...] = ()
+    """What `unpaired check` refuses, word for word, and what does not fit the run's own settings."""
+    used: dict[str, int] | None = None
+    """Images used, by folder."""
+    names_sha256: str = ""
+    """Of the names used, in order; empty until a run has begun."""
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The images left out, by their paths inside the data set."""
+        return frozenset(finding.path for finding in self.skipped)
+
+    def describe(self, run: Path) -> str:
+        """One line for people; empty where nothing is left out."""
+        counts = Counter(path.partition("/")[0] for path in self.paths)
+        folders = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+        return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
+
+
+def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
+    """Read every image of the data set, or what a run that has begun decided when it did.
+
+    Args:
+        cfg: The data set, and whether bad images stop the training or are left out.
+        run: The run's folder.
+        begun: Whether it has taken steps: then nothing is read again.
+
+    Raises:
+        BadInput: bad images and `cfg.on_bad_image` "fail", one message for all; or a damaged `skipped.json`.
+    """
+    if begun:
+        return _read(run / SKIPPED)
+    findings = examine(Path(cfg.root), cfg=cfg).findings
+    refused = (finding for finding in findings if finding.severity == "refused")
+    bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
+    if bad and cfg.on_bad_image == "fail":
+        raise BadInput(_all_named(bad, cfg.root))
+    return Usable(skipped=tuple(bad))
+
+
+def keep(usable: Usable, run: Path, root: str, a: Sequence[Path], b: Sequence[Path]) -> None:
+    """Write `skipped.json`, or compare it with the images that are there now.
+
+    Raises:
+        BadInput: a run that has begun would see other images than it began with.
+    """
+    names = [path.relative_to(root).as_posix() for path in (*a, *b)]
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    used = {"trainA": len(a), "trainB": len(b)}
+    if usable.names_sha256 and usable.names_sha256 != digest:
+        raise BadInput(
+            f"{root}: no longer holds the images that {run} began with (then {_counts(usable.used)}, now "
+            f"{_counts(used)}, or other names); put them back, or start another run with another --out"
+        )
+    if not usable.names_sha256:
+        now = Usable(skipped=usable.skipped, used=used, names_sha256=digest)
+        write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
+
+
+def _read(path: Path) -> Usable:
+    """The decision kept in a run; one begun before there was such a file left nothing out."""
+    if not path.exists():
+        return Usable()
+    try:
+        return _USABLE.validate_python(read_json(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        words = shown(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}")
+        raise BadInput(f"{path}: expected what training wrote ({words}); start another run") from error
+
+
+def _all_named(bad: list[Finding], root: str) -> str:
+    named = "; ".join(f"{shown(finding.path)} ({shown(finding.message)})" for finding in bad[:MOST_NAMED])
+    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    return (
+        f"{root}: {_count(len(bad))} cannot be used: {named}{more}; replace or remove them "
+        f"(`unpaired check {root}` lists them), or leave them out with --data.on-bad-image skip"
+    )
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
+
+
+def _counts(used: dict[str, int] | None) -> str:
+    return ", ".join(f"{count} in {name}" for name, count in (used or {}).items())
+
+
+_USABLE = TypeAdapter(Usable)
