@@ -22,7 +22,7 @@ from unpaired.experiment import (
     with_root,
     with_settings,
 )
-from unpaired.methods import CycleGANConfig
+from unpaired.methods import METHODS, CycleGANConfig
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig, UNetConfig
 from unpaired.presets import PRESETS, preset
 
@@ -221,7 +221,7 @@ def test_a_value_of_the_wrong_type_is_answered_with_setting_type_and_value(setti
         ("method.generator.norm", "group", ("instance", "batch", "none")),
         ("method.generator.name", "resnt", ("resnet", "unet")),
         ("method.critic.name", "pacthgan", ("patchgan", "pixelgan")),
-        ("method.name", "pix2pix", ("cyclegan",)),
+        ("method.name", "pixpix", tuple(METHODS)),
     ],
 )
 def test_a_value_outside_its_choices_is_answered_with_all_of_them(key, value, choices):
@@ -338,7 +338,7 @@ def on_meta(build):
 def test_every_preset_builds_and_can_take_a_step_on_images_of_its_size(name, monkeypatch):
     """On the meta device: every shape is computed, no number is."""
     for build in ("build_generator", "build_critic"):
-        monkeypatch.setattr(f"unpaired.methods.cyclegan.{build}", on_meta(getattr(models, build)))
+        monkeypatch.setattr(f"unpaired.methods.twoway.{build}", on_meta(getattr(models, build)))
     experiment = preset(name)
     data, method = experiment.data, build_method(experiment)
     sides = (data.batch, data.channels_a, data.crop_size, data.crop_size)

@@ -50,7 +50,7 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
 def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write generators with their experiment in the file's metadata."""
     tensors = {
-        f"{direction}.{key}": value
+        f"{direction}.{key}": value.clone()  # layers that both directions share are written for each
         for direction, network in bundle.translators.items()
         for key, value in network.state_dict().items()
     }

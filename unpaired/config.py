@@ -45,6 +45,8 @@ class DataConfig:
     """Side in pixels of what a step sees."""
     flip: bool = True
     """Mirror left to right half of the time."""
+    paired: bool = False
+    """Show the images of A and B that have one name together, cropped and mirrored alike: for methods that need it."""
     channels_a: int = 3
     """Channels of domain A: 1 gray, 3 colour, or as many as its files have."""
     channels_b: int = 3

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
 from unpaired.errors import BadInput, brief, shown
-from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig
+from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig, Pix2PixConfig
 from unpaired.texts import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
 
@@ -67,6 +67,10 @@ def draft_method(experiment: Experiment) -> Method:
 
 def _method(experiment: Experiment) -> Method:
     data = experiment.data
+    if isinstance(experiment.method, Pix2PixConfig) and not data.paired:
+        raise BadInput(
+            "method.name: pix2pix learns from pairs; set --data.paired, with trainA and trainB of the same names"
+        )
     try:
         return METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
     except ValueError as error:

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.testing import assert_close
 
+from tests.methods.lines import Judge, Line, constant, values
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.methods import CycleGAN, CycleGANConfig, Fakes
+from unpaired.methods import ABLATIONS, CycleGAN, CycleGANConfig, Fakes
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig
 from unpaired.training.engine import Engine, frozen
 from unpaired.training.trainer import Trainer
@@ -15,28 +15,6 @@ FORMS = ("least-squares", "log-likelihood", "hinge")
 TINY = {"generator": ResNetConfig(width=4, blocks=1), "critic": PatchGANConfig(width=4, layers=1)}
 X, Y = 0.5, -0.25
 """The images of the worked example: two of each domain, constant."""
-
-
-class Line(nn.Module):
-    """slope * x + shift, in place of a network; it remembers how many images each call held."""
-
-    per_image = True
-
-    def __init__(self, slope, shift):
-        super().__init__()
-        self.slope, self.shift = (nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in (slope, shift))
-        self.calls = []
-
-    def forward(self, x):
-        self.calls.append(len(x))
-        return self.slope * x + self.shift
-
-
-class Judge(Line):
-    """One score per pixel: a line of the first channel."""
-
-    def forward(self, x):
-        return super().forward(x[:, :1])
 
 
 def worked_example(**settings):
@@ -51,14 +29,6 @@ def worked_example(**settings):
     method.G, method.F = Line(0.5, 0.1), Line(-1.0, 0.2)
     method.D_Y, method.D_X = Judge(2.0, 0.0), Judge(1.0, -1.0)
     return method
-
-
-def constant(value):
-    return torch.full((2, 3, 4, 4), value, dtype=torch.float64)
-
-
-def values(terms):
-    return {name: term.item() for name, term in terms.items()}
 
 
 def log1pexp(score):
@@ -129,11 +99,43 @@ def test_only_the_critics_step_adds_to_the_histories():
 
 
 @pytest.mark.parametrize(
-    ("setting", "name"), [("forward_cycle_weight", "cycle/X"), ("backward_cycle_weight", "cycle/Y")]
+    ("setting", "names"),
+    [
+        ("gan_weight", {"gan/G", "gan/F"}),
+        ("forward_cycle_weight", {"cycle/X"}),
+        ("backward_cycle_weight", {"cycle/Y"}),
+        ("identity_weight", {"identity/X", "identity/Y"}),
+    ],
 )
-def test_a_weight_of_zero_takes_its_own_term_out_and_no_other(setting, name):
+def test_a_weight_of_zero_takes_its_own_term_out_and_no_other(setting, names):
     terms, _ = worked_example(**{setting: 0.0}).generator_terms(constant(X), constant(Y))
-    assert values(terms) == pytest.approx(GENERATOR["least-squares"] | DISTANCES | {name: 0.0}, abs=1e-12)
+    whole = GENERATOR["least-squares"] | DISTANCES
+    assert values(terms) == pytest.approx({k: v for k, v in whole.items() if k not in names}, abs=1e-12)
+
+
+def test_the_weight_of_the_game_multiplies_both_adversarial_terms():
+    terms, _ = worked_example(gan_weight=3.0).generator_terms(constant(X), constant(Y))
+    assert values(terms) == pytest.approx(DISTANCES | {"gan/G": 0.27, "gan/F": 7.2075}, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("cycle alone", {"cycle/X", "cycle/Y"}),
+        ("GAN alone", {"gan/G", "gan/F"}),
+        ("GAN + forward cycle", {"gan/G", "gan/F", "cycle/X"}),  # |F(G(x)) - x|
+        ("GAN + backward cycle", {"gan/G", "gan/F", "cycle/Y"}),  # |G(F(y)) - y|
+    ],
+)
+def test_the_ablations_keep_the_terms_that_tables_4_and_5_name(name, kept):
+    weights = {key.removeprefix("method."): value for key, value in ABLATIONS[name].items()}
+    terms, _ = worked_example(identity_weight=0.0, **weights).generator_terms(constant(X), constant(Y))
+    assert set(terms) == kept
+
+
+def test_an_objective_without_terms_is_refused():
+    with pytest.raises(ValueError, match="one weight above 0"):
+        CycleGANConfig(gan_weight=0, forward_cycle_weight=0, backward_cycle_weight=0)
 
 
 def test_without_identity_weight_its_terms_are_neither_computed_nor_named():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -37,18 +38,20 @@ class UnpairedImages:
     """trainA and trainB as batches of unrelated images, as the official code draws them.
 
     An epoch is max(|A|, |B|) images long. A is gone through in a new random order each epoch, again from the
-    start where it is the shorter; the image of B is drawn at random, with replacement.
+    start where it is the shorter; the image of B is drawn at random, with replacement. Only where `data.paired`
+    asks for it B is the image of A's name, with the same crop and mirror.
     """
 
     def __init__(self, cfg: DataConfig, seed: int, skipped: Collection[str] = ()) -> None:
         """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
 
         Raises:
-            BadInput: trainA or trainB is missing or empty.
+            BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ.
         """
         root = Path(cfg.root)
         self.cfg, self.seed = cfg, seed
         self.a, self.b = (domain_files(root, name, skipped) for name in ("trainA", "trainB"))
+        self.partners = _partners(self.a, self.b, root) if cfg.paired else None
         self.store = PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
@@ -62,9 +65,10 @@ class UnpairedImages:
         """The `index`-th images of an epoch, augmented."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[_order(self.length, self.seed, epoch)[index] % len(self.a)]
-        b = self.b[rng.integers(len(self.b))]
+        b = self.partners[a] if self.partners else self.b[rng.integers(len(self.b))]
+        again = deepcopy(rng) if self.partners else rng
         x = to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
-        y = to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, rng))
+        y = to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again))
         return x, y, a, b
 
     def batch(self, step: int) -> Batch:
@@ -99,6 +103,19 @@ class UnpairedImages:
 @lru_cache(maxsize=4)
 def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
+
+
+def _partners(a: list[Path], b: list[Path], root: Path) -> dict[Path, Path]:
+    """For each file of A the file of B of the same name, its suffix aside."""
+    by_name = [{path.relative_to(root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
+    alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
+    if alone or len(by_name[0]) < len(a):
+        found = f"{len(alone)} without a partner: {', '.join(alone[:5])}" if alone else "one name twice"
+        raise BadInput(
+            f"data.paired: expected trainA and trainB of {root} to hold the same names, found {found}; set "
+            f"data.paired false, or prepare the pairs"
+        )
+    return {path: by_name[1][name] for name, path in by_name[0].items()}
 
 
 def _stack(images: tuple[OneImage, ...], files: tuple[Path, ...]) -> Images:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from unpaired.errors import BadInput
+from unpaired.models.coupled import Rendering
 from unpaired.models.init import init_normal
 from unpaired.models.patchgan import PatchGAN, PatchGANConfig, PixelGAN, PixelGANConfig
 from unpaired.models.resnet import ResNetConfig, ResNetGenerator
@@ -16,7 +17,7 @@ from unpaired.models.unet import UNetConfig, UNetGenerator
 Network = TypeVar("Network", bound=nn.Module)
 GeneratorConfig = ResNetConfig | UNetConfig
 CriticConfig = PatchGANConfig | PixelGANConfig
-Generator = ResNetGenerator | UNetGenerator
+Generator = ResNetGenerator | UNetGenerator | Rendering
 Critic = PatchGAN | PixelGAN
 
 GENERATORS = {"resnet": ResNetGenerator, "unet": UNetGenerator}

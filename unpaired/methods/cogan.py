@@ -1,0 +1,121 @@
+"""CoGAN (Liu and Tuzel, NIPS 2016, arXiv:1606.07536) as the paper's baseline (CycleGAN Sec. 5.1.2).
+
+Coupled generators draw pairs of images from one latent z and share their first layers, critics share their last; the
+paper translates by "finding a latent representation that generates image X and then rendering" it as Y. Here encoders
+find it: E_X minimises |G_X(E_X(x)) - x| for the generators as they are, so that the GAN stays as published and a
+translation is one pass through networks, not a search per image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from unpaired.config import Direction
+from unpaired.images import Images
+from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
+from unpaired.losses.cycle import l1
+from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.methods.history import History
+from unpaired.models import Generator, PatchGANConfig
+from unpaired.models.coupled import CoupledConfig, Rendering, encoder, own_layers, shared_layers
+from unpaired.models.init import init_normal
+from unpaired.models.patchgan import PatchGAN
+
+FIRST = 2
+"""Layers of a critic that each domain has for itself: a convolution and its activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoGANConfig:
+    """The coupled networks and their game."""
+
+    name: Literal["cogan"] = "cogan"
+    generator: CoupledConfig = field(default_factory=CoupledConfig)
+    """Architecture of the coupled generators and of the encoders."""
+    critic: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
+    """Architecture of the coupled critics: all but the first convolution is shared."""
+    adversarial: AdversarialName = "log-likelihood"
+    """Form of the adversarial loss (Eq. 1 of CoGAN)."""
+
+
+class CoGAN(Method):
+    """max_{G} min_{D} V: x^ = G_X(G(z)) and y^ = G_Y(G(z)) for z ~ U(-1, 1), judged by D(D_X(.)) and D(D_Y(.)).
+
+    G holds the tied layers of the generators, D those of the critics; X to Y is G_Y(G(E_X(x))).
+    """
+
+    def __init__(self, cfg: CoGANConfig, channels: tuple[int, int]) -> None:
+        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
+        super().__init__()
+        self.cfg = cfg
+        x, y = channels
+        self.G, self.G_X, self.G_Y = (
+            shared_layers(cfg.generator),
+            own_layers(cfg.generator, x),
+            own_layers(cfg.generator, y),
+        )
+        self.E_X, self.E_Y = encoder(cfg.generator, x), encoder(cfg.generator, y)
+        self.D_X, self.D_Y = PatchGAN(cfg.critic, x).model[:FIRST], PatchGAN(cfg.critic, y).model[:FIRST]
+        self.D = PatchGAN(cfg.critic, x).model[FIRST:]
+        self.loss = ADVERSARIAL[cfg.adversarial]
+        init_normal(self)
+
+    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+        """A pair drawn from noise against both critics, and what the encoders lose on the way there and back."""
+        features = self.G(self.noise(x))
+        fake_x, fake_y = self.G_X(features), self.G_Y(features)
+        terms = {
+            "gan/X": self.loss.generator(self.D(self.D_X(fake_x))),
+            "gan/Y": self.loss.generator(self.D(self.D_Y(fake_y))),
+            "latent/X": l1(self._rendered(self.E_X(x), self.G_X), x),
+            "latent/Y": l1(self._rendered(self.E_Y(y), self.G_Y), y),
+        }
+        return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+
+    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """Each critic on real images and on the pair that was drawn."""
+        return {
+            "critic/X": self.loss.critic(self.D(self.D_X(x)), self.D(self.D_X(fakes.x))),
+            "critic/Y": self.loss.critic(self.D(self.D_Y(y)), self.D(self.D_Y(fakes.y))),
+        }
+
+    def noise(self, images: Images) -> Tensor:
+        """As many latents as images, of their size: uniform in [-1, 1]."""
+        cell = 2**self.cfg.generator.halvings
+        grid = (len(images), self.cfg.generator.latent, images.shape[2] // cell, images.shape[3] // cell)
+        return torch.rand(grid).to(images) * 2 - 1
+
+    def _rendered(self, z: Tensor, own: nn.Module) -> Images:
+        """own(G(z)) with the gradient going to z alone."""
+        for network in (self.G, own):
+            z = functional_call(network, {name: weight.detach() for name, weight in network.named_parameters()}, z)
+        return z
+
+    @property
+    def generators(self) -> dict[str, nn.Module]:
+        """The tied and the own layers of the generators, and the encoders."""
+        return {"G": self.G, "G_X": self.G_X, "G_Y": self.G_Y, "E_X": self.E_X, "E_Y": self.E_Y}
+
+    @property
+    def critics(self) -> dict[str, nn.Module]:
+        """The own and the tied layers of the critics."""
+        return {"D_X": self.D_X, "D_Y": self.D_Y, "D": self.D}
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """None: the critics see what was drawn in this step."""
+        return {}
+
+    @property
+    def translators(self) -> dict[Direction, Generator]:
+        """The latent of an image of one domain, rendered in the other."""
+        cfg = self.cfg.generator
+        return {
+            "AtoB": Rendering(cfg, self.E_X, self.G, self.G_Y),
+            "BtoA": Rendering(cfg, self.E_Y, self.G, self.G_X),
+        }

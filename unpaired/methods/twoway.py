@@ -1,0 +1,89 @@
+"""What the methods with a critic on each side share: two generators, two critics, two histories.
+
+The one place where domains and letters meet: X is domain A, Y is domain B;
+G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F(y) among real A.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+from unpaired.config import Direction
+from unpaired.images import Images
+from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
+from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.methods.history import History
+from unpaired.models import (
+    Critic,
+    CriticConfig,
+    Generator,
+    GeneratorConfig,
+    PatchGANConfig,
+    ResNetConfig,
+    build_critic,
+    build_generator,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoWayConfig:
+    """The networks and their game; defaults as published."""
+
+    name: str
+    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
+    """Architecture of G and F."""
+    critic: Annotated[CriticConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
+    """Architecture of D_X and D_Y."""
+    adversarial: AdversarialName = "least-squares"
+    """Form of the adversarial loss (CycleGAN Sec. 4)."""
+    history: int = 50
+    """Past translations per domain that the critics are shown (CycleGAN Sec. 4); 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
+
+
+class TwoWay(Method):
+    """G: X -> Y judged by D_Y, F: Y -> X judged by D_X; what ties them together is each method's own."""
+
+    def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int]) -> None:
+        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
+        super().__init__()
+        x, y = channels
+        self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
+        self.D_X, self.D_Y = build_critic(cfg.critic, x), build_critic(cfg.critic, y)
+        self.past_x, self.past_y = History(cfg.history), History(cfg.history)
+        self.loss = ADVERSARIAL[cfg.adversarial]
+
+    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """Each critic on real images and on its history of translations."""
+        return {
+            "critic/Y": self.loss.critic(*self.each(self.D_Y, y, self.past_y(fakes.y))),
+            "critic/X": self.loss.critic(*self.each(self.D_X, x, self.past_x(fakes.x))),
+        }
+
+    @property
+    def generators(self) -> dict[str, Generator]:
+        """G and F."""
+        return {"G": self.G, "F": self.F}
+
+    @property
+    def critics(self) -> dict[str, Critic]:
+        """D_X and D_Y."""
+        return {"D_X": self.D_X, "D_Y": self.D_Y}
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """Past translations shown to D_X and to D_Y."""
+        return {"X": self.past_x, "Y": self.past_y}
+
+    @property
+    def translators(self) -> dict[Direction, Generator]:
+        """G translates AtoB, F translates BtoA."""
+        return {"AtoB": self.G, "BtoA": self.F}
