@@ -1,6 +1,8 @@
 import threading
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -216,3 +218,30 @@ def test_a_gray_file_serves_a_domain_of_colour_and_the_other_way_round(tmp_path)
     batch = open_data(root, channels_a=3, channels_b=1).batch(0)
     assert batch.x.shape == (1, 3, 16, 16) and batch.y.shape == (1, 1, 16, 16)
     torch.testing.assert_close(batch.x, torch.full_like(batch.x, 200 / 127.5 - 1))
+
+
+def paired_folder(root, names_a, names_b):
+    """B is A's picture with its colours exchanged; every pixel tells its place."""
+    for folder, names in (("trainA", names_a), ("trainB", names_b)):
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            pixels = np.random.default_rng(int(Path(name).stem)).integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels if folder == "trainA" else 255 - pixels).save(root / folder / name)
+
+
+def test_pairs_are_cropped_and_mirrored_alike(tmp_path):
+    paired_folder(tmp_path, ["1.png", "2.png", "3.png"], ["3.png", "1.png", "2.png"])
+    cfg = DataConfig(root=str(tmp_path), preprocess="crop", crop_size=8, batch=2, paired=True)
+    images = UnpairedImages(cfg, seed=3)
+    crops = []
+    for step in range(8):
+        batch = images.batch(step)
+        torch.testing.assert_close(batch.x, -batch.y)
+        crops.append(batch.x[0])
+    assert len({tuple(crop.flatten().tolist()) for crop in crops}) > 4  # other crops and mirrors at every step
+
+
+def test_pairs_of_different_names_are_refused_and_named(tmp_path):
+    paired_folder(tmp_path, ["1.png", "2.png"], ["1.png", "3.png"])
+    with pytest.raises(BadInput, match=r"same names, found 2 without a partner: 2, 3; set data.paired false"):
+        UnpairedImages(DataConfig(root=str(tmp_path), paired=True), seed=0)

@@ -15,6 +15,7 @@ from unpaired.experiment import Experiment
 from unpaired.foreign import load_foreign, save_foreign
 from unpaired.methods import CycleGANConfig
 from unpaired.models import Generator, GeneratorConfig
+from unpaired.models.coupled import CoupledConfig
 
 __all__ = ["convert"]
 
@@ -113,6 +114,8 @@ def _to_official(source: Path, out: Path, direction: Direction | None) -> list[s
             raise BadInput(f"{source}: translates {', '.join(bundle.translators)}, not {direction}")
         bundle = replace(bundle, translators={direction: bundle.translators[direction]})
     generator = bundle.experiment.method.generator
+    if isinstance(generator, CoupledConfig):
+        raise BadInput(f"{source}: coupled generators have no counterpart in the official code; `unpaired export` them")
     if generator.upsampling == "resize":
         raise BadInput(
             f"{source}: generator.upsampling resize has no counterpart in the official code, which would not load "

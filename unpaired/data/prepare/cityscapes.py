@@ -19,6 +19,31 @@ from unpaired.progress import track
 SPLITS = {"train": "train", "val": "test"}
 """Cityscapes' split and ours. Its own test split has no public labels."""
 PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_color.png"
+CLASSES: dict[str, tuple[int, int, int]] = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+"""The 19 classes that are scored, in the order of Cityscapes' trainIds, and their colours in gtFine_color.
+
+Every other colour is void and ignored. Pole groups and licence plates, void as well, share colours with poles and cars.
+"""
 Scene = tuple[str, str, Path, Path]
 """Our split, the scene's name (city_sequence_frame), its photo, its label image."""
 
@@ -57,6 +82,7 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
             name="cityscapes",
             aligned=True,
             source={"A": "leftImg8bit", "B": "gtFine_color", "licence": "Cityscapes terms of use: not to be passed on"},
+            palette={"domain": "B", "classes": CLASSES},
             rule={"size": size, "photo": "bicubic", "label": "nearest", "split": "train is train, val is test"},
         )
     return manifest
