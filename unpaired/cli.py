@@ -27,8 +27,8 @@ from unpaired.commands.export import export
 from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
 from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
-from unpaired.commands.serve import serve
 from unpaired.commands.segmenter import labels, segmenter
+from unpaired.commands.serve import serve
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
 from unpaired.compat import equivalents, is_official

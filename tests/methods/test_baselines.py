@@ -55,7 +55,7 @@ def test_simgan_adds_the_distance_between_input_and_translation():
 
 
 def test_feature_loss_takes_the_distance_in_features(monkeypatch):
-    monkeypatch.setattr(featuregan, "load_features", lambda path, device: lambda images: images.square() * 2)
+    monkeypatch.setattr(featuregan, "load_content", lambda path, device: lambda images: images.square() * 2)
     terms, fakes = with_lines(FeatureGAN(FeatureGANConfig(**TINY, feature_weight=3.0), (3, 3))).generator_terms(x, y)
     # 6 |0.35^2 - 0.5^2| and 6 |0.45^2 - 0.25^2|
     assert values(terms) == pytest.approx(GAME | {"features/G": 0.765, "features/F": 0.84}, abs=1e-12)

@@ -85,7 +85,7 @@ def test_what_knows_only_how_both_domains_look_learns_to_invert(cfg, steps):
 @pytest.mark.parametrize(("cfg", "steps"), STAYING, ids=lambda value: getattr(value, "name", ""))
 def test_what_must_stay_near_its_input_changes_no_more_than_the_domain_asks(cfg, steps, monkeypatch):
     """Y is X with half the contrast, and brighter: 0 and 0.6 for -0.6 and 0.6."""
-    monkeypatch.setattr(featuregan, "load_features", lambda path, device: lambda images: 2 * images)
+    monkeypatch.setattr(featuregan, "load_content", lambda path, device: lambda images: 2 * images)
     (ground, square), truth, _, _ = outputs(cfg, steps, lambda x: x / 2 + 0.3)
     assert truth == pytest.approx((0.0, 0.6))
     assert abs(ground) < 0.25  # -0.6 if copied

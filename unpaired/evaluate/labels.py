@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unpaired.config import DIRECTIONS
+from unpaired.config import DIRECTIONS, Direction
 from unpaired.data.heldout import held_out_batches, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
@@ -47,7 +47,7 @@ def label_scores(
     manifest = read_manifest(data)
     palette, held_out = Palette.of(manifest, data), open_held_out(data, "yes", limit)
     result: dict[str, Any] = {}
-    directions = [each for each in DIRECTIONS if each in translator.directions]
+    directions: list[Direction] = [each for each in DIRECTIONS if each in translator.directions]
     with progress("scoring", len(directions) * len(held_out.a)) as advance:
         for direction in directions:
             to_labels = direction[-1] == palette.domain

