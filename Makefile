@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test check clean
+.PHONY: demo test chromium check clean
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,7 +18,12 @@ OUT ?= demo
 demo: .venv/.demo  ## the whole way on real images: prepare, train, translate, evaluate, report
 	$(BIN)/unpaired demo $(OUT)
 
-test: .venv/.dev  ## every test
+chromium:  ## the browser that the tests drive
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get install -y -qq chromium; } || { apt-get update -qq && apt-get install -y -qq chromium; } \
+		|| echo "no Chromium, and it cannot be installed from here: the tests of web pages are skipped"
+
+test: .venv/.dev chromium  ## every test
 	$(BIN)/python -m pytest
 
 check: .venv/.dev  ## format, lint, types, import order

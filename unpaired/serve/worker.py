@@ -13,14 +13,15 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from unpaired.codecs import suffix_of
 from unpaired.errors import BadInput
-from unpaired.images import Picture, encode_picture, read_picture, to_array, to_pixels, with_channels
+from unpaired.images import Picture, encode_picture, read_picture
 from unpaired.inference import Translator
 from unpaired.serve.wire import packed, read
 
@@ -28,7 +29,6 @@ JOINED_PIXELS = 512 * 512
 """Larger pictures fill the processor alone: joining them gains nothing and costs memory."""
 WARM_UP = (64, 96)
 """Height and width of the picture that each model must translate before the server is ready."""
-MAGIC = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 MEDIA_TYPES = {
     **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
     **{".tif": "image/tiff", ".bmp": "image/bmp"},
@@ -47,9 +47,10 @@ class Task:
     suffix: str
 
     @property
-    def kind(self) -> tuple[int, tuple[int, ...]]:
+    def kind(self) -> tuple[int, int, int]:
         """Equal for tasks that may go through the network together."""
-        return id(self.translator), self.picture.pixels.shape
+        height, width = self.picture.pixels.shape[:2]
+        return id(self.translator), height, width
 
 
 @dataclass
@@ -67,27 +68,22 @@ class Joiner:
     def translate(self, tasks: list[Task]) -> list[Picture]:
         """The translations of tasks of one kind, in order."""
         translator, pictures = tasks[0].translator, [task.picture for task in tasks]
+        _, height, width = tasks[0].kind
         size = (tasks[0].kind, len(tasks))
-        pixels = pictures[0].pixels.shape[0] * pictures[0].pixels.shape[1]
-        if len(tasks) == 1 or pixels > JOINED_PIXELS or self.same_bits.get(size) is False:
+        if len(tasks) == 1 or height * width > JOINED_PIXELS or self.same_bits.get(size) is False:
             return [translator.picture(picture) for picture in pictures]
-        joined = _together(translator, pictures)
-        if not self.exact or self.same_bits.get(size):
-            return joined
-        alone = [translator.picture(picture) for picture in pictures]
-        pairs = zip(joined, alone, strict=True)
+        arrays = [translator.prepare(picture) for picture in pictures]
+        images = list(translator.runtime(np.stack(arrays)))
+        if self.exact and size not in self.same_bits:
+            alone = [translator.runtime(array[None])[0] for array in arrays]
+            self._learn(size, all(map(np.array_equal, images, alone)))
+            images = alone
+        return [translator.finish(picture, image) for picture, image in zip(pictures, images, strict=True)]
+
+    def _learn(self, size: tuple[object, ...], same: bool) -> None:
         if len(self.same_bits) >= 1000:  # sizes are the clients' to choose
             self.same_bits.clear()
-        self.same_bits[size] = all(np.array_equal(one.pixels, other.pixels) for one, other in pairs)
-        return alone
-
-
-def _together(translator: Translator, pictures: list[Picture]) -> list[Picture]:
-    arrays = np.stack([to_array(with_channels(each.pixels, translator.channels_in)) for each in pictures])
-    images = translator.runtime(arrays)
-    return [
-        replace(each, pixels=to_pixels(image, each.pixels.dtype)) for each, image in zip(pictures, images, strict=True)
-    ]
+        self.same_bits[size] = same
 
 
 def load_models(paths: Mapping[str, str]) -> Models:
@@ -149,13 +145,8 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
     if direction not in directions:
         raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
     picture = read_picture(data, max_pixels)
-    with_channels(picture.pixels, directions[direction].channels_in)  # refuses alone, not with its whole group
+    directions[direction].prepare(picture)  # refuses alone, not with its whole group
     return Task(task["id"], directions[direction], picture, task["suffix"] or suffix_of(data))
-
-
-def suffix_of(data: bytes) -> str:
-    """The suffix of the format that a readable file is in."""
-    return next(suffix for magic, suffix in MAGIC.items() if data.startswith(magic))
 
 
 def _encoded(task: Task, picture: Picture, seconds: float) -> bytes:

@@ -1,0 +1,89 @@
+"""The worker's parts, in this process."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tests.data_sets import make_model
+from unpaired.errors import BadInput
+from unpaired.images import Picture
+from unpaired.inference import Translator
+from unpaired.serve.wire import packed, read
+from unpaired.serve.worker import Joiner, Task, warm_up
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """A runtime that gives other last bits to larger batches, as convolutions may."""
+
+    moves: float
+    channels_in: int = 3
+    channels_out: int = 3
+    label: str = "test"
+    batches: list[int] = field(default_factory=list)
+
+    def __call__(self, images):
+        self.batches.append(len(images))
+        return -images + np.float32(self.moves if len(images) > 1 else 0)
+
+
+def tasks(runtime, number, height=20):
+    translator, rng = Translator("AtoB", runtime), np.random.default_rng(0)
+    pictures = [Picture(rng.integers(256, size=(height, 30, 3), dtype=np.uint8)) for _ in range(number)]
+    return [Task(k, translator, picture, ".png") for k, picture in enumerate(pictures)]
+
+
+def test_pictures_are_joined_only_where_no_bit_changes():
+    same, moved = Rounding(0.0), Rounding(1e-7)
+    joiner = Joiner(exact=True)
+    for runtime in (same, moved):
+        together = tasks(runtime, 4)
+        for _ in range(3):
+            for task, picture in zip(together, joiner.translate(together), strict=True):
+                np.testing.assert_array_equal(picture.pixels, 255 - task.picture.pixels)
+    assert same.batches == [4, 1, 1, 1, 1, 4, 4]
+    assert moved.batches == [4] + [1] * 12
+
+
+def test_where_speed_is_asked_for_all_of_one_size_are_joined():
+    moved = Rounding(1e-7)
+    Joiner(exact=False).translate(tasks(moved, 4))
+    assert moved.batches == [4]
+
+
+def test_what_was_learned_of_one_size_says_nothing_of_another():
+    same, joiner = Rounding(0.0), Joiner(exact=True)
+    joiner.translate(tasks(same, 2))
+    joiner.translate(tasks(same, 2, height=21))
+    joiner.translate(tasks(same, 3))
+    assert same.batches == [2, 1, 1, 2, 1, 1, 3, 1, 1, 1]
+
+
+def test_a_warm_up_judges_what_comes_out(tmp_path):
+    translator = Translator.load(make_model(tmp_path, 2, 5, seed=3))
+    warm_up(translator, "good")
+    with pytest.raises(BadInput, match=r"worse.*not finite"):
+        warm_up(Translator("AtoB", Rounding(0.0, channels_in=1, channels_out=1)), "fine") or warm_up(
+            Translator("AtoB", NotANumber()), "worse"
+        )
+    with pytest.raises(BadInput, match=r"odd.*found shape \(1, 3, 64, 96\)"):
+        warm_up(Translator("AtoB", Rounding(0.0, channels_out=4)), "odd")
+
+
+class NotANumber(Rounding):
+    def __init__(self):
+        super().__init__(0.0)
+
+    def __call__(self, images):
+        return images * np.nan
+
+
+def test_messages_arrive_as_they_were_sent():
+    stream = io.BytesIO(packed({"a": [1, None]}, b"\0\1") + packed({}) + packed({"b": 2}, b"cut")[:-1])
+    assert read(stream) == ({"a": [1, None]}, b"\0\1")
+    assert read(stream) == ({}, b"")
+    assert read(stream) is None
