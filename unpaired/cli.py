@@ -26,7 +26,13 @@ from unpaired.commands.evaluate import evaluate
 from unpaired.commands.export import export
 from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
-from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
+from unpaired.commands.prepare import (
+    prepare_cityscapes,
+    prepare_earth,
+    prepare_folders,
+    prepare_published,
+    prepare_shards,
+)
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve
 from unpaired.commands.train import train
@@ -39,6 +45,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "prepare earth": prepare_earth,
     "prepare folders": prepare_folders,
     "prepare cityscapes": prepare_cityscapes,
+    "prepare shards": prepare_shards,
     "prepare": prepare_published,
     "check": check,
     "train": train,

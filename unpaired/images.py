@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unpaired.archives import archive_of, read_entry
 from unpaired.codecs import (
     BYTES_PER_PIXEL,
     DAMAGE,
@@ -150,8 +151,11 @@ def __getattr__(name: str) -> Any:
 
 def _read_file(path: Path, max_pixels: int) -> bytes:
     """The whole file; never a device or a pipe, which may have no end, nor more than a picture can need."""
-    about = path.stat()
     most = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
+    archive = archive_of(path)
+    if archive is not None:
+        return read_entry(path, archive, most)
+    about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise BadInput("not a regular file; remove or rename it")
     if about.st_size > most:

@@ -68,6 +68,19 @@ def prepare_cityscapes(data: Annotated[Path, Positional], *, left: Path, labels:
     _tell(data, prepare_cityscapes(data, left, labels, size))
 
 
+def prepare_shards(data: Annotated[Path, Positional], out: Annotated[Path, Positional], *, images: int = 1000) -> None:
+    """A data set of many files packed into tar shards (WebDataset), which train exactly as it does.
+
+    Args:
+        data: A data set: folders, lists or archives.
+        out: Folder to make.
+        images: Images in a shard.
+    """
+    from unpaired.data.prepare.shards import prepare_shards
+
+    _tell(out, prepare_shards(out, data, images))
+
+
 def prepare_published(
     name: Annotated[str, Positional], data: Annotated[Path, Positional], *, url: str | None = None
 ) -> None:

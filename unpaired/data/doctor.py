@@ -21,10 +21,12 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from unpaired.archives import archive_of, is_archive
 from unpaired.config import DataConfig
+from unpaired.data.folders import has_domain, images_of, within
 from unpaired.data.transforms import fitted_size
 from unpaired.errors import BadInput, shown
-from unpaired.images import Pixels, full_scale, image_files, read_picture, with_channels
+from unpaired.images import Pixels, full_scale, read_picture, with_channels
 from unpaired.progress import progress
 
 Severity = Literal["refused", "warning"]
@@ -140,8 +142,8 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Di
     """
     if not root.is_dir():
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
-    names = [name for name in TRAIN + TEST if name in TRAIN or (root / name).is_dir()]
-    paths = {name: image_files(root / name) if (root / name).is_dir() else [] for name in names}
+    names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
+    paths = {name: images_of(root, name) for name in names}
     every = [path for name in names for path in paths[name]]
     looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
 
@@ -207,6 +209,8 @@ def _read(path: Path) -> Pixels:
 
 def _file_fault(path: Path) -> tuple[str, str] | None:
     """What is wrong before any decoding, as (reason, message)."""
+    if archive_of(path) is not None:
+        return None
     try:
         about = path.stat()
     except OSError as error:
@@ -265,7 +269,7 @@ def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[F
     seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
     for look in test:
         if twin := seen.get((look.shape, look.dtype, look.digest)):
-            same = shown(twin.relative_to(root).as_posix())
+            same = shown(within(twin, root).as_posix())
             yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
 
 
@@ -291,7 +295,8 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
 
 def _folder(folder: Path, looks: list[_Look], images: list[Path]) -> Folder:
     known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
-    ignored = (path.relative_to(folder).as_posix() for path in entries if path not in known and not path.is_dir())
+    others = (path for path in entries if path not in known and not path.is_dir() and not is_archive(path))
+    ignored = (path.relative_to(folder).as_posix() for path in others)
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
     return Folder(len(looks), widths, heights, kinds, tuple(ignored))
@@ -308,7 +313,7 @@ def _notes(folders: dict[str, Folder]) -> Iterator[str]:
 
 
 def _finding(root: Path, path: Path, reason: str, message: str, severity: Severity) -> Finding:
-    return Finding(path.relative_to(root).as_posix(), reason, message, severity)
+    return Finding(within(path, root).as_posix(), reason, message, severity)
 
 
 def _in_threads(work: Callable[[Path], Result], paths: Sequence[Path], title: str) -> Iterator[Result]:

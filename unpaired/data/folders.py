@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+from unpaired.archives import archive_of, entries, is_archive
 from unpaired.config import DataConfig
 from unpaired.data.transforms import resized
 from unpaired.errors import BadInput
 from unpaired.images import Pixels, image_files, read_picture, with_channels
+from unpaired.texts import read_text
+
+MAX_LIST = 256 * 1024**2
+"""Largest list of files, in bytes: some two million paths."""
 
 
 def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> list[Path]:
-    """Every image of one part of a data set, e.g. trainA, sorted, but for the `skipped` paths inside `root`.
+    """Every image of one part of a data set, e.g. trainA, but for the `skipped` paths inside `root`.
 
     Raises:
-        BadInput: the folder is missing or holds no image to use; the message lists what was found.
+        BadInput: there are none to use, or files of a list are missing; the message lists what was found.
     """
-    folder = root / name
-    there = image_files(folder) if folder.is_dir() else []
-    files = [path for path in there if path.relative_to(root).as_posix() not in skipped]
+    there = images_of(root, name)
+    files = [path for path in there if within(path, root).as_posix() not in skipped]
     if there and not files:
-        raise BadInput(f"{folder}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
+        raise BadInput(f"{root / name}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
     if not files:
+        folder = root / name
         there = sorted(path.name for path in root.iterdir()) if root.is_dir() else None
         found = "no such folder" if there is None else ", ".join(there[:8]) or "an empty folder"
         raise BadInput(
@@ -30,6 +38,73 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> list[P
             f"{root}/trainA and {root}/trainB; `unpaired prepare folders` makes them from any two folders"
         )
     return files
+
+
+def images_of(root: Path, name: str) -> list[Path]:
+    """The images of one part, by paths that `read_picture` takes; empty where there are none.
+
+    They are, together and sorted: the images in the folder `trainA`, those in its .tar and .parquet files, and those
+    in `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. Where there is a
+    list, `trainA.txt` or `trainA.csv`, it alone counts, in its order.
+    """
+    files = _listed(root, name)
+    return _stored(root, name) if files is None else files
+
+
+def has_domain(root: Path, name: str) -> bool:
+    """Whether a data set has the part called `name`, in whatever form."""
+    return (root / name).is_dir() or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
+
+
+def _stored(root: Path, name: str) -> list[Path]:
+    """The images of one part in folders and archives, sorted."""
+    folder = root / name
+    files = image_files(folder) if folder.is_dir() else []
+    return sorted([*files, *(image for archive in _archives(root, name) for image in entries(archive))])
+
+
+def _listed(root: Path, name: str) -> list[Path] | None:
+    """The images that a list names, in its order; None where there is no list.
+
+    A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder.
+
+    Raises:
+        BadInput: some are missing, all of them named at once, or one is named twice.
+    """
+    lists = [path for path in _lists(root, name) if path.is_file()]
+    if not lists:
+        return None
+    text = read_text(lists[0], MAX_LIST)
+    names = _column(text) if lists[0].suffix == ".csv" else text.splitlines()
+    files = [root / each.strip() for each in names if each.strip() and not each.startswith("#")]
+    missing = [str(path) for path in files if not path.is_file() and archive_of(path) is None]
+    if missing:
+        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
+        raise BadInput(f"{lists[0]}: {len(missing)} of {len(files)} files are missing: {', '.join(missing[:20])}{more}")
+    twice = [str(path) for path, times in Counter(files).items() if times > 1]
+    if twice:
+        raise BadInput(f"{lists[0]}: named more than once: {', '.join(twice[:20])}")
+    return files
+
+
+def within(path: Path, root: Path) -> Path:
+    """An image's path from the folder of its data set; `listed/NAME` of one that a list takes from elsewhere."""
+    return path.relative_to(root) if path.is_relative_to(root) else Path("listed") / path.name
+
+
+def _lists(root: Path, name: str) -> tuple[Path, Path]:
+    return root / f"{name}.txt", root / f"{name}.csv"
+
+
+def _archives(root: Path, name: str) -> list[Path]:
+    places = [(root / name).rglob("*"), root.glob(f"{name}*"), (root / "data").glob(f"{name}*")]
+    return sorted(path for place in places for path in place if is_archive(path))
+
+
+def _column(text: str) -> list[str]:
+    rows = list(csv.reader(io.StringIO(text)))
+    column = rows[0].index("path") if rows and "path" in rows[0] else 0
+    return [row[column] for row in (rows[1:] if rows and "path" in rows[0] else rows) if len(row) > column]
 
 
 class PixelStore:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from unpaired.codecs import FORMATS
-from unpaired.data.folders import domain_files
+from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
 from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
@@ -54,7 +54,7 @@ class HeldOut:
 
     def name(self, path: Path) -> str:
         """A file's path inside its folder, which tells it from the others."""
-        return Path(*path.relative_to(self.root).parts[1:]).as_posix()
+        return Path(*within(path, self.root).parts[1:]).as_posix()
 
     def groups(self, side: str) -> list[str] | None:
         """For each file the group of files it shares content with; None where all are independent.
@@ -204,5 +204,5 @@ def _names_match(root: Path, a: list[Path], b: list[Path]) -> bool:
 
 def _stem(path: Path, root: Path) -> str:
     """The name that a pair shares: folders kept, suffix and a trailing _A or _B dropped."""
-    inside = Path(*path.relative_to(root).parts[1:])
+    inside = Path(*within(path, root).parts[1:])
     return (inside.parent / SIDE_SUFFIX.sub("", inside.stem)).as_posix()

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from unpaired.config import DataConfig
-from unpaired.data.folders import PixelStore, domain_files
+from unpaired.data.folders import PixelStore, domain_files, within
 from unpaired.data.transforms import augmented
 from unpaired.errors import BadInput
 from unpaired.images import Images, OneImage, to_tensor
@@ -107,7 +107,7 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def _partners(a: list[Path], b: list[Path], root: Path) -> dict[Path, Path]:
     """For each file of A the file of B of the same name, its suffix aside."""
-    by_name = [{path.relative_to(root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
+    by_name = [{within(path, root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
     alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
     if alone or len(by_name[0]) < len(a):
         found = f"{len(alone)} without a partner: {', '.join(alone[:5])}" if alone else "one name twice"

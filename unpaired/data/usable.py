@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
 from unpaired.data.doctor import Finding, examine
+from unpaired.data.folders import within
 from unpaired.errors import BadInput, brief, shown
 from unpaired.files import write_text
 from unpaired.texts import read_json
@@ -78,7 +79,7 @@ def keep(usable: Usable, run: Path, root: str, a: Sequence[Path], b: Sequence[Pa
     Raises:
         BadInput: a run that has begun would see other images than it began with.
     """
-    names = [path.relative_to(root).as_posix() for path in (*a, *b)]
+    names = [within(path, Path(root)).as_posix() for path in (*a, *b)]
     digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
     used = {"trainA": len(a), "trainB": len(b)}
     if usable.names_sha256 and usable.names_sha256 != digest:

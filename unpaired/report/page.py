@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 
 from unpaired import __version__
-from unpaired.data.folders import domain_files
+from unpaired.data.folders import has_domain, images_of
 from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
@@ -127,8 +127,8 @@ def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:
         return dict(manifest["counts"])
     counts = {}
     for folder in ("trainA", "trainB", "testA", "testB"):
-        if data is not None and (data / folder).is_dir():
-            counts[folder] = len(domain_files(data, folder)) if any((data / folder).iterdir()) else 0
+        if data is not None and has_domain(data, folder):
+            counts[folder] = len(images_of(data, folder))
     return counts
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from unpaired.config import DataConfig, Direction
-from unpaired.data.folders import domain_files
+from unpaired.data.folders import domain_files, has_domain
 from unpaired.data.transforms import central
 from unpaired.errors import BadInput
 from unpaired.experiment import Experiment
@@ -34,7 +34,7 @@ class FixedSamples:
         self.pictures: dict[str, list[OneImage]] = {}
         self.files: dict[str, list[Path]] = {}
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
-            files = domain_files(root, f"test{side}" if (root / f"test{side}").is_dir() else f"train{side}", skipped)
+            files = domain_files(root, f"test{side}" if has_domain(root, f"test{side}") else f"train{side}", skipped)
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
             self.files[side] = list(dict.fromkeys(chosen))
             self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]
