@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import torch
 
@@ -14,6 +15,10 @@ class Rule:
     direction: str = "AtoB"
     channels_in: int = 3
     channels_out: int = 3
+
+    @property
+    def runtime(self) -> SimpleNamespace:
+        return SimpleNamespace(label="a rule")
 
     @property
     def directions(self) -> tuple[str, ...]:

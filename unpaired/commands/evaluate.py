@@ -21,7 +21,7 @@ def evaluate(
     """Judge a model on testA and testB: JSON on stdout, a table on stderr; a run's report is renewed.
 
     Args:
-        model: A run's folder or a bundle.
+        model: A run's folder, a bundle or an exported file.
         data: Folder with testA and testB.
         out: Also write the JSON, with every picture's numbers, to this file.
         paired: Whether equal names mean the same place; auto asks the data set's own description.

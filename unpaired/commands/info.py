@@ -9,10 +9,10 @@ from tyro.conf import Positional
 
 
 def info(model: Annotated[Path, Positional], *, json: bool = False) -> None:
-    """What a run or a bundle is: preset, directions, networks, steps.
+    """What a run, a bundle or an exported file is: preset, directions, networks, steps.
 
     Args:
-        model: A run's folder or a bundle.
+        model: A run's folder, a bundle or an exported file.
         json: Print every setting as JSON.
     """
     from unpaired.inference.info import describe

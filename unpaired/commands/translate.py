@@ -20,11 +20,13 @@ def translate(
     mask: Path | None = None,
     feather: int = 0,
     layout: Literal["own", "official"] = "own",
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
+    precision: Literal["fp32", "bf16", "int8"] | None = None,
 ) -> None:
     """Translate an image, a folder (its tree is kept) or a pattern; own size, own name, own bit depth.
 
     Args:
-        model: A run's folder or a bundle.
+        model: A run's folder, a bundle or an exported file.
         input: Image, folder or pattern; - for standard input.
         output: Folder, or the name of one image; - for standard output.
         direction: AtoB or BtoA; the first the model has unless given.
@@ -32,11 +34,13 @@ def translate(
         mask: Image, or folder of images named as the pictures; outside of what is light in it nothing is touched.
         feather: Pixels inside the mask's edge over which the translation fades in.
         layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
+        runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.
+        precision: bf16 and int8 (openvino) are faster and a little coarser; fp32 unless given.
     """
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results
 
-    translator = Translator.load(model, direction)
+    translator = Translator.load(model, direction, runtime, precision)
     if layout == "official":
         write_results(translator, input, Path(output))
     else:

@@ -23,6 +23,7 @@ from unpaired.metrics import swd
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.words import METRICS
 from unpaired.progress import Advance, progress
+from unpaired.runtimes import is_exported
 
 __all__ = ["evaluate", "table", "write_json"]
 
@@ -38,7 +39,7 @@ def evaluate(
     """Judge a model, in every direction it has, on testA and testB of a data set.
 
     Args:
-        model: A run, a bundle, or a translator already loaded.
+        model: A run, a bundle, an exported file, or a translator already loaded.
         data: Folder with testA and testB; with trainA and trainB two more baselines are fitted.
         out: JSON file to write.
         paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
@@ -52,7 +53,7 @@ def evaluate(
         BadInput: no model, no test pictures, or pictures that cannot be judged.
     """
     data = Path(data)
-    translator = Translator.load(model) if isinstance(model, str | Path) else model
+    translator = _loaded(model) if isinstance(model, str | Path) else model
     held_out = open_held_out(data, paired, limit)
     sizes = [picture_size(path) for path in (*held_out.a, *held_out.b)]
     levels = _levels(held_out, sizes)
@@ -64,12 +65,17 @@ def evaluate(
             for direction in translator.directions
         }
     result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in judged.items()}
-    result["recipe"] = recipe(model, held_out, sizes, levels, histograms.missing)
+    result["recipe"] = recipe(model, translator.runtime.label, held_out, sizes, levels, histograms.missing)
     for part in ("intervals", "baselines", "baseline_intervals", "images"):
         result[part] = {direction: parts[part] for direction, parts in judged.items()}
     if out is not None:
         write_json(result, Path(out))
     return result
+
+
+def _loaded(model: Path | str) -> Translator:
+    """In torch and fp32, whatever has been exported: numbers must not change with what is installed."""
+    return Translator.load(model, runtime="auto" if is_exported(Path(model)) else "torch")
 
 
 def _one_direction(

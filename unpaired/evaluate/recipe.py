@@ -19,6 +19,7 @@ FORMAT = 1
 
 def recipe(
     model: Path | str | Translator,
+    runtime: str,
     held_out: HeldOut,
     sizes: list[tuple[int, int]],
     levels: list[int],
@@ -32,6 +33,7 @@ def recipe(
         "unpaired": __version__,
         "torch": str(torch.__version__),
         "model": str(model) if named else "a translator in memory",
+        "runtime": runtime,
         "model_sha256": _sha256(Path(model)) if named else None,
         "data": str(held_out.root),
         "data_name": held_out.manifest.get("name"),

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -16,6 +15,7 @@ from unpaired.checkpoint import BUNDLE, Bundle, load_bundle
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.errors import BadInput
 from unpaired.export.calibration import training_pictures
+from unpaired.export.formats import OFFERED, SUFFIX, Format
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import write_onnx
 from unpaired.export.openvino import write_openvino
@@ -26,15 +26,6 @@ from unpaired.images import Array
 from unpaired.models import Generator
 from unpaired.runtimes import Facts, Precision, open_exported
 from unpaired.runtimes.torch import TorchRuntime
-
-Format = Literal["onnx", "openvino", "pt2"]
-SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
-OFFERED: dict[Format, tuple[Precision, ...]] = {
-    "onnx": ("fp32",),
-    "openvino": ("fp32", "bf16", "int8"),
-    "pt2": ("fp32", "bf16"),
-}
-"""The arithmetic each format can be had in."""
 
 
 def export(

@@ -8,14 +8,17 @@ from pathlib import Path
 from unpaired.checkpoint import load_bundle
 from unpaired.errors import shown
 from unpaired.experiment import to_dict
+from unpaired.runtimes import is_exported, open_exported
 
 
 def describe(model: Path, as_json: bool = False) -> str:
-    """The preset, steps, directions, sizes and settings of a run's folder or a bundle.
+    """The preset, steps, directions, sizes and settings of a run's folder or a bundle; an exported file's facts.
 
     Raises:
         BadInput: not a model.
     """
+    if is_exported(model):
+        return _describe_exported(model, as_json)
     bundle = load_bundle(model)
     sizes = {
         direction: sum(weight.numel() for weight in network.parameters())
@@ -33,5 +36,18 @@ def describe(model: Path, as_json: bool = False) -> str:
         f"generator: {settings['method']['generator']['name']} ({generator})",
         f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
         f"B {data.channels_b}",
+    ]
+    return "\n".join(map(shown, lines))
+
+
+def _describe_exported(model: Path, as_json: bool) -> str:
+    exported = open_exported(model)
+    facts = exported.facts
+    if as_json:
+        return facts.to_json()
+    lines = [
+        f"{facts.experiment} after {facts.step} steps, exported: {exported.label}",
+        f"{facts.direction}: {facts.channels_in} to {facts.channels_out} channels",
+        f"from a bundle of SHA-256 {facts.bundle_sha256}",
     ]
     return "\n".join(map(shown, lines))

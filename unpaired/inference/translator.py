@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +24,7 @@ from unpaired.images import (
     to_pixels,
     with_channels,
 )
-from unpaired.runtimes import Runtime
+from unpaired.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,30 +49,65 @@ class Translator:
     bundle: Bundle | None = None
     """Where the network came from; None for an exported file, which has one direction and no torch network."""
 
+    reopen: Callable[[Direction], Runtime] | None = None
+    """Another direction of the same model in the same way."""
+
     @classmethod
-    def load(cls, model: Path | str, direction: Direction | None = None) -> Translator:
-        """From a run's folder or a bundle; without a direction, the first that the model has.
+    def load(
+        cls,
+        model: Path | str,
+        direction: Direction | None = None,
+        runtime: RuntimeName = "auto",
+        precision: Precision | None = None,
+    ) -> Translator:
+        """From a run's folder, a bundle or an exported file.
+
+        Args:
+            model: The run, the bundle or the file.
+            direction: AtoB or BtoA; the first that the model has unless given.
+            runtime: What computes; docs/export.md tells what auto chooses and what each costs.
+            precision: fp32 unless given; an exported file has its own.
 
         Raises:
-            BadInput: not a model, or not in this direction.
+            BadInput: not a model, not in this direction, or not in this runtime or precision.
         """
+        path = Path(model)
+        if is_exported(path):
+            return cls._of_exported(path, direction, runtime, precision)
         from unpaired.checkpoint import load_bundle
+        from unpaired.inference.engines import bundle_runtime
 
-        bundle = load_bundle(Path(model))
+        bundle = load_bundle(path)
         there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
         if direction is not None and direction not in there:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
-        return cls.of(bundle, direction or there[0])
+
+        def reopen(direction: Direction) -> Runtime:
+            return bundle_runtime(bundle, path, direction, runtime, precision or "fp32")
+
+        direction = direction or there[0]
+        return cls(direction, reopen(direction), bundle, reopen)
+
+    @classmethod
+    def _of_exported(
+        cls, path: Path, direction: Direction | None, runtime: RuntimeName, precision: Precision | None
+    ) -> Translator:
+        exported = open_exported(path, runtime)
+        facts = exported.facts
+        for asked, there in ((direction, facts.direction), (precision, facts.precision)):
+            if asked not in (None, there):
+                raise BadInput(f"{path}: was exported as {facts.direction} {facts.precision}, not {asked}")
+        return cls(facts.direction, exported)
 
     @classmethod
     def of(cls, bundle: Bundle, direction: Direction) -> Translator:
-        """One direction of a bundle in memory."""
-        from unpaired.runtimes.torch import TorchRuntime
+        """One direction of a bundle in memory, in torch and fp32."""
+        from unpaired.inference.engines import torch_runtime
 
-        data = bundle.experiment.data
-        channels = {"A": data.channels_a, "B": data.channels_b}
-        network = bundle.translators[direction]
-        return cls(direction, TorchRuntime(network, channels[direction[0]], channels[direction[-1]]), bundle)
+        def reopen(direction: Direction) -> Runtime:
+            return torch_runtime(bundle, direction)
+
+        return cls(direction, reopen(direction), bundle, reopen)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -98,7 +133,9 @@ class Translator:
         """
         if direction not in self.directions:
             raise BadInput(f"this model translates {', '.join(self.directions)}, not {direction}")
-        return Translator.of(self.bundle, direction) if self.bundle else self
+        if direction == self.direction or self.reopen is None:
+            return self
+        return replace(self, direction=direction, runtime=self.reopen(direction))
 
     def translate(self, images: Images) -> Images:
         """A batch of tensors in [-1, 1] at any size, on the device of the network.

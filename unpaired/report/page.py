@@ -166,7 +166,7 @@ def _galleries(
         return [], "The data set is not at hand, so no test pictures are shown."
     try:
         held_out = _held_out(data, evaluation)
-        translator = translator or Translator.load(run)
+        translator = translator or Translator.load(run, runtime="torch")
     except BadInput as error:
         return [], f"No test pictures: {error}."
     images = evaluation.get("images", {})

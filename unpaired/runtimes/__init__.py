@@ -5,6 +5,7 @@ Importing this imports no torch: an exported file translates where torch is not 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,7 +15,7 @@ from unpaired.runtimes.facts import Facts, Precision
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
 """A runtime as users name it."""
-__all__ = ["Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "open_exported"]
+__all__ = ["Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "is_installed", "open_exported"]
 
 
 class Runtime(Protocol):
@@ -54,11 +55,16 @@ def is_exported(path: Path) -> bool:
     return path.suffix.lower() in (".onnx", ".xml", ".pt2")
 
 
-def open_exported(path: Path) -> Exported:
-    """An exported file, ready in the engine it was made for.
+def open_exported(path: Path, name: RuntimeName = "auto") -> Exported:
+    """An exported file, ready to run.
+
+    Args:
+        path: A file of `unpaired export`.
+        name: What to run it in. auto takes its own engine; ONNX files run in OpenVINO too.
 
     Raises:
-        BadInput: its engine is not installed, it is damaged or not ours, or a `.pt2`, whose reading runs code.
+        BadInput: the engine is not installed or cannot run it, the file is damaged or not ours, or it is a `.pt2`,
+            whose reading runs code.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a file of `unpaired export`")
@@ -67,10 +73,20 @@ def open_exported(path: Path) -> Exported:
             f"{path}: a .pt2 is read by unpickling, which can run code hidden in it, so unpaired only writes them; "
             f"translate with the bundle, .onnx or OpenVINO, or load it in your own program if you trust it"
         )
-    if path.suffix.lower() == ".xml":
-        from unpaired.runtimes.openvino import OpenVinoRuntime
+    fitting: tuple[RuntimeName, ...] = ("openvino",) if path.suffix.lower() == ".xml" else ("onnx", "openvino")
+    if name not in ("auto", *fitting):
+        raise BadInput(f"{path}: runs in {' or '.join(fitting)}, not {name}; give the run or the bundle")
+    if name == "auto":
+        name = next((each for each in fitting if is_installed(each)), fitting[0])
+    if name == "onnx":
+        from unpaired.runtimes.onnx import OnnxRuntime
 
-        return OpenVinoRuntime.open(path)
-    from unpaired.runtimes.onnx import OnnxRuntime
+        return OnnxRuntime.open(path)
+    from unpaired.runtimes.openvino import OpenVinoRuntime
 
-    return OnnxRuntime.open(path)
+    return OpenVinoRuntime.open(path)
+
+
+def is_installed(name: str) -> bool:
+    """Whether the engine's package is there, without importing it."""
+    return find_spec({"onnx": "onnxruntime"}.get(name, name)) is not None

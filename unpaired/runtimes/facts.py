@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from unpaired.config import DIRECTIONS, Direction
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, brief
 from unpaired.images import Array
+from unpaired.texts import parse_json
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -60,7 +61,7 @@ class Facts:
         if not text:
             raise BadInput(f"{name}: a model, but not one of `unpaired export` (it carries no `{KEY}` metadata)")
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             if values["format"] > FORMAT:
                 raise BadInput(
                     f"{name}: format {values['format']}, this version reads up to {FORMAT}; upgrade unpaired"
@@ -74,7 +75,7 @@ class Facts:
         known = facts.direction in DIRECTIONS and facts.precision in PRECISIONS and facts.layout == "NHWC"
         counts = (facts.channels_in, facts.channels_out)
         if not known or facts.value_range != (0, WHITE) or not all(type(c) is int and c > 0 for c in counts):
-            raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({text[:200]})")
+            raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
 
 

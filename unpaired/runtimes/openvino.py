@@ -14,6 +14,9 @@ from unpaired.runtimes.facts import KEY, Facts, Precision, from_levels, to_level
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
 
+PLACES = ([KEY], ["framework", KEY])
+"""Where the facts stand in OpenVINO's own files, and in what it reads of an ONNX file."""
+
 
 @dataclass(frozen=True)
 class OpenVinoRuntime:
@@ -26,7 +29,7 @@ class OpenVinoRuntime:
 
     @classmethod
     def open(cls, path: Path) -> OpenVinoRuntime:
-        """Load a file of `unpaired export --format openvino`: the .xml, with its .bin beside it.
+        """Load a file of `unpaired export`: the .xml, with its .bin beside it, or an .onnx.
 
         Raises:
             BadInput: OpenVINO is not installed, or the file is damaged or not ours.
@@ -38,7 +41,8 @@ class OpenVinoRuntime:
         core = openvino.Core()
         try:
             model = core.read_model(path)
-            text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+            place = next((each for each in PLACES if model.has_rt_info(each)), None)
+            text = model.get_rt_info(place).astype(str) if place else None
             facts = Facts.from_json(text, str(path))
             compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": ARITHMETIC[facts.precision]})
         except RuntimeError as error:
