@@ -28,6 +28,7 @@ def write_onnx(graph: PixelGraph, facts: Facts, path: Path) -> None:
     """
     try:
         import onnxscript  # noqa: F401
+        from onnx_ir import Shape
     except ImportError as error:
         raise BadInput("export to ONNX needs its own packages; pip install 'unpaired[export]'") from error
     example = torch.rand(*TRACED, facts.channels_in) * 255
@@ -46,6 +47,7 @@ def write_onnx(graph: PixelGraph, facts: Facts, path: Path) -> None:
     assert program is not None  # only the old exporter returns none
     for node in program.model.graph:
         node.metadata_props.clear()  # the exporter's notes: where in whose source tree each node came from
+    program.model.graph.outputs[0].shape = Shape([*dynamic.values(), facts.channels_out])  # it comes as formulas
     program.model.metadata_props[KEY] = facts.to_json()
     program.save(path)
 

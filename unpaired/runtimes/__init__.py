@@ -77,7 +77,7 @@ def open_exported(path: Path, name: RuntimeName = "auto") -> Exported:
     if name not in ("auto", *fitting):
         raise BadInput(f"{path}: runs in {' or '.join(fitting)}, not {name}; give the run or the bundle")
     if name == "auto":
-        name = next((each for each in fitting if is_installed(each)), fitting[0])
+        name = "onnx" if "onnx" in fitting and (is_installed("onnx") or not is_installed("openvino")) else "openvino"
     if name == "onnx":
         from unpaired.runtimes.onnx import OnnxRuntime
 

@@ -7,7 +7,9 @@ from 0 to 255, any size. So 8-bit pixels go in as they lie in memory, and roundi
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +26,8 @@ FORMAT = 1
 KEY, IMAGE, TRANSLATION = "unpaired", "image", "translation"
 """Where the facts stand in a file's metadata, and the names of the graph's input and output."""
 WHITE = 255
+ELSEWHERE = b"location"
+"""The word by which an ONNX file points at weights in another file, anywhere on the disk; no export of ours has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,18 @@ class Facts:
         return facts
 
 
+def onnx_content(path: Path) -> bytes:
+    """The bytes of an ONNX file that needs no other.
+
+    Raises:
+        BadInput: it points at other files.
+    """
+    content = path.read_bytes()
+    if ELSEWHERE in content:
+        raise BadInput(f"{path}: not a readable model of `unpaired export` (it points at weights in other files)")
+    return content
+
+
 def to_levels(images: Array) -> Array:
     """(b, c, h, w) in [-1, 1] to what a graph takes: (b, h, w, c) from 0 to 255."""
     return np.ascontiguousarray((images.transpose(0, 2, 3, 1) + 1) * (WHITE / 2), np.float32)
@@ -87,3 +103,20 @@ def to_levels(images: Array) -> Array:
 def from_levels(levels: Array) -> Array:
     """The inverse of `to_levels`."""
     return np.ascontiguousarray(levels.transpose(0, 3, 1, 2) * np.float32(2 / WHITE) - 1, np.float32)
+
+
+def through(run: Callable[[Array], Array], images: Array, facts: Facts) -> Array:
+    """Images (b, c, h, w) in [-1, 1] through a graph.
+
+    Raises:
+        BadInput: it fails, or gives something else than its facts promise; the file may be hostile.
+    """
+    batch, _, height, width = images.shape
+    try:
+        levels = run(to_levels(images))
+    except Exception as error:  # the engines' exceptions share no base
+        raise BadInput(f"the exported model failed on {batch}x{height}x{width} ({brief(str(error))})") from error
+    if levels.shape != (batch, height, width, facts.channels_out) or levels.dtype != np.float32:
+        expected = (batch, height, width, facts.channels_out)
+        raise BadInput(f"the exported model gave {levels.shape} of {levels.dtype}, expected {expected} of float32")
+    return from_levels(levels)

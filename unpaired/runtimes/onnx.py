@@ -8,7 +8,7 @@ from typing import Any
 
 from unpaired.errors import BadInput
 from unpaired.images import Array
-from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts, from_levels, to_levels
+from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts, onnx_content, through
 
 ERRORS_ONLY = 3
 """ONNX Runtime's log level: its remarks on graphs are for their makers."""
@@ -34,8 +34,9 @@ class OnnxRuntime:
             raise BadInput(f"{path}: needs ONNX Runtime; pip install 'unpaired[export]' or onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
-        try:  # from bytes: a model that points to other files finds none
-            session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        content = onnx_content(path)
+        try:
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base of their own
             raise BadInput(f"{path}: not a readable ONNX model ({' '.join(str(error).split())[:300]})") from error
         facts = Facts.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
@@ -58,4 +59,4 @@ class OnnxRuntime:
 
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
-        return from_levels(self.session.run([TRANSLATION], {IMAGE: to_levels(images)})[0])
+        return through(lambda levels: self.session.run([TRANSLATION], {IMAGE: levels})[0], images, self.facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from unpaired.errors import BadInput
 from unpaired.images import Array
-from unpaired.runtimes.facts import KEY, Facts, Precision, from_levels, to_levels
+from unpaired.runtimes.facts import KEY, Facts, Precision, onnx_content, through
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
@@ -38,9 +38,9 @@ class OpenVinoRuntime:
             import openvino
         except ImportError as error:
             raise BadInput(f"{path}: needs OpenVINO; pip install 'unpaired[openvino]' or openvino") from error
-        core = openvino.Core()
+        core: Any = openvino.Core()
         try:
-            model = core.read_model(path)
+            model = core.read_model(onnx_content(path) if path.suffix.lower() == ".onnx" else path)
             place = next((each for each in PLACES if model.has_rt_info(each)), None)
             text = model.get_rt_info(place).astype(str) if place else None
             facts = Facts.from_json(text, str(path))
@@ -68,4 +68,5 @@ class OpenVinoRuntime:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
         if not hasattr(self.local, "request"):
             self.local.request = self.compiled.create_infer_request()
-        return from_levels(self.local.request.infer([to_levels(images)], share_inputs=True, share_outputs=True)[0])
+        request = self.local.request
+        return through(lambda levels: request.infer([levels], share_outputs=True)[0], images, self.facts)
