@@ -27,6 +27,7 @@ from unpaired.export import export
 from unpaired.inference.engines import torch_runtime
 from unpaired.presets import horse2zebra
 from unpaired.runtimes import Runtime, open_exported
+from unpaired.runtimes.torch import TorchRuntime
 
 EXPORTS = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 
@@ -41,7 +42,8 @@ def runtimes(model: Path, folder: Path, data: Path | None) -> dict[str, Runtime]
     """Every runtime by its label, the plain one first."""
     plain = torch_runtime(load_bundle(model), "AtoB")
     files = [export(model, folder, format, precision, data=data) for format, precision in EXPORTS]
-    return {each.label: each for each in (plain, plain.in_bf16(), *map(open_exported, files))}
+    fast = [TorchRuntime.fast(plain.network, 3, 3, dtype) for dtype in (torch.float32, torch.bfloat16)]
+    return {each.label: each for each in (plain, *fast, *map(open_exported, files))}
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:

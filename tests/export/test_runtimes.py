@@ -164,7 +164,7 @@ def test_bf16_in_torch_is_similar_and_fp32_stays_the_network_itself(exported):
     bundle = load_bundle(exported().bundle)
     fp32 = Translator.load(exported().bundle, precision="fp32")
     bf16 = Translator.load(exported().bundle, precision="bf16")
-    assert bf16.runtime.label == "torch bf16"
+    assert bf16.runtime.label == "torch bf16 fused"
     images = torch.from_numpy(noise(2, 40, 33))
     assert torch.equal(
         fp32.translate(torch.from_numpy(noise(1, 32, 32))),
@@ -172,7 +172,7 @@ def test_bf16_in_torch_is_similar_and_fp32_stays_the_network_itself(exported):
     )
     assert 0.95 < float(ssim(bf16.translate(images), fp32.translate(images)).mean()) < 1
     assert bf16.translate(images).dtype == torch.float32
-    assert bf16.to("BtoA").runtime.label == "torch bf16"
+    assert bf16.to("BtoA").runtime.label == "torch bf16 fused"
     with pytest.raises(BadInput, match="torch is offered in fp32, bf16"):
         Translator.load(exported().bundle, runtime="torch", precision="int8")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from unpaired.checkpoint import BUNDLE, Bundle
 from unpaired.config import Direction
 from unpaired.errors import BadInput
@@ -44,6 +46,8 @@ def bundle_runtime(
     if name == "torch":
         if precision == "int8":
             raise BadInput("--precision int8: torch is offered in fp32, bf16; int8 runs in OpenVINO")
-        runtime = torch_runtime(bundle, direction)
-        return runtime if precision == "fp32" else runtime.in_bf16()
+        plain = torch_runtime(bundle, direction)
+        if precision == "fp32":
+            return plain
+        return TorchRuntime.fast(plain.network, plain.channels_in, plain.channels_out, torch.bfloat16)
     return open_exported(cache.made(file, direction, name, precision))
