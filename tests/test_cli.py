@@ -348,9 +348,9 @@ def test_an_error_of_several_lines_is_said_in_one(capsys, monkeypatch):
 def test_a_run_stopped_by_a_signal_exits_with_75_and_goes_on(capsys, data, monkeypatch):
     plain = Trainer.train_step
 
-    def train_step(self, x, y):
+    def train_step(self, *batch):
         signal.raise_signal(signal.SIGTERM)
-        return plain(self, x, y)
+        return plain(self, *batch)
 
     argv = [str(word) for word in train(data, "run", "--steps", "3")]
     with monkeypatch.context() as patch:

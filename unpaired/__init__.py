@@ -22,8 +22,10 @@ __version__ = "0.1.0"
 __all__ = ["Experiment", "Translator", "__version__", "presets", "train"]
 
 
-def train(experiment: Experiment, *, data: Path | str, out: Path | str) -> Path:
+def train(experiment: Experiment, *, data: Path | str, out: Path | str, allow_config_change: bool = False) -> Path:
     """Train `experiment` on the folder `data`, resuming what `out` already holds; returns `out`.
+
+    With `allow_config_change`, what `out` holds may be of other settings.
 
     Raises:
         BadInput: data or settings that cannot be used; the message says what to do.
@@ -31,7 +33,7 @@ def train(experiment: Experiment, *, data: Path | str, out: Path | str) -> Path:
     from unpaired.experiment import with_root
     from unpaired.training import train
 
-    return train(with_root(experiment, data), Path(out))
+    return train(with_root(experiment, data), Path(out), allow_config_change=allow_config_change)
 
 
 def __getattr__(name: str) -> object:

@@ -39,6 +39,7 @@ from unpaired.commands.train import train
 from unpaired.commands.translate import translate
 from unpaired.compat import equivalents, is_official
 from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
+from unpaired.stopping import stop_on_request
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
@@ -62,6 +63,10 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
 }
 
 
+SERVERS = ("serve", "study")
+"""Commands that go on until they are stopped, and have their own way to."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
@@ -70,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: list[str]) -> int:
     """Run one command; returns the exit code, having said in one line what was wrong."""
     try:
-        return _dispatch(argv)
+        if argv and argv[0] in SERVERS:
+            return _dispatch(argv)
+        with stop_on_request():
+            return _dispatch(argv)
     except BadInput as error:
         return _fail(str(error))
     except Stopped as stop:

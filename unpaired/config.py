@@ -91,6 +91,8 @@ class OptimConfig:
     """Bundle or run whose generators training starts from, to fine-tune them; drawn afresh unless given."""
     critic_warmup: int = 0
     """First steps, in which only the critics learn: given trained generators, fresh critics would mislead them."""
+    accumulate: int = 1
+    """Parts, one after another through the networks, of data.batch images each, that make one step."""
     average: float = 0.0
     """Decay per step of the running average of the generators that the bundle gets; 0 keeps the last weights."""
 
@@ -105,8 +107,9 @@ class OptimConfig:
         for name in ("epochs", "decay_epochs", "critic_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
-        if self.steps is not None:
-            _at_least(self.steps, 1, "optim.steps")
+        for name in ("steps", "accumulate"):
+            if getattr(self, name) is not None:
+                _at_least(getattr(self, name), 1, f"optim.{name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,8 @@ class RuntimeConfig:
     """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
+    deterministic: bool = False
+    """The same bits each time on a GPU too, at some cost in speed; a CPU gives them anyway."""
     log_every: int = 50
     """Steps between lines of metrics.jsonl."""
     sample_every: int = 500
@@ -130,7 +135,7 @@ class RuntimeConfig:
     samples: int = 6
     """Test pictures of each domain in a sample grid."""
     keep: int = 2
-    """Checkpoints kept."""
+    """Checkpoints kept, beside those pinned by a file `pinned` or `best` in their folder."""
 
     def __post_init__(self) -> None:
         _at_least(self.seed, 0, "runtime.seed")

@@ -16,8 +16,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(title: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show work of `total` parts, `done` of which were finished earlier; always on stderr."""
+def progress(title: str, total: int, done: int = 0, *, quiet: bool = False) -> Iterator[Advance]:
+    """Show work of `total` parts, `done` of which were finished earlier; always on stderr, or nowhere if `quiet`."""
+    if quiet:
+        yield lambda amount=1, note=None: None
+        return
     with _bar(title, total, done) if sys.stderr.isatty() else _lines(title, total, done) as advance:
         yield advance
 

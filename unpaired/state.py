@@ -33,6 +33,8 @@ FORMAT = 2
 """Version of a checkpoint; newer ones are refused, older ones read. 1 had no sizes, no seal, one process."""
 CHECKPOINTS, LATEST = "checkpoints", "latest"
 STATE, MANIFEST = "state.safetensors", "manifest.json"
+OWN = ("random/", "history/")
+"""What each process has of its own, by the beginning of a tensor's name."""
 PROTECTED = ("pinned", "best")
 """A checkpoint whose folder holds a file of one of these names is never deleted."""
 
@@ -50,6 +52,7 @@ class RunState:
     step: int
     tensors: dict[str, Tensor]
     facts: Facts = field(default_factory=dict)
+    folder: Path = Path()
 
 
 def save_state(
@@ -122,18 +125,18 @@ def load_state(run: Path) -> tuple[RunState | None, list[str]]:
 def read_state(folder: Path, process: int = 0) -> RunState:
     """The state of one process from one checkpoint, all of whose files are checked by process 0.
 
+    A process that the run did not have then gets what all share, and keeps the rest of its own.
+
     Raises:
         Damaged: something is not as it was written.
         BadInput: of a newer format.
     """
-    if process == 0:
-        facts = verify(folder)
-        return RunState(facts["step"], _tensors(folder / STATE), facts)
-    facts = read_manifest(folder)
-    own = f"process-{process:04d}.safetensors"
-    return RunState(
-        facts["step"], _tensors(folder / STATE) | (_tensors(folder / own) if own in facts["files"] else {}), facts
-    )
+    facts, own = (verify if process == 0 else read_manifest)(folder), f"process-{process:04d}.safetensors"
+    tensors = _tensors(folder / STATE)
+    if process:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(OWN)}
+        tensors |= _tensors(folder / own) if own in facts["files"] else {}
+    return RunState(facts["step"], tensors, facts, folder)
 
 
 def verify(folder: Path) -> Facts:

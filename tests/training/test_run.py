@@ -61,11 +61,11 @@ def stop_at(monkeypatch, step):
     """Sends this process SIGTERM while it computes its `step`-th training step from now."""
     plain, calls = Trainer.train_step, []
 
-    def train_step(self, x, y):
+    def train_step(self, *batch):
         calls.append(1)
         if len(calls) == step:
             signal.raise_signal(signal.SIGTERM)
-        return plain(self, x, y)
+        return plain(self, *batch)
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
 
@@ -115,9 +115,9 @@ def test_metrics_are_one_json_object_a_line_with_every_term(whole):
 def test_both_optimisers_run_at_the_rate_that_is_logged(data, tmp_path, monkeypatch):
     plain, rates = Trainer.train_step, []
 
-    def train_step(self, x, y):
+    def train_step(self, *batch):
         rates.append([optimizer.param_groups[0]["lr"] for optimizer in self._optimizers().values()])
-        return plain(self, x, y)
+        return plain(self, *batch)
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
     run = train(tiny(data, runtime__log_every=1, optim__critic_lr=1e-3), tmp_path / "run")
@@ -184,11 +184,11 @@ class Killed(BaseException):
 def kill_in_step(step, monkeypatch, experiment, run):
     plain, calls = Trainer.train_step, []
 
-    def train_step(self, x, y):
+    def train_step(self, *batch):
         calls.append(1)
         if len(calls) == step:
             raise Killed
-        return plain(self, x, y)
+        return plain(self, *batch)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Trainer, "train_step", train_step)
@@ -286,7 +286,7 @@ def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_fini
 
 
 def test_a_second_signal_ends_the_process_at_once(data, tmp_path, monkeypatch):
-    def train_step(self, x, y):
+    def train_step(self, *batch):
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
 
@@ -372,8 +372,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_saves_nothin
 
 
 def test_a_loss_that_is_not_finite_is_not_saved_when_a_signal_comes_first(data, tmp_path, monkeypatch):
-    stop_at(monkeypatch, 3)
-    with pytest.raises(BadInput, match=r"step 3: .* not finite"):
+    stop_at(monkeypatch, 2)
+    with pytest.raises(BadInput, match=r"step 2: .* not finite"):
         train(tiny(data, optim__lr=1e25, runtime__log_every=100, runtime__save_every=100), tmp_path / "run")
     assert not (tmp_path / "run/checkpoints").exists()
 
@@ -536,7 +536,7 @@ def test_a_disk_that_runs_full_stops_the_run_and_what_was_saved_goes_on(whole, d
         return save_state(out, step, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("unpaired.training.run.save_state", save)
+        patch.setattr("unpaired.training.folder.save_state", save)
         train(tiny(data), run)
     assert load_state(run)[0].step == 2
     assert_same_end(train(tiny(data), run), whole)

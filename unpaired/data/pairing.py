@@ -32,6 +32,23 @@ class Batch:
     x: Images
     y: Images
     files: tuple[Path, ...]
+    share: float = 1.0
+    """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which of a step's images this process sees."""
+
+    process: int = 0
+    processes: int = 1
+    accumulate: int = 1
+    """Batches that make one step of one process."""
+
+    @property
+    def batches(self) -> int:
+        """Batches in a step of all processes."""
+        return self.processes * self.accumulate
 
 
 class UnpairedImages:
@@ -42,20 +59,28 @@ class UnpairedImages:
     asks for it B is the image of A's name, with the same crop and mirror.
     """
 
-    def __init__(self, cfg: DataConfig, seed: int, skipped: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        cfg: DataConfig,
+        seed: int,
+        skipped: Collection[str] = (),
+        part: Part = Part(),  # noqa: B008, frozen
+    ) -> None:
         """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
 
         Raises:
             BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ.
         """
         root = Path(cfg.root)
-        self.cfg, self.seed = cfg, seed
+        self.cfg, self.seed, self.part = cfg, seed, part
         self.a, self.b = (domain_files(root, name, skipped) for name in ("trainA", "trainB"))
         self.partners = _partners(self.a, self.b, root) if cfg.paired else None
         self.store = PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
-        self.steps_per_epoch = -(-self.length // cfg.batch)
+        self.per_step = cfg.batch * part.batches
+        """Images of each domain in a step of all processes."""
+        self.steps_per_epoch = -(-self.length // self.per_step)
 
     def files(self) -> list[Path]:
         """Every training file of both domains."""
@@ -72,16 +97,22 @@ class UnpairedImages:
         return x, y, a, b
 
     def batch(self, step: int) -> Batch:
-        """What step number `step` of the whole run sees; the last batch of an epoch may be smaller.
+        """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.
+
+        The images of a step are dealt to the processes as evenly as they go. One left without any gets the first
+        of the step, with a share of 0, so that it keeps step with the others.
 
         Raises:
             BadInput: a file that cannot be used, or images of different sizes in one batch.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
-        first = position * self.cfg.batch
-        indices = range(first, min(first + self.cfg.batch, self.length))
+        first = position * self.per_step
+        every = np.arange(first, min(first + self.per_step, self.length))
+        mine = np.array_split(every, self.part.processes)[self.part.process]
+        indices = [int(index) for index in (mine if len(mine) else every[:1])]
         xs, ys, a, b = zip(*(self.pair(epoch, index) for index in indices), strict=True)
-        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b))
+        share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
+        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b), share)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, read ahead by `cfg.workers` threads."""

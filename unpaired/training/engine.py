@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
 from unpaired.errors import BadInput
+from unpaired.models.deterministic import make_deterministic
 from unpaired.models.fused import fuse
+from unpaired.training.descent import Descent, Unsettled
+from unpaired.training.processes import ALONE, Processes, synchronise_norms
 
 
 class Engine:
     """Puts networks and batches where they are computed, and carries out gradient steps."""
 
     def __init__(self, cfg: RuntimeConfig) -> None:
-        self.device = pick_device(cfg.device)
+        self.processes, self.device = join(cfg.device)
         self.dtype = pick_dtype(cfg.precision, self.device)
         self.fast = cfg.precision != "exact"
         """Whether steps may be rounded in another order; if not, they equal the plain reference bit for bit."""
         self.layout = torch.channels_last if self.fast else torch.contiguous_format
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
+        self.deterministic = cfg.deterministic
+        self.unsettled = Unsettled() if self.device.type == "cuda" else None
+        """Descents whose soundness has not been asked of the device yet; None where asking costs nothing."""
 
     def describe(self) -> str:
         """The choice in a few words, for the line at the start of a run."""
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
         precision = "bf16 networks, fp32 weights" if self.half else "fp32" if self.fast else "fp32 as published"
-        return f"{name}, {torch.get_num_threads()} threads, {precision}"
+        several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
+        return f"{several}{name}, {torch.get_num_threads()} threads, {precision}"
 
     def place(self, network: nn.Module) -> None:
         """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
+        if self.deterministic:
+            make_deterministic(network)
+        if self.processes.count > 1:
+            synchronise_norms(network)
         network.to(self.device)
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
         if self.fast and self.device.type == "cpu":
@@ -54,11 +69,18 @@ class Engine:
         """Inside it, convolutions run in the chosen precision."""
         return torch.autocast(self.device.type, self.dtype) if self.half else nullcontext()
 
-    def descend(self, optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor]) -> None:
-        """One optimiser step down the sum of the terms."""
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        optimizer.step()
+    def descent(self, optimizer: torch.optim.Optimizer | None, step: int) -> Descent:
+        """One step of an optimiser down the terms added to it; with none, the terms are only collected."""
+        return Descent(optimizer, self.processes, self.unsettled, step)
+
+    def settle(self, keep: int = 0) -> None:
+        """Ask the device whether all but the last `keep` descents were sound.
+
+        Raises:
+            NotFinite: one was not.
+        """
+        if self.unsettled is not None:
+            self.unsettled.settle(keep)
 
 
 @contextmanager
@@ -71,6 +93,41 @@ def frozen(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     finally:
         for network in networks.values():
             network.requires_grad_(True)
+
+
+def join(device: str) -> tuple[Processes, torch.device]:
+    """This process's place among those that torchrun or `accelerate launch` started, and its device."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ALONE, pick_device(device)
+    from accelerate import PartialState  # only here: a single process does not pay for its import
+
+    chosen = pick_device(device)
+    with warnings.catch_warnings(action="ignore"):  # of its choice of threads, which runtime.threads decides
+        state = PartialState(cpu=chosen.type == "cpu")
+    talk = dist.new_group(backend="gloo") if chosen.type != "cpu" else None
+    return Processes(state.process_index, state.num_processes, talk), torch.device(str(state.device))
+
+
+@contextmanager
+def same_bits(wanted: bool) -> Iterator[None]:
+    """Inside, torch uses no algorithm whose result depends on the order in which threads finish."""
+    if not wanted:
+        yield
+        return
+    memory: Any = torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        memory.fill_uninitialized_memory,
+    )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
 
 
 def pick_device(name: str) -> torch.device:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,12 @@ from unpaired.files import written_whole
 from unpaired.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
 from unpaired.texts import json_lines
+from unpaired.training.processes import ALONE, Processes
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"
+FORMAT = 1
+"""Version of a line of metrics.jsonl."""
 GAP = 2
 """White pixels between the pictures of a grid."""
 
@@ -29,17 +31,19 @@ GAP = 2
 class RunLog:
     """Averages of the terms since the last line, written every so many steps; nothing waits for the device."""
 
-    def __init__(self, run: Path, start: int, batch: int) -> None:
-        """Goes on after step `start`: later lines of an earlier try are dropped."""
-        self.run, self.batch = run, batch
+    def __init__(self, run: Path, start: int, batch: int, processes: Processes = ALONE) -> None:
+        """Goes on after step `start`: later lines of an earlier try are dropped. Of several, process 0 writes."""
+        self.run, self.batch, self.processes = run, batch, processes
+        self.sums: dict[str, Tensor] = {}
+        self.steps = 0
+        self.started = self.since = time.monotonic()
+        if not processes.first:
+            return
         self.path = run / METRICS
         _drop_lines_after(self.path, start)
         purge = start + 1 if start else 0  # TensorBoard forgets what an earlier try wrote from this step on
         suffix = f".{start:08d}"  # a name of its own even within the same second
         self.events = SummaryWriter(str(run / "tensorboard"), purge_step=purge, filename_suffix=suffix)
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
-        self.started = self.since = time.monotonic()
 
     def add(self, terms: Terms) -> None:
         """Count one step's terms."""
@@ -47,13 +51,10 @@ class RunLog:
         self.steps += 1
 
     def write(self, step: int, epoch: int, lr: float) -> str:
-        """Write the averages after `step` steps; returns them in a few words.
-
-        Raises:
-            BadInput: as `averages`.
-        """
-        terms, now = self.averages(step), time.monotonic()
+        """Write the averages after `step` steps; returns them in a few words."""
+        terms, now = self.averages(), time.monotonic()
         line = {
+            "format": FORMAT,
             "step": step,
             "epoch": epoch,
             "lr": lr,
@@ -62,25 +63,17 @@ class RunLog:
             "terms": terms,
         }
         self.sums, self.steps, self.since = {}, 0, now
+        if not self.processes.first:
+            return ""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in {**terms, "lr": lr, "images_per_second": line["images_per_second"]}.items():
             self.events.add_scalar(name, value, step)
         return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s"
 
-    def averages(self, step: int) -> dict[str, float]:
-        """The mean of each term since the last line.
-
-        Raises:
-            BadInput: a term is no longer a finite number; the message names it and the step.
-        """
-        values = (torch.stack(list(self.sums.values())) / self.steps).tolist()
-        broken = [name for name, value in zip(self.sums, values, strict=True) if not math.isfinite(value)]
-        if broken:
-            raise BadInput(
-                f"training stopped at step {step}: {', '.join(broken)} is not finite; the last checkpoint is kept; "
-                f"`unpaired check` finds blank images, a lower optim.lr or runtime.precision fp32 may help"
-            )
+    def averages(self) -> dict[str, float]:
+        """The mean of each term since the last line, over the processes."""
+        values = self.processes.mean(torch.stack(list(self.sums.values())) / self.steps).tolist()
         return {name: round(value, 6) for name, value in zip(self.sums, values, strict=True)}
 
     def add_samples(self, step: int, name: str, grid: Pixels) -> None:
@@ -92,7 +85,8 @@ class RunLog:
 
     def close(self) -> None:
         """Flush the event file."""
-        self.events.close()
+        if self.processes.first:
+            self.events.close()
 
 
 def picture_grid(rows: list[list[OneImage]]) -> Pixels:

@@ -2,66 +2,136 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.data.pairing import UnpairedImages
-from unpaired.data.usable import decide, keep
+from unpaired.data.pairing import Batch, Part, UnpairedImages
+from unpaired.data.usable import Usable, decide, keep
 from unpaired.errors import BadInput, Stopped, shown
-from unpaired.experiment import Experiment, build_method, flatten, read_experiment, to_yaml
-from unpaired.files import write_text
+from unpaired.experiment import Experiment, build_method
 from unpaired.progress import progress
-from unpaired.state import CHECKPOINTS, load_state, save_state
-from unpaired.training.engine import Engine
+from unpaired.state import RunState
+from unpaired.stopping import Request, stop_on_request
+from unpaired.training.descent import NotFinite
+from unpaired.training.dice import throw_from
+from unpaired.training.engine import Engine, same_bits
+from unpaired.training.folder import alone_in, facts, has_begun, open_folder, resume, save, say
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
 from unpaired.training.schedule import Schedule
-from unpaired.training.stopping import stop_on_request
 from unpaired.training.trainer import Trainer
 
-CONFIG = "config.yaml"
-MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
-"""Settings, by their beginning, that a resumed run may have changed: they do not touch its numbers."""
-MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
+ADVICE = (
+    "the last checkpoint is kept; `unpaired check` finds blank images, "
+    "a lower optim.lr or runtime.precision fp32 may help"
+)
+STARTS_AGAIN = "stopped before the first step; the same command starts again"
 
 
-def train(experiment: Experiment, out: Path) -> Path:
+def train(experiment: Experiment, out: Path, *, allow_config_change: bool = False) -> Path:
     """Train to the end, resuming what `out` already holds; returns `out`.
+
+    Started by torchrun or `accelerate launch`, it is one of several processes that train as one.
+
+    Args:
+        experiment: What to train.
+        out: Folder of the run.
+        allow_config_change: Go on from a checkpoint of other settings; the run is then of no single experiment.
 
     Raises:
         BadInput: data or settings that cannot be used, or `out` holding a run with other settings.
         Stopped: a signal asked for it; the state is saved and the same call goes on.
     """
-    engine = Engine(experiment.runtime)
-    torch.manual_seed(experiment.runtime.seed)
+    with ExitStack() as stack:
+        request = stack.enter_context(stop_on_request(STARTS_AGAIN))
+        stack.enter_context(same_bits(experiment.runtime.deterministic))
+        engine = Engine(experiment.runtime)
+        request.patience = 2.0 if engine.processes.count > 1 else 0.0
+        stack.enter_context(engine.processes.together())
+        return _train(experiment, out, engine, request, allow_config_change, stack)
+
+
+def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
+    processes, trainer = engine.processes, _fresh_trainer(experiment, engine)
+    if processes.first:
+        usable = decide(experiment.data, out, has_begun(out))
+        data, samples = _look(experiment, usable.paths, engine)
+        try_out(trainer, samples)
+        open_folder(experiment, out, allow)
+        stack.enter_context(alone_in(out))
+        keep(usable, out, experiment.data.root, data.a, data.b)
+        processes.wait()
+    else:
+        processes.wait()
+        usable = decide(experiment.data, out, begun=True)
+        data, samples = _look(experiment, usable.paths, engine)
+    schedule = Schedule(experiment.optim, data.steps_per_epoch)
+    state = resume(experiment, out, allow, processes)
+    start = state.step if state is not None else 0
+    if state is not None:
+        _take_up(trainer, state, out)
+    if processes.first:
+        _announce(experiment, out, data, schedule, start, engine, usable)
+    if start < schedule.steps:
+        log = RunLog(out, start, data.per_step, processes)
+        stack.callback(log.close)
+        Run(experiment, out, data, samples, trainer, schedule, log).go_on(start, request)
+    return out
+
+
+def _look(experiment: Experiment, skipped: Collection[str], engine: Engine) -> tuple[UnpairedImages, FixedSamples]:
+    """The training images of this process, and the fixed test pictures."""
+    part = Part(engine.processes.index, engine.processes.count, experiment.optim.accumulate)
+    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part)
+    return data, FixedSamples(experiment, skipped)
+
+
+def _take_up(trainer: Trainer, state: RunState, out: Path) -> None:
+    try:
+        trainer.load(state.tensors)
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
+        ) from error
+    if trainer.steps != state.step:
+        raise BadInput(f"{out}: its checkpoint of step {state.step} holds step {trainer.steps}; start another run")
+
+
+def _fresh_trainer(experiment: Experiment, engine: Engine) -> Trainer:
+    """Networks from the seed, the same in every process; dice from then on of each process's own."""
+    seed, index = experiment.runtime.seed, engine.processes.index
+    throw_from(seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
     if experiment.optim.start:
         trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
-    usable = decide(experiment.data, out, _begun(out))
-    data = UnpairedImages(experiment.data, experiment.runtime.seed, usable.paths)
-    samples = FixedSamples(experiment, usable.paths)
-    try_out(trainer, samples)
-    _open_run(experiment, out)
-    keep(usable, out, experiment.data.root, data.a, data.b)
-    schedule = Schedule(experiment.optim, data.steps_per_epoch)
-    start = _resume(trainer, out)
-    if start >= schedule.steps:
-        _say(f"{out}: finished, {start} of {schedule.steps} steps done")
-        return out
-    if usable.skipped:
-        _say(usable.describe(out))
-    _say(
-        f"{experiment.name}: {len(data.a)} images of A, {len(data.b)} of B, {schedule.steps} steps; {engine.describe()}"
-    )
-    log = RunLog(out, start, experiment.data.batch)
-    try:
-        Run(experiment, out, data, samples, trainer, schedule, log).go_on(start)
-    finally:
-        log.close()
-    return out
+    if index:
+        throw_from(seed + 1_000_003 * index)
+        for history in trainer.method.histories.values():
+            history.random.manual_seed(int(torch.randint(2**62, ())))
+    return trainer
+
+
+def _announce(
+    experiment: Experiment,
+    out: Path,
+    data: UnpairedImages,
+    schedule: Schedule,
+    start: int,
+    engine: Engine,
+    usable: Usable,
+) -> None:
+    if start:
+        finished = f"finished, {start} of {schedule.steps} steps done"
+        say(f"{out}: {f'going on after step {start}' if start < schedule.steps else finished}")
+    if start < schedule.steps:
+        if usable.skipped:
+            say(usable.describe(out))
+        counts = f"{len(data.a)} images of A, {len(data.b)} of B, {schedule.steps} steps"
+        say(f"{experiment.name}: {counts}; {engine.describe()}")
 
 
 class Run:
@@ -80,100 +150,94 @@ class Run:
         self.experiment, self.out, self.data, self.samples = experiment, out, data, samples
         self.trainer, self.schedule, self.log = trainer, schedule, log
         self.note = ""
+        self.told: set[str] = set()
+        self.files: tuple[tuple[int, tuple[Path, ...]], ...] = ()
+        """Steps under way and what they see: on a GPU the last two."""
 
-    def go_on(self, start: int) -> None:
-        """Steps `start` to the end; saves and raises Stopped when a signal asks for it."""
-        total, put = self.schedule.steps, self.trainer.engine.put
-        with stop_on_request() as asked, progress("training", total, start) as advance:
+    def go_on(self, start: int, request: Request) -> None:
+        """Steps `start` to the end; saves and raises Stopped when a signal asks any process for it."""
+        total, processes = self.schedule.steps, self.trainer.engine.processes
+        request.later()  # from here on there is something to save first
+        with progress("training", total, start, quiet=not processes.first) as advance:
             if start == 0:
                 self.sample(0)
             for step, batch in enumerate(self.data.batches(start, total), start + 1):
-                for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
-                    check_sides(self.trainer.method, images, file)
-                self.trainer.set_rate(self.schedule.factor(step - 1))
-                self.log.add(self.trainer.train_step(put(batch.x), put(batch.y)))
-                stopping = asked() and step < total
-                self.report(step, stopping)
+                self.step(step, batch)
+                self.report(step)
+                stopping = processes.any(request.asked)
+                if stopping or self._due(step, self.experiment.runtime.save_every):
+                    self.save(step)
+                    stopping = processes.any(request.asked)  # while saving, too
                 advance(note=self.note)
-                if stopping:
+                if stopping and step < total:
                     raise Stopped(f"stopped after step {step} of {total}; the same command goes on")
 
-    def report(self, step: int, stopping: bool = False) -> None:
-        """Log, sample and save where this step is due, and after the last; nothing of what is no longer finite."""
-        runtime, last = self.experiment.runtime, step == self.schedule.steps
-        log, sample, save = (
-            last or step % every == 0 for every in (runtime.log_every, runtime.sample_every, runtime.save_every)
-        )
-        if log or sample or save or stopping:
-            self.log.averages(step)
-        if log:
+    def step(self, step: int, batch: Batch) -> None:
+        """One step of training.
+
+        Raises:
+            BadInput: an image of a wrong size, or numbers that are no longer finite.
+        """
+        put, self.files = self.trainer.engine.put, (*self.files[-1:], (step, batch.files))
+        for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
+            check_sides(self.trainer.method, images, file)
+        self.trainer.set_rate(self.schedule.factor(step - 1))
+        try:
+            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share))
+        except NotFinite as fault:
+            raise self._not_finite(fault) from fault
+
+    def report(self, step: int) -> None:
+        """Log and sample where this step is due, and after the last."""
+        runtime = self.experiment.runtime
+        if self._due(step, runtime.log_every):
+            self._settle()
             lr = self.experiment.optim.lr * self.schedule.factor(step - 1)
             self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
-        if sample:
+        if self._due(step, runtime.sample_every):
             self.sample(step)
-        if save or stopping:
-            self.save(step)
 
     def sample(self, step: int) -> None:
         """Translate the fixed pictures there and back."""
+        if not self.trainer.engine.processes.first:
+            return
         for direction, grid in self.samples.grids(self.trainer.averaged, self.trainer.engine).items():
             self.log.add_samples(step, direction, grid)
 
     def save(self, step: int) -> None:
-        """Write the bundle and the state to resume from."""
-        save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
-        save_state(self.out, step, self.trainer.state(), self.experiment.runtime.keep)
+        """Write the bundle and the state to resume from.
 
+        Raises:
+            BadInput: a weight is not finite; nothing is written.
+        """
+        self._settle()
+        if broken := self.trainer.broken():
+            raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
+        processes, keep = self.trainer.engine.processes, self.experiment.runtime.keep
+        if processes.first:
+            save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
+        about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch))
+        for note in save(self.out, step, self.trainer.state(), keep, about, processes):
+            if note not in self.told:
+                self.told.add(note)
+                say(note)
 
-def _open_run(experiment: Experiment, out: Path) -> None:
-    """Make the run's folder and its config.yaml; refuse one where another experiment has begun to train."""
-    path = out / CONFIG
-    if path.exists() and _begun(out):
-        before, now = flatten(read_experiment(path)), flatten(experiment)
-        changed = [key for key in now if before.get(key) != now[key] and not _may_change(key)]
-        if changed:
-            words = ", ".join(f"{key} was {before.get(key)} and is now {now[key]}" for key in changed)
-            raise BadInput(f"{out} holds a run with other settings: {words}; give another --out or the same settings")
-    elif not path.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
-    if link := next((path for path in out.rglob("*") if path.is_symlink()), None):
-        raise BadInput(
-            f"{link}: a link, and a run writes only inside its own folder; put what it leads to in its place"
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.schedule.steps
+
+    def _settle(self) -> None:
+        try:
+            self.trainer.engine.settle()
+        except NotFinite as fault:
+            raise self._not_finite(fault) from fault
+
+    def _not_finite(self, fault: NotFinite) -> BadInput:
+        """What became NaN or infinite in which step, of which process, on which files."""
+        files = ", ".join(shown(file) for step, files in self.files if step == fault.step for file in files)
+        mine = f"{', '.join(fault.broken)} (on {files})" if fault.broken else ""
+        told = self.trainer.engine.processes.gather(mine)
+        named = [f"process {k}: {words}" if len(told) > 1 else words for k, words in enumerate(told) if words]
+        what = "; ".join(named) or f"the gradient of the {fault.players} (on {files})"
+        return BadInput(
+            f"training stopped at step {fault.step}: {what} is not finite; no weight was touched by it; {ADVICE}"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(path, to_yaml(experiment))
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
-
-
-def _begun(out: Path) -> bool:
-    """Whether the run has taken steps."""
-    return (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
-
-
-def _may_change(key: str) -> bool:
-    return key.startswith(MAY_CHANGE) and key not in MAY_NOT_CHANGE
-
-
-def _resume(trainer: Trainer, out: Path) -> int:
-    """Load the newest whole checkpoint; returns the number of steps behind it."""
-    state, notes = load_state(out)
-    for note in notes:
-        _say(note)
-    if state is None:
-        return 0
-    try:
-        trainer.load(state.tensors)
-    except (RuntimeError, LookupError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"{out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
-        ) from error
-    if trainer.steps != state.step:
-        raise BadInput(f"{out}: its checkpoint of step {state.step} holds step {trainer.steps}; start another run")
-    _say(f"{out}: going on after step {state.step}")
-    return state.step
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import chain
 
@@ -14,6 +15,7 @@ from unpaired.errors import BadInput
 from unpaired.images import Images
 from unpaired.methods import Method, Terms
 from unpaired.models import require_fit
+from unpaired.training.dice import dice, set_dice
 from unpaired.training.engine import Engine, frozen
 
 
@@ -32,21 +34,49 @@ class Trainer:
         self.averaged = deepcopy(method) if optim.average else method
         """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
 
-    def train_step(self, x: Images, y: Images) -> Terms:
-        """Update the generators against frozen critics, then the critics, on one batch."""
-        precision, method = self.engine.precision, self.method
-        learning = self.steps >= self.optim.critic_warmup
+    def train_step(self, x: Images, y: Images, share: float = 1.0) -> Terms:
+        """Update the generators against frozen critics, then the critics, on one batch.
+
+        Args:
+            x: Images of X; with `optim.accumulate` n they go through the networks in n parts, one after another.
+            y: Images of Y.
+            share: Images here over the mean of all processes; 0 where they are only there to keep step.
+
+        Raises:
+            NotFinite: before the weights are touched.
+        """
+        engine, method, parts = self.engine, self.method, self._parts(x, y, share)
+        learning, fakes = self.steps >= self.optim.critic_warmup, []
         with frozen(method.critics if learning else players(method)):
-            with precision():
-                terms, fakes = method.generator_terms(x, y)
-            if learning:
-                self.engine.descend(self.generator_optimizer, terms)
-        with precision():
-            critic_terms = method.critic_terms(x, y, fakes)
-        self.engine.descend(self.critic_optimizer, critic_terms)
+            with engine.descent(self.generator_optimizer if learning else None, self.steps + 1) as generators:
+                for x, y, share in parts:
+                    with engine.precision():
+                        terms, made = method.generator_terms(x, y)
+                    generators.add(terms, share)
+                    fakes.append(made)
+        with engine.descent(self.critic_optimizer, self.steps + 1) as critics, self._unremembered(share == 0):
+            for (x, y, share), made in zip(parts, fakes, strict=True):
+                with engine.precision():
+                    terms = method.critic_terms(x, y, made)
+                critics.add(terms, share)
         self.steps += 1
         self._average()
-        return {name: term.detach() for name, term in (terms | critic_terms).items()}
+        engine.settle(keep=2)  # this step's two are not waited for
+        return generators.terms | critics.terms
+
+    def _parts(self, x: Images, y: Images, share: float) -> list[tuple[Images, Images, float]]:
+        """The batch in `optim.accumulate` parts, each with its share of the step."""
+        pieces = zip(x.tensor_split(self.optim.accumulate), y.tensor_split(self.optim.accumulate), strict=True)
+        parts = [(a, b, share * len(a) / len(x)) for a, b in pieces if len(a)]
+        return parts if self.optim.accumulate > 1 else [(x, y, share)]
+
+    @contextmanager
+    def _unremembered(self, wanted: bool) -> Iterator[None]:
+        """Inside, what the histories see leaves no trace, if so wanted."""
+        before = {name: history.state() for name, history in self.method.histories.items()} if wanted else {}
+        yield
+        for name, state in before.items():
+            self.method.histories[name].load(state)
 
     def set_rate(self, factor: float) -> None:
         """Multiply both players' base rates, on the schedule's word."""
@@ -72,7 +102,7 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
-        state = {"random/torch": torch.get_rng_state(), "steps": torch.tensor(self.steps)}
+        state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in dice().items()}
         for name, network in self._networks().items():
             state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in self._optimizers().items():
@@ -83,19 +113,32 @@ class Trainer:
             state |= {f"history/{name}/{key}": value for key, value in history.state().items()}
         return state
 
+    def broken(self) -> list[str]:
+        """The networks that hold a NaN or an infinity."""
+        return [
+            name
+            for name, net in self._networks().items()
+            if not all(bool(p.isfinite().all()) for p in net.parameters())
+        ]
+
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up a `state()` of the same experiment."""
-        torch.set_rng_state(state["random/torch"])
+        """Take up a `state()`; an average that it does not have begins at the trained weights.
+
+        Raises:
+            RuntimeError, LookupError, TypeError, ValueError: it is not of such a trainer.
+        """
+        set_dice(_under(state, "random/"))
         self.steps = int(state["steps"])
         for name, network in self._networks().items():
-            network.load_state_dict(_under(state, f"network/{name}/"))
+            weights = _under(state, f"network/{name}/") or _under(state, f"network/{name.removeprefix('averaged ')}/")
+            network.load_state_dict(weights)
         for name, optimizer in self._optimizers().items():
             for index, parameter in enumerate(_parameters(optimizer)):
                 moments = _under(state, f"optimizer/{name}/{index:04d}/")
                 optimizer.state[parameter] = {key: _like(value, parameter) for key, value in moments.items()}
         for name, history in self.method.histories.items():
-            past = _under(state, f"history/{name}/")
-            history.load({key: value if key == "random" else self._put_one(value) for key, value in past.items()})
+            if past := _under(state, f"history/{name}/"):
+                history.load({key: value if key == "random" else self._put_one(value) for key, value in past.items()})
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -124,7 +167,7 @@ class Trainer:
     def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> torch.optim.Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
-        fused = True if self.engine.fast else None
+        fused = True if self.engine.fast or self.engine.unsettled is not None else None
         return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
 
 
