@@ -1,0 +1,40 @@
+"""Ten steps of a trainer in double precision, alone or as one of several processes; prints what it ends with.
+
+python tests/training/equal_steps.py DATA NORM BATCH ACCUMULATE OUT.safetensors
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.data_sets import tiny
+from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.experiment import build_method
+from unpaired.training.engine import Engine
+from unpaired.training.trainer import Trainer
+
+
+def main(data: str, norm: str, batch: str, accumulate: str, out: str) -> None:
+    settings = {"method__generator__norm": norm, "method__critic__norm": norm, "method__critic__layers": 2}
+    settings |= {"method__history": 0, "data__batch": int(batch), "optim__accumulate": int(accumulate)}
+    experiment = tiny(Path(data), **settings)
+    engine = Engine(experiment.runtime)
+    torch.manual_seed(0)
+    trainer = Trainer(build_method(experiment).double(), experiment.optim, engine)
+    part = Part(engine.processes.index, engine.processes.count, int(accumulate))
+    seen = []
+    for k in UnpairedImages(experiment.data, 0, part).batches(0, 10):
+        trainer.train_step(k.x.double(), k.y.double(), k.share)
+        seen += [file.name for file in k.files[: len(k.x)] if k.share]
+    print("seen", *seen)
+    if engine.processes.first:
+        save_file({key: v for key, v in trainer.state().items() if key.startswith("network/")}, out)
+    engine.processes.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,210 @@
+"""Several processes train as one: real ones, over gloo."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.data_sets import make_data
+from tests.processes import PROJECT, end, start
+from unpaired.config import DataConfig
+from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.state import load_state
+
+STEPS = str(PROJECT / "tests/training/equal_steps.py")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Eight images of A, so that two processes share them evenly, and five of B."""
+    return make_data(tmp_path_factory.mktemp("processes") / "data", a=8)
+
+
+def steps(data, out, norm, processes, batch, accumulate=1):
+    done = end(start([STEPS, str(data), norm, str(batch), str(accumulate), str(out)], processes))
+    assert [code for code, _ in done] == [0] * processes, done
+    return load_file(out), [said.split("seen", 1)[1].split() for _, said in done]
+
+
+def distance(tensors, others):
+    """The largest relative distance of a network's tensor."""
+    assert tensors.keys() == others.keys()
+    pairs = ((value.double(), others[key].double()) for key, value in tensors.items())
+    return max(float((a - b).norm() / b.norm().clamp_min(1e-12)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_two_processes_of_one_image_equal_one_process_of_two(data, tmp_path, norm):
+    """In double precision, where the order of sums does not show through Adam's first steps."""
+    one, (seen,) = steps(data, tmp_path / "one.safetensors", norm, 1, 2)
+    two, (first, second) = steps(data, tmp_path / "two.safetensors", norm, 2, 1)
+    assert distance(two, one) <= 1e-6
+    assert [name for pair in zip(first, second, strict=True) for name in pair] == seen
+
+
+def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path):
+    whole, _ = steps(data, tmp_path / "whole.safetensors", "instance", 1, 4)
+    parts, _ = steps(data, tmp_path / "parts.safetensors", "instance", 1, 1, accumulate=4)
+    both, _ = steps(data, tmp_path / "both.safetensors", "instance", 2, 1, accumulate=2)
+    assert distance(parts, whole) <= 1e-6 and distance(both, whole) <= 1e-6
+
+
+@pytest.mark.parametrize(("images", "processes", "batch"), [(8, 2, 1), (7, 2, 1), (7, 3, 2), (2, 3, 1), (5, 4, 1)])
+def test_processes_see_disjoint_images_whose_union_is_the_epoch(tmp_path, images, processes, batch):
+    root = make_data(tmp_path, a=images, b=2)
+    cfg = DataConfig(root=str(root), load_size=20, crop_size=16, workers=0, batch=batch)
+    shares = [UnpairedImages(cfg, 0, Part(k, processes)) for k in range(processes)]
+    for epoch in range(2):
+        seen, first = [], epoch * shares[0].steps_per_epoch
+        for step in range(first, first + shares[0].steps_per_epoch):
+            batches = [share.batch(step) for share in shares]
+            seen += [file.name for b in batches if b.share for file in b.files[: len(b.x)]]
+            assert sum(b.share for b in batches) == pytest.approx(processes)
+        assert sorted(seen) == [f"{k:02}.png" for k in range(images)]
+
+
+def command(data, run, *more):
+    settings = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--runtime.log-every", "1"]
+    settings += ["--runtime.save-every", "1000", "--runtime.sample-every", "1000"]
+    return ["-m", "unpaired", "train", "smoke", "--data", str(data), "--out", str(run), *settings, *more]
+
+
+def wait_for(path, processes, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists() and all(p.poll() is None for p in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists(), [p.communicate() for p in processes if p.poll() is not None]
+
+
+def assert_same_state(run, other):
+    for folder in sorted((run / "checkpoints").glob("step-*"))[-1:]:
+        for path in folder.glob("*.safetensors"):
+            one, two = load_file(path), load_file(other / "checkpoints" / folder.name / path.name)
+            assert one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize("signalled", [0, 1])
+def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(tmp_path, signalled):
+    """Seven images for two processes: an odd number, too."""
+    data, run, whole = make_data(tmp_path / "data", a=7), tmp_path / "run", tmp_path / "whole"
+    settings = ["--steps", "60", "--method.generator.dropout"]
+    two = start(command(data, run, *settings))
+    wait_for(run / "metrics.jsonl", two)
+    two[signalled].send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    for code, said in end(two):
+        assert code == 75 and "Traceback" not in said, said
+    assert time.monotonic() - began < 30
+    assert 1 <= load_state(run)[0].step < 60
+    for folder in (run, whole):
+        assert [code for code, _ in end(start(command(data, folder, *settings)))] == [0, 0]
+    assert_same_state(run, whole)
+    histories = [
+        load_file(run / "checkpoints/step-00000060" / name)
+        for name in ("state.safetensors", "process-0001.safetensors")
+    ]
+    assert not torch.equal(histories[0]["history/X/image/0000"], histories[1]["history/X/image/0000"])
+
+
+def test_a_killed_process_ends_the_other_within_30_seconds(data, tmp_path):
+    two = start(command(data, tmp_path / "run", "--steps", "100000"))
+    wait_for(tmp_path / "run/metrics.jsonl", two)
+    two[1].kill()
+    began = time.monotonic()
+    (code, said), _ = end(two, timeout=60)
+    assert code == 2 and "lost another one, which was killed" in said and time.monotonic() - began < 30
+    assert "Traceback" not in said
+
+
+def test_what_one_process_cannot_use_ends_both_with_its_message(tmp_path):
+    """A picture that breaks after the run has begun, read by one of them."""
+    data = make_data(tmp_path / "data", a=8)
+    two = start(command(data, tmp_path / "run", "--steps", "100000", "--data.cache-gb", "0"))
+    wait_for(tmp_path / "run/metrics.jsonl", two)
+    (data / "trainA/03.png").write_bytes(b"no picture")
+    began = time.monotonic()
+    results = end(two, timeout=60)
+    assert time.monotonic() - began < 30
+    for code, said in results:
+        assert code == 2 and "trainA/03.png" in said, said
+    assert sum("ended:" in said for _, said in results) == 1
+
+
+def test_a_nan_in_one_process_stops_both_and_names_its_files(tmp_path):
+    """A float picture with a NaN, in B where each process draws its own."""
+    data = make_data(tmp_path / "data", a=8, b=1)
+    values = np.full((36, 40), 0.5, np.float32)
+    Image.fromarray(values).save(data / "trainA/00.tiff")
+    (data / "trainA/00.png").unlink()
+    values[3, 4] = np.nan
+    two = start(
+        command(
+            data,
+            tmp_path / "run",
+            "--steps",
+            "100000",
+            "--data.channels-a",
+            "1",
+            "--data.cache-gb",
+            "0",
+            "--method.identity-weight",
+            "0",
+        )
+    )
+    wait_for(tmp_path / "run/metrics.jsonl", two)
+    Image.fromarray(values).save(data / "new.tiff")
+    os.replace(data / "new.tiff", data / "trainA/00.tiff")
+    for code, said in end(two, timeout=60):
+        assert code == 2 and "00.tiff" in said, said
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"],
+        [
+            "-m",
+            "accelerate.commands.launch",
+            "--cpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--main_process_port",
+            "0",
+        ],
+    ],
+    ids=["torchrun", "accelerate launch"],
+)
+def test_launchers_start_it(data, tmp_path, launcher):
+    inner = command(data, tmp_path / "run", "--steps", "3")[1:]
+    module = ["-m", "unpaired"] if "torch.distributed.run" in launcher else ["-m", "unpaired"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *module, *inner[1:]],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 processes of cpu" in done.stderr
+    assert load_state(tmp_path / "run")[0].facts["processes"] == 2
+
+
+def test_another_number_of_processes_is_refused_by_name_unless_allowed(data, tmp_path):
+    run = tmp_path / "run"
+    assert [code for code, _ in end(start(command(data, run, "--steps", "4")))] == [0, 0]
+    alone = [sys.executable, *command(data, run, "--steps", "4")]
+    refused = subprocess.run(
+        alone, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(PROJECT)}
+    )
+    assert refused.returncode == 2 and "processes was 2 and is now 1" in refused.stderr
