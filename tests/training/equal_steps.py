@@ -32,7 +32,7 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str) -> None:
         seen += [file.name for file in k.files[: len(k.x)] if k.share]
     print("seen", *seen)
     if engine.processes.first:
-        save_file({key: v for key, v in trainer.state().items() if key.startswith("network/")}, out)
+        save_file({key: v.contiguous() for key, v in trainer.state().items() if key.startswith("network/")}, out)
     engine.processes.wait()
 
 

@@ -170,7 +170,7 @@ def test_a_nan_in_one_process_stops_both_and_names_its_files(tmp_path):
 @pytest.mark.parametrize(
     "launcher",
     [
-        ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"],
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
         [
             "-m",
             "accelerate.commands.launch",

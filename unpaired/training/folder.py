@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import unpaired
 from unpaired.checkpoint import BUNDLE
 from unpaired.errors import BadInput
 from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml
@@ -114,7 +114,7 @@ def facts(experiment: Experiment, processes: Processes, epoch: int, position: in
 def versions() -> dict[str, str]:
     """Of what the same bits depend on."""
     return {
-        "unpaired": unpaired.__version__,
+        "unpaired": metadata.version("unpaired"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
