@@ -35,6 +35,7 @@ from unpaired.commands.prepare import (
 )
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve
+from unpaired.commands.study import study_prepare, study_results, study_serve
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
 from unpaired.compat import equivalents, is_official
@@ -60,7 +61,12 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "info": info,
     "convert": convert,
     "serve": serve,
+    "study prepare": study_prepare,
+    "study serve": study_serve,
+    "study results": study_results,
 }
+GROUPS = ("prepare", "study")
+"""First words that several commands share."""
 
 
 SERVERS = ("serve", "study")
@@ -104,8 +110,8 @@ def _dispatch(argv: list[str]) -> int:
 
         print(__version__)
         return 0
-    if argv in (["prepare"], ["prepare", "-h"], ["prepare", "--help"]):
-        print(_overview("prepare"))
+    if argv[0] in GROUPS and argv[1:] in ([], ["-h"], ["--help"]):
+        print(_overview(argv[0]))
         return DONE if len(argv) > 1 else BAD
     name, rest = _command(argv)
     settings: dict[str, Any] = {}

@@ -16,9 +16,8 @@ from unpaired.serve.metrics import Metrics
 OPEN = frozenset({"/", "/page.css", "/page.js", "/openapi.json", "/health/live", "/health/ready"})
 """Paths that need no token: they tell nothing of the models' work."""
 WORK = frozenset({"/translate"})
-"""Paths whose requests are waited for before the server ends."""
 KNOWN = OPEN | WORK | {"/models", "/metrics"}
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -43,6 +42,8 @@ class Guard:
     hosts: frozenset[str] = field(default_factory=frozenset)
     """Names it answers to; empty means any. Else a page of another site, by a name that it points to this address,
     could talk to a server that only this machine is meant to reach."""
+    work: frozenset[str] = WORK
+    """Paths whose requests are waited for before the server ends."""
     draining: bool = False
     working: int = 0
     """Accepted requests not yet answered."""
@@ -64,7 +65,7 @@ class Guard:
             await send(message)
 
         app = self._refusal(path, Headers(scope=scope)) or self.app
-        works = app is self.app and path in WORK
+        works = app is self.app and path in self.work
         self.working += works
         try:
             await app(scope, receive, send_with_headers)

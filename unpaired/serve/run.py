@@ -9,7 +9,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,8 @@ from unpaired.serve.protocol import PatientProtocol
 from unpaired.serve.web import build_app
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Addresses that are reached from this machine only."""
 TOKEN = "UNPAIRED_TOKEN"
 """The environment variable that may hold the bearer token."""
 
@@ -51,25 +54,40 @@ def serve(
     limits, metrics = limits or Limits(), Metrics()
     dispatcher = Dispatcher(named_models(models), limits, metrics)
     token = read_token(token_file)
-    local = host in ("127.0.0.1", "localhost", "::1")
-    names = frozenset(name.lower() for name in hosts) | frozenset(LOOPBACK if local or hosts else ())
-    guard = Guard(build_app(dispatcher, limits, metrics), metrics, token, names)
+    guard = Guard(build_app(dispatcher, limits, metrics), metrics, token, names_of(host, hosts))
     with listening(host, port) as listener:
-        asyncio.run(_serve(guard, dispatcher, limits, listener, open_to_all=not (local or token)))
+        said = _Said(dispatcher, url_of(listener), open_to_all=not (token or host in LOCAL))
+        asyncio.run(serve_until_stopped(guard, limits.grace, listener, said))
     if dispatcher.unusable:
         raise BadInput(dispatcher.unusable)
 
 
-async def _serve(
-    guard: Guard, dispatcher: Dispatcher, limits: Limits, listener: socket.socket, open_to_all: bool
-) -> None:
-    server = Server(uvicorn_config(guard), guard, limits.grace)
-    address, port = listener.getsockname()[:2]
-    url = f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
-    said = asyncio.create_task(_tell(server, dispatcher, url, open_to_all))
+async def serve_until_stopped(guard: Guard, grace: float, listener: socket.socket, say: Say) -> None:
+    """Answer requests until asked to stop and drained.
+
+    Args:
+        guard: The app.
+        grace: Seconds that accepted requests have to finish.
+        listener: Where requests come in.
+        say: Told the server; says where it is, and may stop it.
+    """
+    server = Server(uvicorn_config(guard), guard, grace)
+    saying = asyncio.ensure_future(say(server))
     await server.serve([listener])
-    said.cancel()
+    saying.cancel()
     print("unpaired: stopped", file=sys.stderr, flush=True)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address of a socket for a browser."""
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+
+
+def names_of(host: str, hosts: Sequence[str]) -> frozenset[str]:
+    """The names to answer to: those given, and this machine's own where only it is listened to; empty for any."""
+    given = frozenset(name.lower() for name in hosts)
+    return given | LOOPBACK if given or host in LOCAL else given
 
 
 def uvicorn_config(app: Guard) -> uvicorn.Config:
@@ -127,17 +145,30 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def _tell(server: Server, dispatcher: Dispatcher, url: str, open_to_all: bool) -> None:
-    """Say on stderr where the server is and when it is ready; stop it if its models cannot be used."""
-    print(f"unpaired: serving {', '.join(dispatcher.paths)} on {url} (Ctrl-C stops)", file=sys.stderr, flush=True)
-    if open_to_all:
-        print("unpaired: anyone who reaches this address may use it; --token-file asks for a token", file=sys.stderr)
-    while not dispatcher.ready and not dispatcher.unusable:
-        await asyncio.sleep(0.05)
-    if dispatcher.unusable:
-        server.should_exit = True
-    else:
-        print("unpaired: ready", file=sys.stderr, flush=True)
+Say = Callable[[Server], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """Says on stderr where the server is and when it is ready; stops it if its models cannot be used."""
+
+    dispatcher: Dispatcher
+    url: str
+    open_to_all: bool
+
+    async def __call__(self, server: Server) -> None:
+        names = ", ".join(self.dispatcher.paths)
+        print(f"unpaired: serving {names} on {self.url} (Ctrl-C stops)", file=sys.stderr, flush=True)
+        if self.open_to_all:
+            print(
+                "unpaired: anyone who reaches this address may use it; --token-file asks for a token", file=sys.stderr
+            )
+        while not self.dispatcher.ready and not self.dispatcher.unusable:
+            await asyncio.sleep(0.05)
+        if self.dispatcher.unusable:
+            server.should_exit = True
+        else:
+            print("unpaired: ready", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
+from importlib.abc import Traversable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
@@ -91,8 +92,8 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
             await asyncio.gather(running, return_exceptions=True)
 
     app = FastAPI(title="unpaired", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    _add_handlers(app)
-    _add_page(app)
+    add_handlers(app)
+    add_files(app, resources.files("unpaired.serve") / "page", PAGE)
 
     body = {kind: BINARY for kind in (*MEDIA, "application/octet-stream")} | {"multipart/form-data": {"schema": FORM}}
 
@@ -175,7 +176,7 @@ async def _until_gone(request: Request) -> None:
         pass
 
 
-def _add_handlers(app: FastAPI) -> None:
+def add_handlers(app: FastAPI) -> None:
     """Every error in one form: {"detail": one line}."""
 
     @app.exception_handler(RequestValidationError)
@@ -200,10 +201,9 @@ def _add_handlers(app: FastAPI) -> None:
         return refusal(500, "the server failed; its log tells more")
 
 
-def _add_page(app: FastAPI) -> None:
-    """The page for people, three files from the package."""
-    folder = resources.files("unpaired.serve") / "page"
-    for path, (name, kind) in PAGE.items():
+def add_files(app: FastAPI, folder: Traversable, files: Mapping[str, tuple[str, str]]) -> None:
+    """Serve files of the package: path to name and media type."""
+    for path, (name, kind) in files.items():
         app.add_route(path, _file((folder / name).read_bytes(), kind), methods=["GET", "HEAD"], include_in_schema=False)
 
 
