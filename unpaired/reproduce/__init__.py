@@ -1,0 +1,106 @@
+"""`reproduce`: the paper's experiments on open data, ours beside the published numbers.
+
+What has been run is never run again, what was stopped goes on, and the page is written from whatever is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from unpaired.errors import BadInput
+from unpaired.features.content import content_name
+from unpaired.reproduce.applications import applications
+from unpaired.reproduce.failures import failures
+from unpaired.reproduce.figures import comparison
+from unpaired.reproduce.page import Section, write_page, write_section
+from unpaired.reproduce.plan import ROWS, Budget, budget_of
+from unpaired.reproduce.published import TABLE1
+from unpaired.reproduce.runs import Workshop, open_workshop, prepare, run_missing
+from unpaired.reproduce.study import prepare_studies
+from unpaired.reproduce.tables import TABLES, findings, provenance, rows_of
+
+__all__ = ["EXPERIMENTS", "reproduce"]
+
+
+EXPERIMENTS = ("table1", *TABLES, "applications", "failures")
+
+
+def reproduce(
+    experiments: Sequence[str],
+    out: Path,
+    budget: str = "minutes",
+    seeds: int = 3,
+    steps: int | None = None,
+    methods: Sequence[str] = (),
+    threads: int = 0,
+) -> Path:
+    """Run what is missing of these experiments and write `out/index.html` and one Markdown file each.
+
+    Args:
+        experiments: Of table1 to table5, applications, failures; all of them where empty.
+        out: Folder of the reproduction; the same call again goes on.
+        budget: How large and how long; see `plan.BUDGETS`.
+        seeds: Trainings of each method in the tables, with seeds 0, 1, ...
+        steps: Steps of each training, in place of the budget's.
+        methods: Only these rows, by the tables' names; every row that the experiments ask for where empty.
+        threads: CPU threads; 0 leaves torch's choice.
+
+    Raises:
+        BadInput: an unknown experiment, method or budget, or `out` in use by something else.
+        Stopped: a signal asked for it; the same call goes on.
+    """
+    wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS
+    chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)
+    if seeds < 1:
+        raise BadInput(f"--seeds: expected at least 1, got {seeds}")
+    shop = open_workshop(out, budget_of(budget, steps), threads)
+    names = [name for name in ROWS if name in chosen and name in _asked(wanted)]
+    run_missing(shop, names, range(seeds), prepare(shop))
+    sections = _sections(shop, wanted, names, seeds)
+    for section in sections:
+        write_section(out, section)
+    return write_page(out, "The paper's experiments on open data", _notes(shop.budget, seeds), sections)
+
+
+def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds: int) -> list[Section]:
+    """In the paper's order."""
+    sections: list[Section] = []
+    if "table1" in wanted:
+        sections.append(prepare_studies(shop, [name for name in names if name in TABLE1], seed=0))
+    for slug in (slug for slug in TABLES if slug in wanted):
+        table = TABLES[slug]
+        figure = comparison(shop, [name for name in table.rows if name in names], 0, table.direction)
+        notes = (f"Paper: Cityscapes, 128 px. {provenance()}.", f"Feature loss: {content_name('')}.")
+        sections.append(
+            Section(slug, table.title, notes, (rows_of(shop, table, range(seeds)),), (figure,) if figure else ())
+        )
+    if set(wanted) & set(TABLES):
+        sections.append(Section("findings", "Do the findings hold?", (), (findings(shop, range(seeds)),)))
+    if "applications" in wanted:
+        sections += applications(shop, 0)
+    if "failures" in wanted and "CycleGAN" in names:
+        sections += failures(shop, 0)
+    return sections
+
+
+def _asked(wanted: Sequence[str]) -> set[str]:
+    """The rows that the experiments need."""
+    rows = {name for slug, table in TABLES.items() if slug in wanted for name in table.rows}
+    return rows | (set(TABLE1) if "table1" in wanted else set()) | ({"CycleGAN"} if "failures" in wanted else set())
+
+
+def _notes(budget: Budget, seeds: int) -> list[str]:
+    return [
+        f"Budget {budget.name}: tiles of {budget.size} px, generators {budget.width} wide, {budget.steps} steps for "
+        f"every method alike, {seeds} seeds (0 to {seeds - 1}).",
+        "Ours are measured on Earth labels, the paper's on Cityscapes: compare the order of the methods, not numbers. "
+        "The FCN score's segmenter is ours, trained on real photos; its own score on real test photos is the ceiling.",
+    ]
+
+
+def _known(given: Sequence[str], there: Sequence[str], what: str) -> tuple[str, ...]:
+    unknown = [name for name in given if name not in (*there, "all")]
+    if unknown:
+        raise BadInput(f"{what}: there are {', '.join(there)}, got {', '.join(unknown)}")
+    return () if "all" in given else tuple(given)

@@ -1,0 +1,108 @@
+"""One training per method and seed, done once, scored once, shared by every table.
+
+OUT/data/labels      trainA and trainB from different places: what unpaired methods see
+OUT/data/pairs       the same places in both, for pix2pix and the segmenter
+OUT/segmenter.safetensors
+OUT/runs/METHOD/seed-N, with scores.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.data.manifest import MANIFEST
+from unpaired.data.prepare.earth import prepare_earth
+from unpaired.errors import BadInput
+from unpaired.evaluate.labels import label_scores
+from unpaired.files import write_text
+from unpaired.reproduce.plan import ROWS, Budget, experiment
+from unpaired.segmenter import Segmenter, load_segmenter, train_segmenter
+from unpaired.training import train
+
+PLAN, SCORES = "plan.json", "scores.json"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder in which a reproduction is carried out, and its budget."""
+
+    out: Path
+    budget: Budget
+    threads: int = 0
+
+    @property
+    def labels(self) -> Path:
+        """The unpaired data set."""
+        return self.out / "data" / "labels"
+
+    @property
+    def pairs(self) -> Path:
+        """The paired one, with the same tests."""
+        return self.out / "data" / "pairs"
+
+    def run(self, name: str, seed: int) -> Path:
+        """The folder of one training."""
+        return self.out / "runs" / ROWS[name].slug / f"seed-{seed}"
+
+    def scores(self, name: str, seed: int) -> dict[str, Any] | None:
+        """What one training scored; None where it has not been run to its end."""
+        path = self.run(name, seed) / SCORES
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def open_workshop(out: Path, budget: Budget, threads: int = 0) -> Workshop:
+    """Make the folder, or come back to it.
+
+    Raises:
+        BadInput: it holds a reproduction with another budget, whose numbers would be mixed with these.
+    """
+    path, plan = out / PLAN, asdict(budget)
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{key} was {before.get(key)} and is now {plan[key]}" for key in plan if before.get(key) != plan[key]
+        ]
+        if changed:
+            raise BadInput(f"{out} holds a reproduction with another budget: {', '.join(changed)}; give another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: expected a new or empty folder or a reproduction, found something else")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(plan, indent=2))
+    return Workshop(out, budget, threads)
+
+
+def prepare(shop: Workshop) -> Segmenter:
+    """The two data sets and the segmenter, made where they are missing."""
+    budget = shop.budget
+    for folder, aligned in ((shop.labels, False), (shop.pairs, True)):
+        if not (folder / MANIFEST).exists():
+            say(f"preparing {folder}")
+            prepare_earth(folder, "satellite-labels", budget.size, budget.globe_width, budget.stride, aligned)
+    path = shop.out / "segmenter.safetensors"
+    if path.exists():
+        return load_segmenter(path)
+    return train_segmenter(shop.pairs, path, budget.segmenter_steps, width=budget.segmenter_width)
+
+
+def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segmenter: Segmenter) -> None:
+    """Train and score what is missing, every method with one seed before the next seed; resumes what was stopped.
+
+    Raises:
+        Stopped: a signal asked for it; the same call goes on.
+    """
+    todo = [(name, seed) for seed in seeds for name in names if shop.scores(name, seed) is None]
+    for number, (name, seed) in enumerate(todo, 1):
+        say(f"{number} of {len(todo)}: {name}, seed {seed}")
+        data, run = shop.pairs if ROWS[name].paired else shop.labels, shop.run(name, seed)
+        train(experiment(name, shop.budget, data, seed, shop.threads), run)
+        write_text(run / SCORES, json.dumps(label_scores(run, shop.labels, segmenter), indent=2))
+
+
+def say(line: str) -> None:
+    """A line on stderr, between the progress of its parts."""
+    print(f"\n{line}", file=sys.stderr, flush=True)
