@@ -13,7 +13,9 @@ Torch is imported only where tensors are named, so that exported models translat
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +54,31 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def image_files(folder: Path) -> list[Path]:
     """Every image under `folder`, recursively, by suffix, sorted by path; hidden files left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+    return [folder / name for name in image_names(folder)]
+
+
+def image_names(folder: Path) -> list[str]:
+    """The paths of `image_files` inside `folder`, with forward slashes: what a million of them can be held as."""
+    return names_with(folder, SUFFIXES)
+
+
+def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """Paths inside `folder`, recursively, that end in one of the lower-case `suffixes`, sorted; none is hidden."""
+    names = [name for name in _names(folder, "") if os.path.splitext(name)[1].lower() in suffixes]
+    names.sort(key=lambda name: name.replace("/", "\0"))  # part by part: a folder before what its name begins
+    return names
+
+
+def _names(folder: str | Path, prefix: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except PermissionError:
+        return
+    for entry in entries:
+        if not entry.name.startswith("."):
+            yield prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _names(entry.path, f"{prefix}{entry.name}/")
 
 
 def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:

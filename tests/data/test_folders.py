@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ from PIL import Image
 
 from tests.data_sets import make_data, shapes
 from unpaired.config import DataConfig
-from unpaired.data.folders import PixelStore, domain_files
+from unpaired.data.folders import Files, PixelStore, domain_files
 from unpaired.errors import BadInput
+from unpaired.images import image_files
 
 
 def test_images_are_found_at_every_depth_and_sorted_by_path(tmp_path):
@@ -16,7 +18,7 @@ def test_images_are_found_at_every_depth_and_sorted_by_path(tmp_path):
         path = tmp_path / "trainA" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert domain_files(tmp_path, "trainA") == sorted(tmp_path / "trainA" / name for name in names)
+    assert list(domain_files(tmp_path, "trainA")) == sorted(tmp_path / "trainA" / name for name in names)
 
 
 def test_hidden_files_folders_and_other_kinds_of_file_are_ignored(tmp_path):
@@ -26,7 +28,7 @@ def test_hidden_files_folders_and_other_kinds_of_file_are_ignored(tmp_path):
     (folder / ".thumbnails").mkdir()
     (folder / ".thumbnails/00.png").touch()
     (folder / "notes.txt").touch()
-    assert domain_files(tmp_path, "trainA") == [folder / "00.png"]
+    assert list(domain_files(tmp_path, "trainA")) == [folder / "00.png"]
 
 
 def test_a_data_set_below_a_hidden_folder_is_read_all_the_same(tmp_path):
@@ -88,3 +90,41 @@ def test_a_picture_smaller_than_the_crop_is_refused_by_name(tmp_path):
     Image.new("RGB", (40, 31)).save(path)
     with pytest.raises(BadInput, match=r"small\.png: .*crop_size = 32 .*found 40x31"):
         PixelStore(cfg(preprocess="crop", crop_size=32)).read(path, 3)
+
+
+def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):
+    """A folder sorts by its own name, whatever a file beside it begins with; hidden ones and links are left out."""
+    for name in (
+        "b/2.png",
+        "b/1.JPG",
+        "b.c/1.png",
+        "b-.png",
+        "a.png",
+        ".hidden.png",
+        ".h/1.png",
+        "note.txt",
+        "b!/1.png",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    files = image_files(tmp_path)
+    assert files == sorted(files)
+    names = [path.relative_to(tmp_path).as_posix() for path in files]
+    assert names == ["a.png", "b/1.JPG", "b/2.png", "b!/1.png", "b-.png", "b.c/1.png"]
+
+
+def test_files_are_a_sequence_of_paths_held_as_names(tmp_path):
+    files = Files(tmp_path, ["trainA/1.png", "trainA/2.png", "trainA/3.png"])
+    assert files[1] == tmp_path / "trainA/2.png" and files[-1] == tmp_path / "trainA/3.png"
+    assert list(files[1:]) == [tmp_path / "trainA/2.png", tmp_path / "trainA/3.png"] and len(files) == 3
+
+
+def test_a_hundred_thousand_names_take_megabytes_not_gigabytes():
+    import tracemalloc
+
+    tracemalloc.start()
+    files = Files(Path("data"), [f"trainA/{k:07d}.jpg" for k in range(100_000)])
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(files) == 100_000 and held < 15e6  # 100 bytes a name; a million stay far under a gigabyte

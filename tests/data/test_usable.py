@@ -13,6 +13,7 @@ from tests import corpus
 from tests.data_sets import make_data, shapes, tiny
 from unpaired.config import DataConfig
 from unpaired.data.doctor import examine
+from unpaired.data.folders import Files
 from unpaired.data.usable import SKIPPED, decide, keep
 from unpaired.errors import BadInput, Stopped
 from unpaired.state import load_state
@@ -148,13 +149,16 @@ def test_a_damaged_list_is_named_in_one_line(tmp_path, text):
 
 
 def test_names_that_are_no_text_are_kept_too(tmp_path):
-    name = tmp_path / "trainA" / "a\udcff.png"
+    def files(*names):
+        return Files(tmp_path, list(names))
+
+    name = "trainA/a\udcff.png"
     usable = decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
-    keep(usable, tmp_path, str(tmp_path), [name], [])
+    keep(usable, tmp_path, str(tmp_path), files(name), files())
     kept = decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
-    keep(kept, tmp_path, str(tmp_path), [name], [])
+    keep(kept, tmp_path, str(tmp_path), files(name), files())
     with pytest.raises(BadInput, match="began with"):
-        keep(kept, tmp_path, str(tmp_path), [name.with_name("a.png")], [])
+        keep(kept, tmp_path, str(tmp_path), files("trainA/a.png"), files())
 
 
 def test_torch_draws_nothing_while_the_list_is_made(data, tmp_path):

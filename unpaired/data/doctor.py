@@ -143,7 +143,7 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Di
     if not root.is_dir():
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
-    paths = {name: images_of(root, name) for name in names}
+    paths = {name: list(images_of(root, name)) for name in names}
     every = [path for name in names for path in paths[name]]
     looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
 

@@ -4,29 +4,61 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import overload
 
-from unpaired.archives import archive_of, entries, is_archive
+from unpaired.archives import KINDS, archive_of, entries, is_archive
 from unpaired.config import DataConfig
 from unpaired.data.transforms import resized
 from unpaired.errors import BadInput
-from unpaired.images import Pixels, image_files, read_picture, with_channels
+from unpaired.images import Pixels, image_names, names_with, read_picture, with_channels
 from unpaired.texts import read_text
 
 MAX_LIST = 256 * 1024**2
 """Largest list of files, in bytes: some two million paths."""
 
 
-def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> list[Path]:
+class Files(Sequence[Path]):
+    """Images of a data set, in order; held as names, a fifth of what as many paths need."""
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        """`names` are paths from `root`, or absolute ones of images elsewhere."""
+        self.root, self.names = root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Files: ...
+
+    def __getitem__(self, index: int | slice) -> Path | Files:
+        if isinstance(index, slice):
+            return Files(self.root, self.names[index])
+        return self.root / self.names[index]
+
+    def inside(self) -> list[str]:
+        """As `within` names them."""
+        return [_inside(name) for name in self.names]
+
+    def without(self, skipped: Collection[str]) -> Files:
+        """Those whose name `inside` is not among `skipped`."""
+        return Files(self.root, [name for name in self.names if _inside(name) not in skipped]) if skipped else self
+
+
+def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
     """Every image of one part of a data set, e.g. trainA, but for the `skipped` paths inside `root`.
 
     Raises:
         BadInput: there are none to use, or files of a list are missing; the message lists what was found.
     """
     there = images_of(root, name)
-    files = [path for path in there if within(path, root).as_posix() not in skipped]
+    files = there.without(skipped)
     if there and not files:
         raise BadInput(f"{root / name}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
     if not files:
@@ -40,15 +72,15 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> list[P
     return files
 
 
-def images_of(root: Path, name: str) -> list[Path]:
+def images_of(root: Path, name: str) -> Files:
     """The images of one part, by paths that `read_picture` takes; empty where there are none.
 
     They are, together and sorted: the images in the folder `trainA`, those in its .tar and .parquet files, and those
     in `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. Where there is a
     list, `trainA.txt` or `trainA.csv`, it alone counts, in its order.
     """
-    files = _listed(root, name)
-    return _stored(root, name) if files is None else files
+    listed = _listed(root, name)
+    return _stored(root, name) if listed is None else _files(root, listed)
 
 
 def has_domain(root: Path, name: str) -> bool:
@@ -56,11 +88,21 @@ def has_domain(root: Path, name: str) -> bool:
     return (root / name).is_dir() or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
 
 
-def _stored(root: Path, name: str) -> list[Path]:
+def _stored(root: Path, name: str) -> Files:
     """The images of one part in folders and archives, sorted."""
-    folder = root / name
-    files = image_files(folder) if folder.is_dir() else []
-    return sorted([*files, *(image for archive in _archives(root, name) for image in entries(archive))])
+    names = [f"{name}/{image}" for image in image_names(root / name)] if (root / name).is_dir() else []
+    archives = _archives(root, name)
+    if not archives:
+        return Files(root, names)
+    return _files(root, sorted([*Files(root, names), *(image for file in archives for image in entries(file))]))
+
+
+def _files(root: Path, paths: list[Path]) -> Files:
+    return Files(root, [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths])
+
+
+def _inside(name: str) -> str:
+    return f"listed/{os.path.basename(name)}" if os.path.isabs(name) else name
 
 
 def _listed(root: Path, name: str) -> list[Path] | None:
@@ -97,7 +139,8 @@ def _lists(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _archives(root: Path, name: str) -> list[Path]:
-    places = [(root / name).rglob("*"), root.glob(f"{name}*"), (root / "data").glob(f"{name}*")]
+    inside = [root / name / file for file in names_with(root / name, KINDS)] if (root / name).is_dir() else []
+    places = [inside, root.glob(f"{name}*"), (root / "data").glob(f"{name}*")]
     return sorted(path for place in places for path in place if is_archive(path))
 
 

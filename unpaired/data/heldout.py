@@ -175,7 +175,7 @@ def _stacked(items: list[Item]) -> HeldOutBatch:
 
 def _test_files(root: Path, side: Side) -> list[Path]:
     try:
-        return domain_files(root, f"test{side}")
+        return list(domain_files(root, f"test{side}"))
     except BadInput as error:
         raise BadInput(f"{root}: expected test pictures in {root / 'testA'} and {root / 'testB'}; {error}") from error
 

@@ -7,7 +7,7 @@ So a run resumes at any step by going there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ class UnpairedImages:
     def pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path]:
         """The `index`-th images of an epoch, augmented."""
         rng = np.random.default_rng((self.seed, epoch, index))
-        a = self.a[_order(self.length, self.seed, epoch)[index] % len(self.a)]
-        b = self.partners[a] if self.partners else self.b[rng.integers(len(self.b))]
+        a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
+        b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
         again = deepcopy(rng) if self.partners else rng
         x = to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
         y = to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again))
@@ -136,7 +136,7 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
-def _partners(a: list[Path], b: list[Path], root: Path) -> dict[Path, Path]:
+def _partners(a: Sequence[Path], b: Sequence[Path], root: Path) -> dict[Path, Path]:
     """For each file of A the file of B of the same name, its suffix aside."""
     by_name = [{within(path, root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
     alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())

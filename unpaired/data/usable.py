@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
 from unpaired.data.doctor import Finding, examine
-from unpaired.data.folders import within
+from unpaired.data.folders import Files
 from unpaired.errors import BadInput, brief, shown
 from unpaired.files import write_text
 from unpaired.texts import read_json
@@ -73,14 +72,13 @@ def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
     return Usable(skipped=tuple(bad))
 
 
-def keep(usable: Usable, run: Path, root: str, a: Sequence[Path], b: Sequence[Path]) -> None:
+def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
     """Write `skipped.json`, or compare it with the images that are there now.
 
     Raises:
         BadInput: a run that has begun would see other images than it began with.
     """
-    names = [within(path, Path(root)).as_posix() for path in (*a, *b)]
-    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256("\0".join([*a.inside(), *b.inside()]).encode("utf-8", "surrogateescape")).hexdigest()
     used = {"trainA": len(a), "trainB": len(b)}
     if usable.names_sha256 and usable.names_sha256 != digest:
         raise BadInput(

@@ -24,7 +24,7 @@ class Histograms:
         self.files: dict[str, list[Path]] = {}
         for side in ("A", "B"):
             try:
-                self.files[side] = domain_files(data, f"train{side}")
+                self.files[side] = list(domain_files(data, f"train{side}"))
             except BadInput:
                 self.missing = True
                 return

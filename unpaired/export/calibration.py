@@ -28,7 +28,7 @@ def training_pictures(
     """
     root = data or Path(experiment.data.root)
     try:
-        files = domain_files(root, f"train{side}")
+        files = list(domain_files(root, f"train{side}"))
     except BadInput as error:
         raise BadInput(f"bf16 and int8 need training pictures; give their folder by --data ({error})") from error
 
