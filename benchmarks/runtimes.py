@@ -1,6 +1,6 @@
 """How fast each runtime translates, beside the network in eager fp32.
 
-    python -m benchmarks.runtimes MODEL [--size 256] [--data DATA] [--rounds 15]
+    python -m benchmarks.runtimes MODEL [--size 256] [--rounds 15]
 
 MODEL is a run or a bundle, or `paper`: the published generator (9 blocks, width 64) with the weights that training
 starts from, whose speed is that of trained ones. Rounds are interleaved: every runtime once, then every one again, so
@@ -16,34 +16,40 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.experiment import build_method, with_root
+from unpaired.experiment import build_method
 from unpaired.export import export
+from unpaired.export.openvino import write_openvino
+from unpaired.images import Array
 from unpaired.inference.engines import torch_runtime
 from unpaired.presets import horse2zebra
 from unpaired.runtimes import Runtime, open_exported
+from unpaired.runtimes.facts import PRECISIONS
 from unpaired.runtimes.torch import TorchRuntime
 
-EXPORTS = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 
-
-def published(folder: Path, data: str) -> Path:
-    experiment = with_root(horse2zebra(), data)
+def published(folder: Path) -> Path:
+    experiment = horse2zebra()
     save_bundle(folder / BUNDLE, experiment, build_method(experiment), step=0)
     return folder / BUNDLE
 
 
-def runtimes(model: Path, folder: Path, data: Path | None) -> dict[str, Runtime]:
-    """Every runtime by its label, the plain one first."""
+def runtimes(model: Path, folder: Path, images: Array) -> dict[str, Runtime]:
+    """Every runtime by its label, the plain one first; int8 takes its ranges from `images`, which is enough for speed."""
     plain = torch_runtime(load_bundle(model), "AtoB")
-    files = [export(model, folder, format, precision, data=data) for format, precision in EXPORTS]
     fast = [TorchRuntime.fast(plain.network, 3, 3, dtype) for dtype in (torch.float32, torch.bfloat16)]
-    return {each.label: each for each in (plain, *fast, *map(open_exported, files))}
+    onnx = export(model, folder, "onnx")
+    facts = open_exported(onnx).facts
+    for precision in PRECISIONS:
+        write_openvino(onnx, replace(facts, precision=precision), list(images), folder / f"{precision}.xml")
+    exported = [open_exported(path) for path in (onnx, *(folder / f"{precision}.xml" for precision in PRECISIONS))]
+    return {each.label: each for each in (plain, *fast, *exported)}
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
@@ -62,13 +68,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--data", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 3, args.size, args.size)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        model = published(Path(folder), str(args.data or "")) if args.model == "paper" else Path(args.model)
-        engines = runtimes(model, Path(folder) / "exports", args.data)
-        images = np.random.default_rng(0).uniform(-1, 1, (1, 3, args.size, args.size)).astype(np.float32)
+        model = published(Path(folder)) if args.model == "paper" else Path(args.model)
+        engines = runtimes(model, Path(folder) / "exports", images)
         times = interleaved({name: lambda each=each: each(images) for name, each in engines.items()}, args.rounds)
     plain = np.array(times["torch fp32"])
     rows = {
