@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,9 +16,29 @@ from unpaired.errors import BadInput
 from unpaired.experiment import Experiment
 from unpaired.images import Images, OneImage, Pixels, read_picture, to_tensor, with_channels
 from unpaired.methods import Method
+from unpaired.metrics.symptoms import LEVEL
 from unpaired.training.engine import Engine
 from unpaired.training.logging import picture_grid
 from unpaired.training.trainer import Trainer
+
+FAINT = 3 * LEVEL
+"""Deviation of noise that nobody sees, laid over a translation to tell whether the way back lives on hidden signals."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Fixed pictures of one domain through the networks; `back` is empty where there is no way back."""
+
+    files: list[Path]
+    inputs: list[OneImage]
+    outputs: list[OneImage]
+    back: list[OneImage]
+    back_of_noisy: list[OneImage]
+
+    def grid(self) -> Pixels:
+        """A row per picture: the picture, its translation, and back again."""
+        columns = [self.inputs, self.outputs, *([self.back] if self.back else [])]
+        return picture_grid([list(row) for row in zip(*columns, strict=True)])
 
 
 class FixedSamples:
@@ -39,22 +60,23 @@ class FixedSamples:
             self.files[side] = list(dict.fromkeys(chosen))
             self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]
 
-    def grids(self, method: Method, engine: Engine) -> dict[Direction, Pixels]:
-        """One grid per direction, a row per picture: the picture, its translation, and back again."""
+    def translate(self, method: Method, engine: Engine) -> dict[Direction, Tried]:
+        """The pictures of each domain there and, where the method has both directions, back again."""
         networks = method.translators
-        grids: dict[Direction, Pixels] = {}
+        dice = torch.Generator().manual_seed(0)  # of its own: looking must not change what training draws
+        tried: dict[Direction, Tried] = {}
         for direction, there in networks.items():
             back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-            rows = []
-            for image in self.pictures[direction[0]]:
+            tried[direction] = Tried(self.files[direction[0]], self.pictures[direction[0]], [], [], [])
+            for image in tried[direction].inputs:
                 with torch.no_grad(), _at_rest(method), engine.precision():
-                    row = [engine.put(image[None])]
-                    for network in (there, back):
-                        if network is not None:
-                            row.append(network(row[-1]))
-                rows.append([batch[0] for batch in row])
-            grids[direction] = picture_grid(rows)
-        return grids
+                    output = there(engine.put(image[None]))
+                    noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=dice))
+                    tried[direction].outputs.append(output[0].cpu())
+                    if back is not None:
+                        tried[direction].back.append(back(output)[0].cpu())
+                        tried[direction].back_of_noisy.append(back(noisy)[0].cpu())
+        return tried
 
 
 def _sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:

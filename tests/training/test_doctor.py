@@ -1,0 +1,112 @@
+"""The doctor of training: planted faults are found, healthy translations are not remarked upon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from unpaired.training.doctor import Doctor, examine, overwhelmed
+from unpaired.training.samples import FAINT, Tried
+
+HEALTHY_TERMS = {"gan/G": 0.5, "critic/Y": 0.15, "critic/X": 0.2}
+
+
+def photographs(shift, count=6, side=64):
+    """Cut from photographs, so that brightness and texture are those of pictures."""
+    whole = torch.from_numpy(np.stack([data.astronaut()[..., :3], data.astronaut()[..., ::-1]]).copy()).float()
+    image = whole[shift].permute(2, 0, 1) / 127.5 - 1
+    return [image[:, 60 * k : 60 * k + side, 70 * k : 70 * k + side].contiguous() for k in range(count)]
+
+
+X, Y = photographs(0), photographs(1)
+
+
+def warm(image):
+    """A healthy translation: other colours, the same content."""
+    return (0.6 * image.flip(0) + 0.3 * image + torch.tensor([0.1, 0.0, -0.1])[:, None, None]).clamp(-1, 1)
+
+
+def cool(image):
+    return ((image - torch.tensor([0.1, 0.0, -0.1])[:, None, None]).flip(0) - 0.3 * image).clamp(-1, 1)
+
+
+def tried(there, back=None, inputs=X, other=None):
+    """Both directions; the second is healthy unless given."""
+
+    def one(pictures, forth, home):
+        outputs = [forth(image) for image in pictures]
+        dice = torch.Generator().manual_seed(0)
+        noisy = [image + FAINT * torch.randn(image.shape, generator=dice) for image in outputs]
+        files = [Path(f"{k}.png") for k in range(len(pictures))]
+        return Tried(files, pictures, outputs, [home(image) for image in outputs], [home(image) for image in noisy])
+
+    return {"AtoB": one(inputs, there, back or (lambda image: image)), "BtoA": one(Y, other or cool, warm)}
+
+
+def found(case):
+    return {finding.symptom for direction in case for finding in examine(case, direction)}
+
+
+def test_a_healthy_pair_of_translations_is_not_remarked_upon():
+    assert found(tried(warm, cool)) == set()
+    assert Doctor("least-squares").look(tried(warm, cool), HEALTHY_TERMS) == []
+
+
+def hide(image):
+    """Steganography: one picture for all, the input a fiftieth of it."""
+    return 0.5 * Y[0] + image / 50
+
+
+def seek(image):
+    return 50 * (image - 0.5 * Y[0])
+
+
+def checkerboard(image):
+    board = torch.ones_like(image)
+    board[:, ::2, 1::2] = board[:, 1::2, ::2] = -1
+    return warm(image) + 0.1 * board
+
+
+@pytest.mark.parametrize(
+    ("symptom", "case"),
+    [
+        ("inverted", lambda: tried(lambda image: -image, lambda image: -image)),
+        ("copying", lambda: tried(lambda image: image + 0.004)),
+        ("collapse", lambda: tried(lambda image: Y[0] + 0.01 * image)),
+        ("checkerboard", lambda: tried(checkerboard, cool)),
+        ("blank input", lambda: tried(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])),
+        ("hidden signal", lambda: tried(hide, seek)),
+    ],
+)
+def test_a_planted_fault_is_found(symptom, case):
+    assert symptom in found(case())
+
+
+def test_a_finding_names_its_pictures_and_what_to_try():
+    case = tried(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])
+    (finding,) = examine(case, "AtoB")
+    assert finding.pictures == ("0.png",)
+    assert str(finding).startswith("doctor: AtoB: blank input: 1 of 6 pictures show nothing (0.png); remove such files")
+
+
+def test_only_what_lasts_two_looks_is_told():
+    doctor, wrong, well = Doctor(), tried(lambda image: image), tried(warm, cool)
+    assert doctor.look(wrong, {}) == []
+    assert [finding.symptom for finding in doctor.look(wrong, {})] == ["copying"]
+    assert doctor.look(well, {}) == []
+    assert doctor.look(wrong, {}) == []
+
+
+def test_a_critic_that_is_never_wrong_is_named_and_others_are_not():
+    assert overwhelmed(HEALTHY_TERMS, coin=0.25) == []
+    (finding,) = overwhelmed({"gan/G": 1.0, "critic/Y": 0.01, "critic/X": 0.2}, coin=0.25)
+    assert (finding.symptom, finding.where) == ("critic winning", "critic/Y")
+
+
+def test_pictures_of_different_sizes_are_judged_by_what_they_share():
+    sizes = [image[:, : 40 + 4 * k, : 64 - 4 * k] for k, image in enumerate(X)]
+    assert found(tried(warm, cool, inputs=sizes)) == set()
