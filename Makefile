@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test chromium check clean
+.PHONY: demo test chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,5 +32,9 @@ check: .venv/.dev  ## format, lint, types, import order
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+docs: .venv/.dev  ## the documents as a site in site/
+	$(BIN)/python docs/api.py
+	$(BIN)/zensical build --strict
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf site docs/api.md .venv .pytest_cache .ruff_cache .import_linter_cache

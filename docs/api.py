@@ -1,0 +1,65 @@
+"""Writes api.md beside itself, the reference of the Python API, from the docstrings; `make docs` runs it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import unpaired
+from unpaired import evaluate, experiment, export, images, inference, presets, training
+from unpaired.methods import Method
+
+PAGE = Path(__file__).with_name("api.md")
+PUBLIC = {
+    "Train": [training.train, experiment.with_settings, experiment.read_settings],
+    "Translate": [inference.Translator, inference.Translator.load, inference.Translator.__call__],
+    "Judge": [evaluate.evaluate],
+    "Export": [export.export],
+    "Images": [images.read_picture, images.write_picture, images.to_tensor, images.to_pixels],
+    "A method of one's own": [Method, Method.generator_terms, Method.critic_terms],
+}
+SECTIONS = ("Args", "Returns", "Raises", "Source", "Yields")
+
+
+def page() -> str:
+    """The whole page."""
+    names = ", ".join(f"`{name}`" for name in presets.PRESETS)
+    parts = [
+        "# Python API",
+        "Written from the docstrings.",
+        f"Presets (`unpaired.presets`): {names}.",
+    ]
+    for title, members in PUBLIC.items():
+        parts += [f"## {title}", *(entry(member) for member in members)]
+    return "\n\n".join(parts) + "\n"
+
+
+def entry(member: object) -> str:
+    """Signature and docstring of one member."""
+    name = f"{member.__module__}.{member.__qualname__}"  # pyright: ignore[reportAttributeAccessIssue]
+    signature = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(member)))  # pyright: ignore[reportArgumentType]
+    return f"### {name.rpartition('.')[2]}\n\n```\n{name}{signature}\n```\n\n{prose(inspect.getdoc(member) or '')}"
+
+
+def prose(doc: str) -> str:
+    """A Google-style docstring as Markdown: sections in bold, their entries as lists."""
+    lines, section = [], ""
+    for line in dedent(doc).splitlines():
+        head = line.partition(":")[0]
+        if head in SECTIONS and not line.startswith(" "):
+            section = head
+            rest = line.partition(":")[2].strip()
+            lines += ["", f"**{head}**{f' {rest}' if rest else ''}", ""]
+        elif section and re.match(r"    \S", line):
+            lines.append(f"- {line.strip()}")
+        else:
+            lines.append(f"  {line.strip()}" if section and line.strip() else line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE}: {len(page().splitlines())} lines, unpaired {unpaired.__version__}, Python {sys.version_info[0]}")
