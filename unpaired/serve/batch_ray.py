@@ -1,0 +1,212 @@
+"""`translate --cluster`: many pictures on many machines, through Ray Data.
+
+Files are read and decoded in tasks of their own, actors hold one model each and do nothing but translate, other tasks encode
+and write. Every picture is written beside its place and renamed, so what is there is whole, and the same command again
+does only what is missing: after a lost worker, node or driver alike. A file that cannot be translated is a row of the
+report, never the end of the work.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.config import Direction
+from unpaired.errors import BadInput
+from unpaired.files import file_sha256, write_text
+from unpaired.images import Picture, read_picture, write_picture
+from unpaired.inference.files import Job, jobs_of
+from unpaired.inference.translator import Translator
+from unpaired.progress import progress
+
+MARK = ".unpaired.json"
+"""In the output folder: what its pictures were made with, so that another model's are not taken for done."""
+HERE = "local"
+"""Instead of a cluster's address: processes of this machine."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A line of the report."""
+
+    file: str
+    written: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How pictures are spread over actors."""
+
+    address: str = HERE
+    """Of a running cluster, `auto` for the one this machine belongs to, or `local`."""
+    actors: int = 0
+    """Models in memory at once; 0: one for each GPU of the cluster, or each second CPU where it has none."""
+    batch: int = 1
+    """Pictures of one size that go through the network together."""
+
+
+def translate_on_cluster(
+    model: Path, source: str, out: Path, direction: Direction | None = None, plan: Plan = Plan()
+) -> list[Done]:
+    """Translate a folder or pattern with a pool of actors; returns the report, one row a file, in order.
+
+    Args:
+        model: A run, a bundle or an exported file, at a path that every machine sees.
+        source: Folder (its tree is kept) or pattern, at paths that every machine sees.
+        out: Folder for the translations, seen by every machine.
+        direction: The first the model has unless given.
+        plan: Where, and with how many models.
+
+    Raises:
+        BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the
+            translations of another model.
+    """
+    jobs = jobs_of(source, out, None)
+    translator = Translator.load(model, direction)  # once here, so that a wrong model is said in one line
+    _claim(out, model, translator.direction)
+    missing = [job for job in jobs if not job.target.is_file()]
+    failed: dict[str, str] = {}
+    with progress(f"translating {translator.direction}", len(jobs), len(jobs) - len(missing)) as advance:
+        if missing:
+            with _cluster(plan.address):
+                for row in _rows(missing, model, translator.direction, plan):
+                    failed |= {row["source"]: row["error"]} if row["error"] else {}
+                    advance()
+    return [_done(job, failed.get(str(job.source))) for job in jobs]
+
+
+def write_report(rows: list[Done], path: Path) -> None:
+    """One JSON object a line: file, written, error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+
+
+def _done(job: Job, error: str | None) -> Done:
+    return Done(str(job.source), None if error else str(job.target), error)
+
+
+def _claim(out: Path, model: Path, direction: Direction) -> None:
+    file = model / "bundle.safetensors" if model.is_dir() else model
+    mark = {"model_sha256": file_sha256(file), "direction": direction}
+    path = out / MARK
+    out.mkdir(parents=True, exist_ok=True)
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != mark:
+        raise BadInput(f"{out}: holds translations of another model or direction; give another folder or empty it")
+    write_text(path, json.dumps(mark) + "\n")
+
+
+def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Iterator[Row]:
+    """What became of each job, as they finish."""
+    import ray
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    actors = plan.actors or gpus or max(1, int(ray.cluster_resources().get("CPU", 2)) // 2)
+    blocks = min(len(jobs), max(4 * actors, len(jobs) // 64))
+    items = [{"source": str(job.source), "target": str(job.target)} for job in jobs]
+    rows = (
+        ray.data.from_items(items, override_num_blocks=blocks)
+        .map(_decode, num_cpus=0.5)
+        .map_batches(
+            _Model,
+            fn_constructor_kwargs={"model": str(model), "direction": direction, "batch": plan.batch},
+            batch_size=max(4, plan.batch),
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_gpus=1 if gpus else 0,
+            num_cpus=0 if gpus else 1,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        .map(_encode, num_cpus=0.5)
+    )
+    return rows.iter_rows()
+
+
+def _decode(row: Row) -> Row:
+    """Read one file; what cannot be read is told in its row."""
+    try:
+        return {**row, "picture": read_picture(Path(row["source"])), "error": ""}
+    except BadInput as error:
+        return {**row, "picture": None, "error": str(error)}
+
+
+class _Model:
+    """One actor: a model in memory."""
+
+    def __init__(self, model: str, direction: Direction, batch: int) -> None:
+        self.translator, self.batch = Translator.load(model, direction), batch
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Translate the pictures of a batch; rows without one go through."""
+        pictures = [each if isinstance(each, Picture) else None for each in rows["picture"]]  # Arrow knows no None
+        errors = [str(error) for error in rows["error"]]
+        for k, picture in enumerate(pictures):
+            if picture is not None:
+                try:
+                    (pictures[k],) = self.translator.pictures([picture], self.batch)
+                except BadInput as error:
+                    pictures[k], errors[k] = None, f"{rows['source'][k]}: {error}"
+        return {
+            "source": list(rows["source"]),
+            "target": list(rows["target"]),
+            "picture": _column(pictures),
+            "error": errors,
+        }
+
+
+def _column(pictures: list[Picture | None]) -> NDArray[np.object_]:
+    """Pictures of any sizes side by side; numpy left alone would try to join them."""
+    column = np.empty(len(pictures), object)
+    column[:] = pictures
+    return column
+
+
+def _encode(row: Row) -> Row:
+    """Write one translation, whole or not at all."""
+    picture, error = row["picture"], row["error"]
+    if isinstance(picture, Picture):
+        target = Path(row["target"])
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(picture, target)
+        except BadInput as refused:
+            error = f"{row['source']}: {refused}"
+    return {"source": row["source"], "error": error}
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[None]:
+    """Inside, Ray is connected; one that was before stays so."""
+    try:
+        import ray
+    except ImportError as error:
+        raise BadInput("translate --cluster needs Ray; pip install 'unpaired[cluster]'") from error
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what newer versions will do, without the warning
+    where = {} if address == HERE else {"address": address}
+    try:
+        ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise BadInput(f"--cluster {address}: no Ray cluster there ({words}); `ray start --head` begins one") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        sys.stderr.flush()
