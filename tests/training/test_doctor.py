@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
+from tests.data_sets import make_data
+from unpaired.experiment import with_root, with_settings
+from unpaired.presets import preset
+from unpaired.report import write_report
+from unpaired.training import train
 from unpaired.training.doctor import Doctor, examine, overwhelmed
 from unpaired.training.samples import FAINT, Tried
 
@@ -105,6 +112,25 @@ def test_a_critic_that_is_never_wrong_is_named_and_others_are_not():
     assert overwhelmed(HEALTHY_TERMS, coin=0.25) == []
     (finding,) = overwhelmed({"gan/G": 1.0, "critic/Y": 0.01, "critic/X": 0.2}, coin=0.25)
     assert (finding.symptom, finding.where) == ("critic winning", "critic/Y")
+
+
+def test_a_run_tells_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp_path, capsys):
+    data_set = make_data(tmp_path / "data")
+    settings = {"optim.steps": 6, "runtime.log_every": 1, "runtime.sample_every": 1, "runtime.precision": "fp32"}
+    for file in sorted((data_set / "testA").iterdir())[:2]:  # planted: pictures that show nothing
+        with Image.open(file) as picture:
+            size = picture.size
+        Image.new("RGB", size, (90, 90, 90)).save(file)
+    experiment = with_settings(with_root(preset("smoke"), data_set), settings)
+    run = train(experiment, tmp_path / "run")
+    said = [line for line in capsys.readouterr().err.splitlines() if "doctor:" in line]
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = {(each["symptom"], each["where"]) for line in logged for each in line.get("findings", [])}
+    assert ("blank input", "AtoB") in found and ("blank input", "BtoA") not in found
+    assert len(said) == len(found)  # each once
+    assert not any("findings" in line for line in logged[:1])
+    page = write_report(run).read_text()
+    assert "What the doctor of training saw" in page and "<b>blank input</b>, A to B, steps 2 to 6" in page
 
 
 def test_pictures_of_different_sizes_are_judged_by_what_they_share():

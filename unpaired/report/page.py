@@ -66,6 +66,7 @@ def write_report(
             data_name=_data_name(manifest, data),
             tables=tables(evaluation),
             recipe=evaluation.get("recipe", {}),
+            findings=_findings(log),
             charts=draw_charts(log, least_squares=_is_least_squares(config)),
             samples=_samples(run / "samples"),
             galleries=galleries,
@@ -171,6 +172,18 @@ def _galleries(
         return [], f"No test pictures: {error}."
     images = evaluation.get("images", {})
     return [gallery(translator.to(d), held_out, images.get(d, [])) for d in translator.directions], ""
+
+
+def _findings(log: Sequence[LogLine]) -> list[dict[str, Any]]:
+    """What the doctor of training said, each once: its last words, and from which step to which it was so."""
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in log:
+        for finding in line.get("findings", []):
+            key = (finding["symptom"], finding["where"])
+            first = seen.get(key, {"first": line["step"]})["first"]
+            where = DIRECTIONS.get(finding["where"], finding["where"])
+            seen[key] = {**finding, "where": where, "first": first, "last": line["step"]}
+    return list(seen.values())
 
 
 def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:

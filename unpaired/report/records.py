@@ -17,6 +17,16 @@ Number = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Scores = dict[str, Number]
 
 
+class FindingLine(TypedDict):
+    """Something the doctor of training saw."""
+
+    symptom: str
+    where: str
+    seen: str
+    pictures: list[str]
+    advice: str
+
+
 class LogLine(TypedDict, total=False):
     """A line of `metrics.jsonl`."""
 
@@ -26,6 +36,7 @@ class LogLine(TypedDict, total=False):
     images_per_second: Number
     seconds: Number
     terms: Annotated[Scores, Field(max_length=100)]
+    findings: Annotated[list[FindingLine], Field(max_length=100)]
 
 
 class Span(TypedDict):

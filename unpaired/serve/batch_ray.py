@@ -1,9 +1,9 @@
 """`translate --cluster`: many pictures on many machines, through Ray Data.
 
-Files are read and decoded in tasks of their own, actors hold one model each and do nothing but translate, other tasks encode
-and write. Every picture is written beside its place and renamed, so what is there is whole, and the same command again
-does only what is missing: after a lost worker, node or driver alike. A file that cannot be translated is a row of the
-report, never the end of the work.
+Files are read and decoded in tasks of their own, actors hold one model each and do nothing but translate, other tasks
+encode and write. Every picture is written beside its place and renamed, so what is there is whole, and the same command
+again does only what is missing: after a lost worker, node or driver alike. A file that cannot be translated is a row of
+the report, never the end of the work.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from torch import Tensor
 from unpaired.config import Direction
 from unpaired.images import Images, OneImage
 from unpaired.metrics import symptoms
+from unpaired.training.findings import Finding
 from unpaired.training.samples import FAINT, Tried
 
 BLANK = 1.0
@@ -36,23 +37,6 @@ OVERWHELMED = 0.08
 """Critics' loss over that of tossing a coin; healthy runs: 0.3 to 1."""
 COIN = {"least-squares": 0.25, "log-likelihood": 0.693, "hinge": 1.0}
 """A critic's (halved) loss when it answers at random."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong: what was seen, in which pictures, and what to try."""
-
-    symptom: str
-    where: str
-    """A direction, or a critic's term."""
-    seen: str
-    pictures: tuple[str, ...]
-    advice: str
-
-    def __str__(self) -> str:
-        more = ", ..." if len(self.pictures) > 3 else ""
-        pictures = f" ({', '.join(self.pictures[:3])}{more})" if self.pictures else ""
-        return f"doctor: {self.where}: {self.symptom}: {self.seen}{pictures}; {self.advice}"
 
 
 class Doctor:

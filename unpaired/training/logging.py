@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from unpaired.files import written_whole
 from unpaired.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
 from unpaired.texts import json_lines
+from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
 
 METRICS = "metrics.jsonl"
@@ -36,6 +38,10 @@ class RunLog:
         self.run, self.batch, self.processes = run, batch, processes
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
+        self.latest: dict[str, float] = {}
+        """The averages last written."""
+        self.findings: list[Finding] = []
+        """What the doctor last saw; the next line tells it."""
         self.started = self.since = time.monotonic()
         if not processes.first:
             return
@@ -61,7 +67,9 @@ class RunLog:
             "images_per_second": round(self.steps * self.batch / (now - self.since), 3),
             "seconds": round(now - self.started, 3),
             "terms": terms,
+            **({"findings": [asdict(finding) for finding in self.findings]} if self.findings else {}),
         }
+        self.latest, self.findings = terms, []
         self.sums, self.steps, self.since = {}, 0, now
         if not self.processes.first:
             return ""

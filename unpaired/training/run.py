@@ -18,6 +18,7 @@ from unpaired.state import RunState
 from unpaired.stopping import Request, stop_on_request
 from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
+from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.folder import alone_in, facts, has_begun, open_folder, resume, save, say
 from unpaired.training.logging import RunLog
@@ -149,6 +150,7 @@ class Run:
     ) -> None:
         self.experiment, self.out, self.data, self.samples = experiment, out, data, samples
         self.trainer, self.schedule, self.log = trainer, schedule, log
+        self.doctor = Doctor(getattr(experiment.method, "adversarial", None))
         self.note = ""
         self.told: set[str] = set()
         self.files: tuple[tuple[int, tuple[Path, ...]], ...] = ()
@@ -190,19 +192,24 @@ class Run:
     def report(self, step: int) -> None:
         """Log and sample where this step is due, and after the last."""
         runtime = self.experiment.runtime
+        if self._due(step, runtime.sample_every):
+            self.sample(step)
         if self._due(step, runtime.log_every):
             self._settle()
             lr = self.experiment.optim.lr * self.schedule.factor(step - 1)
             self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
-        if self._due(step, runtime.sample_every):
-            self.sample(step)
 
     def sample(self, step: int) -> None:
-        """Translate the fixed pictures there and back."""
+        """Translate the fixed pictures there and back, and have the doctor look at them."""
         if not self.trainer.engine.processes.first:
             return
-        for direction, grid in self.samples.grids(self.trainer.averaged, self.trainer.engine).items():
-            self.log.add_samples(step, direction, grid)
+        tried = self.samples.translate(self.trainer.averaged, self.trainer.engine)
+        for direction, pictures in tried.items():
+            self.log.add_samples(step, direction, pictures.grid())
+        if step:
+            self.log.findings = self.doctor.look(tried, self.log.latest)
+        for finding in self.log.findings:
+            self._tell(f"step {step}: {finding}", once=f"{finding.symptom}, {finding.where}")
 
     def save(self, step: int) -> None:
         """Write the bundle and the state to resume from.
@@ -218,9 +225,12 @@ class Run:
             save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
         about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch))
         for note in save(self.out, step, self.trainer.state(), keep, about, processes):
-            if note not in self.told:
-                self.told.add(note)
-                say(note)
+            self._tell(note, once=note)
+
+    def _tell(self, line: str, once: str) -> None:
+        if once not in self.told:
+            self.told.add(once)
+            say(line)
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.schedule.steps
