@@ -32,7 +32,7 @@ from unpaired.progress import progress
 MARK = ".unpaired.json"
 """In the output folder: what its pictures were made with, so that another model's are not taken for done."""
 HERE = "local"
-"""Instead of a cluster's address: processes of this machine."""
+"""Instead of a cluster's address: Ray's word for processes of this machine."""
 Row = dict[str, Any]
 
 
@@ -133,7 +133,7 @@ def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Ite
         )
         .map(_encode, num_cpus=0.5)
     )
-    return rows.iter_rows()
+    return iter(rows.iter_rows())
 
 
 def _decode(row: Row) -> Row:
@@ -199,9 +199,8 @@ def _cluster(address: str) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what newer versions will do, without the warning
-    where = {} if address == HERE else {"address": address}
     try:
-        ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]
         raise BadInput(f"--cluster {address}: no Ray cluster there ({words}); `ray start --head` begins one") from error
