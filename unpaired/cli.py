@@ -33,7 +33,6 @@ from unpaired.commands.prepare import (
     prepare_published,
     prepare_shards,
 )
-from unpaired.commands.prepare import prepare_cityscapes, prepare_earth, prepare_folders, prepare_published
 from unpaired.commands.reproduce import reproduce
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve

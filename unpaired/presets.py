@@ -68,6 +68,16 @@ def earth() -> Experiment:
     )
 
 
+def earth_labels() -> Experiment:
+    """Photo and labels of the Earth, as Tables 2 to 5 have it on Cityscapes; no identity, as in the paper.
+
+    unpaired prepare earth labels64 --pair satellite-labels
+    unpaired train earth_labels --data labels64 --out runs/labels
+    """
+    base = earth()
+    return replace(base, name="earth_labels", method=replace(base.method, identity_weight=0.0))
+
+
 def earth128() -> Experiment:
     """The same places at twice the resolution, hours on two CPU cores.
 
@@ -136,6 +146,7 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
     "smoke": smoke,
     "cyclegan": cyclegan,
     "earth": earth,
+    "earth_labels": earth_labels,
     "earth128": earth128,
     "horse2zebra": horse2zebra,
     "apple2orange": apple2orange,
