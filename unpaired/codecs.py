@@ -14,7 +14,8 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,33 @@ def suffix_of(data: bytes) -> str:
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
     raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Height and width as a file tells them, before the picture is turned; (0, 0) where they are not to be had."""
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    readers: dict[str, Callable[[BinaryIO], Image.Image]] = {
+        ".png": PngImagePlugin.PngImageFile,
+        ".jpg": JpegImagePlugin.JpegImageFile,
+        ".webp": WebPImagePlugin.WebPImageFile,
+        ".bmp": BmpImagePlugin.BmpImageFile,
+    }
+    _quieten_pillow()
+    try:
+        with path.open("rb") as file:
+            suffix = suffix_of(file.read(16))
+            file.seek(0)
+            if suffix == ".tif":
+                import tifffile
+
+                with tifffile.TiffFile(file) as tiff:
+                    page = tiff.pages.first.aspage()
+                    return page.imagelength, page.imagewidth
+            image = readers[suffix](file)
+            return image.height, image.width
+    except DAMAGE:  # BadInput is one of them, too
+        return 0, 0
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:

@@ -19,6 +19,8 @@ def translate(
     batch: int = 1,
     mask: Path | None = None,
     feather: int = 0,
+    tile: int | None = None,
+    statistics: Literal["exact", "sampled"] = "exact",
     layout: Literal["own", "official"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
@@ -33,6 +35,8 @@ def translate(
         batch: Pictures of one size that go through the network together.
         mask: Image, or folder of images named as the pictures; outside of what is light in it nothing is touched.
         feather: Pixels inside the mask's edge over which the translation fades in.
+        tile: Side of tiles in pixels, for pictures too big for memory; from 4 million pixels 512 of itself.
+        statistics: What the tiles share: exact, or sampled (of parts spread over the picture: one pass, no disk).
         layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
         runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.
         precision: bf16 and int8 (openvino) are faster and a little coarser; fp32 unless given.
@@ -44,4 +48,4 @@ def translate(
     if layout == "official":
         write_results(translator, input, Path(output))
     else:
-        translate_files(translator, input, output, Options(batch=batch, mask=mask, feather=feather))
+        translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from unpaired.codecs import suffix_of
+from unpaired.codecs import header_size, suffix_of
 from unpaired.errors import BadInput
 from unpaired.images import (
     SUFFIXES,
@@ -27,6 +27,7 @@ from unpaired.images import (
 )
 from unpaired.inference.masks import blended, mask_files, read_mask, weights
 from unpaired.inference.translator import Translator
+from unpaired.metadata import Metadata
 from unpaired.progress import Advance, progress
 
 STREAM = "-"
@@ -35,6 +36,10 @@ THREADS = 2
 """That read, and as many that write."""
 AHEAD = 4
 """Pictures read, or waiting to be written, beyond those of a batch."""
+LARGE = 2048 * 2048
+"""Pictures of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
+TILE = 512
+"""Side of a tile in pixels, unless another is asked for."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -58,6 +63,10 @@ class Options:
     """An image, or a folder of images by the pictures' names: only what is light in it is translated."""
     feather: int = 0
     """Pixels inside the mask's edge over which the translation fades in."""
+    tile: int | None = None
+    """Side of tiles in pixels; unless given, pictures of more than `LARGE` pixels are tiled by themselves."""
+    statistics: Literal["exact", "reduced"] = "exact"
+    """Whose statistics the tiles share: the whole picture's, or those of the picture shrunk."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.feather < 0:
@@ -79,8 +88,11 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     out = Path(out)
     jobs = jobs_of(source, out, options.mask)
     work = _Work(translator, options)
-    with progress(f"translating {translator.direction}", len(jobs)) as advance:
-        bad = work.run(jobs, advance)
+    if len(jobs) == 1 and work.is_huge(jobs[0]):
+        bad = [failed for failed in [work.huge(jobs[0], quiet=False)] if failed]
+    else:
+        with progress(f"translating {translator.direction}", len(jobs)) as advance:
+            bad = work.run(jobs, advance)
     for (words, suffix), times in work.lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
@@ -98,6 +110,13 @@ class _Read:
     job: Job
     picture: Picture
     array: Array
+
+
+@dataclass(frozen=True)
+class _Huge:
+    """A picture to be translated in tiles."""
+
+    job: Job
 
 
 @dataclass(frozen=True)
@@ -139,19 +158,60 @@ class _Work:
                 writers.shutdown(cancel_futures=True)
         return failed
 
-    def _read(self, job: Job) -> _Read | _Failed:
+    def is_huge(self, job: Job) -> bool:
+        """Whether a file is to be translated in tiles.
+
+        Raises:
+            BadInput: tiles were asked for, and the runtime has no network to take apart.
+        """
+        from unpaired.runtimes.torch import TorchRuntime
+
+        if not isinstance(self.translator.runtime, TorchRuntime):
+            if self.options.tile:
+                raise BadInput(f"tiles need the torch runtime, found {self.translator.runtime.label}")
+            return False
+        height, width = header_size(job.source)
+        return height * width > 0 if self.options.tile else height * width > LARGE
+
+    def huge(self, job: Job, quiet: bool = True) -> _Failed | None:
+        """Translate one file in tiles."""
+        from unpaired.inference.huge import translate_huge
+        from unpaired.runtimes.torch import TorchRuntime
+
+        runtime, options = self.translator.runtime, self.options
+        assert isinstance(runtime, TorchRuntime)
         try:
+            self._require_mask(job)
+            about = translate_huge(
+                runtime,
+                job.source,
+                job.target,
+                tile=options.tile or TILE,
+                statistics=options.statistics,
+                mask=job.mask,
+                feather=options.feather,
+                quiet=quiet,
+            )
+        except BadInput as error:
+            return _failed(job, error)
+        self._note(about, job)
+        return None
+
+    def _read(self, job: Job) -> _Read | _Huge | _Failed:
+        try:
+            if self.is_huge(job):
+                return _Huge(job)
             picture = read_picture(job.source)
             return _Read(job, picture, self.translator.prepare(picture))
         except BadInput as error:
             return _failed(job, error)
 
-    def _translated(self, pictures: Iterable[_Read | _Failed]) -> Iterator[_Translated | _Failed]:
-        """Batches as they fill up; failures pass through."""
+    def _translated(self, pictures: Iterable[_Read | _Huge | _Failed]) -> Iterator[_Translated | _Failed | None]:
+        """Batches as they fill up, huge pictures at once; failures pass through."""
         waiting: list[_Read] = []
         for read in pictures:
-            if isinstance(read, _Failed):
-                yield read
+            if not isinstance(read, _Read):
+                yield read if isinstance(read, _Failed) else self.huge(read.job)
                 continue
             waiting.append(read)
             if len(waiting) == self.options.batch:
@@ -163,8 +223,8 @@ class _Work:
         arrays = self.translator.batches([read.array for read in waiting], self.options.batch)
         return map(_Translated, waiting, arrays)
 
-    def _write(self, done: _Translated | _Failed) -> _Failed | None:
-        if isinstance(done, _Failed):
+    def _write(self, done: _Translated | _Failed | None) -> _Failed | None:
+        if not isinstance(done, _Translated):
             return done
         job, original = done.read.job, done.read.picture
         try:
@@ -175,16 +235,23 @@ class _Work:
             return _failed(job, error)
         except OSError as error:
             raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
-        if words := ", ".join(translated.about.dropped(job.target.suffix.lower())):
-            self.lost[words, job.target.suffix.lower()] += 1
+        self._note(translated.about, job)
         return None
 
+    def _note(self, about: Metadata, job: Job) -> None:
+        suffix = job.target.suffix.lower()
+        if words := ", ".join(about.dropped(suffix)):
+            self.lost[words, suffix] += 1
+
     def _masked(self, job: Job, original: Picture, translated: Picture) -> Picture:
-        if self.options.mask is None:
-            return translated
+        self._require_mask(job)
         if job.mask is None:
-            raise BadInput(f"no mask of this name in {self.options.mask}")
+            return translated
         return blended(original, translated, weights(read_mask(job.mask), self.options.feather))
+
+    def _require_mask(self, job: Job) -> None:
+        if self.options.mask and not job.mask:
+            raise BadInput(f"no mask of this name in {self.options.mask}")
 
 
 def _failed(job: Job, error: BadInput) -> _Failed:

@@ -142,7 +142,7 @@ class Convolve:
         """The layer's own weights; zeros only where the true border is."""
         reach = [self._reach(wanted[axis], axis) for axis in (0, 1)]
         missing = [(given[axis][0] - reach[axis][0], reach[axis][1] - given[axis][1]) for axis in (0, 1)]
-        x = functional.pad(sources[0], (*missing[1], *missing[0]))
+        x = functional.pad(sources[0], (*missing[1], *missing[0])) if any(map(any, missing)) else sources[0]
         return functional.conv2d(x, self.layer.weight, self.layer.bias, self.layer.stride)
 
     def _reach(self, span: Span, axis: int) -> Span:

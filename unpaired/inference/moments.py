@@ -17,11 +17,17 @@ Moments = NDArray[np.float64]
 
 
 def moments(x: Tensor) -> Moments:
-    """Of one part of a plane, (1, c, h, w)."""
-    values = x[0].flatten(1).double()
-    mean = values.mean(1)
-    squares = (values - mean[:, None]).square_().sum(1)
-    return np.concatenate([[values.shape[1]], mean.cpu().numpy(), squares.cpu().numpy()])
+    """Of one part of a plane, (1, c, h, w).
+
+    Differences from the part's mean are summed row by row in the plane's own precision, the rows in float64.
+    """
+    values, count = x[0], x.shape[2] * x.shape[3]
+    centre = values.mean((1, 2))
+    away = values - centre[:, None, None]
+    more = away.sum(2).double().sum(1)
+    squares = away.square_().sum(2).double().sum(1) - more.square() / count
+    mean = centre.double() + more / count
+    return np.concatenate([[count], mean.cpu().numpy(), squares.cpu().numpy()])
 
 
 def merged(parts: NDArray[np.float64]) -> tuple[Tensor, Tensor]:

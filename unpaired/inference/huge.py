@@ -1,0 +1,277 @@
+"""A picture of any size from file to file, in memory that does not grow with it, going on after whatever stopped it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unpaired.codecs import MAX_PIXELS, tiff_layout
+from unpaired.errors import BadInput, Stopped
+from unpaired.files import file_sha256, written_whole
+from unpaired.images import Images, Picture, Pixels, to_pixels, to_tensor, with_channels, write_picture
+from unpaired.inference.graph import Box
+from unpaired.inference.masks import blended_pixels, weights
+from unpaired.inference.scratch import Scratch, require_room, work_folder
+from unpaired.inference.streams import Stream, open_stream
+from unpaired.inference.tiling import REDUCED, TILE, Tiling
+from unpaired.metadata import Metadata
+from unpaired.models import Generator
+from unpaired.progress import Advance, progress
+from unpaired.runtimes.torch import TorchRuntime
+
+LEAST_TILE = 64
+"""Smaller tiles would be all border."""
+TIFF_TILE = (256, 256)
+BIG = 2**32 - 2**25
+"""Bytes of pixels from which a TIFF needs 64-bit offsets."""
+TiffSuffixes = (".tif", ".tiff")
+Statistics = Literal["exact", "reduced"]
+"""Of the whole picture, or of the picture shrunk to `tiling.REDUCED` pixels."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Where the pixels of one picture lie: as arrays of a scratch folder, opened for one box at a time."""
+
+    scratch: Scratch
+    name: str
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+
+    def open(self) -> NDArray:
+        """The whole array, on disk."""
+        return self.scratch.open(self.name, self.shape, self.dtype)
+
+    def read(self, box: Box, channels: slice = slice(None)) -> Pixels:
+        """A part in memory."""
+        return np.array(self.open()[box[0][0] : box[0][1], box[1][0] : box[1][1], channels])
+
+    def write(self, box: Box, pixels: Pixels) -> None:
+        """A part from memory."""
+        self.open()[box[0][0] : box[0][1], box[1][0] : box[1][1]] = pixels
+
+
+def translate_huge(
+    runtime: TorchRuntime,
+    source: Path,
+    target: Path,
+    *,
+    tile: int = TILE,
+    statistics: Statistics = "exact",
+    mask: Path | None = None,
+    feather: int = 0,
+    quiet: bool = False,
+) -> Metadata:
+    """Translate one file tile by tile; returns what it says beside its pixels.
+
+    What is done is kept in a folder beside `target` until all is: the same call goes on where the last one stopped.
+
+    Args:
+        runtime: The network.
+        source: TIFF, or another format; big ones of these need the extra `big`.
+        target: TIFF for any size; other formats up to `codecs.MAX_PIXELS`.
+        tile: Side of a tile in pixels.
+        statistics: See `tiling`.
+        mask: An image of the same size; what is not light in it is left alone.
+        feather: Pixels inside the mask's edge over which the translation fades in.
+        quiet: Without progress.
+
+    Raises:
+        BadInput: a file that cannot be read or written, or not enough room on the disk.
+        Stopped: by Ctrl-C.
+    """
+    if tile < LEAST_TILE:
+        raise BadInput(f"tiles must have {LEAST_TILE} pixels a side at least, got {tile}")
+    stream = open_stream(source)
+    height, width, channels = stream.shape
+    if target.suffix.lower() not in TiffSuffixes and height * width > MAX_PIXELS:
+        raise BadInput(f"{target}: {width}x{height} pixels are written as TIFF only; choose a name ending in .tif")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    settings = [tile, statistics, feather, mask and file_sha256(mask), runtime.channels_in, runtime.channels_out]
+    key = hashlib.sha256(json.dumps([1, file_sha256(source), digest(runtime.network), settings]).encode()).hexdigest()
+    scratch = Scratch(work_folder(target, key))
+    try:
+        out = _Huge(runtime, scratch, stream, tile, statistics, quiet).run(mask, feather)
+        about = stream.about.with_channels(runtime.channels_out)
+        _write(out, Canvas(scratch, "picture", stream.shape, stream.dtype), stream.has_alpha, about, target)
+    except BadInput as error:
+        scratch.remove()
+        raise BadInput(str(error) if str(source) in str(error) else f"{source}: {error}") from error
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; the same command goes on ({scratch.folder} holds what is done)") from None
+    scratch.remove()
+    return about
+
+
+@dataclass
+class _Huge:
+    """The way of one picture through its scratch folder."""
+
+    runtime: TorchRuntime
+    scratch: Scratch
+    stream: Stream
+    tile: int
+    statistics: Statistics
+    quiet: bool
+
+    def run(self, mask: Path | None, feather: int) -> Canvas:
+        """Pour the file into the folder, carry out the tiling; returns the output's pixels."""
+        height, width, channels = self.stream.shape
+        colors = channels - self.stream.has_alpha
+        with_channels(np.zeros((1, 1, colors), np.uint8), self.runtime.channels_in)  # refused before any work
+        picture = Canvas(self.scratch, "picture", self.stream.shape, self.stream.dtype)
+        out = Canvas(self.scratch, "out", (height, width, self.runtime.channels_out), self.stream.dtype)
+        network, size = self.runtime.network, (height, width)
+        plan = Tiling.exact(network, size, self.runtime.channels_in, self.tile)
+        room = (plan.room if self.statistics == "exact" else 0) + height * width * self.stream.dtype.itemsize * (
+            channels + self.runtime.channels_out
+        )
+        require_room(self.scratch.folder, room)
+        self._say(plan, room)
+        self._pour(self.stream, picture)
+        weight = self._mask(mask, size, feather, colors) if mask else None
+
+        def look(box: Box) -> Images:
+            return to_tensor(with_channels(picture.read(box, slice(0, colors)), self.runtime.channels_in))[None]
+
+        def write(box: Box, image: Tensor) -> None:
+            pixels = to_pixels(image[0], out.dtype)
+            if weight is not None:
+                original = with_channels(picture.read(box, slice(0, colors)), out.shape[2])
+                pixels = blended_pixels(original, pixels, weight(box))
+            out.write(box, pixels)
+
+        if self.statistics == "reduced":
+            plan = Tiling.reduced(network, size, self._reduced(picture, colors), self.tile)
+        with self._progress(plan) as advance:
+            plan.run(look, write, self.scratch, advance)
+        return out
+
+    def _pour(self, stream: Stream, canvas: Canvas) -> None:
+        if not self.scratch.done(canvas.name):
+            stream.pour(canvas.open)
+            self.scratch.finish(canvas.name)
+
+    def _mask(
+        self, path: Path, size: tuple[int, int], feather: int, colors: int
+    ) -> Callable[[Box], NDArray[np.float32]]:
+        """The weight of the translation in a box; what is within reach of the feather outside of it counts, too."""
+        if colors not in (1, self.runtime.channels_out):
+            have = f"{colors} channels into {self.runtime.channels_out}"
+            raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
+        stream = open_stream(path)
+        if stream.shape[:2] != size:
+            found, wanted = (f"{shape[1]}x{shape[0]}" for shape in (stream.shape, size))
+            raise BadInput(f"{path}: the mask has {found} pixels, the picture {wanted}")
+        canvas = Canvas(self.scratch, "mask", stream.shape, stream.dtype)
+        self._pour(stream, canvas)
+        half = np.iinfo(stream.dtype).max / 2 if stream.dtype.kind == "u" else 0.5
+
+        def weight(box: Box) -> NDArray[np.float32]:
+            reach = feather + 1
+            rows, columns = (
+                (max(span[0] - reach, 0), min(span[1] + reach, n)) for span, n in zip(box, size, strict=True)
+            )
+            part = canvas.read((rows, columns), slice(0, stream.channels - stream.has_alpha))
+            found = weights(with_channels(part, 1)[..., 0] > half, feather)
+            top, left = box[0][0] - rows[0], box[1][0] - columns[0]
+            return found[top : top + box[0][1] - box[0][0], left : left + box[1][1] - box[1][0]]
+
+        return weight
+
+    def _reduced(self, picture: Canvas, colors: int) -> Images:
+        """The picture shrunk by a whole factor, each pixel the mean of those it stands for."""
+        height, width, _ = picture.shape
+        factor = max(1, int(np.ceil(np.sqrt(height * width / REDUCED))))
+        factor = min(factor, max(min(height, width) // self.runtime.network.least, 1))
+        rows = []
+        for row in range(height // factor):
+            band = picture.read(((row * factor, (row + 1) * factor), (0, width // factor * factor)), slice(0, colors))
+            seen = to_tensor(with_channels(band, self.runtime.channels_in))
+            rows.append(seen.unflatten(2, (width // factor, factor)).mean((1, 3)))
+        return torch.stack(rows, 1)[None]
+
+    def _say(self, plan: Tiling, room: int) -> None:
+        if not self.quiet:
+            height, width, _ = self.stream.shape
+            passes = len(plan.sweeps) if self.statistics == "exact" else 1
+            words = f"{width}x{height} in tiles of {self.tile}, {passes} passes, {self.statistics} statistics"
+            print(f"{words}; up to {room / 1e9:.1f} GB in {self.scratch.folder}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def _progress(self, plan: Tiling) -> Iterator[Advance]:
+        if self.quiet:
+            yield lambda *args, **kwargs: None
+            return
+        with progress("tiles", plan.tiles) as advance:
+            yield advance
+
+
+def digest(network: Generator) -> str:
+    """SHA-256 of a network's weights and layers."""
+    found = hashlib.sha256(repr(network).encode())
+    for name, value in network.state_dict().items():
+        found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _write(out: Canvas, picture: Canvas, has_alpha: bool, about: Metadata, target: Path) -> None:
+    alpha = slice(picture.shape[2] - 1, None) if has_alpha else slice(0, 0)
+
+    def part(box: Box) -> Picture:
+        return Picture(out.read(box), picture.read(box, alpha) if has_alpha else None, about)
+
+    height, width, colors = out.shape
+    if target.suffix.lower() not in TiffSuffixes:
+        write_picture(part(((0, height), (0, width))), target)
+    else:
+        shape = (height, width, colors + has_alpha) if colors + has_alpha > 1 else (height, width)
+        _write_tiff(part, shape, about, target)
+
+
+def _write_tiff(part: Callable[[Box], Picture], shape: tuple[int, ...], about: Metadata, target: Path) -> None:
+    """Tiled and compressed; a BigTIFF where offsets of 32 bits are too short."""
+    import tifffile
+
+    height, width = shape[:2]
+
+    def tiles() -> Iterator[Pixels]:
+        for top in range(0, height, TIFF_TILE[0]):
+            for left in range(0, width, TIFF_TILE[1]):
+                bottom, right = min(top + TIFF_TILE[0], height), min(left + TIFF_TILE[1], width)
+                one = part(((top, bottom), (left, right)))
+                layers = [one.pixels] if one.alpha is None else [one.pixels, one.alpha]
+                missing = ((0, TIFF_TILE[0] - bottom + top), (0, TIFF_TILE[1] - right + left), (0, 0))
+                block = np.pad(np.concatenate(layers, axis=2), missing)
+                yield block if len(shape) == 3 else block[..., 0]
+
+    one = part(((0, 1), (0, 1)))
+    big = one.pixels.dtype.itemsize * np.prod(shape, dtype=np.int64) > BIG
+    try:
+        with written_whole(target) as beside:
+            tifffile.imwrite(
+                beside,
+                tiles(),
+                shape=shape,
+                dtype=one.pixels.dtype,
+                tile=TIFF_TILE,
+                compression="zlib",
+                bigtiff=bool(big),
+                **tiff_layout(one),
+                **about.for_tiff(),
+            )
+            with beside.open("r+b") as file:
+                about.finish_tiff(file)
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,207 @@
+"""Pictures too big for memory, poured block by block into an array on disk: TIFF by tifffile, others by libvips."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, header_size, suffix_of
+from unpaired.errors import BadInput
+from unpaired.exif import ORIENTATION, Entry
+from unpaired.images import Picture, Pixels, read_picture
+from unpaired.metadata import Metadata, metadata_of, tiff_metadata
+
+MOST_PIXELS = 10**10
+"""Larger pictures are taken for a mistake."""
+IN_MEMORY = 50_000_000
+"""Pictures of fewer pixels are decoded whole."""
+LARGEST_BLOCK = 2**28
+"""Bytes that one strip or tile of a file may unpack to."""
+ROWS = 256
+"""Rows read at a time where the file leaves the choice."""
+Block = tuple[tuple[slice, slice, slice], Pixels]
+"""Rows, columns and channels of the file, and their content."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A picture that is read in blocks."""
+
+    size: tuple[int, int]
+    """Height and width as stored, before it is turned upright."""
+    channels: int
+    """Colours, and opacity as the last."""
+    dtype: np.dtype
+    has_alpha: bool
+    orientation: int
+    about: Metadata
+    """True of the upright picture."""
+    blocks: Callable[[], Iterator[Block]]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the upright picture: height, width, channels."""
+        height, width = self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
+        return height, width, self.channels
+
+    def pour(self, into: Callable[[], NDArray]) -> None:
+        """Write every block at its place of the upright picture.
+
+        Raises:
+            BadInput: the file is damaged, or holds values that are not finite.
+        """
+        for place, block in self.blocks():
+            if block.dtype.kind == "f" and not np.isfinite(block).all():
+                raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
+            as_stored(into(), self.orientation)[place] = block
+
+
+def as_stored(upright: NDArray, orientation: int) -> NDArray:
+    """A view of an upright picture (h, w, c) in which rows and columns are those of the file."""
+    view = upright[::-1] if orientation in (3, 4, 7, 8) else upright
+    view = view[:, ::-1] if orientation in (2, 3, 6, 7) else view
+    return view.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else view
+
+
+def open_stream(path: Path) -> Stream:
+    """The picture in a file, by the rule of `unpaired.images`, without its pixels in memory where that can be.
+
+    Raises:
+        BadInput: it cannot be read, or only with the extra `big`.
+    """
+    try:
+        height, width = header_size(path)
+        if height * width > MOST_PIXELS:
+            raise BadInput(f"{width}x{height} is over the limit of {MOST_PIXELS} pixels")
+        stream = _tiff(path) if _magic(path) == ".tif" else None
+        if stream is None and height * width > IN_MEMORY:
+            stream = _vips(path, needed=height * width > MAX_PIXELS)
+    except BadInput as error:
+        raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except DAMAGE as error:
+        raise BadInput(f"{path}: damaged ({type(error).__name__}: {error}); replace or remove it") from error
+    return stream or in_memory(read_picture(path))
+
+
+def in_memory(picture: Picture) -> Stream:
+    """A decoded picture as a stream of one block."""
+    pixels = picture.pixels if picture.alpha is None else np.concatenate([picture.pixels, picture.alpha], axis=2)
+    height, width, channels = pixels.shape
+    whole = (slice(0, height), slice(0, width), slice(0, channels))
+    has_alpha = picture.alpha is not None
+    return Stream((height, width), channels, pixels.dtype, has_alpha, 1, picture.about, lambda: iter([(whole, pixels)]))
+
+
+def _magic(path: Path) -> str:
+    with path.open("rb") as file:
+        return suffix_of(file.read(16))
+
+
+def _tiff(path: Path) -> Stream | None:
+    """None for the kinds that other decoders know better: palettes, JPEG inside, channels as pages."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages.first
+        simple = page.compression in TIFF_STREAMS and page.photometric in (1, 2) and page.imagedepth == 1
+        kind: Any = page.dtype
+        whole = (
+            any(kind == one for one in (np.uint8, np.uint16, np.float32)) and page.bitspersample == 8 * kind.itemsize
+        )
+        extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
+        by_page = page.samplesperpixel == 1 and len(tiff.pages) > 1 and tiff.series[0].axes == "CYX"
+        if not (simple and whole) or by_page or extra == 1:
+            return None
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            about = tiff_metadata(tiff, data)
+        if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
+            return None
+        size, orientation = (page.imagelength, page.imagewidth), page.tags.get(ORIENTATION)
+        turn = int(orientation.value) if orientation else 1
+        about = about.upright(turned=turn in range(2, 9)).with_channels(page.samplesperpixel - (extra == 2))
+        native: np.dtype = kind.newbyteorder("=")
+        return Stream(size, page.samplesperpixel, native, extra == 2, turn, about, lambda: _tiff_blocks(path))
+
+
+def _tiff_blocks(path: Path) -> Iterator[Block]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages.first
+        channels = page.samplesperpixel
+        if page.is_memmappable:
+            yield from _mapped_blocks(path, page, tiff.byteorder)
+            return
+        for segment, (plane, _, top, left, _), (_, height, width, samples) in page.segments(buffersize=2**25):
+            height, width = min(height, page.imagelength - top), min(width, page.imagewidth - left)
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            every = slice(plane, plane + 1) if page.planarconfig == 2 else slice(0, channels)
+            if segment is None:
+                segment = np.zeros((1, height, width, samples), page.dtype)
+            yield (rows, columns, every), segment[0, :height, :width]
+
+
+def _mapped_blocks(path: Path, page: Any, order: str) -> Iterator[Block]:
+    height, width, channels = page.imagelength, page.imagewidth, page.samplesperpixel
+    planes = [slice(n, n + 1) for n in range(channels)] if page.planarconfig == 2 else [slice(0, channels)]
+    for number, plane in enumerate(planes):
+        inside = plane.stop - plane.start
+        offset = page.dataoffsets[0] + number * height * width * page.dtype.itemsize
+        for top in range(0, height, ROWS):
+            shape = (min(ROWS, height - top), width, inside)
+            at = offset + top * width * inside * page.dtype.itemsize
+            block = np.array(np.memmap(path, page.dtype.newbyteorder(order), "r", at, shape))
+            yield (slice(top, top + shape[0]), slice(0, width), plane), block
+
+
+def _vips(path: Path, needed: bool) -> Stream | None:
+    """By libvips, of the extra `big`; without it None, unless it is needed."""
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        if not needed:
+            return None
+        raise BadInput(
+            f"more than {MAX_PIXELS} pixels in this format are read by libvips: pip install 'unpaired[big]', "
+            "or save it as TIFF in strips or tiles"
+        ) from error
+    pyvips.block_untrusted_set(True)
+    try:
+        image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
+    except pyvips.Error as error:
+        raise BadInput(f"libvips cannot read it ({' '.join(str(error).split())})") from error
+    kinds = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+    if image.format not in kinds or image.bands > 4 or image.interpretation in ("cmyk", "lab"):
+        raise BadInput(f"{image.bands} channels of {image.format} in {image.interpretation}; save it as RGB or gray")
+    names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
+    info: dict[str, Any] = {names[name]: image.get(name) for name in names if image.get_typeof(name)}
+    info["dpi"] = (image.xres * 25.4, image.yres * 25.4)
+    about, alpha = metadata_of(info), bool(image.hasalpha())
+    turn = _turn(about)
+    about = about.upright(turned=turn in range(2, 9)).with_channels(image.bands - alpha)
+    size, dtype = (image.height, image.width), np.dtype(kinds[image.format])
+    return Stream(size, image.bands, dtype, alpha, turn, about, lambda: _vips_blocks(path))
+
+
+def _turn(about: Metadata) -> int:
+    entry = (about.exif or {}).get(ORIENTATION)
+    return int.from_bytes(entry.data[:2], "little") if isinstance(entry, Entry) else 1
+
+
+def _vips_blocks(path: Path) -> Iterator[Block]:
+    import pyvips
+
+    image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
+    for top in range(0, image.height, ROWS):
+        rows = min(ROWS, image.height - top)
+        try:
+            block = np.atleast_3d(image.crop(0, top, image.width, rows).numpy())
+        except pyvips.Error as error:
+            raise BadInput(f"damaged ({' '.join(str(error).split())}); replace or remove it") from error
+        yield (slice(top, top + rows), slice(0, image.width), slice(0, image.bands)), block
