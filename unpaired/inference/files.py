@@ -65,8 +65,8 @@ class Options:
     """Pixels inside the mask's edge over which the translation fades in."""
     tile: int | None = None
     """Side of tiles in pixels; unless given, pictures of more than `LARGE` pixels are tiled by themselves."""
-    statistics: Literal["exact", "reduced"] = "exact"
-    """Whose statistics the tiles share: the whole picture's, or those of the picture shrunk."""
+    statistics: Literal["exact", "sampled"] = "exact"
+    """What the tiles share: the statistics of the whole picture, or those of parts spread over it."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.feather < 0:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from unpaired.inference.graph import Box
 from unpaired.inference.masks import blended_pixels, weights
 from unpaired.inference.scratch import Scratch, require_room, work_folder
 from unpaired.inference.streams import Stream, open_stream
-from unpaired.inference.tiling import REDUCED, TILE, Tiling
+from unpaired.inference.tiling import TILE, Tiling, spread
 from unpaired.metadata import Metadata
 from unpaired.models import Generator
 from unpaired.progress import Advance, progress
@@ -36,8 +35,8 @@ TIFF_TILE = (256, 256)
 BIG = 2**32 - 2**25
 """Bytes of pixels from which a TIFF needs 64-bit offsets."""
 TiffSuffixes = (".tif", ".tiff")
-Statistics = Literal["exact", "reduced"]
-"""Of the whole picture, or of the picture shrunk to `tiling.REDUCED` pixels."""
+Statistics = Literal["exact", "sampled"]
+"""Of the whole picture, or of parts that are spread over it."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,8 @@ class _Huge:
                 pixels = blended_pixels(original, pixels, weight(box))
             out.write(box, pixels)
 
-        if self.statistics == "reduced":
-            plan = Tiling.reduced(network, size, self._reduced(picture, colors), self.tile)
+        if self.statistics == "sampled":
+            plan = Tiling.sampled(network, size, self._sample(picture, colors), self.tile)
         with self._progress(plan) as advance:
             plan.run(look, write, self.scratch, advance)
         return out
@@ -190,17 +189,11 @@ class _Huge:
 
         return weight
 
-    def _reduced(self, picture: Canvas, colors: int) -> Images:
-        """The picture shrunk by a whole factor, each pixel the mean of those it stands for."""
+    def _sample(self, picture: Canvas, colors: int) -> Images:
+        """A smaller picture of parts that are spread over the whole one."""
         height, width, _ = picture.shape
-        factor = max(1, int(np.ceil(np.sqrt(height * width / REDUCED))))
-        factor = min(factor, max(min(height, width) // self.runtime.network.least, 1))
-        rows = []
-        for row in range(height // factor):
-            band = picture.read(((row * factor, (row + 1) * factor), (0, width // factor * factor)), slice(0, colors))
-            seen = to_tensor(with_channels(band, self.runtime.channels_in))
-            rows.append(seen.unflatten(2, (width // factor, factor)).mean((1, 3)))
-        return torch.stack(rows, 1)[None]
+        pixels = np.array(picture.open()[np.ix_(spread(height), spread(width), np.arange(colors))])
+        return to_tensor(with_channels(pixels, self.runtime.channels_in))[None]
 
     def _say(self, plan: Tiling, room: int) -> None:
         if not self.quiet:

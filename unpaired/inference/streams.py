@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, header_size, suffix_of
 from unpaired.errors import BadInput
-from unpaired.exif import ORIENTATION, Entry
+from unpaired.exif import ORIENTATION
 from unpaired.images import Picture, Pixels, read_picture
-from unpaired.metadata import Metadata, metadata_of, tiff_metadata
+from unpaired.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 
 MOST_PIXELS = 10**10
 """Larger pictures are taken for a mistake."""
@@ -25,6 +25,8 @@ LARGEST_BLOCK = 2**28
 """Bytes that one strip or tile of a file may unpack to."""
 ROWS = 256
 """Rows read at a time where the file leaves the choice."""
+VIPS_KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+"""Kinds of pixels by libvips's names for them."""
 Block = tuple[tuple[slice, slice, slice], Pixels]
 """Rows, columns and channels of the file, and their content."""
 
@@ -56,10 +58,15 @@ class Stream:
         Raises:
             BadInput: the file is damaged, or holds values that are not finite.
         """
-        for place, block in self.blocks():
-            if block.dtype.kind == "f" and not np.isfinite(block).all():
-                raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
-            as_stored(into(), self.orientation)[place] = block
+        try:
+            for place, block in self.blocks():
+                if block.dtype.kind == "f" and not np.isfinite(block).all():
+                    raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
+                as_stored(into(), self.orientation)[place] = block
+        except BadInput:
+            raise
+        except DAMAGE as error:
+            raise BadInput(f"damaged ({type(error).__name__}: {error}); replace or remove it") from error
 
 
 def as_stored(upright: NDArray, orientation: int) -> NDArray:
@@ -118,13 +125,12 @@ def _tiff(path: Path) -> Stream | None:
         by_page = page.samplesperpixel == 1 and len(tiff.pages) > 1 and tiff.series[0].axes == "CYX"
         if not (simple and whole) or by_page or extra == 1:
             return None
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            about = tiff_metadata(tiff, data)
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
             return None
         size, orientation = (page.imagelength, page.imagewidth), page.tags.get(ORIENTATION)
         turn = int(orientation.value) if orientation else 1
-        about = about.upright(turned=turn in range(2, 9)).with_channels(page.samplesperpixel - (extra == 2))
+        about = (_tiff_about(path) or NOTHING).upright(turned=turn in range(2, 9))
+        about = about.with_channels(page.samplesperpixel - (extra == 2))
         native: np.dtype = kind.newbyteorder("=")
         return Stream(size, page.samplesperpixel, native, extra == 2, turn, about, lambda: _tiff_blocks(path))
 
@@ -176,32 +182,40 @@ def _vips(path: Path, needed: bool) -> Stream | None:
         image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
     except pyvips.Error as error:
         raise BadInput(f"libvips cannot read it ({' '.join(str(error).split())})") from error
-    kinds = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
-    if image.format not in kinds or image.bands > 4 or image.interpretation in ("cmyk", "lab"):
+    if image.format not in VIPS_KINDS or image.bands > 4 or image.interpretation in ("cmyk", "lab"):
         raise BadInput(f"{image.bands} channels of {image.format} in {image.interpretation}; save it as RGB or gray")
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info: dict[str, Any] = {names[name]: image.get(name) for name in names if image.get_typeof(name)}
     info["dpi"] = (image.xres * 25.4, image.yres * 25.4)
-    about, alpha = metadata_of(info), bool(image.hasalpha())
-    turn = _turn(about)
+    about, alpha = _tiff_about(path) or metadata_of(info), bool(image.hasalpha())
+    turn = int(image.get("orientation")) if image.get_typeof("orientation") else 1
     about = about.upright(turned=turn in range(2, 9)).with_channels(image.bands - alpha)
-    size, dtype = (image.height, image.width), np.dtype(kinds[image.format])
+    size, dtype = (image.height, image.width), np.dtype(VIPS_KINDS[image.format])
     return Stream(size, image.bands, dtype, alpha, turn, about, lambda: _vips_blocks(path))
 
 
-def _turn(about: Metadata) -> int:
-    entry = (about.exif or {}).get(ORIENTATION)
-    return int.from_bytes(entry.data[:2], "little") if isinstance(entry, Entry) else 1
+def _tiff_about(path: Path) -> Metadata | None:
+    """What a TIFF says, which libvips passes on in part only; None for other formats."""
+    import tifffile
+
+    if _magic(path) != ".tif":
+        return None
+    with tifffile.TiffFile(path) as tiff, path.open("rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return tiff_metadata(tiff, data)
 
 
 def _vips_blocks(path: Path) -> Iterator[Block]:
     import pyvips
 
     image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
+    region = pyvips.Region.new(image)
+    dtype, every = np.dtype(VIPS_KINDS[image.format]), slice(0, image.bands)
     for top in range(0, image.height, ROWS):
         rows = min(ROWS, image.height - top)
         try:
-            block = np.atleast_3d(image.crop(0, top, image.width, rows).numpy())
+            band = region.fetch(0, top, image.width, rows)
         except pyvips.Error as error:
             raise BadInput(f"damaged ({' '.join(str(error).split())}); replace or remove it") from error
-        yield (slice(top, top + rows), slice(0, image.width), slice(0, image.bands)), block
+        block = np.frombuffer(band, dtype).reshape(rows, image.width, image.bands)
+        yield (slice(top, top + rows), slice(0, image.width), every), block

@@ -6,8 +6,9 @@ InstanceNorm gets the statistics of its whole plane:
 - exact: plane after plane. A sweep over the tiles computes the plane before a norm, keeps it outside of memory and sums
   up its statistics; the next sweep starts from there. Each layer is computed once; only planes of the picture's own
   size, the widest, are computed a second time instead of kept. The output equals the whole-image output.
-- reduced: the statistics are those of the picture shrunk to `REDUCED` pixels, and each tile goes through the network
-  once, with as much around it as the network sees. Nothing is kept, and the output is near the exact one.
+- sampled: the statistics are those of a smaller picture put together from parts that are spread over the whole one,
+  and each tile goes through the network once, with as much around it as the network sees. Nothing is kept, and the
+  output is near the exact one. (A shrunk picture would not do: norms react to texture, which shrinking changes.)
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ TILE = 512
 """Side of a tile in pixels of the picture, unless another is asked for."""
 LEAST_TILE = 8
 """On planes of fewer pixels than the picture's, tiles shrink with them, but not below this."""
-REDUCED = 1024 * 1024
-"""Pixels of the shrunk picture whose statistics approximate the whole one's."""
+SAMPLED, RUN = 1024, 64
+"""Sides in pixels of the picture that stands for a larger one, and of its parts."""
 SECONDS_BETWEEN_MARKS = 10.0
 """Work that a killed process may have to do again."""
 
@@ -123,8 +124,8 @@ class Tiling:
         return cls(steps, [*_sweeps(steps, tile), _last(steps, tile)], {})
 
     @classmethod
-    def reduced(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
-        """Statistics of `small`, (1, c, h, w), which is the picture shrunk.
+    def sampled(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
+        """Statistics of `small`, (1, c, h, w), which stands for the picture.
 
         Raises:
             BadInput: the network has a layer that cannot be tiled.
@@ -224,6 +225,14 @@ class Tiling:
         """The last sweep that reads plane `number`."""
         kept = {sweep.target for sweep in self.sweeps if sweep.kept}
         return max(now for now, sweep in enumerate(self.sweeps) if number in _reads(self.steps, sweep.target, kept))
+
+
+def spread(side: int) -> NDArray[np.intp]:
+    """The rows (columns) of the picture that stands for one of this side: all, or runs of them evenly spread."""
+    if side <= SAMPLED:
+        return np.arange(side)
+    starts = np.linspace(0, side - RUN, SAMPLED // RUN).round().astype(np.intp)
+    return (starts[:, None] + np.arange(RUN)).reshape(-1)
 
 
 def statistics_of(network: Generator, images: Images) -> list[tuple[Tensor, Tensor]]:
