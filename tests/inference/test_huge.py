@@ -204,24 +204,17 @@ def test_bad_files_settings_and_places_are_refused_in_one_line_and_leave_nothing
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_tiles_are_refused_for_a_runtime_without_a_network_to_take_apart(translator, tmp_path):
-    class Other:
-        channels_in = channels_out = 3
-        label = "other fp32"
-
-        def __call__(self, images):
-            return images
-
+def test_tiles_are_refused_for_an_exported_file_which_cannot_be_taken_apart(translator, tmp_path):
     write_picture(Picture(noise(80, 80)), tmp_path / "in.png")
-    other = Translator("AtoB", Other())
-    with pytest.raises(BadInput, match="tiles need the torch runtime, found other fp32"):
-        translate_files(other, str(tmp_path / "in.png"), tmp_path / "out.png", TILES)
+    exported = Translator(translator.direction, translator.runtime)
+    with pytest.raises(BadInput, match="tiles need the run or the bundle, found an exported file"):
+        translate_files(exported, str(tmp_path / "in.png"), tmp_path / "out.png", TILES)
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_next_call_does_not_begin_anew(translator, tmp_path, monkeypatch):
     write_picture(Picture(noise(200, 200)), tmp_path / "in.tif")
     expected = tmp_path / "expected.tif"
-    translate_huge(translator.runtime, tmp_path / "in.tif", expected, tile=64)
+    translate_huge(translator, tmp_path / "in.tif", expected, tile=64)
     monkeypatch.setattr("unpaired.inference.tiling.SECONDS_BETWEEN_MARKS", 0)
     poured, calls = [], 0
     real_write, real_pour = huge.Canvas.write, streams.Stream.pour
@@ -236,8 +229,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_call_does_not_begin_anew(translat
     monkeypatch.setattr(huge.Canvas, "write", write)
     monkeypatch.setattr(streams.Stream, "pour", lambda self, into: poured.append(1) or real_pour(self, into))
     with pytest.raises(Stopped, match="the same command goes on"):
-        translate_huge(translator.runtime, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
-    translate_huge(translator.runtime, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
+        translate_huge(translator, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
+    translate_huge(translator, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
     assert len(poured) == 1 and calls == 1 + 16  # the tile that was being written is the only one done again
     assert (tmp_path / "out.tif").read_bytes() == expected.read_bytes()
 
@@ -248,7 +241,7 @@ def test_other_settings_begin_anew_and_clear_what_was_left(translator, tmp_path,
     keys = set()
     for tile in (64, 80):
         with pytest.raises(Stopped):
-            translate_huge(translator.runtime, tmp_path / "in.tif", tmp_path / "out.tif", tile=tile)
+            translate_huge(translator, tmp_path / "in.tif", tmp_path / "out.tif", tile=tile)
         (left,) = tmp_path.glob(".out.tif.work-*")
         keys.add(left.name)
     assert len(keys) == 2

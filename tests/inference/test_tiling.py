@@ -22,6 +22,7 @@ GENERATORS = {
     "resnet zero": ResNetConfig(width=6, blocks=1, padding="zero", dropout=True),
     "resnet batch": ResNetConfig(width=6, blocks=1, norm="batch"),
     "resnet none": ResNetConfig(width=6, blocks=1, norm="none"),
+    "resnet blur": ResNetConfig(width=6, blocks=1, downsampling="blur", upsampling="blur"),
     "resnet no blocks": ResNetConfig(width=6, blocks=0),
     "unet": UNetConfig(width=4, downs=5),
     "unet deep": UNetConfig(width=4, downs=6, dropout=True),

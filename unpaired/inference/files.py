@@ -159,31 +159,21 @@ class _Work:
         return failed
 
     def is_huge(self, job: Job) -> bool:
-        """Whether a file is to be translated in tiles.
-
-        Raises:
-            BadInput: tiles were asked for, and the runtime has no network to take apart.
-        """
-        from unpaired.runtimes.torch import TorchRuntime
-
-        if not isinstance(self.translator.runtime, TorchRuntime):
-            if self.options.tile:
-                raise BadInput(f"tiles need the torch runtime, found {self.translator.runtime.label}")
-            return False
+        """Whether a file is to be translated in tiles: on request, or large and the network at hand to take apart."""
         height, width = header_size(job.source)
-        return height * width > 0 if self.options.tile else height * width > LARGE
+        if self.options.tile:
+            return height * width > 0
+        return height * width > LARGE and self.translator.bundle is not None
 
     def huge(self, job: Job, quiet: bool = True) -> _Failed | None:
         """Translate one file in tiles."""
         from unpaired.inference.huge import translate_huge
-        from unpaired.runtimes.torch import TorchRuntime
 
-        runtime, options = self.translator.runtime, self.options
-        assert isinstance(runtime, TorchRuntime)
+        options = self.options
         try:
             self._require_mask(job)
             about = translate_huge(
-                runtime,
+                self.translator,
                 job.source,
                 job.target,
                 tile=options.tile or TILE,

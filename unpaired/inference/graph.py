@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from unpaired.errors import BadInput
 from unpaired.models import Generator
+from unpaired.models.layers import BlurDown, BlurUp
 from unpaired.models.resnet import ResidualBlock, ResNetGenerator
 from unpaired.models.unet import SkipBlock, UNetCore, UNetGenerator
 
@@ -126,12 +127,15 @@ class Pad:
 class Convolve:
     """Any stride, zeros beyond the border."""
 
-    layer: nn.Conv2d
+    weight: Tensor
+    bias: Tensor | None
+    stride: Size
+    padding: Size
+    groups: int = 1
 
     def side(self, n: int, axis: int) -> int:
         """By the usual formula."""
-        kernel, stride, pad = self._numbers(axis)
-        return (n + 2 * pad - kernel) // stride + 1
+        return (n + 2 * self.padding[axis] - self.weight.shape[2 + axis]) // self.stride[axis] + 1
 
     def needs(self, span: Span, n: int, axis: int) -> Span:
         """What lies under the kernels, inside the picture."""
@@ -143,44 +147,44 @@ class Convolve:
         reach = [self._reach(wanted[axis], axis) for axis in (0, 1)]
         missing = [(given[axis][0] - reach[axis][0], reach[axis][1] - given[axis][1]) for axis in (0, 1)]
         x = functional.pad(sources[0], (*missing[1], *missing[0])) if any(map(any, missing)) else sources[0]
-        return functional.conv2d(x, self.layer.weight, self.layer.bias, self.layer.stride)
+        return functional.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
 
     def _reach(self, span: Span, axis: int) -> Span:
-        kernel, stride, pad = self._numbers(axis)
-        return span[0] * stride - pad, (span[1] - 1) * stride - pad + kernel
-
-    def _numbers(self, axis: int) -> tuple[int, int, int]:
-        return self.layer.kernel_size[axis], self.layer.stride[axis], int(self.layer.padding[axis])
+        stride, pad = self.stride[axis], self.padding[axis]
+        return span[0] * stride - pad, (span[1] - 1) * stride - pad + self.weight.shape[2 + axis]
 
 
 @dataclass(frozen=True)
 class Expand:
     """A transposed convolution: output pixel o gets source pixel i through tap o + padding - stride * i."""
 
-    layer: nn.ConvTranspose2d
+    weight: Tensor
+    bias: Tensor | None
+    stride: Size
+    padding: Size
+    spare: Size = (0, 0)
+    """Rows and columns more at the end than the formula gives (output_padding)."""
+    groups: int = 1
 
     def side(self, n: int, axis: int) -> int:
         """By the usual formula."""
-        kernel, stride, pad = self._numbers(axis)
-        return (n - 1) * stride - 2 * pad + kernel + self.layer.output_padding[axis]
+        wide = (n - 1) * self.stride[axis] + self.weight.shape[2 + axis]
+        return wide - 2 * self.padding[axis] + self.spare[axis]
 
     def needs(self, span: Span, n: int, axis: int) -> Span:
         """Every source pixel that has a tap on the span."""
-        kernel, stride, pad = self._numbers(axis)
-        return max(-((kernel - 1 - span[0] - pad) // stride), 0), min((span[1] - 1 + pad) // stride + 1, n)
+        last_tap, stride, pad = self.weight.shape[2 + axis] - 1, self.stride[axis], self.padding[axis]
+        return max(-((last_tap - span[0] - pad) // stride), 0), min((span[1] - 1 + pad) // stride + 1, n)
 
     def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
         """The layer's own weights; what the neighbours outside `given` would have added is cut off."""
-        layer, spare = self.layer, self.layer.output_padding
-        x = functional.conv_transpose2d(sources[0], layer.weight, layer.bias, layer.stride, 0, spare)
+        x = functional.conv_transpose2d(
+            sources[0], self.weight, self.bias, self.stride, 0, self.spare, groups=self.groups
+        )
         for axis in (0, 1):
-            _, stride, pad = self._numbers(axis)
-            first = wanted[axis][0] + pad - stride * given[axis][0]
+            first = wanted[axis][0] + self.padding[axis] - self.stride[axis] * given[axis][0]
             x = x.narrow(2 + axis, first, wanted[axis][1] - wanted[axis][0])
         return x
-
-    def _numbers(self, axis: int) -> tuple[int, int, int]:
-        return self.layer.kernel_size[axis], self.layer.stride[axis], int(self.layer.padding[axis])
 
 
 @dataclass(frozen=True)
@@ -270,13 +274,22 @@ def _lower(module: nn.Module, x: int, steps: list[Step]) -> int:
 
 def _lower_layer(module: nn.Module, x: int, steps: list[Step]) -> int:
     channels = steps[x].channels
-    if isinstance(module, nn.ReflectionPad2d):
+    if isinstance(module, (nn.ReflectionPad2d, nn.ReplicationPad2d)):
         left, right, top, bottom = module.padding
-        return _add(steps, Pad((top, left), (bottom, right)), [x], channels)
+        mode = "reflect" if isinstance(module, nn.ReflectionPad2d) else "replicate"
+        return _add(steps, Pad((top, left), (bottom, right), mode), [x], channels)
+    if isinstance(module, BlurDown):
+        padded = _lower(module.pad, x, steps)
+        return _add(steps, Convolve(module.get_buffer("filt"), None, (2, 2), (0, 0), channels), [padded], channels)
+    if isinstance(module, BlurUp):  # its padding of 2 and the pixel that it cuts off
+        padded = _lower(module.pad, x, steps)
+        return _add(steps, Expand(module.get_buffer("filt"), None, (2, 2), (3, 3), groups=channels), [padded], channels)
     if isinstance(module, nn.Conv2d) and module.dilation == (1, 1) and module.groups == 1:
-        return _add(steps, Convolve(module), [x], module.out_channels)
+        numbers = _pair(module.stride), _pair(module.padding)
+        return _add(steps, Convolve(module.weight, module.bias, *numbers), [x], module.out_channels)
     if isinstance(module, nn.ConvTranspose2d) and module.dilation == (1, 1) and module.groups == 1:
-        return _add(steps, Expand(module), [x], module.out_channels)
+        numbers = _pair(module.stride), _pair(module.padding), _pair(module.output_padding)
+        return _add(steps, Expand(module.weight, module.bias, *numbers), [x], module.out_channels)
     if isinstance(module, nn.Upsample):
         return _add(steps, Double(module), [x], channels)
     if isinstance(module, (nn.InstanceNorm2d, nn.BatchNorm2d, nn.Identity)):
@@ -292,6 +305,11 @@ def _lower_layer(module: nn.Module, x: int, steps: list[Step]) -> int:
 
 def _kept(step: Step) -> Step:
     return Step(step.operation, step.sources, step.size, step.channels, keep=True)
+
+
+def _pair(numbers: tuple[Any, ...] | Any) -> Size:
+    down, right = numbers if isinstance(numbers, tuple) else (numbers, numbers)
+    return int(down), int(right)
 
 
 def _beside(x: Tensor, y: Tensor) -> Tensor:

@@ -24,11 +24,13 @@ from unpaired.inference.masks import blended_pixels, weights
 from unpaired.inference.scratch import Scratch, require_room, work_folder
 from unpaired.inference.streams import Stream, open_stream
 from unpaired.inference.tiling import TILE, Tiling, spread
+from unpaired.inference.translator import Translator
 from unpaired.metadata import Metadata
 from unpaired.models import Generator
 from unpaired.progress import Advance, progress
-from unpaired.runtimes.torch import TorchRuntime
 
+FORMAT = 1
+"""Version of the work folders; others are begun anew."""
 LEAST_TILE = 64
 """Smaller tiles would be all border."""
 TIFF_TILE = (256, 256)
@@ -62,7 +64,7 @@ class Canvas:
 
 
 def translate_huge(
-    runtime: TorchRuntime,
+    translator: Translator,
     source: Path,
     target: Path,
     *,
@@ -77,7 +79,7 @@ def translate_huge(
     What is done is kept in a folder beside `target` until all is: the same call goes on where the last one stopped.
 
     Args:
-        runtime: The network.
+        translator: The network, whose bundle computes the tiles in torch and fp32 whatever its runtime.
         source: TIFF, or another format; big ones of these need the extra `big`.
         target: TIFF for any size; other formats up to `codecs.MAX_PIXELS`.
         tile: Side of a tile in pixels.
@@ -90,19 +92,23 @@ def translate_huge(
         BadInput: a file that cannot be read or written, or not enough room on the disk.
         Stopped: by Ctrl-C.
     """
+    if translator.bundle is None:
+        raise BadInput(f"tiles need the run or the bundle, found an exported file ({translator.runtime.label})")
     if tile < LEAST_TILE:
         raise BadInput(f"tiles must have {LEAST_TILE} pixels a side at least, got {tile}")
     stream = open_stream(source)
-    height, width, channels = stream.shape
+    height, width, _ = stream.shape
     if target.suffix.lower() not in TiffSuffixes and height * width > MAX_PIXELS:
         raise BadInput(f"{target}: {width}x{height} pixels are written as TIFF only; choose a name ending in .tif")
     target.parent.mkdir(parents=True, exist_ok=True)
-    settings = [tile, statistics, feather, mask and file_sha256(mask), runtime.channels_in, runtime.channels_out]
-    key = hashlib.sha256(json.dumps([1, file_sha256(source), digest(runtime.network), settings]).encode()).hexdigest()
+    network = translator.bundle.translators[translator.direction]
+    settings = [file_sha256(source), digest(network), tile, statistics, feather, mask and file_sha256(mask)]
+    key = hashlib.sha256(json.dumps([FORMAT, *settings]).encode()).hexdigest()
     scratch = Scratch(work_folder(target, key))
     try:
-        out = _Huge(runtime, scratch, stream, tile, statistics, quiet).run(mask, feather)
-        about = stream.about.with_channels(runtime.channels_out)
+        channels = translator.channels_in, translator.channels_out
+        out = _Huge(network, channels, scratch, stream, tile, statistics, quiet).run(mask, feather)
+        about = stream.about.with_channels(translator.channels_out)
         _write(out, Canvas(scratch, "picture", stream.shape, stream.dtype), stream.has_alpha, about, target)
     except BadInput as error:
         scratch.remove()
@@ -117,7 +123,9 @@ def translate_huge(
 class _Huge:
     """The way of one picture through its scratch folder."""
 
-    runtime: TorchRuntime
+    network: Generator
+    channels: tuple[int, int]
+    """Taken and given by the network."""
     scratch: Scratch
     stream: Stream
     tile: int
@@ -128,13 +136,13 @@ class _Huge:
         """Pour the file into the folder, carry out the tiling; returns the output's pixels."""
         height, width, channels = self.stream.shape
         colors = channels - self.stream.has_alpha
-        with_channels(np.zeros((1, 1, colors), np.uint8), self.runtime.channels_in)  # refused before any work
+        with_channels(np.zeros((1, 1, colors), np.uint8), self.channels[0])  # refused before any work
         picture = Canvas(self.scratch, "picture", self.stream.shape, self.stream.dtype)
-        out = Canvas(self.scratch, "out", (height, width, self.runtime.channels_out), self.stream.dtype)
-        network, size = self.runtime.network, (height, width)
-        plan = Tiling.exact(network, size, self.runtime.channels_in, self.tile)
+        out = Canvas(self.scratch, "out", (height, width, self.channels[1]), self.stream.dtype)
+        network, size = self.network, (height, width)
+        plan = Tiling.exact(network, size, self.channels[0], self.tile)
         room = (plan.room if self.statistics == "exact" else 0) + height * width * self.stream.dtype.itemsize * (
-            channels + self.runtime.channels_out
+            channels + self.channels[1]
         )
         require_room(self.scratch.folder, room)
         self._say(plan, room)
@@ -142,7 +150,7 @@ class _Huge:
         weight = self._mask(mask, size, feather, colors) if mask else None
 
         def look(box: Box) -> Images:
-            return to_tensor(with_channels(picture.read(box, slice(0, colors)), self.runtime.channels_in))[None]
+            return to_tensor(with_channels(picture.read(box, slice(0, colors)), self.channels[0]))[None]
 
         def write(box: Box, image: Tensor) -> None:
             pixels = to_pixels(image[0], out.dtype)
@@ -166,8 +174,8 @@ class _Huge:
         self, path: Path, size: tuple[int, int], feather: int, colors: int
     ) -> Callable[[Box], NDArray[np.float32]]:
         """The weight of the translation in a box; what is within reach of the feather outside of it counts, too."""
-        if colors not in (1, self.runtime.channels_out):
-            have = f"{colors} channels into {self.runtime.channels_out}"
+        if colors not in (1, self.channels[1]):
+            have = f"{colors} channels into {self.channels[1]}"
             raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
         stream = open_stream(path)
         if stream.shape[:2] != size:
@@ -193,7 +201,7 @@ class _Huge:
         """A smaller picture of parts that are spread over the whole one."""
         height, width, _ = picture.shape
         pixels = np.array(picture.open()[np.ix_(spread(height), spread(width), np.arange(colors))])
-        return to_tensor(with_channels(pixels, self.runtime.channels_in))[None]
+        return to_tensor(with_channels(pixels, self.channels[0]))[None]
 
     def _say(self, plan: Tiling, room: int) -> None:
         if not self.quiet:
