@@ -122,6 +122,10 @@ class RuntimeConfig:
     """Where to compute; auto takes the fastest present."""
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile the networks: auto does on a GPU, where the steps ahead pay for the minute that it takes."""
+    checkpoint_blocks: bool = False
+    """Compute residual blocks again for their gradient, in place of keeping what is inside: memory for time."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     deterministic: bool = False
@@ -139,6 +143,8 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         _at_least(self.seed, 0, "runtime.seed")
+        if self.compile == "on" and self.precision == "exact":
+            raise ValueError("runtime.compile on rounds in another order; not with runtime.precision exact")
         _at_least(self.threads, 0, "runtime.threads")
         for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
             _at_least(getattr(self, name), 1, f"runtime.{name}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from unpaired.errors import brief
 from unpaired.models.fused import Layers
@@ -54,10 +56,21 @@ class ResidualBlock(nn.Module):
 
         dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
         self.conv_block = Layers(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
+        self.keeps_input_only = False
+        """Whether what is inside is computed again for the gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
+        if self.keeps_input_only and torch.is_grad_enabled():
+            return x + checkpoint(self.conv_block, x, use_reentrant=False)  # pyright: ignore[reportOperatorIssue]
         return x + self.conv_block(x)
+
+
+def checkpoint_blocks(network: nn.Module) -> None:
+    """From now on residual blocks keep only what they were given; the gradient is the same, bit for bit."""
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            module.keeps_input_only = True
 
 
 class ResNetGenerator(nn.Module):

@@ -24,7 +24,7 @@ from unpaired.training.folder import alone_in, facts, has_begun, open_folder, re
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
 from unpaired.training.schedule import Schedule
-from unpaired.training.trainer import Trainer
+from unpaired.training.trainer import Trainer, players
 
 ADVICE = (
     "the last checkpoint is kept; `unpaired check` finds blank images, "
@@ -75,6 +75,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     start = state.step if state is not None else 0
     if state is not None:
         _take_up(trainer, state, out)
+    engine.compile(players(trainer.method).values(), schedule.steps - start)
     if processes.first:
         _announce(experiment, out, data, schedule, start, engine, usable)
     if start < schedule.steps:
