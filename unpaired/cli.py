@@ -24,6 +24,7 @@ from unpaired.commands.convert import convert
 from unpaired.commands.demo import demo
 from unpaired.commands.evaluate import evaluate
 from unpaired.commands.export import export
+from unpaired.commands.hub import pull, push
 from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
 from unpaired.commands.prepare import (
@@ -62,6 +63,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "bench": bench,
     "info": info,
     "convert": convert,
+    "push": push,
+    "pull": pull,
     "serve": serve,
     "study prepare": study_prepare,
     "study serve": study_serve,

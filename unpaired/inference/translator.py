@@ -60,7 +60,7 @@ class Translator:
         runtime: RuntimeName = "auto",
         precision: Precision | None = None,
     ) -> Translator:
-        """From a run's folder, a bundle or an exported file.
+        """From a run, a bundle, an exported file, or the hub (`hub:user/name`).
 
         Args:
             model: The run, the bundle or the file.
@@ -75,9 +75,10 @@ class Translator:
         if is_exported(path):
             return cls._of_exported(path, direction, runtime, precision)
         from unpaired.checkpoint import load_bundle
+        from unpaired.hub import fetch, is_hub
         from unpaired.inference.engines import bundle_runtime
 
-        bundle = load_bundle(path)
+        bundle = load_bundle(fetch(str(model)) if is_hub(model) else path)
         there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
         if direction is not None and direction not in there:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
