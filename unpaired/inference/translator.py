@@ -78,7 +78,8 @@ class Translator:
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.engines import bundle_runtime
 
-        bundle = load_bundle(fetch(str(model)) if is_hub(model) else path)
+        path = fetch(str(model)) if is_hub(model) else path
+        bundle = load_bundle(path)
         there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
         if direction is not None and direction not in there:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
