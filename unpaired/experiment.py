@@ -14,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.errors import BadInput, brief, shown
+from unpaired.errors import LONGEST, BadInput, brief, shown
 from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig, Pix2PixConfig
 from unpaired.texts import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
@@ -183,7 +183,9 @@ def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) ->
     values, known = to_dict(experiment), set(flatten(experiment))
     for key, value in settings.items():
         if key not in known:
-            raise BadInput(f"{source}: unknown setting {shown(key)}{_nearest(key, known)}")
+            raise BadInput(f"{source}: unknown setting {shown(key[:LONGEST])}{_nearest(key, known)}")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise BadInput(f"{source}: {key}: {brief(value)} is beyond any number of use here")
         *path, last = key.split(".")
         part = values
         for step in path:

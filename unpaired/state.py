@@ -175,6 +175,7 @@ def read_manifest(folder: Path) -> Facts:
         if facts.get("format") == 1:
             return {"format": 1, "step": _step(facts), "files": {STATE: {"sha256": str(facts["sha256"])}}}
         facts.pop("seal")
+        _check_files(facts)
         whole = seal(facts) == text and _name(_step(facts)) == folder.name.partition(".")[0]
     except OSError as error:
         raise Damaged(f"{MANIFEST}: {error.strerror}") from error
@@ -235,6 +236,15 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     except (ValueError, OSError) as error:
         raise Damaged(f"{path.name}: {shown(error)}") from error
+
+
+def _check_files(facts: Facts) -> None:
+    """Refuse what the writer never writes: a manifest may come from a stranger, with a seal that agrees."""
+    if type(facts["format"]) is not int:
+        raise ValueError(f"the format {brief(facts['format'])}")
+    for name, about in facts["files"].items():
+        if Path(name).name != name or type(about["sha256"]) is not str or type(about.get("bytes", 0)) is not int:
+            raise ValueError(f"the file {brief(name)} with {brief(about)}")
 
 
 def _step(facts: Facts) -> int:

@@ -21,6 +21,10 @@ MAX_RATIO = 100
 """Deflate alone reaches 1032; archives of photographs stay below 2, of drawings below 20."""
 RATIO_COUNTS_FROM = 10**6
 """Bytes below which the ratio says nothing: a few blank images may shrink a thousandfold."""
+ENTRY_AT_MOST = 160
+"""Bytes that an entry takes in the archive's list on average: 46, its name, and notes of the time."""
+END_AT_MOST = 22 + 20 + 56 + 2**16
+"""Bytes at the end of an archive among which its end is found, a comment included."""
 CHUNK = 1 << 18
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DRIVE = re.compile(r"[A-Za-z]:")
@@ -61,6 +65,7 @@ def unpack_zip(
     if target.exists():
         raise BadInput(f"{target}: expected a folder that does not exist yet; remove it, or choose another")
     try:
+        _check_directory(archive, max_files)
         with _whole_or_nothing(target), zipfile.ZipFile(archive) as opened:
             members = _members(opened, max_files)
             target.mkdir(parents=True)
@@ -87,6 +92,23 @@ def _bound(archive: Path, max_bytes: int, max_ratio: int) -> tuple[int, str]:
     """The lower of the two bounds in bytes, and its name. The archive's true size can't lie, its headers can."""
     by_ratio = max(max_ratio * archive.stat().st_size, RATIO_COUNTS_FROM)
     return min((max_bytes, "the most allowed"), (by_ratio, f"{max_ratio} times the archive's own size"))
+
+
+def _check_directory(archive: Path, max_files: int) -> None:
+    """Refuse a list of files too long to be read, which zipfile would take whole into memory, a kilobyte for each.
+
+    The end of the archive tells how long the list is; the same bytes are where zipfile looks.
+    """
+    with archive.open("rb") as file:
+        file.seek(max(0, archive.stat().st_size - END_AT_MOST))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    length = struct.unpack_from("<I", tail, at + 12)[0] if 0 <= at <= len(tail) - 22 else 0
+    at = tail.rfind(b"PK\x06\x06")  # of ZIP64, whose own end stands before the other
+    long = struct.unpack_from("<Q", tail, at + 40)[0] if 0 <= at <= len(tail) - 56 else 0
+    length = long if length == 0xFFFFFFFF else length
+    if length > max_files * ENTRY_AT_MOST:
+        raise BadInput(f"expected at most {max_files} entries, found a list of them {length} bytes long")
 
 
 def _members(opened: zipfile.ZipFile, max_files: int) -> dict[str, zipfile.ZipInfo]:
