@@ -27,7 +27,7 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str) -> None:
     trainer = Trainer(build_method(experiment).double(), experiment.optim, engine)
     part = Part(engine.processes.index, engine.processes.count, int(accumulate))
     seen = []
-    for k in UnpairedImages(experiment.data, 0, part).batches(0, 10):
+    for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
         trainer.train_step(k.x.double(), k.y.double(), k.share)
         seen += [file.name for file in k.files[: len(k.x)] if k.share]
     print("seen", *seen)

@@ -62,7 +62,7 @@ def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path):
 def test_processes_see_disjoint_images_whose_union_is_the_epoch(tmp_path, images, processes, batch):
     root = make_data(tmp_path, a=images, b=2)
     cfg = DataConfig(root=str(root), load_size=20, crop_size=16, workers=0, batch=batch)
-    shares = [UnpairedImages(cfg, 0, Part(k, processes)) for k in range(processes)]
+    shares = [UnpairedImages(cfg, 0, part=Part(k, processes)) for k in range(processes)]
     for epoch in range(2):
         seen, first = [], epoch * shares[0].steps_per_epoch
         for step in range(first, first + shares[0].steps_per_epoch):
@@ -174,7 +174,7 @@ def test_a_nan_in_one_process_stops_both_and_names_its_files(tmp_path):
         [
             "-m",
             "accelerate.commands.launch",
-            "--cpu",
+            "--multi_gpu",
             "--num_processes",
             "2",
             "--num_machines",

@@ -202,6 +202,7 @@ class Run:
 
     def sample(self, step: int) -> None:
         """Translate the fixed pictures there and back, and have the doctor look at them."""
+        self._require_sound(step)
         if not self.trainer.engine.processes.first:
             return
         tried = self.samples.translate(self.trainer.averaged, self.trainer.engine)
@@ -218,9 +219,7 @@ class Run:
         Raises:
             BadInput: a weight is not finite; nothing is written.
         """
-        self._settle()
-        if broken := self.trainer.broken():
-            raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
+        self._require_sound(step)
         processes, keep = self.trainer.engine.processes, self.experiment.runtime.keep
         if processes.first:
             save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
@@ -235,6 +234,11 @@ class Run:
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.schedule.steps
+
+    def _require_sound(self, step: int) -> None:
+        self._settle()
+        if broken := self.trainer.broken():
+            raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
 
     def _settle(self) -> None:
         try:

@@ -1,0 +1,131 @@
+"""Kill storms: a run killed or stopped again and again, resumed each time, held against an uninterrupted one.
+
+A warm parent forks each attempt, so that torch is imported once:
+
+    python -m tests.faults.storm kill --times 50 --seed 0 --work DIR
+    python -m tests.faults.storm stop --times 20 --workers 2 --work DIR
+
+It prints one JSON line of what was done and whether the ends are equal, and exits with 1 if they are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from tests.data_sets import make_data, tiny
+from unpaired.errors import RESUMABLE, Stopped
+from unpaired.experiment import Experiment
+from unpaired.state import CHECKPOINTS, load_state
+from unpaired.training import train
+
+torch.set_num_threads(1)
+
+
+def digest(run: Path) -> str:
+    """SHA-256 over every tensor of the last checkpoint: networks, moments, averages, histories, random states."""
+    state, notes = load_state(run)
+    assert state is not None and not notes, notes
+    sha = hashlib.sha256()
+    for key, value in sorted(state.tensors.items()):
+        sha.update(f"{key} {value.dtype} {tuple(value.shape)}".encode() + value.contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def fork(experiment: Experiment, run: Path) -> int:
+    """Train in a child; returns its process id."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    code = 1
+    try:
+        train(experiment, run)
+        code = 0
+    except Stopped:
+        code = RESUMABLE
+    finally:
+        os._exit(code)
+
+
+def finish(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def saving(run: Path) -> bool:
+    return any((run / CHECKPOINTS).glob("*.part")) or any(run.glob(".bundle*"))
+
+
+def wait_until(moment: float, run: Path, inside_save: bool) -> None:
+    """Until a moment, or from then on until the run is inside a save."""
+    while time.monotonic() < moment:
+        time.sleep(0.001)
+    limit = time.monotonic() + 5
+    while inside_save and not saving(run) and time.monotonic() < limit:
+        pass
+
+
+def storm(kind: str, times: int, seed: int, work: Path, workers: int, steps: int) -> dict[str, object]:
+    """Interrupt a run `times` times and see it through; every third kill waits for a save to be under way."""
+    dice, number = random.Random(seed), signal.SIGKILL if kind == "kill" else signal.SIGTERM
+    settings = {"optim__average": 0.9, "method__generator__dropout": True, "runtime__save_every": 7}
+    experiment = tiny(make_data(work / "data"), **settings, optim__steps=steps, data__workers=workers)
+    began = time.monotonic()
+    assert finish(fork(experiment, work / "whole")) == 0
+    length, run = time.monotonic() - began, work / "run"
+    done, inside, codes = 0, 0, []
+    while done < times:
+        child = fork(experiment, run)
+        since = time.monotonic()
+        wait_until(since + dice.uniform(0, 2 * length / times), run, inside_save=kind == "kill" and done % 3 == 0)
+        inside += saving(run)
+        asked = time.monotonic()
+        os.kill(child, number)
+        code = finish(child)
+        if code == 0:  # too late: it had finished
+            break
+        codes.append((code, time.monotonic() - asked))
+        done += 1
+    while finish(fork(experiment, run)) != 0:
+        raise AssertionError("the run could not be finished")
+    left = [path.name for path in (run / CHECKPOINTS).glob("*.part")]
+    return {
+        "kind": kind,
+        "interrupted": done,
+        "inside_a_save": inside,
+        "exit_codes": sorted({code for code, _ in codes}),
+        "slowest_exit_s": round(max(seconds for _, seconds in codes), 2),
+        "steps": steps,
+        "workers": workers,
+        "left_over": left,
+        "equal": digest(run) == digest(work / "whole") and not left,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=["kill", "stop"])
+    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--work", type=Path, required=True)
+    args = parser.parse_args()
+    result = storm(args.kind, args.times, args.seed, args.work, args.workers, args.steps)
+    print(json.dumps(result))
+    sys.exit(not result["equal"])
+
+
+if __name__ == "__main__":
+    main()
