@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test chromium check clean docs
+.PHONY: demo test torture chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ chromium:  ## the browser that the tests drive
 
 test: .venv/.dev chromium  ## every test
 	$(BIN)/python -m pytest
+
+torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
+	$(BIN)/python -m pytest -m torture --durations=0
 
 check: .venv/.dev  ## format, lint, types, import order
 	$(BIN)/ruff format --check .

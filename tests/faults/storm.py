@@ -18,11 +18,14 @@ import random
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tests.data_sets import make_data, tiny
+from tests.faults.disk import failing
 from unpaired.errors import RESUMABLE, Stopped
 from unpaired.experiment import Experiment
 from unpaired.state import CHECKPOINTS, load_state
@@ -41,8 +44,21 @@ def digest(run: Path) -> str:
     return sha.hexdigest()
 
 
-def fork(experiment: Experiment, run: Path) -> int:
-    """Train in a child; returns its process id."""
+class Killer:
+    """The operating system's calls of a writer, the `at`-th of which is the last: SIGKILL, really."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, name: str, plain: Any, *args: Any, **kwargs: Any) -> Any:
+        self.left -= name in ("write", "fsync", "rename", "replace")
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*args, **kwargs)
+
+
+def fork(experiment: Experiment, run: Path, dies_at: int = 0) -> int:
+    """Train in a child, killed at its `dies_at`-th call that writes, if any; returns its process id."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -50,7 +66,8 @@ def fork(experiment: Experiment, run: Path) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     code = 1
     try:
-        train(experiment, run)
+        with failing(Killer(dies_at)) if dies_at else nullcontext():
+            train(experiment, run)
         code = 0
     except Stopped:
         code = RESUMABLE
@@ -62,21 +79,8 @@ def finish(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def saving(run: Path) -> bool:
-    return any((run / CHECKPOINTS).glob("*.part")) or any(run.glob(".bundle*"))
-
-
-def wait_until(moment: float, run: Path, inside_save: bool) -> None:
-    """Until a moment, or from then on until the run is inside a save."""
-    while time.monotonic() < moment:
-        time.sleep(0.001)
-    limit = time.monotonic() + 5
-    while inside_save and not saving(run) and time.monotonic() < limit:
-        pass
-
-
 def storm(kind: str, times: int, seed: int, work: Path, workers: int, steps: int) -> dict[str, object]:
-    """Interrupt a run `times` times and see it through; every third kill waits for a save to be under way."""
+    """Interrupt a run `times` times and see it through; every other kill comes inside a save."""
     dice, number = random.Random(seed), signal.SIGKILL if kind == "kill" else signal.SIGTERM
     settings = {"optim__average": 0.9, "method__generator__dropout": True, "runtime__save_every": 7}
     experiment = tiny(make_data(work / "data"), **settings, optim__steps=steps, data__workers=workers)
@@ -85,13 +89,14 @@ def storm(kind: str, times: int, seed: int, work: Path, workers: int, steps: int
     length, run = time.monotonic() - began, work / "run"
     done, inside, codes = 0, 0, []
     while done < times:
-        child = fork(experiment, run)
-        since = time.monotonic()
-        wait_until(since + dice.uniform(0, 2 * length / times), run, inside_save=kind == "kill" and done % 3 == 0)
-        inside += saving(run)
+        dies_at = dice.randrange(6, 20) if kind == "kill" and done % 2 else 0
+        child = fork(experiment, run, dies_at)
+        if not dies_at:
+            time.sleep(dice.uniform(0, 2 * length / times))
+            os.kill(child, number)
         asked = time.monotonic()
-        os.kill(child, number)
         code = finish(child)
+        inside += bool(dies_at) and any((run / CHECKPOINTS).glob("*.part"))
         if code == 0:  # too late: it had finished
             break
         codes.append((code, time.monotonic() - asked))

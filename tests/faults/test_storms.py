@@ -1,0 +1,47 @@
+"""Runs killed and stopped again and again end as if nothing had happened: see storm.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import PROJECT
+
+
+def storm(work, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.storm", *map(str, words), "--work", str(work)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=3000,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_run_killed_three_times_ends_as_an_uninterrupted_one(tmp_path):
+    result = storm(tmp_path, "kill", "--times", 3, "--steps", 30)
+    assert result["equal"] and result["interrupted"] >= 1
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_a_run_killed_fifty_times_ends_as_an_uninterrupted_one(tmp_path, promise):
+    result = storm(tmp_path, "kill", "--times", 50, "--steps", 300)
+    assert result["interrupted"] == 50 and result["inside_a_save"] >= 5
+    promise("kill storm", result)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_run_stopped_twenty_times_ends_as_an_uninterrupted_one(tmp_path, promise, workers):
+    result = storm(tmp_path, "stop", "--times", 20, "--steps", 150, "--workers", workers)
+    assert result["interrupted"] >= 15 and set(result["exit_codes"]) == {75}
+    promise(f"exact resume, {workers} workers", result)
