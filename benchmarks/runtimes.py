@@ -41,7 +41,7 @@ def published(folder: Path) -> Path:
 
 
 def runtimes(model: Path, folder: Path, images: Array) -> dict[str, Runtime]:
-    """Every runtime by its label, the plain one first; int8 takes its ranges from `images`, which is enough for speed."""
+    """Every runtime by its label, the plain one first; int8 takes its ranges from `images`, enough for speed."""
     plain = torch_runtime(load_bundle(model), "AtoB")
     fast = [TorchRuntime.fast(plain.network, 3, 3, dtype) for dtype in (torch.float32, torch.bfloat16)]
     onnx = export(model, folder, "onnx")
