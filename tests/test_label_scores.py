@@ -12,7 +12,7 @@ from tests.rule import Rule
 from unpaired.cli import run
 from unpaired.data.manifest import new_dataset
 from unpaired.errors import BadInput
-from unpaired.evaluate.labels import label_scores
+from unpaired.evaluate.labels import Copying, label_scores
 from unpaired.models.fcn import FCN, FCNConfig
 from unpaired.segmenter import Segmenter, ceiling, foreign_segmenter, load_segmenter, train_segmenter
 
@@ -65,6 +65,11 @@ def test_one_that_exchanges_the_classes_scores_nothing(data):
     exchanged = Rule({"AtoB": lambda x: brighter(x[:, [1, 0, 2]]), "BtoA": lambda y: darker(y[:, [1, 0, 2]])})
     result = label_scores(exchanged, data, NEVER_WRONG)
     assert result["AtoB"]["pixel_accuracy"] == result["BtoA"]["pixel_accuracy"] == 0.0
+
+
+def test_copying_is_judged_like_any_translation(data):
+    same = label_scores(Rule({"AtoB": lambda x: x, "BtoA": lambda y: y}), data, NEVER_WRONG)
+    assert label_scores(Copying(), data, NEVER_WRONG) == same
 
 
 def test_painting_everything_left_scores_its_share(data):

@@ -43,6 +43,7 @@ def test_ours_stand_beside_the_published_numbers_and_how_they_are_known(out, tab
         (line,) = re.findall(rf"^\| {re.escape(name)} \| 1 \|(.*)$", text, re.M)
         assert len(re.findall(r"\d\.\d{3}", line)) == 3
     assert published in text and "[M] from memory, not confirmed" in text
+    assert "| copying the input |" in text
     assert ("real photos (ceiling)" in text) == (table in ("table2", "table4"))
     assert "EfficientNet-Lite0 block 5, in place of VGG-16 relu4_2" in text
 

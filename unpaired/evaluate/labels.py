@@ -9,6 +9,7 @@ compared with the labels it was made from.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from unpaired.config import DIRECTIONS, Direction
 from unpaired.data.heldout import held_out_batches, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
+from unpaired.images import Images
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix
@@ -26,8 +28,26 @@ from unpaired.progress import progress
 from unpaired.segmenter import NOT_COMPARABLE, Segmenter, same_size, scores
 
 
+@dataclass(frozen=True)
+class Copying:
+    """What needs no network: the translation is the input itself."""
+
+    direction: Direction = "AtoB"
+    directions: tuple[Direction, ...] = DIRECTIONS
+    channels_in: int = 3
+    channels_out: int = 3
+
+    def to(self, direction: Direction) -> Copying:
+        """The same in this direction."""
+        return replace(self, direction=direction)
+
+    def translate(self, images: Images) -> Images:
+        """The images."""
+        return images
+
+
 def label_scores(
-    model: Path | Translator, data: Path, segmenter: Segmenter | None, limit: int | None = None
+    model: Path | Translator | Copying, data: Path, segmenter: Segmenter | None, limit: int | None = None
 ) -> dict[str, Any]:
     """Both directions of a model on the test pictures of a data set of labels.
 

@@ -18,13 +18,13 @@ from typing import Any
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import prepare_earth
 from unpaired.errors import BadInput
-from unpaired.evaluate.labels import label_scores
+from unpaired.evaluate.labels import Copying, label_scores
 from unpaired.files import write_text
 from unpaired.reproduce.plan import ROWS, Budget, experiment
 from unpaired.segmenter import Segmenter, load_segmenter, train_segmenter
 from unpaired.training import train
 
-PLAN, SCORES = "plan.json", "scores.json"
+PLAN, SCORES, COPYING = "plan.json", "scores.json", "copying.json"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Workshop:
     def run(self, name: str, seed: int) -> Path:
         """The folder of one training."""
         return self.out / "runs" / ROWS[name].slug / f"seed-{seed}"
+
+    def copying(self) -> dict[str, Any] | None:
+        """What the inputs themselves score, taken for translations; None before `prepare`."""
+        path = self.out / COPYING
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def scores(self, name: str, seed: int) -> dict[str, Any] | None:
         """What one training scored; None where it has not been run to its end."""
@@ -85,8 +90,12 @@ def prepare(shop: Workshop) -> Segmenter:
             prepare_earth(folder, "satellite-labels", budget.size, budget.globe_width, budget.stride, aligned)
     path = shop.out / "segmenter.safetensors"
     if path.exists():
-        return load_segmenter(path)
-    return train_segmenter(shop.pairs, path, budget.segmenter_steps, width=budget.segmenter_width)
+        segmenter = load_segmenter(path)
+    else:
+        segmenter = train_segmenter(shop.pairs, path, budget.segmenter_steps, width=budget.segmenter_width)
+    if shop.copying() is None:
+        write_text(shop.out / COPYING, json.dumps(label_scores(Copying(), shop.labels, segmenter), indent=2))
+    return segmenter
 
 
 def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segmenter: Segmenter) -> None:

@@ -51,10 +51,11 @@ def rows_of(shop: Workshop, table: Table, seeds: Sequence[int]) -> list[list[str
         ours = [values(shop, name, seeds, table.direction, metric) for metric in METRICS]
         paper = f"{' / '.join(published.values)} [{published.mark}]"
         body.append([name, str(len(ours[0])), *(shown(numbers) for numbers in ours), paper])
-    if table.direction == "BtoA":
-        reached = next((s for s in (shop.scores(n, k) for n in table.rows for k in seeds) if s is not None), None)
-        ceiling = (reached or {}).get("recipe", {}).get("ceiling")
-        if ceiling:
+    copied = shop.copying()
+    if copied is not None:
+        body.append(["copying the input", "", *(f"{copied[table.direction][metric]:.3f}" for metric in METRICS), ""])
+        if table.direction == "BtoA":
+            ceiling = copied["recipe"]["ceiling"]
             body.append(["real photos (ceiling)", "", *(f"{ceiling[metric]:.3f}" for metric in METRICS), ""])
     return [head, *body]
 
