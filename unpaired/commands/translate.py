@@ -21,15 +21,16 @@ def translate(
     feather: int = 0,
     tile: int | None = None,
     statistics: Literal["exact", "sampled"] = "exact",
+    smooth: float = 0.0,
     layout: Literal["own", "official"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
 ) -> None:
-    """Translate an image, a folder (its tree is kept) or a pattern; own size, own name, own bit depth.
+    """Translate an image, a folder (its tree is kept), a pattern or a video; own size, own name, own bit depth.
 
     Args:
         model: A run's folder, a bundle or an exported file.
-        input: Image, folder or pattern; - for standard input.
+        input: Image, folder, pattern or video; - for standard input.
         output: Folder, or the name of one image; - for standard output.
         direction: AtoB or BtoA; the first the model has unless given.
         batch: Pictures of one size that go through the network together.
@@ -37,6 +38,7 @@ def translate(
         feather: Pixels inside the mask's edge over which the translation fades in.
         tile: Side of tiles in pixels, for pictures too big for memory; from 4 million pixels 512 of itself.
         statistics: What the tiles share: exact, or sampled (of parts spread over the picture: one pass, no disk).
+        smooth: Of a video, from 0 to below 1: how slowly the statistics of the frames change, against flicker.
         layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
         runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.
         precision: bf16 and int8 (openvino) are faster and a little coarser; fp32 unless given.
@@ -48,4 +50,4 @@ def translate(
     if layout == "official":
         write_results(translator, input, Path(output))
     else:
-        translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics))
+        translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics, smooth))

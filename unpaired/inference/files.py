@@ -40,6 +40,8 @@ LARGE = 2048 * 2048
 """Pictures of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
 TILE = 512
 """Side of a tile in pixels, unless another is asked for."""
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .gif .ogv .wmv .flv .3gp .mxf".split())
+"""Names of videos; what is inside, FFmpeg tells."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -67,6 +69,8 @@ class Options:
     """Side of tiles in pixels; unless given, pictures of more than `LARGE` pixels are tiled by themselves."""
     statistics: Literal["exact", "sampled"] = "exact"
     """What the tiles share: the statistics of the whole picture, or those of parts spread over it."""
+    smooth: float = 0.0
+    """Of a video: decay of the InstanceNorm statistics from frame to frame."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.feather < 0:
@@ -74,7 +78,7 @@ class Options:
 
 
 def translate_files(translator: Translator, source: str, out: Path | str, options: Options = Options()) -> list[Path]:
-    """Translate an image, a folder (its tree kept), a glob, or standard input; returns what was written.
+    """Translate an image, a folder (its tree kept), a glob, a video or standard input; returns what was written.
 
     One image goes to `out` itself when that ends in an image suffix, otherwise into the folder `out`. Every file is
     tried; those that cannot be translated are named together at the end. What files say beside their pixels goes
@@ -86,6 +90,8 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     if STREAM in (source, str(out)):
         return _translate_stream(translator, source, str(out), options)
     out = Path(out)
+    if is_video(Path(source)):
+        return _translate_video(translator, Path(source), out, options)
     jobs = jobs_of(source, out, options.mask)
     work = _Work(translator, options)
     if len(jobs) == 1 and work.is_huge(jobs[0]):
@@ -259,6 +265,23 @@ def in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is to be opened as a video: by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def _translate_video(translator: Translator, source: Path, out: Path, options: Options) -> list[Path]:
+    from unpaired.inference.video import translate_video
+
+    target = out if out.suffix and not out.is_dir() else out / source.name
+    flicker = translate_video(translator, source, target, smooth=options.smooth)
+    words = (
+        f"flicker {flicker.levels:.2f} levels where nothing moves" if flicker.count else "nothing stands still in it"
+    )
+    print(f"{target} written; {words}", file=sys.stderr)
+    return [target]
 
 
 def _translate_stream(translator: Translator, source: str, out: str, options: Options) -> list[Path]:

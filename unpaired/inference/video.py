@@ -1,0 +1,327 @@
+"""Videos: frame by frame through the network, everything else as it was, going on after whatever stopped it.
+
+Frames are brought upright, as pictures are. They are encoded in segments, each finished before the next is begun; at
+the end these are joined, and sound is copied beside them packet by packet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unpaired.errors import BadInput, Stopped
+from unpaired.files import file_sha256, written_whole
+from unpaired.images import Picture, Pixels
+from unpaired.inference.scratch import Scratch, work_folder
+from unpaired.inference.translator import Translator
+from unpaired.metrics.flicker import Flicker
+from unpaired.progress import Advance, progress
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from torch import Tensor
+
+SEGMENT = 50
+"""Frames of a segment: work that a killed process may have to do again."""
+CUT = 40.0
+"""Mean absolute change between frames, in 8-bit levels, taken for the next scene."""
+BT709 = 1
+"""In which the output's colours are written, and said to be, by the numbers of ITU-T H.273."""
+CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"}), ".gif": ("gif", {})}
+MUXERS = {".mkv": "matroska", ".m4v": "mp4", ".ts": "mpegts", ".mts": "mpegts", ".mpg": "mpeg", ".ogv": "ogg"}
+"""FFmpeg's names of containers that are not the suffix itself."""
+USUAL = ("libx264", {"crf": "17", "bf": "0"})
+"""Codec and its settings by the suffix of the output."""
+
+
+@dataclass
+class Smoothing:
+    """InstanceNorm statistics that change slowly: s = decay * s + (1 - decay) * those of the frame."""
+
+    decay: float
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Mean and variance by number of step."""
+
+    def __call__(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The statistics for one norm, whose plane is x, (1, c, h, w)."""
+        from unpaired.inference.moments import merged, moments
+
+        mean, variance = merged(moments(x)[None])
+        if number in self.kept:
+            old = self.kept[number]
+            mean, variance = (self.decay * a + (1 - self.decay) * b for a, b in zip(old, (mean, variance), strict=True))
+        self.kept[number] = mean, variance
+        return mean, variance
+
+
+def translate_video(translator: Translator, source: Path, target: Path, *, smooth: float = 0.0) -> Flicker:
+    """Translate one video; returns how much the result flickers.
+
+    Time stamps are kept as they are, sound is copied, subtitles and other streams are named and left out. The same call
+    goes on where the last one stopped, from the last whole segment.
+
+    Args:
+        translator: The model, of three channels in and out.
+        source: Any container and codec that PyAV (FFmpeg) reads.
+        target: The suffix decides the container.
+        smooth: Decay of the InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own.
+
+    Raises:
+        BadInput: the extra `video` is missing, a file cannot be read or written, or sound does not fit the container.
+        Stopped: by Ctrl-C.
+    """
+    av = _av()
+    if not 0 <= smooth < 1:
+        raise BadInput(f"smooth must be at least 0 and below 1, got {smooth}")
+    if smooth and translator.bundle is None:
+        raise BadInput(f"smooth needs the run or the bundle, found an exported file ({translator.runtime.label})")
+    if (translator.channels_in, translator.channels_out) != (3, 3):
+        have = f"{translator.channels_in} to {translator.channels_out}"
+        raise BadInput(f"{source}: videos need a model of 3 channels to 3, found {have}")
+    if source.resolve() == target.resolve():
+        raise BadInput(f"{target}: would overwrite the input; give another output")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(json.dumps([1, file_sha256(source), _identity(translator), smooth]).encode()).hexdigest()
+    scratch = Scratch(work_folder(target, key))
+    try:
+        with av.open(str(source)) as container:
+            if not container.streams.video:
+                raise BadInput(f"{source}: holds no video")
+            _check_sound(av, container, target)
+            flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower()).run()
+        _join(av, source, scratch, target)
+    except (BadInput, av.FFmpegError) as error:
+        scratch.remove()
+        words = " ".join(str(error).split())
+        raise BadInput(words if str(source) in words or str(target) in words else f"{source}: {words}") from error
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; the same command goes on ({scratch.folder} holds what is done)") from None
+    scratch.remove()
+    return flicker
+
+
+class _Frames:
+    """The frames of one video on their way into segments."""
+
+    def __init__(
+        self, av: Any, translator: Translator, container: InputContainer, scratch: Scratch, smooth: float, suffix: str
+    ) -> None:
+        self.av, self.translator, self.container, self.scratch, self.suffix = av, translator, container, scratch, suffix
+        self.smoothing = Smoothing(smooth) if smooth else None
+        self.flicker = Flicker()
+        self.before: tuple[Pixels, Pixels] | None = None
+        """The last frame and its translation."""
+
+    def run(self) -> Flicker:
+        """Make every segment that is not there yet."""
+        stream = self.container.streams.video[0]
+        stream.thread_type = "AUTO"
+        done = self._resume()
+        total = stream.frames or int((stream.duration or 0) * (stream.time_base or 0) * (stream.average_rate or 0))
+        with progress(f"translating {self.translator.direction}", max(total, 1), min(done * SEGMENT, total)) as advance:
+            waiting: list[VideoFrame] = []
+            for number, frame in enumerate(self.container.decode(stream)):
+                if number < done * SEGMENT:
+                    continue
+                waiting.append(frame)
+                if len(waiting) == SEGMENT:
+                    self._segment(done, waiting, advance)
+                    done, waiting = done + 1, []
+            if waiting:
+                self._segment(done, waiting, advance)
+            elif not done:
+                raise BadInput("no frame could be decoded")
+        return self.flicker
+
+    def _segment(self, number: int, frames: list[VideoFrame], advance: Advance) -> None:
+        stream = self.container.streams.video[0]
+        path = self.scratch.folder / f"{number:06d}.nut"
+        codec, options = _codec(self.suffix)
+        with written_whole(path) as part, self.av.open(str(part), "w", format="nut") as out:
+            made = None
+            for frame in frames:
+                pixels = self._translated(upright(frame))
+                if made is None:
+                    made = _video_stream(out, codec, dict(options), pixels, stream)
+                for packet in made.encode(_frame(self.av, pixels, frame, codec)):
+                    out.mux(packet)
+                advance(1, f"flicker {self.flicker.levels:.2f}" if self.flicker.count else None)
+            assert made is not None
+            for packet in made.encode():
+                out.mux(packet)
+        self._remember(number)
+
+    def _translated(self, pixels: Pixels) -> Pixels:
+        if self.before and np.abs(pixels.astype(np.int16) - self.before[0]).mean() > CUT:
+            self.before = None
+            if self.smoothing:
+                self.smoothing.kept.clear()
+        picture = Picture(pixels)
+        if self.smoothing:
+            image = self._smoothed(self.translator.prepare(picture))
+            out = self.translator.finish(picture, image).pixels
+        else:
+            out = self.translator.picture(picture).pixels
+        if self.before:
+            self.flicker.add(self.before[0], pixels, self.before[1], out)
+        self.before = pixels, out
+        return out
+
+    def _smoothed(self, image: Any) -> Any:
+        import torch
+
+        from unpaired.inference.tiling import translate_by
+
+        assert self.translator.bundle is not None and self.smoothing is not None
+        network = self.translator.bundle.translators[self.translator.direction]
+        return translate_by(network, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
+
+    def _remember(self, number: int) -> None:
+        """What the next segment depends on, beside this one."""
+        assert self.before is not None
+        arrays = {"before": self.before[0], "out_before": self.before[1]}
+        arrays["flicker"] = np.array([self.flicker.total, self.flicker.count])
+        for step, (mean, variance) in (self.smoothing.kept if self.smoothing else {}).items():
+            arrays[f"norm-{step}"] = np.stack([mean.numpy(), variance.numpy()])
+        with written_whole(self.scratch.folder / f"{number:06d}.npz") as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def _resume(self) -> int:
+        """How many segments are there, whole; takes up the state behind the last of them."""
+        done = 0
+        while all((self.scratch.folder / f"{done:06d}{suffix}").exists() for suffix in (".nut", ".npz")):
+            done += 1
+        if not done:
+            return 0
+        with np.load(self.scratch.folder / f"{done - 1:06d}.npz") as arrays:
+            self.before = arrays["before"], arrays["out_before"]
+            self.flicker = Flicker(float(arrays["flicker"][0]), int(arrays["flicker"][1]))
+            norms = [name for name in arrays.files if name.startswith("norm-")]
+            if self.smoothing:
+                import torch
+
+                pairs = {int(name.removeprefix("norm-")): torch.from_numpy(arrays[name]) for name in norms}
+                self.smoothing.kept = {step: (pair[0], pair[1]) for step, pair in pairs.items()}
+        return done
+
+
+def upright(frame: VideoFrame) -> Pixels:
+    """(h, w, 3) of uint8, turned as a player would turn it."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
+
+
+def _frame(av: Any, pixels: Pixels, like: VideoFrame, codec: str) -> VideoFrame:
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    frame = frame.reformat(format=_format(codec, pixels), dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.pts, frame.time_base = like.pts, like.time_base
+    return frame
+
+
+def _format(codec: str, pixels: Pixels) -> str:
+    if codec == "gif":
+        return "rgb8"
+    even = pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0
+    return "yuv420p" if even else "yuv444p"
+
+
+def _video_stream(out: Any, codec: str, options: dict[str, str], pixels: Pixels, like: Any) -> Any:
+    stream = out.add_stream(codec, rate=like.average_rate or Fraction(25), options=options)
+    stream.height, stream.width = pixels.shape[:2]
+    stream.pix_fmt = _format(codec, pixels)
+    stream.time_base = stream.codec_context.time_base = like.time_base
+    if codec != "gif":
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
+    return stream
+
+
+def _codec(suffix: str) -> tuple[str, dict[str, str]]:
+    return CODECS.get(suffix, USUAL)
+
+
+def _check_sound(av: Any, container: InputContainer, target: Path) -> None:
+    """Before any work: whether the container takes the sound as it is; says what else is left out."""
+    try:
+        with av.open(str(target.with_name(f".{target.name}.probe")), "w", format=_muxer(av, target)) as out:
+            fitting = out.supported_codecs
+    finally:
+        target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
+    for stream in container.streams.audio:
+        if stream.codec_context.name not in fitting and stream.codec_context.codec.canonical_name not in fitting:
+            name = stream.codec_context.name
+            raise BadInput(f"{target}: {target.suffix} does not take sound in {name} as it is; choose .mkv")
+    others = [stream.type for stream in container.streams if stream.type not in ("audio", "video")]
+    others += ["video"] * (len(container.streams.video) - 1)
+    if others:
+        print(f"left out of {target}: {', '.join(sorted(others))} streams", file=sys.stderr)
+
+
+def _muxer(av: Any, target: Path) -> str:
+    name = MUXERS.get(target.suffix.lower(), target.suffix.lower().removeprefix("."))
+    if name not in av.formats_available:
+        raise BadInput(f"{target}: no container of this name; choose .mp4, .mov, .mkv or .webm")
+    return name
+
+
+def _join(av: Any, source: Path, scratch: Scratch, target: Path) -> None:
+    """One file of all segments and the sound, in the order of time."""
+    segments = sorted(scratch.folder.glob("*.nut"))
+    with (
+        written_whole(target) as part,
+        av.open(str(part), "w", format=_muxer(av, target)) as out,
+        av.open(str(source)) as sound,
+    ):
+        with av.open(str(segments[0])) as first:
+            video = out.add_stream_from_template(first.streams.video[0])
+            video.time_base = first.streams.video[0].time_base
+        audio = {stream.index: out.add_stream_from_template(stream) for stream in sound.streams.audio}
+        out.metadata.update(sound.metadata)
+        packets = _packets(av, segments)
+        pending = next(packets, None)
+        for packet in sound.demux(*sound.streams.audio) if audio else ():
+            if packet.dts is None:
+                continue
+            while pending is not None and pending.dts * pending.time_base <= packet.dts * packet.time_base:
+                pending.stream = video
+                out.mux(pending)
+                pending = next(packets, None)
+            packet.stream = audio[packet.stream.index]
+            out.mux(packet)
+        while pending is not None:
+            pending.stream = video
+            out.mux(pending)
+            pending = next(packets, None)
+
+
+def _packets(av: Any, segments: list[Path]) -> Iterator[Any]:
+    for path in segments:
+        with av.open(str(path)) as segment:
+            yield from (packet for packet in segment.demux(video=0) if packet.dts is not None)
+
+
+def _identity(translator: Translator) -> list[str]:
+    from unpaired.inference.huge import digest
+
+    if translator.bundle is None:
+        return [translator.runtime.label, translator.direction]
+    return [translator.runtime.label, digest(translator.bundle.translators[translator.direction])]
+
+
+def _av() -> Any:
+    try:
+        import av
+        from av import logging
+    except ImportError as error:
+        raise BadInput("videos need PyAV: pip install 'unpaired[video]'") from error
+    logging.set_level(logging.PANIC)  # errors are raised, in one line
+    return av
