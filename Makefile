@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test torture chromium check clean docs
+.PHONY: demo test torture fuzz chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,12 @@ test: .venv/.dev chromium  ## every test
 
 torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
 	$(BIN)/python -m pytest -m torture --durations=0
+
+SECONDS_EACH ?= 600
+fuzz: .venv/.dev  ## fuzz the readers of bundles and of images, ten minutes each (SECONDS_EACH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzz_bundle -max_total_time=$(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.fuzz_image -max_total_time=$(SECONDS_EACH)
 
 check: .venv/.dev  ## format, lint, types, import order
 	$(BIN)/ruff format --check .
