@@ -136,6 +136,10 @@ class RuntimeConfig:
     """Steps between sample grids."""
     save_every: int = 500
     """Steps between checkpoints; a run also saves when it is stopped."""
+    trackers: str = ""
+    """Trackers to write to beside the run's own files, joined by commas: wandb, trackio, mlflow."""
+    project: str = "unpaired"
+    """The trackers' name for the group of runs that this one belongs to."""
     samples: int = 6
     """Test pictures of each domain in a sample grid."""
     keep: int = 2

@@ -19,6 +19,7 @@ from unpaired.files import written_whole
 from unpaired.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
 from unpaired.texts import json_lines
+from unpaired.trackers import Trackers
 from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
 
@@ -33,9 +34,11 @@ GAP = 2
 class RunLog:
     """Averages of the terms since the last line, written every so many steps; nothing waits for the device."""
 
-    def __init__(self, run: Path, start: int, batch: int, processes: Processes = ALONE) -> None:
+    def __init__(
+        self, run: Path, start: int, batch: int, processes: Processes = ALONE, trackers: Trackers | None = None
+    ) -> None:
         """Goes on after step `start`: later lines of an earlier try are dropped. Of several, process 0 writes."""
-        self.run, self.batch, self.processes = run, batch, processes
+        self.run, self.batch, self.processes, self.trackers = run, batch, processes, trackers
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
         self.latest: dict[str, float] = {}
@@ -75,8 +78,11 @@ class RunLog:
             return ""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        for name, value in {**terms, "lr": lr, "images_per_second": line["images_per_second"]}.items():
+        values = {**terms, "lr": lr, "images_per_second": line["images_per_second"]}
+        for name, value in values.items():
             self.events.add_scalar(name, value, step)
+        if self.trackers:
+            self.trackers.log(step, values)
         return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s"
 
     def averages(self) -> dict[str, float]:
@@ -88,13 +94,18 @@ class RunLog:
         """Keep one picture grid, e.g. name AtoB, as a PNG and for TensorBoard."""
         folder = self.run / SAMPLES
         folder.mkdir(exist_ok=True)
-        Image.fromarray(grid).save(folder / f"step-{step:06d}_{name}.png")
+        path = folder / f"step-{step:06d}_{name}.png"
+        Image.fromarray(grid).save(path)
+        if self.trackers:
+            self.trackers.image(step, name, path)
         self.events.add_image(name, grid, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush the event file."""
         if self.processes.first:
             self.events.close()
+        if self.trackers:
+            self.trackers.close()
 
 
 def picture_grid(rows: list[list[OneImage]]) -> Pixels:

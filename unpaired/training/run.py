@@ -12,10 +12,11 @@ from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
 from unpaired.data.pairing import Batch, Part, UnpairedImages
 from unpaired.data.usable import Usable, decide, keep
 from unpaired.errors import BadInput, Stopped, shown
-from unpaired.experiment import Experiment, build_method
+from unpaired.experiment import Experiment, build_method, to_dict
 from unpaired.progress import progress
 from unpaired.state import RunState
 from unpaired.stopping import Request, stop_on_request
+from unpaired.trackers import Trackers, required
 from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
 from unpaired.training.doctor import Doctor
@@ -47,6 +48,7 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
         BadInput: data or settings that cannot be used, or `out` holding a run with other settings.
         Stopped: a signal asked for it; the state is saved and the same call goes on.
     """
+    required(experiment.runtime.trackers)
     with ExitStack() as stack:
         request = stack.enter_context(stop_on_request(STARTS_AGAIN))
         stack.enter_context(same_bits(experiment.runtime.deterministic))
@@ -79,7 +81,9 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     if processes.first:
         _announce(experiment, out, data, schedule, start, engine, usable)
     if start < schedule.steps:
-        log = RunLog(out, start, data.per_step, processes)
+        runtime = experiment.runtime
+        trackers = Trackers(runtime.trackers, out, runtime.project, to_dict(experiment)) if processes.first else None
+        log = RunLog(out, start, data.per_step, processes, trackers)
         stack.callback(log.close)
         Run(experiment, out, data, samples, trainer, schedule, log).go_on(start, request)
     return out

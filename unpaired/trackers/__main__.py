@@ -1,0 +1,117 @@
+"""The process of one tracker: lines of JSON on standard input, the first of them about the run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Tracker(Protocol):
+    """What each service is asked to do."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Numbers after a step."""
+        ...
+
+    def image(self, step: int, name: str, path: str) -> None:
+        """A picture after a step."""
+        ...
+
+    def finish(self) -> None:
+        """The run has ended."""
+        ...
+
+
+class WandB:
+    """Weights & Biases, and trackio, which has its interface; mode and server by their own environment variables."""
+
+    def __init__(self, module: Any, start: Mapping[str, Any], **options: Any) -> None:
+        self.module = module
+        self.run = module.init(project=start["project"], config=start["settings"], resume="allow", **options)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """One row."""
+        self.module.log(values, step=step)
+
+    def image(self, step: int, name: str, path: str) -> None:
+        """Under samples/NAME."""
+        self.module.log({f"samples/{name}": self.module.Image(path)}, step=step)
+
+    def finish(self) -> None:
+        """Send what is left."""
+        self.module.finish()
+
+
+class MLflow:
+    """MLflow, where MLFLOW_TRACKING_URI says."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        import mlflow
+
+        self.client = mlflow.MlflowClient()
+        found = self.client.get_experiment_by_name(start["project"])
+        experiment = found.experiment_id if found else self.client.create_experiment(start["project"])
+        before = self.client.search_runs([experiment], f"tags.unpaired = '{start['id']}'")
+        tags = {"unpaired": start["id"]}
+        self.run = (before[0] if before else self.client.create_run(experiment, tags=tags, run_name=start["id"])).info
+        if not before:
+            for key, value in _flat(start["settings"]).items():
+                self.client.log_param(self.run.run_id, key, str(value)[:500])
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """All numbers of a step at once."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        self.client.log_batch(self.run.run_id, metrics=metrics)
+
+    def image(self, step: int, name: str, path: str) -> None:
+        """An artefact."""
+        self.client.log_artifact(self.run.run_id, path, "samples")
+
+    def finish(self) -> None:
+        """Mark the run as finished."""
+        self.client.set_terminated(self.run.run_id)
+
+
+def _open(name: str, start: Mapping[str, Any]) -> Tracker:
+    if name == "mlflow":
+        return MLflow(start)
+    if name == "trackio":
+        import trackio  # pyright: ignore[reportMissingImports]
+
+        return WandB(trackio, start, name=start["id"])
+    import wandb
+
+    return WandB(wandb, start, id=start["id"], name=start["id"], dir=start["run"])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def main(name: str) -> None:
+    """Carry the lines to the service until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which then closes the pipe
+    lines = map(json.loads, sys.stdin)
+    tracker = _open(name, next(lines))
+    for line in lines:
+        if "image" not in line:
+            tracker.log(line["step"], line["values"])
+        elif Path(line["image"]).is_file():
+            tracker.image(line["step"], line["name"], line["image"])
+    tracker.finish()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
