@@ -65,7 +65,7 @@ def interleaved(works: dict[str, Callable[[], object]], rounds: int, warmup: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=15)

@@ -14,7 +14,7 @@ from unpaired.data.heldout import HeldOut, Paired, open_held_out, picture_size
 from unpaired.errors import BadInput
 from unpaired.evaluate.judge import MODEL, Judge, Scores, Setting, judge_direction, real_patches
 from unpaired.evaluate.parallel import side_by_side
-from unpaired.evaluate.recipe import recipe
+from unpaired.evaluate.recipe import recipe, to_judge
 from unpaired.evaluate.rivals import Histograms, fitted
 from unpaired.evaluate.tables import table
 from unpaired.files import write_text
@@ -23,7 +23,6 @@ from unpaired.metrics import swd
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.words import METRICS
 from unpaired.progress import Advance, progress
-from unpaired.runtimes import is_exported
 
 __all__ = ["evaluate", "table", "write_json"]
 
@@ -53,7 +52,7 @@ def evaluate(
         BadInput: no model, no test pictures, or pictures that cannot be judged.
     """
     data = Path(data)
-    translator = _loaded(model) if isinstance(model, str | Path) else model
+    translator = to_judge(model) if isinstance(model, str | Path) else model
     held_out = open_held_out(data, paired, limit)
     sizes = [picture_size(path) for path in (*held_out.a, *held_out.b)]
     levels = _levels(held_out, sizes)
@@ -71,11 +70,6 @@ def evaluate(
     if out is not None:
         write_json(result, Path(out))
     return result
-
-
-def _loaded(model: Path | str) -> Translator:
-    """In torch and fp32, whatever has been exported: numbers must not change with what is installed."""
-    return Translator.load(model, runtime="auto" if is_exported(Path(model)) else "torch")
 
 
 def _one_direction(

@@ -20,6 +20,7 @@ from unpaired.config import DIRECTIONS, Direction
 from unpaired.data.heldout import held_out_batches, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.errors import BadInput
+from unpaired.evaluate.recipe import to_judge
 from unpaired.images import Images
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
@@ -63,7 +64,7 @@ def label_scores(
     Raises:
         BadInput: no model, not a data set of labels, or test pictures that are not pairs.
     """
-    translator = Translator.load(model) if isinstance(model, Path) else model
+    translator = to_judge(model) if isinstance(model, Path) else model
     manifest = read_manifest(data)
     palette, held_out = Palette.of(manifest, data), open_held_out(data, "yes", limit)
     result: dict[str, Any] = {}

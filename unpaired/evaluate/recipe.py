@@ -13,8 +13,14 @@ from unpaired.data.heldout import HeldOut
 from unpaired.files import file_sha256
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
+from unpaired.runtimes import is_exported
 
 FORMAT = 1
+
+
+def to_judge(model: Path | str) -> Translator:
+    """A model in torch and fp32, whatever has been exported: numbers must not change with what is installed."""
+    return Translator.load(model, runtime="auto" if is_exported(Path(model)) else "torch")
 
 
 def recipe(
