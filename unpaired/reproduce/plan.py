@@ -1,7 +1,7 @@
 """What is run: the rows of the paper's tables as methods, and how much of each a budget allows.
 
 Every row has the same generators, critics, history, rate, batch and number of steps: nothing is tuned for one method.
-CoGAN alone has networks of its own, as in the paper, and needs batches for its BatchNorm.
+CoGAN alone has generators of its own, as in the paper, and needs batches for its BatchNorm.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _ablation(name: str) -> Callable[[dict[str, Any]], MethodConfig]:
 
 
 def _cogan(shared: dict[str, Any]) -> CoGANConfig:
-    return CoGANConfig(generator=CoupledConfig(width=2 * shared["generator"].width))
+    return CoGANConfig(generator=CoupledConfig(width=shared["generator"].width), critic=shared["critic"])
 
 
 def _pix2pix(shared: dict[str, Any]) -> Pix2PixConfig:
