@@ -11,6 +11,7 @@ from tests.data_sets import make_data, make_model, tiny
 from tests.faults.child import Outcome, below, command, in_child, wrong_with_refusal
 from tests.faults.hostile_runs import Spoil, described, passed_over, reported, resumed, settings
 from unpaired.errors import BAD, BadInput
+from unpaired.files import write_text
 from unpaired.report import write_report
 from unpaired.training import train
 
@@ -92,3 +93,11 @@ def test_a_data_sets_description_from_a_stranger_is_refused(place, tmp_path, nam
     data = Path(shutil.copytree(place / "data", tmp_path / "data"))
     argv = ["evaluate", place / "model", data, "--out", tmp_path / "report.json"]
     check(place, data, described()[name], lambda: command(argv))
+
+
+def test_a_link_in_the_way_of_a_file_being_written_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / ".report.html.part").symlink_to(tmp_path / "victim")
+    write_text(tmp_path / "report.html", "page")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (tmp_path / "report.html").read_text() == "page" and not (tmp_path / "report.html").is_symlink()
