@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test torture fuzz chromium check clean docs
+.PHONY: demo test torture fuzz siege chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,9 @@ fuzz: .venv/.dev  ## fuzz the readers of bundles and of images, ten minutes each
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz.fuzz_bundle -max_total_time=$(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.fuzz_image -max_total_time=$(SECONDS_EACH)
+
+siege: .venv/.dev  ## the server under fuzzers, overload, kills and a stop: a minute of each
+	SIEGE_SECONDS=60 $(BIN)/python -m pytest -s tests/siege
 
 check: .venv/.dev  ## format, lint, types, import order
 	$(BIN)/ruff format --check .

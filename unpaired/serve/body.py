@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ FIELD = "image"
 """The one field of a multipart form."""
 FORM_OVERHEAD = 64 * 1024
 """Bytes that a form may add to its picture."""
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # else odd forms are told on stderr
 LINGER = 1.0
 """Seconds in which the rest of a refused body is read and dropped, so that the client hears the refusal."""
 

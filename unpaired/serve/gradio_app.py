@@ -1,0 +1,78 @@
+"""The interface that Hugging Face Spaces expect, beside that of `unpaired serve` (extra `gradio`).
+
+    python -m unpaired.serve.gradio_app runs/earth sketches=other.safetensors
+
+On a Space, an `app.py` of two lines does: `from unpaired.serve.gradio_app import build`, then
+`build(["bundle.safetensors"]).queue(max_size=32).launch()`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import gradio as gr  # pyright: ignore[reportMissingImports]  # asks for an older Pillow than the tests
+from PIL import Image
+
+from unpaired.config import DIRECTIONS
+from unpaired.errors import BadInput
+from unpaired.inference import Translator
+from unpaired.serve.names import named_models
+
+MAX_FILE = "32mb"
+MAX_PIXELS = 16_777_216
+
+
+def build(models: Sequence[str]) -> gr.Blocks:
+    """The app: a picture, a model and a direction in, the translation out, at the picture's own size.
+
+    Args:
+        models: Runs' folders or bundles, each as PATH or NAME=PATH.
+
+    Raises:
+        BadInput: not models.
+    """
+    translators = {name: Translator.load(path) for name, path in named_models(models).items()}
+    first = next(iter(translators))
+
+    def translate(picture: Image.Image | None, model: str, direction: str) -> Image.Image:
+        """One picture; whatever is wrong with it is told in a line."""
+        if picture is None:
+            raise gr.Error("Choose a picture first.")
+        if picture.width * picture.height > MAX_PIXELS:
+            raise gr.Error(f"{picture.width}x{picture.height} is over the limit of {MAX_PIXELS} pixels.")
+        try:
+            translation = translators[model].to("BtoA" if direction == "BtoA" else "AtoB")(picture)
+        except BadInput as error:
+            raise gr.Error(str(error)) from error
+        assert isinstance(translation, Image.Image)
+        return translation
+
+    with gr.Blocks(title="unpaired", analytics_enabled=False) as app:
+        gr.Markdown("# Translate pictures")
+        with gr.Row():
+            model = gr.Dropdown(list(translators), value=first, label="Model")
+            direction = gr.Radio(list(DIRECTIONS), value=translators[first].direction, label="Direction")
+        with gr.Row():
+            before = gr.Image(type="pil", image_mode=None, label="Picture", sources=["upload", "webcam", "clipboard"])
+            after = gr.Image(type="pil", format="png", label="Translation")
+        gr.Button("Translate", variant="primary").click(
+            translate, [before, model, direction], after, api_name="translate", concurrency_limit=1
+        )
+    return app
+
+
+def main() -> None:
+    """Serve the app on this machine, or where GRADIO_SERVER_NAME says."""
+    try:
+        app = build(sys.argv[1:])
+    except BadInput as error:
+        sys.exit(f"unpaired: {error}")
+    app.queue(max_size=32).launch(max_file_size=MAX_FILE, share=False)
+
+
+if __name__ == "__main__":
+    main()
