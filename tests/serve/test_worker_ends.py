@@ -39,7 +39,7 @@ def test_a_killed_workers_requests_are_answered_by_the_next(model):
             answers = pool.submit(flood, running, pictures)
             waited(lambda: metric(running, "unpaired_waiting_requests") > 2)
             running.worker.send_signal(signal.SIGKILL)
-            waited(lambda: running.get("/health/ready").status_code == 503, 1)
+            waited(lambda: running.get("/health/ready").status_code == 503)
             running.wait_ready()
             assert [answer.content for answer in answers.result()] == expected
         assert running.worker.pid != first
@@ -110,6 +110,17 @@ def test_asked_to_stop_it_finishes_what_it_accepted_and_refuses_the_rest(model, 
         assert running.process.wait(20) == 0
     with pytest.raises(httpx.ConnectError):
         running.get("/health/live")
+
+
+def test_what_cannot_be_finished_in_the_grace_is_told_so(model):
+    with server(model, "--grace", 0.5) as running, ThreadPoolExecutor(4) as pool:
+        running.worker.suspend()
+        answers = [pool.submit(running.post, png(number, 64)) for number in range(4)]
+        waited(lambda: metric(running, "unpaired_batch_pictures_sum") + metric(running, "unpaired_waiting") >= 4)
+        running.process.send_signal(signal.SIGTERM)
+        assert [answer.result().status_code for answer in answers] == [503] * 4
+        assert "stopped before" in answers[0].result().json()["detail"]
+        assert running.process.wait(20) == 0
 
 
 def test_nothing_is_left_when_the_server_itself_is_killed(model):

@@ -106,7 +106,7 @@ def kill_workers(running: Running, seen: Seen, over: threading.Event) -> None:
         running.wait_ready()
         running.worker.kill()
         begun = time.monotonic()
-        waited(lambda: running.get("/health/ready").status_code == 503, 1)
+        waited(lambda: running.get("/health/ready").status_code == 503)
         running.wait_ready()
         seen.downtimes.append(time.monotonic() - begun)
 
@@ -194,7 +194,7 @@ def test_the_server_stands_a_siege(model, tmp_path):
 def test_asked_to_stop_under_load_no_accepted_request_is_lost(model):
     number = 200 if WHOLE else 40
     data = pictures(4, side=100)
-    with server(model, "--queue", 1000, "--batch", 4) as running, ThreadPoolExecutor(number) as pool:
+    with server(model, "--queue", 1000, "--batch", 4, "--grace", 120) as running, ThreadPoolExecutor(number) as pool:
         clients = [running.client() for _ in range(number)]
         answers = [pool.submit(client.post, "/translate", content=data[k % 4]) for k, client in enumerate(clients)]
         waited(lambda: accepted(running) == number)

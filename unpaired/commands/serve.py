@@ -22,6 +22,7 @@ def serve(
     queue: int = 32,
     batch: int = 8,
     timeout: float = 120.0,
+    grace: float = 30.0,
     exact: bool = True,
 ) -> None:
     """An HTTP API and a web page that translate pictures with one or more models.
@@ -37,6 +38,7 @@ def serve(
         queue: Requests that may wait; the next is answered 503.
         batch: Pictures handed to the worker at once.
         timeout: Seconds from a request's first byte to its answer.
+        grace: Seconds that accepted requests have to finish once the server is asked to stop.
         exact: Join pictures only where that changes no bit; --no-exact joins all of one size (for GPUs).
     """
     try:
@@ -45,6 +47,12 @@ def serve(
     except ModuleNotFoundError as error:
         raise BadInput(f"serve: needs {error.name}; pip install 'unpaired[serve]'") from error
     limits = Limits(
-        max_bytes=max_mib * MIB, max_pixels=max_pixels, queue=queue, batch=batch, timeout=timeout, exact=exact
+        max_bytes=max_mib * MIB,
+        max_pixels=max_pixels,
+        queue=queue,
+        batch=batch,
+        timeout=timeout,
+        grace=grace,
+        exact=exact,
     )
     run(models, host, port, limits, token_file, hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from dataclasses import dataclass, field
@@ -52,7 +53,8 @@ class Guard:
         """Pass a request on, or answer it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        begun, path, status = time.perf_counter(), scope["path"], 500
+        begun, path = time.perf_counter(), scope["path"]
+        status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -69,10 +71,14 @@ class Guard:
         self.working += works
         try:
             await app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the time to finish is over
+            if status is None:
+                late = refusal(503, "the server has stopped before this was done", {"Connection": "close"})
+                await late(scope, receive, send_with_headers)
         finally:
             self.working -= works
             label = path if path in KNOWN else "other"
-            self.metrics.requests.labels(label, str(status)).inc()
+            self.metrics.requests.labels(label, str(status or 499)).inc()
             self.metrics.seconds.labels(label).observe(time.perf_counter() - begun)
 
     def _refusal(self, path: str, headers: Headers) -> Response | None:

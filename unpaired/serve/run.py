@@ -103,7 +103,7 @@ def uvicorn_config(app: Guard) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=10,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=1,  # beyond the grace that draining had
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=1024,
         backlog=1024,
