@@ -27,7 +27,7 @@ class Running:
     said: list[str] = field(default_factory=list)
 
     def client(self, **options) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, timeout=3 * PATIENCE, trust_env=False, **options)
 
     def post(self, data, query="", **options) -> httpx.Response:
         with self.client() as client:

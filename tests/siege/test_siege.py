@@ -123,7 +123,7 @@ def schemathesis(running: Running, folder) -> subprocess.CompletedProcess[str]:
     ]
     # No schema can tell a picture from other bytes, so the answers to valid data cannot be told from it either.
     line += ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--no-shrink", "--warnings", "off"]
-    line += ["--seed", "1", "--request-timeout", "60", "--continue-on-failure"]
+    line += ["--seed", "1", "--request-timeout", "180", "--continue-on-failure"]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True)
 
 
