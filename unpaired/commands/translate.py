@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from unpaired.config import Direction
+from unpaired.errors import BadInput
 
 
 def translate(
@@ -25,6 +26,8 @@ def translate(
     layout: Literal["own", "official"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
+    report: Path | None = None,
+    cluster: str | None = None,
 ) -> None:
     """Translate an image, a folder (its tree is kept), a pattern or a video; own size, own name, own bit depth.
 
@@ -42,12 +45,21 @@ def translate(
         layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
         runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.
         precision: bf16 and int8 (openvino) are faster and a little coarser; fp32 unless given.
+        report: File for a line of JSON for each file: what was written of it, or why nothing was.
+        cluster: Spread over a Ray cluster: its address, auto, or local; what is written already is left as it is.
     """
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results
 
+    if cluster is not None:
+        from unpaired.serve.batch_ray import Plan, translate_on_cluster
+
+        if mask or tile or layout == "official" or precision or runtime != "auto":
+            raise BadInput("translate --cluster: not together with --mask, --tile, --layout, --runtime or --precision")
+        translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
+        return
     translator = Translator.load(model, direction, runtime, precision)
     if layout == "official":
         write_results(translator, input, Path(output))
     else:
-        translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics, smooth))
+        translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics, smooth, report))

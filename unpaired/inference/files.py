@@ -26,6 +26,7 @@ from unpaired.images import (
     write_picture,
 )
 from unpaired.inference.masks import blended, mask_files, read_mask, weights
+from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
 from unpaired.metadata import Metadata
 from unpaired.progress import Advance, progress
@@ -71,6 +72,8 @@ class Options:
     """What the tiles share: the statistics of the whole picture, or those of parts spread over it."""
     smooth: float = 0.0
     """Of a video: decay of the InstanceNorm statistics from frame to frame."""
+    report: Path | None = None
+    """File for a line of JSON for each file: what was written of it, or why nothing was."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.feather < 0:
@@ -102,11 +105,18 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     for (words, suffix), times in work.lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
-    if bad:
-        named = "; ".join(failed.why for failed in bad)
-        raise BadInput(f"{len(bad)} of {len(jobs)} files could not be translated: {named}")
+    why = {failed.job: failed.why for failed in bad}
+    outcomes = [outcome_of(job, why.get(job)) for job in jobs]
+    if options.report is not None:
+        write_report(outcomes, options.report)
+    require_whole(outcomes)
     print(f"{len(jobs)} written to {out}", file=sys.stderr)
     return [job.target for job in jobs]
+
+
+def outcome_of(job: Job, error: str | None) -> Outcome:
+    """What became of one file."""
+    return Outcome(str(job.source), None if error else str(job.target), error)
 
 
 @dataclass(frozen=True)

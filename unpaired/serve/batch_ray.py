@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from unpaired.config import Direction
 from unpaired.errors import BadInput
 from unpaired.files import file_sha256, write_text
 from unpaired.images import Picture, read_picture, write_picture
-from unpaired.inference.files import Job, jobs_of
+from unpaired.inference.files import Job, jobs_of, outcome_of
+from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
 from unpaired.progress import progress
 
@@ -34,15 +36,6 @@ MARK = ".unpaired.json"
 HERE = "local"
 """Instead of a cluster's address: Ray's word for processes of this machine."""
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A line of the report."""
-
-    file: str
-    written: str | None
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -58,9 +51,14 @@ class Plan:
 
 
 def translate_on_cluster(
-    model: Path, source: str, out: Path, direction: Direction | None = None, plan: Plan = Plan()
-) -> list[Done]:
-    """Translate a folder or pattern with a pool of actors; returns the report, one row a file, in order.
+    model: Path,
+    source: str,
+    out: Path,
+    direction: Direction | None = None,
+    plan: Plan = Plan(),
+    report: Path | None = None,
+) -> list[Outcome]:
+    """Translate a folder or pattern with a pool of actors; returns what became of each file, in order.
 
     Args:
         model: A run, a bundle or an exported file, at a path that every machine sees.
@@ -68,10 +66,11 @@ def translate_on_cluster(
         out: Folder for the translations, seen by every machine.
         direction: The first the model has unless given.
         plan: Where, and with how many models.
+        report: File for the outcomes, a line of JSON each.
 
     Raises:
         BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the
-            translations of another model.
+            translations of another model, or some files that could not be translated; the others are written.
     """
     jobs = jobs_of(source, out, None)
     translator = Translator.load(model, direction)  # once here, so that a wrong model is said in one line
@@ -84,17 +83,11 @@ def translate_on_cluster(
                 for row in _rows(missing, model, translator.direction, plan):
                     failed |= {row["source"]: row["error"]} if row["error"] else {}
                     advance()
-    return [_done(job, failed.get(str(job.source))) for job in jobs]
-
-
-def write_report(rows: list[Done], path: Path) -> None:
-    """One JSON object a line: file, written, error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
-
-
-def _done(job: Job, error: str | None) -> Done:
-    return Done(str(job.source), None if error else str(job.target), error)
+    outcomes = [outcome_of(job, failed.get(str(job.source))) for job in jobs]
+    if report is not None:
+        write_report(outcomes, report)
+    require_whole(outcomes)
+    return outcomes
 
 
 def _claim(out: Path, model: Path, direction: Direction) -> None:
@@ -200,8 +193,9 @@ def _cluster(address: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what newer versions will do, without the warning
     try:
+        _knock(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]
         raise BadInput(f"--cluster {address}: no Ray cluster there ({words}); `ray start --head` begins one") from error
     try:
@@ -209,3 +203,10 @@ def _cluster(address: str) -> Iterator[None]:
     finally:
         ray.shutdown()
         sys.stderr.flush()
+
+
+def _knock(address: str) -> None:
+    """See that something listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
