@@ -54,8 +54,8 @@ def translate(
     if cluster is not None:
         from unpaired.serve.batch_ray import Plan, translate_on_cluster
 
-        if mask or tile or layout == "official" or precision or runtime != "auto":
-            raise BadInput("translate --cluster: not together with --mask, --tile, --layout, --runtime or --precision")
+        if mask or tile or smooth or layout == "official" or precision or runtime != "auto":
+            raise BadInput("translate --cluster: not together with --mask, --tile, --smooth, --layout, --runtime or --precision")
         translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
         return
     translator = Translator.load(model, direction, runtime, precision)
