@@ -168,7 +168,7 @@ def test_help_lists_every_command_and_prepare_its_own(capsys):
         assert f"  {name} " in listed
     assert run(["prepare", "--help"]) == 0
     listed = capsys.readouterr().out
-    assert "prepare folders" in listed and "train " not in listed
+    assert "prepare folders" in listed and "  train " not in listed
     assert run([]) == run(["prepare"]) == 2
 
 

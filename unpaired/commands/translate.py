@@ -55,7 +55,8 @@ def translate(
         from unpaired.serve.batch_ray import Plan, translate_on_cluster
 
         if mask or tile or smooth or layout == "official" or precision or runtime != "auto":
-            raise BadInput("translate --cluster: not together with --mask, --tile, --smooth, --layout, --runtime or --precision")
+            others = "--mask, --tile, --smooth, --layout, --runtime or --precision"
+            raise BadInput(f"translate --cluster: not together with {others}")
         translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
         return
     translator = Translator.load(model, direction, runtime, precision)
