@@ -45,6 +45,8 @@ class DataConfig:
     """Side in pixels of what a step sees."""
     flip: bool = True
     """Mirror left to right half of the time."""
+    pairs: int = 0
+    """Semi-paired: images of pairsA and pairsB of one name shown beside each step's unpaired ones; 0 reads none."""
     paired: bool = False
     """Show the images of A and B that have one name together, cropped and mirrored alike: for methods that need it."""
     channels_a: int = 3
@@ -64,6 +66,7 @@ class DataConfig:
         for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):
             _at_least(getattr(self, name), 1, f"data.{name}")
         _at_least(self.workers, 0, "data.workers")
+        _at_least(self.pairs, 0, "data.pairs")
         _at_least(self.cache_gb, 0, "data.cache_gb")
         if self.preprocess == "resize_and_crop" and self.crop_size > self.load_size:
             raise ValueError(f"data.crop_size ({self.crop_size}) must not exceed data.load_size ({self.load_size})")

@@ -34,6 +34,8 @@ class Batch:
     files: tuple[Path, ...]
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
+    pairs: tuple[Images, Images] | None = None
+    """Aligned images of X and Y beside them, where `data.pairs` asks for some."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class UnpairedImages:
         root = Path(cfg.root)
         self.cfg, self.seed, self.part = cfg, seed, part
         self.a, self.b = (domain_files(root, name, skipped) for name in ("trainA", "trainB"))
-        self.partners = _partners(self.a, self.b, root) if cfg.paired else None
+        self.partners = _partners(self.a, self.b, root, "train") if cfg.paired else None
+        a, b = (domain_files(root, name, skipped) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
+        self.pairs = list(_partners(a, b, root, "pairs").items())
         self.store = PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
@@ -84,7 +88,7 @@ class UnpairedImages:
 
     def files(self) -> list[Path]:
         """Every training file of both domains."""
-        return [*self.a, *self.b]
+        return [*self.a, *self.b, *(path for pair in self.pairs for path in pair)]
 
     def pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path]:
         """The `index`-th images of an epoch, augmented."""
@@ -112,7 +116,21 @@ class UnpairedImages:
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
         xs, ys, a, b = zip(*(self.pair(epoch, index) for index in indices), strict=True)
         share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
-        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b), share)
+        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b), share, self._aligned(epoch, indices[0]))
+
+    def _aligned(self, epoch: int, index: int) -> tuple[Images, Images] | None:
+        """`data.pairs` pairs drawn for the step that begins at an index, each cropped and mirrored alike."""
+        if not self.pairs:
+            return None
+        rng = np.random.default_rng((self.seed, epoch, index, 1))
+        drawn = [self.pairs[int(k)] for k in rng.integers(len(self.pairs), size=self.cfg.pairs)]
+        sides = ([], [])
+        for a, b in drawn:
+            again = deepcopy(rng)
+            sides[0].append(to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng)))
+            sides[1].append(to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again)))
+        files_a, files_b = zip(*drawn, strict=True)
+        return _stack(tuple(sides[0]), files_a), _stack(tuple(sides[1]), files_b)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, read ahead by `cfg.workers` threads."""
@@ -136,15 +154,16 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
-def _partners(a: Sequence[Path], b: Sequence[Path], root: Path) -> dict[Path, Path]:
+def _partners(a: Sequence[Path], b: Sequence[Path], root: Path, part: str) -> dict[Path, Path]:
     """For each file of A the file of B of the same name, its suffix aside."""
     by_name = [{within(path, root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
     alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
     if alone or len(by_name[0]) < len(a):
+        setting = "data.paired" if part == "train" else "data.pairs"
         found = f"{len(alone)} without a partner: {', '.join(alone[:5])}" if alone else "one name twice"
         raise BadInput(
-            f"data.paired: expected trainA and trainB of {root} to hold the same names, found {found}; set "
-            f"data.paired false, or prepare the pairs"
+            f"{setting}: expected {part}A and {part}B of {root} to hold the same names, found {found}; set {setting} "
+            f"{'false' if part == 'train' else '0'}, or prepare the pairs"
         )
     return {path: by_name[1][name] for name, path in by_name[0].items()}
 

@@ -57,6 +57,10 @@ class Method(nn.Module, ABC):
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """What the generators minimise on a batch of X and one of Y, and their translations."""
 
+    def paired_terms(self, x: Images, y: Images) -> Terms:
+        """What the generators minimise besides on aligned pairs, where a data set has some; nothing unless said."""
+        return {}
+
     @abstractmethod
     def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """What the critics minimise, given the translations of the same step."""

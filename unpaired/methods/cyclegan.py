@@ -22,6 +22,8 @@ class CycleGANConfig(TwoWayConfig):
     """Lambda of |F(G(x)) - x| (Eq. 2)."""
     backward_cycle_weight: float = 10.0
     """Lambda of |G(F(y)) - y| (Eq. 2)."""
+    paired_weight: float = 10.0
+    """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, where there are some (data.pairs)."""
     identity_weight: float = 0.0
     """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
 
@@ -71,3 +73,8 @@ class CycleGAN(TwoWay):
         if cfg.backward_cycle_weight:
             terms["cycle/Y"] = cfg.backward_cycle_weight * l1(G(fake_x), y)
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+
+    def paired_terms(self, x: Images, y: Images) -> Terms:
+        """Both ways straight to the truth, where it is known: semi-paired training."""
+        weight = self.cfg.paired_weight
+        return {"paired/Y": weight * l1(self.G(x), y), "paired/X": weight * l1(self.F(y), x)} if weight else {}

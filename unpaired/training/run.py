@@ -190,7 +190,8 @@ class Run:
             check_sides(self.trainer.method, images, file)
         self.trainer.set_rate(self.schedule.factor(step - 1))
         try:
-            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share))
+            pairs = (put(batch.pairs[0]), put(batch.pairs[1])) if batch.pairs else None
+            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 

@@ -34,13 +34,14 @@ class Trainer:
         self.averaged = deepcopy(method) if optim.average else method
         """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
 
-    def train_step(self, x: Images, y: Images, share: float = 1.0) -> Terms:
+    def train_step(self, x: Images, y: Images, share: float = 1.0, pairs: tuple[Images, Images] | None = None) -> Terms:
         """Update the generators against frozen critics, then the critics, on one batch.
 
         Args:
             x: Images of X; with `optim.accumulate` n they go through the networks in n parts, one after another.
             y: Images of Y.
             share: Images here over the mean of all processes; 0 where they are only there to keep step.
+            pairs: Aligned images of X and Y, for methods that learn from them.
 
         Raises:
             NotFinite: before the weights are touched.
@@ -54,6 +55,11 @@ class Trainer:
                         terms, made = method.generator_terms(x, y)
                     generators.add(terms, share)
                     fakes.append(made)
+                if pairs is not None:
+                    with engine.precision():
+                        terms = method.paired_terms(*pairs)
+                    if terms:
+                        generators.add(terms)
         with engine.descent(self.critic_optimizer, self.steps + 1) as critics, self._unremembered(share == 0):
             for (x, y, share), made in zip(parts, fakes, strict=True):
                 with engine.precision():
