@@ -64,7 +64,7 @@ def test_settings_unlike_every_default_come_back_too(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(experiment))
     assert read_experiment(path) == experiment
-    assert yaml.safe_load(path.read_text()) == to_dict(experiment)
+    assert yaml.safe_load(path.read_text()) == {"format": 1} | to_dict(experiment)
 
 
 def test_absent_settings_take_their_defaults():
@@ -412,3 +412,10 @@ def test_an_unknown_preset_is_answered_with_the_nearest_and_all():
         preset("smok")
     with pytest.raises(BadInput, match="^unknown preset zzzzz; there are .*smoke"):
         preset("zzzzz")
+
+
+def test_a_config_of_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(preset("smoke")).replace("format: 1", "format: 2"))
+    with pytest.raises(BadInput, match="format 2, this version reads 1; upgrade unpaired"):
+        read_experiment(path)

@@ -18,6 +18,9 @@ from unpaired.errors import LONGEST, BadInput, brief, shown
 from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig, Pix2PixConfig
 from unpaired.texts import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
+FORMAT = 1
+"""Version of a run's config.yaml."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -115,7 +118,7 @@ def flatten(experiment: Experiment) -> dict[str, Any]:
 
 def to_yaml(experiment: Experiment) -> str:
     """The text of a run's `config.yaml`."""
-    return yaml.safe_dump(to_dict(experiment), sort_keys=False)
+    return yaml.safe_dump({"format": FORMAT, **to_dict(experiment)}, sort_keys=False)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -131,6 +134,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: not valid YAML or JSON ({shown(error)})") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {type(values).__name__}")
+    version = values.pop("format", FORMAT)
+    if version != FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads {FORMAT}; upgrade unpaired")
     return _current(_flatten(values))
 
 
