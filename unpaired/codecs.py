@@ -101,6 +101,8 @@ def header_size(path: Path) -> tuple[int, int]:
         ".bmp": BmpImagePlugin.BmpImageFile,
     }
     _quieten_pillow()
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return 0, 0
     try:
         with path.open("rb") as file:
             suffix = suffix_of(file.read(16))

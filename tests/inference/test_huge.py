@@ -15,6 +15,7 @@ from PIL import Image
 
 from benchmarks.huge import make_model as make_small_model
 from benchmarks.huge import make_picture
+from tests.corpus import write_hostile
 from tests.data_sets import make_model
 from tests.test_metadata import GEO, camera_exif, geotiff
 from unpaired import Translator
@@ -324,3 +325,15 @@ def test_sampled_statistics_come_nearer_than_tiles_alone_and_leave_no_seams(tmp_
     alone = np.mean([np.abs(model(pixels[part]) - exact[part]).mean() for part in parts])
     assert 0 < np.abs(some - exact).mean() < 0.8 * alone
     assert seam_score(some, 128) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("options", [Options(), TILES], ids=["whole", "tiles"])
+def test_hostile_files_are_named_at_once_in_one_line_and_the_good_one_is_written(translator, tmp_path, options):
+    tiny = {"dot.png", "line.png"}  # odd for training, but pictures
+    names = write_hostile(tmp_path / "in") - tiny
+    write_picture(Picture(noise(40, 40)), tmp_path / "in/good.png")
+    with pytest.raises(BadInput) as caught:
+        translate_files(translator, str(tmp_path / "in"), tmp_path / "out", options)
+    assert [name for name in names if name not in str(caught.value)] == []
+    assert "\n" not in str(caught.value)
+    assert {path.name for path in (tmp_path / "out").rglob("*")} == {"good.png"} | tiny

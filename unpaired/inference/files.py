@@ -6,6 +6,7 @@ Files are read ahead and written behind in threads while the network works, so t
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -334,8 +335,8 @@ def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
         raise BadInput(
             f"{source}: several inputs would be written to {', '.join(twice)}; give a folder, whose tree is kept"
         )
-    inputs = {file.resolve() for file, _ in pairs}
-    if any(target.resolve() in inputs for target in targets):
+    inputs = {os.path.realpath(file) for file, _ in pairs}  # which takes links in a circle as they come
+    if any(os.path.realpath(target) in inputs for target in targets):
         raise BadInput(f"{out}: would overwrite the input; give another output")
     of_each = mask_files(masks, [file for file, _ in pairs], path) if masks else [None] * len(pairs)
     return [Job(file, target, mask) for (file, target), mask in zip(pairs, of_each, strict=True)]
