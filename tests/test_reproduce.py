@@ -81,3 +81,13 @@ def test_a_name_that_does_not_exist_is_answered_with_those_that_do(tmp_path, cap
     assert run(["reproduce", "table9", "--out", str(tmp_path / "x")]) == 2
     assert "there are table1, table2" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_vgg16_must_be_the_published_file(out, tmp_path, capsys):
+    wrong = tmp_path / "vgg16.pth"
+    wrong.write_bytes(b"no weights")
+    folder = str(tmp_path / "x")
+    line = ["reproduce", "table3", "--out", folder, "--budget", "smoke", "--methods", "Feature loss + GAN"]
+    assert run([*line, "--features", str(wrong)]) == 2
+    assert "expected torchvision's vgg16-397923af.pth" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -17,6 +17,7 @@ def reproduce(
     steps: int | None = None,
     methods: Annotated[tuple[str, ...], UseAppendAction] = (),
     threads: int = 0,
+    features: Path | None = None,
 ) -> None:
     """The paper's tables, applications and failures on open data: runs what is missing, writes one page.
 
@@ -28,7 +29,8 @@ def reproduce(
         steps: Steps of each training, in place of the budget's.
         methods: Only this row of the tables, e.g. --methods CycleGAN; can be given several times.
         threads: CPU threads; 0 leaves torch's choice.
+        features: VGG-16's weights (vgg16-397923af.pth) for the feature loss, in place of EfficientNet-Lite0.
     """
     from unpaired.reproduce import reproduce
 
-    print(f"page: {reproduce(experiments, out, budget, seeds, steps, methods, threads)}")
+    print(f"page: {reproduce(experiments, out, budget, seeds, steps, methods, threads, features)}")

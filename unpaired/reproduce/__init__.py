@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from unpaired.errors import BadInput
-from unpaired.features.content import content_name
+from unpaired.features.content import content_name, load_content
 from unpaired.reproduce.applications import applications
 from unpaired.reproduce.failures import failures
 from unpaired.reproduce.figures import comparison
@@ -34,6 +36,7 @@ def reproduce(
     steps: int | None = None,
     methods: Sequence[str] = (),
     threads: int = 0,
+    features: Path | None = None,
 ) -> Path:
     """Run what is missing of these experiments and write `out/index.html` and one Markdown file each.
 
@@ -45,6 +48,7 @@ def reproduce(
         steps: Steps of each training, in place of the budget's.
         methods: Only these rows, by the tables' names; every row that the experiments ask for where empty.
         threads: CPU threads; 0 leaves torch's choice.
+        features: VGG-16's weights, vgg16-397923af.pth, for the feature loss; EfficientNet-Lite0 unless given.
 
     Raises:
         BadInput: an unknown experiment, method or budget, or `out` in use by something else.
@@ -54,7 +58,9 @@ def reproduce(
     chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)
     if seeds < 1:
         raise BadInput(f"--seeds: expected at least 1, got {seeds}")
-    shop = open_workshop(out, budget_of(budget, steps), threads)
+    if features is not None:
+        load_content(str(features.absolute()), torch.device("cpu"))  # refused before anything is trained
+    shop = open_workshop(out, budget_of(budget, steps, features), threads)
     names = [name for name in ROWS if name in chosen and name in _asked(wanted)]
     run_missing(shop, names, range(seeds), prepare(shop))
     sections = _sections(shop, wanted, names, seeds)
@@ -71,7 +77,7 @@ def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds
     for slug in (slug for slug in TABLES if slug in wanted):
         table = TABLES[slug]
         figure = comparison(shop, [name for name in table.rows if name in names], 0, table.direction)
-        notes = (f"Paper: Cityscapes, 128 px. {provenance()}.", f"Feature loss: {content_name('')}.")
+        notes = (f"Paper: Cityscapes, 128 px. {provenance()}.", f"Feature loss: {content_name(shop.budget.features)}.")
         sections.append(
             Section(slug, table.title, notes, (rows_of(shop, table, range(seeds)),), (figure,) if figure else ())
         )

@@ -46,6 +46,8 @@ class Budget:
     steps: int = 4000
     segmenter_steps: int = 1500
     segmenter_width: int = 32
+    features: str = ""
+    """VGG-16's weight file for the feature loss; EfficientNet-Lite0 where empty."""
     hours: float = 0.0
     """All ten methods with three seeds, on two cores of an AMD EPYC without AMX: an estimate."""
 
@@ -111,6 +113,9 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
         "generator": UNetConfig(width=budget.width, downs=5, upsampling="resize"),
         "critic": PatchGANConfig(width=2 * budget.width, layers=2, norm="none"),
     }
+    method = row.method(shared)
+    if isinstance(method, FeatureGANConfig):
+        method = replace(method, features=budget.features)
     return Experiment(
         name=f"reproduce {row.slug}",
         data=DataConfig(
@@ -122,18 +127,19 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
             paired=row.paired,
             workers=1,
         ),
-        method=row.method(shared),
+        method=method,
         optim=OptimConfig(steps=budget.steps, average=0.998),
         runtime=RuntimeConfig(seed=seed, threads=threads, sample_every=often, save_every=often, keep=1, samples=4),
     )
 
 
-def budget_of(name: str, steps: int | None = None) -> Budget:
-    """The budget called `name`, with another number of steps where given.
+def budget_of(name: str, steps: int | None = None, features: Path | None = None) -> Budget:
+    """The budget called `name`, with another number of steps and VGG-16's weights where given.
 
     Raises:
         BadInput: there is none of this name.
     """
     if name not in BUDGETS:
         raise BadInput(f"--budget: there are {', '.join(BUDGETS)}, got {name}")
-    return replace(BUDGETS[name], steps=steps) if steps else BUDGETS[name]
+    budget = replace(BUDGETS[name], features=str(features.absolute()) if features else "")
+    return replace(budget, steps=steps) if steps else budget

@@ -70,7 +70,7 @@ def open_workshop(out: Path, budget: Budget, threads: int = 0) -> Workshop:
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = [
-            f"{key} was {before.get(key)} and is now {plan[key]}" for key in plan if before.get(key) != plan[key]
+            f"{key} was {before[key]} and is now {plan[key]}" for key in plan if before.get(key, plan[key]) != plan[key]
         ]
         if changed:
             raise BadInput(f"{out} holds a reproduction with another budget: {', '.join(changed)}; give another --out")
