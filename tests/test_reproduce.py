@@ -83,7 +83,7 @@ def test_a_name_that_does_not_exist_is_answered_with_those_that_do(tmp_path, cap
     assert not (tmp_path / "x").exists()
 
 
-def test_vgg16_must_be_the_published_file(out, tmp_path, capsys):
+def test_vgg16_must_be_the_published_file(tmp_path, capsys):
     wrong = tmp_path / "vgg16.pth"
     wrong.write_bytes(b"no weights")
     folder = str(tmp_path / "x")
