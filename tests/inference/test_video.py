@@ -145,6 +145,18 @@ def test_odd_sizes_are_kept(tmp_path):
     assert source.exists() and frames_of(tmp_path / "out.mkv")[0][1].shape == (47, 61, 3)
 
 
+def test_a_bare_stream_without_times_gets_those_of_its_rate(tmp_path):
+    with av.open(str(tmp_path / "bare.mpg"), "w", format="h264") as out:
+        stream = out.add_stream("libx264", rate=20, options={"bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(6):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+        out.mux(stream.encode())
+    translate_video(NEGATIVE, tmp_path / "bare.mpg", tmp_path / "out.mkv")
+    stamps = [stamp for stamp, _ in frames_of(tmp_path / "out.mkv")]
+    assert len(stamps) == 6 and (np.diff(stamps) > 0).all()
+
+
 @pytest.mark.parametrize("smooth", [0.0, 0.8])
 def test_stopped_in_the_middle_it_goes_on_and_ends_in_the_same_frames(tmp_path, model, monkeypatch, smooth):
     monkeypatch.setattr(video, "SEGMENT", 5)

@@ -132,6 +132,8 @@ class _Frames:
             for number, frame in enumerate(self.container.decode(stream)):
                 if number < done * SEGMENT:
                     continue
+                if frame.pts is None:  # a bare stream of frames, without a clock
+                    frame.pts = round(number / (stream.average_rate or 25) / (stream.time_base or Fraction(1, 90_000)))
                 waiting.append(frame)
                 if len(waiting) == SEGMENT:
                     self._segment(done, waiting, advance)
