@@ -22,6 +22,11 @@ def promise():
     return keep
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang."""
+    items.sort(key=lambda item: "faults" not in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter):
     for line in PROMISES:
         terminalreporter.write_line(line)
