@@ -53,7 +53,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Every image under `folder`, recursively, by suffix, sorted by path; hidden files left out."""
+    """Every image under `folder`, recursively, by suffix, sorted by path; hidden files left out; none of no folder."""
     return [folder / name for name in image_names(folder)]
 
 
@@ -72,7 +72,7 @@ def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
 def _names(folder: str | Path, prefix: str) -> Iterator[str]:
     try:
         entries = list(os.scandir(folder))
-    except PermissionError:
+    except (PermissionError, FileNotFoundError, NotADirectoryError):  # not to be read, or gone: no images there
         return
     for entry in entries:
         if not entry.name.startswith("."):
