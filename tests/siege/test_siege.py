@@ -193,7 +193,9 @@ def test_the_server_stands_a_siege(model, tmp_path):
     assert not seen.unplanned and not seen.lost
     assert fuzzed.result().returncode == 0, fuzzed.result().stdout[-3000:]
     assert seen.statuses[200] > 0 and seen.statuses[503] > 0
-    assert all(after[name] <= 1.1 * before[name] + 10 for name in before), (before, after)
+    # A cut of seconds leaves a new worker's caches half filled; the promise of 10 % is the whole siege's.
+    slack = 1.1 if WHOLE else 1.3
+    assert all(after[name] <= slack * before[name] + 10 for name in before), (before, after)
     assert len(seen.downtimes) >= 1
     if WHOLE:
         assert float(times.max()) <= 120 + 10
