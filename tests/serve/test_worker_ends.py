@@ -95,13 +95,20 @@ def test_a_client_that_leaves_frees_its_place(model):
         assert metric(running, "unpaired_requests_total", "499") == 3
 
 
+def taken(running):
+    """Requests that wait, are being translated, or have been."""
+    return metric(running, "unpaired_batch_pictures_sum") + metric(running, "unpaired_waiting")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_finishes_what_it_accepted_and_refuses_the_rest(model, number):
     pictures = [png(number, 300) for number in range(12)]
     with server(model) as running, ThreadPoolExecutor(2) as pool, running.client() as waiting_client:
         assert waiting_client.get("/health/ready").status_code == 200  # a connection that stays open
+        before = taken(running)
         answers = pool.submit(flood, running, pictures)
-        waited(lambda: metric(running, "unpaired_waiting_requests") > 2)
+        waited(lambda: taken(running) - before >= 12)  # what has not been accepted by then is rightly refused
+        assert not answers.done()
         running.process.send_signal(number)
         waited(lambda: any("stopping" in line for line in running.said))
         late = waiting_client.post("/translate", content=pictures[0])
