@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 
@@ -8,6 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.data_sets import make_model, tiny
+from tests.faults.disk import FullDisk
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
 from unpaired.errors import BadInput
 from unpaired.experiment import build_method
@@ -94,18 +94,6 @@ def test_what_is_no_whole_bundle_is_refused_in_one_line(model, kind):
     with pytest.raises(BadInput, match=words) as caught:
         load_bundle(model)
     assert str(model) in str(caught.value) and "\n" not in str(caught.value)
-
-
-class FullDisk:
-    """`os.fsync` as it answers when the disk runs full at its n-th call."""
-
-    def __init__(self, at):
-        self.at, self.calls = at, 0
-
-    def __call__(self, handle):
-        self.calls += 1
-        if self.calls == self.at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_disk_that_runs_full_leaves_the_earlier_bundle_and_nothing_half_written(tmp_path, model, monkeypatch):

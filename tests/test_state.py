@@ -8,6 +8,7 @@ import threading
 import pytest
 import torch
 
+from tests.faults.disk import FullDisk
 from unpaired.errors import BadInput
 from unpaired.state import PROTECTED, load_state, read_manifest, save_state, seal, verify
 
@@ -213,18 +214,6 @@ def test_leftovers_of_a_killed_save_are_ignored_and_cleared_away(tmp_path):
     assert state.step == 1 and notes == []
     save_state(tmp_path, 3, some_state(3), keep=2)
     assert steps(tmp_path) == ["step-00000001", "step-00000003"]
-
-
-class FullDisk:
-    """`os.fsync` as it answers when the disk runs full at its n-th call."""
-
-    def __init__(self, at):
-        self.at, self.calls = at, 0
-
-    def __call__(self, handle):
-        self.calls += 1
-        if self.calls == self.at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("at", [1, 2])

@@ -61,6 +61,11 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         write_bytes(part, content)
 
 
+def bundle_file(model: Path) -> Path:
+    """The file of a model that is given as a run's folder or as the file itself."""
+    return model / BUNDLE if model.is_dir() else model
+
+
 def load_bundle(path: Path) -> Bundle:
     """Rebuild the generators of a bundle, or of the run whose folder is given, on the CPU in fp32.
 
@@ -70,7 +75,7 @@ def load_bundle(path: Path) -> Bundle:
         BadInput: not a bundle, damaged, of a newer format, weights that do not fit their own settings or are not
             finite.
     """
-    path = path / BUNDLE if path.is_dir() else path
+    path = bundle_file(path)
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE})")
     try:

@@ -23,6 +23,11 @@ def shown(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def naming(path: object, error: BadInput) -> str:
+    """A complaint with the file's name in front, where it does not say it already."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
 def brief(value: object) -> str:
     """`repr(value)` on one line, cut where it is long: what a file holds may be of any length."""
     try:

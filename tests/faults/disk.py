@@ -18,6 +18,18 @@ class PowerCut(BaseException):
     """Nothing happens after it: no clean-up, no message."""
 
 
+class FullDisk:
+    """`os.fsync` as it answers when the disk runs full at its n-th call."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self, handle):
+        self.calls += 1
+        if self.calls == self.at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class Disk:
     """Counts calls and ends the `at`-th as `fault` says.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from unpaired import __version__
+from unpaired.checkpoint import bundle_file
 from unpaired.data.heldout import HeldOut
 from unpaired.files import file_sha256
 from unpaired.inference.translator import Translator
@@ -84,5 +85,5 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool) -> li
 
 
 def _sha256(model: Path) -> str | None:
-    file = model / "bundle.safetensors" if model.is_dir() else model
+    file = bundle_file(model)
     return file_sha256(file) if file.is_file() else None

@@ -15,7 +15,6 @@ from unpaired.data.prepare.download import download
 from unpaired.data.prepare.published import cache_folder
 from unpaired.errors import BadInput
 from unpaired.features import (
-    INCEPTION_BYTES,
     INCEPTION_SHA256,
     INCEPTION_URL,
     Extractor,
@@ -118,8 +117,6 @@ def with_intervals(
 def fetch_inception() -> Path:
     """The field's Inception weights in the cache, downloaded if they are not there; their SHA-256 is checked."""
     path = cache_folder() / INCEPTION_URL.rpartition("/")[2]
-    if not path.is_file():
-        print(f"inception: {INCEPTION_BYTES / 1e6:.0f} MB from {INCEPTION_URL} to {path}")
     download(INCEPTION_URL, path, INCEPTION_SHA256)
     return path
 

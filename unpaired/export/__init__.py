@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import BUNDLE, Bundle, load_bundle
+from unpaired.checkpoint import Bundle, bundle_file, load_bundle
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.errors import BadInput
 from unpaired.export.calibration import training_pictures
@@ -88,7 +88,7 @@ def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: 
         least=network.least,
         experiment=bundle.experiment.name,
         step=bundle.step,
-        bundle_sha256=file_sha256(model / BUNDLE if model.is_dir() else model),
+        bundle_sha256=file_sha256(bundle_file(model)),
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import TRACED, quietly
 from unpaired.images import Array
-from unpaired.runtimes.facts import WHITE, Facts, from_levels, to_levels
+from unpaired.runtimes.facts import WHITE, Described, Facts, from_levels, to_levels
 
 FACTS = "unpaired.json"
 """The extra file of the archive that holds the facts."""
@@ -36,9 +36,10 @@ def write_pt2(graph: PixelGraph, facts: Facts, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Written:
+class Written(Described):
     """An archive just written, to be checked; a `Runtime`."""
 
+    engine = "pt2"
     program: Any
     facts: Facts
 
@@ -49,21 +50,6 @@ class Written:
         with quietly():
             program = torch.export.load(path, extra_files=extra).module()
         return cls(program, Facts.from_json(extra[FACTS], str(path)))
-
-    @property
-    def label(self) -> str:
-        """Engine and arithmetic."""
-        return f"pt2 {self.facts.precision}"
-
-    @property
-    def channels_in(self) -> int:
-        """Channels taken."""
-        return self.facts.channels_in
-
-    @property
-    def channels_out(self) -> int:
-        """Channels given."""
-        return self.facts.channels_out
 
     @torch.inference_mode()
     def __call__(self, images: Array) -> Array:

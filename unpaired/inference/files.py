@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from unpaired.codecs import header_size, suffix_of
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, naming
 from unpaired.images import (
     SUFFIXES,
     Array,
@@ -262,7 +262,7 @@ class _Work:
 
 
 def _failed(job: Job, error: BadInput) -> _Failed:
-    return _Failed(job, str(error) if str(job.source) in str(error) else f"{job.source}: {error}")
+    return _Failed(job, naming(job.source, error))
 
 
 def in_order(

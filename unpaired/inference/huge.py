@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unpaired.codecs import MAX_PIXELS, tiff_layout
-from unpaired.errors import BadInput, Stopped
+from unpaired.errors import BadInput, Stopped, naming
 from unpaired.files import file_sha256, written_whole
 from unpaired.images import Images, Picture, Pixels, to_pixels, to_tensor, with_channels, write_picture
 from unpaired.inference.graph import Box
@@ -112,7 +112,7 @@ def translate_huge(
         _write(out, Canvas(scratch, "picture", stream.shape, stream.dtype), stream.has_alpha, about, target)
     except BadInput as error:
         scratch.remove()
-        raise BadInput(str(error) if str(source) in str(error) else f"{source}: {error}") from error
+        raise BadInput(naming(source, error)) from error
     except KeyboardInterrupt:
         raise Stopped(f"stopped; the same command goes on ({scratch.folder} holds what is done)") from None
     scratch.remove()

@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, naming
 from unpaired.files import write_text
 from unpaired.images import Picture, read_picture, write_picture
 from unpaired.inference.files import jobs_of
+from unpaired.inference.outcome import Outcome, require_whole
 from unpaired.inference.translator import Translator
 from unpaired.progress import progress
 
@@ -44,7 +45,7 @@ def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
     _require_unique_stems(files, source)
     folder = out / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    written, bad = [], []
+    outcomes = []
     with progress(f"translating {translator.direction}", len(files)) as advance:
         for path in files:
             try:
@@ -52,15 +53,14 @@ def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
                 translated = translator.picture(picture)
                 write_picture(_opaque(picture), folder / f"{path.stem}_{real}.png")
                 write_picture(_opaque(translated), folder / f"{path.stem}_{fake}.png")
-                written.append(folder / f"{path.stem}_{fake}.png")
+                outcomes.append(Outcome(str(path), f"{folder / path.stem}_{fake}.png", None))
             except BadInput as error:
-                bad.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+                outcomes.append(Outcome(str(path), None, naming(path, error)))
             advance()
     write_text(out / "index.html", page(folder))
-    if bad:
-        raise BadInput(f"{len(bad)} of {len(files)} files could not be translated: {'; '.join(bad)}")
-    print(f"{len(written)} written to {folder}; open {out / 'index.html'}", file=sys.stderr)
-    return written
+    require_whole(outcomes)
+    print(f"{len(outcomes)} written to {folder}; open {out / 'index.html'}", file=sys.stderr)
+    return [Path(outcome.written) for outcome in outcomes if outcome.written]
 
 
 def page(folder: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, header_size, suffix_of
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, naming
 from unpaired.exif import ORIENTATION
 from unpaired.images import Picture, Pixels, read_picture
 from unpaired.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
@@ -90,7 +90,7 @@ def open_stream(path: Path) -> Stream:
         if stream is None and height * width > IN_MEMORY:
             stream = _vips(path, needed=height * width > MAX_PIXELS)
     except BadInput as error:
-        raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        raise BadInput(naming(path, error)) from error
     except DAMAGE as error:
         raise BadInput(f"{path}: damaged ({type(error).__name__}: {error}); replace or remove it") from error
     return stream or in_memory(read_picture(path))

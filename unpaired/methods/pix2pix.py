@@ -10,15 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unpaired.config import Direction
 from unpaired.images import Images
-from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
-from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.bigan import pair
-from unpaired.methods.history import History
-from unpaired.methods.twoway import TwoWayConfig
-from unpaired.models import Critic, Generator, GeneratorConfig, UNetConfig, build_critic, build_generator
+from unpaired.methods.twoway import TwoWay, TwoWayConfig
+from unpaired.models import GeneratorConfig, UNetConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,7 @@ class Pix2PixConfig(TwoWayConfig):
     """Past pairs that the critics are shown; none in the paper."""
 
 
-class Pix2Pix(Method):
+class Pix2Pix(TwoWay):
     """G* = arg min_G max_D L_cGAN(G, D) + lambda E[|y - G(x)|_1]   (Eq. 4), and the same for F: Y -> X.
 
     x and y of a step must show the same thing: the k-th of one batch with the k-th of the other.
@@ -46,13 +43,9 @@ class Pix2Pix(Method):
 
     def __init__(self, cfg: Pix2PixConfig, channels: tuple[int, int]) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
-        super().__init__()
+        pair_channels = sum(channels)
+        super().__init__(cfg, channels, judged=(pair_channels, pair_channels))
         self.cfg = cfg
-        x, y = channels
-        self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D_X, self.D_Y = build_critic(cfg.critic, x + y), build_critic(cfg.critic, x + y)
-        self.past_x, self.past_y = History(cfg.history), History(cfg.history)
-        self.loss = ADVERSARIAL[cfg.adversarial]
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Conditional adversarial terms (Eq. 1) and the distance to the truth (Eq. 3)."""
@@ -72,23 +65,3 @@ class Pix2Pix(Method):
             "critic/Y": self.loss.critic(*self.each(self.D_Y, true, self.past_y(pair(x, fakes.y)))),
             "critic/X": self.loss.critic(*self.each(self.D_X, true, self.past_x(pair(fakes.x, y)))),
         }
-
-    @property
-    def generators(self) -> dict[str, Generator]:
-        """G and F."""
-        return {"G": self.G, "F": self.F}
-
-    @property
-    def critics(self) -> dict[str, Critic]:
-        """D_X and D_Y, of pairs."""
-        return {"D_X": self.D_X, "D_Y": self.D_Y}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """Past pairs shown to D_X and to D_Y."""
-        return {"X": self.past_x, "Y": self.past_y}
-
-    @property
-    def translators(self) -> dict[Direction, Generator]:
-        """G translates AtoB, F translates BtoA."""
-        return {"AtoB": self.G, "BtoA": self.F}

@@ -52,12 +52,18 @@ class TwoWayConfig:
 class TwoWay(Method):
     """G: X -> Y judged by D_Y, F: Y -> X judged by D_X; what ties them together is each method's own."""
 
-    def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
+    def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int], judged: tuple[int, int] | None = None) -> None:
+        """Fresh networks for images of `channels` = (channels of X, channels of Y).
+
+        Args:
+            cfg: The networks and their game.
+            channels: Of X and of Y.
+            judged: Channels that D_X and D_Y see; those of X and of Y unless given.
+        """
         super().__init__()
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D_X, self.D_Y = build_critic(cfg.critic, x), build_critic(cfg.critic, y)
+        self.D_X, self.D_Y = (build_critic(cfg.critic, count) for count in judged or channels)
         self.past_x, self.past_y = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 

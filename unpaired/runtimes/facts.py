@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -81,6 +81,29 @@ class Facts:
         if not known or facts.value_range != (0, WHITE) or not all(type(c) is int and c > 0 for c in counts):
             raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
+
+
+class Described:
+    """The face that every exported runtime shows, read off its facts."""
+
+    engine: ClassVar[str]
+    """What runs it, as in `label`."""
+    facts: Facts
+
+    @property
+    def label(self) -> str:
+        """Engine and arithmetic."""
+        return f"{self.engine} {self.facts.precision}"
+
+    @property
+    def channels_in(self) -> int:
+        """Channels taken."""
+        return self.facts.channels_in
+
+    @property
+    def channels_out(self) -> int:
+        """Channels given."""
+        return self.facts.channels_out
 
 
 def onnx_content(path: Path) -> bytes:

@@ -8,16 +8,17 @@ from typing import Any
 
 from unpaired.errors import BadInput
 from unpaired.images import Array
-from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts, onnx_content, through
+from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
 
 ERRORS_ONLY = 3
 """ONNX Runtime's log level: its remarks on graphs are for their makers."""
 
 
 @dataclass(frozen=True)
-class OnnxRuntime:
+class OnnxRuntime(Described):
     """A session on the CPU."""
 
+    engine = "onnx"
     session: Any
     facts: Facts
 
@@ -41,21 +42,6 @@ class OnnxRuntime:
             raise BadInput(f"{path}: not a readable ONNX model ({' '.join(str(error).split())[:300]})") from error
         facts = Facts.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
         return cls(session, facts)
-
-    @property
-    def label(self) -> str:
-        """Engine and arithmetic."""
-        return f"onnx {self.facts.precision}"
-
-    @property
-    def channels_in(self) -> int:
-        """Channels taken."""
-        return self.facts.channels_in
-
-    @property
-    def channels_out(self) -> int:
-        """Channels given."""
-        return self.facts.channels_out
 
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""

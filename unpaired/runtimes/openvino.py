@@ -9,7 +9,7 @@ from typing import Any
 
 from unpaired.errors import BadInput
 from unpaired.images import Array
-from unpaired.runtimes.facts import KEY, Facts, Precision, onnx_content, through
+from unpaired.runtimes.facts import KEY, Described, Facts, Precision, onnx_content, through
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
@@ -19,9 +19,10 @@ PLACES = ([KEY], ["framework", KEY])
 
 
 @dataclass(frozen=True)
-class OpenVinoRuntime:
+class OpenVinoRuntime(Described):
     """A model compiled for the CPU."""
 
+    engine = "openvino"
     compiled: Any
     facts: Facts
     local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
@@ -48,21 +49,6 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             raise BadInput(f"{path}: not a readable OpenVINO model ({' '.join(str(error).split())[:300]})") from error
         return cls(compiled, facts)
-
-    @property
-    def label(self) -> str:
-        """Engine and arithmetic."""
-        return f"openvino {self.facts.precision}"
-
-    @property
-    def channels_in(self) -> int:
-        """Channels taken."""
-        return self.facts.channels_in
-
-    @property
-    def channels_out(self) -> int:
-        """Channels given."""
-        return self.facts.channels_out
 
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""

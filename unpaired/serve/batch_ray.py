@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from unpaired.checkpoint import bundle_file
 from unpaired.config import Direction
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, naming
 from unpaired.files import file_sha256, write_text
 from unpaired.images import Picture, read_picture, write_picture
 from unpaired.inference.files import Job, jobs_of, outcome_of
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
 from unpaired.progress import progress
+from unpaired.texts import read_json
 
 MARK = ".unpaired.json"
 """In the output folder: what its pictures were made with, so that another model's are not taken for done."""
@@ -91,11 +92,10 @@ def translate_on_cluster(
 
 
 def _claim(out: Path, model: Path, direction: Direction) -> None:
-    file = model / "bundle.safetensors" if model.is_dir() else model
-    mark = {"model_sha256": file_sha256(file), "direction": direction}
+    mark = {"model_sha256": file_sha256(bundle_file(model)), "direction": direction}
     path = out / MARK
     out.mkdir(parents=True, exist_ok=True)
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != mark:
+    if path.exists() and read_json(path) != mark:
         raise BadInput(f"{out}: holds translations of another model or direction; give another folder or empty it")
     write_text(path, json.dumps(mark) + "\n")
 
@@ -145,27 +145,17 @@ class _Model:
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Translate the pictures of a batch; rows without one go through."""
-        pictures = [each if isinstance(each, Picture) else None for each in rows["picture"]]  # Arrow knows no None
-        errors = [str(error) for error in rows["error"]]
-        for k, picture in enumerate(pictures):
-            if picture is not None:
+        errors, arrays = [str(error) for error in rows["error"]], {}
+        for k, picture in enumerate(rows["picture"]):
+            if isinstance(picture, Picture):
                 try:
-                    (pictures[k],) = self.translator.pictures([picture], self.batch)
+                    arrays[k] = self.translator.prepare(picture)
                 except BadInput as error:
-                    pictures[k], errors[k] = None, f"{rows['source'][k]}: {error}"
-        return {
-            "source": list(rows["source"]),
-            "target": list(rows["target"]),
-            "picture": _column(pictures),
-            "error": errors,
-        }
-
-
-def _column(pictures: list[Picture | None]) -> NDArray[np.object_]:
-    """Pictures of any sizes side by side; numpy left alone would try to join them."""
-    column = np.empty(len(pictures), object)
-    column[:] = pictures
-    return column
+                    errors[k] = naming(rows["source"][k], error)
+        column = np.empty(len(errors), object)  # numpy left alone would try to join pictures into one array
+        for k, image in zip(arrays, self.translator.batches(list(arrays.values()), self.batch), strict=True):
+            column[k] = self.translator.finish(rows["picture"][k], image)
+        return {"source": list(rows["source"]), "target": list(rows["target"]), "picture": column, "error": errors}
 
 
 def _encode(row: Row) -> Row:
