@@ -34,7 +34,7 @@ RASTERS: dict[Pair, tuple[str, str]] = {
     "satellite-relief": ("bmng", "shadedrelief"),
     "satellite-labels": ("bmng", "etopo1"),  # B is painted by the rule in earth_labels
 }
-WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25, "labels": 25}
+WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25}
 """A pixel is water where blue exceeds red by this many 8-bit levels."""
 SPLITS = ("trainA", "trainB", "test")
 STRIPS = 9
@@ -134,8 +134,11 @@ def _facts(folder: Path, pair: Pair, size: int, globe_width: int, stride: int, a
             "least_land": LEAST_LAND,
             "labels": list(PALETTE if coloured else LABELS),
         },
-        "water": {"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY["labels" if coloured else b]},
-        **({"palette": {"domain": "B", "classes": PALETTE}} if coloured else {}),
+        **(
+            {"palette": {"domain": "B", "classes": PALETTE}}
+            if coloured
+            else {"water": {"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY[b]}}
+        ),
     }
 
 

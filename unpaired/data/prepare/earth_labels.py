@@ -4,6 +4,9 @@ Sea, lake and land come from the land/sea/lake mask. Sea is shallow where ETOPO1
 dark blue in the deep to pale blue over the shelves), and so are lakes: a class of their own would hardly occur in
 training, and the largest, the Caspian, looks as a shelf does. Land is ice where Blue Marble is white, forest where it
 is dark, and dry land elsewhere. The commonest label of the 5 x 5 pixels around each pixel wins, which leaves no specks.
+
+The colours say nothing of what the classes look like, as those of Cityscapes do not: with natural ones a photo, read by
+its nearest colours, would be labels already, and whatever stays near its input would look like a translation.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 PALETTE: dict[str, tuple[int, int, int]] = {
-    "deep sea": (20, 40, 140),
-    "shallow water": (90, 170, 230),
-    "forest": (30, 120, 40),
-    "dry land": (230, 180, 80),
-    "ice": (255, 255, 255),
+    "deep sea": (128, 64, 128),
+    "shallow water": (244, 35, 232),
+    "forest": (190, 153, 153),
+    "dry land": (250, 170, 30),
+    "ice": (107, 142, 35),
 }
-"""Class names, in the order of their numbers, and their colours: no two nearer than 100 levels."""
+"""Class names, in the order of their numbers, and their colours: the first of Cityscapes' palette, in its order, that
+are at least 100 levels apart (road, sidewalk, fence, traffic light, vegetation)."""
 LAND, LAKE = 1, 2
 """Numbers of the land/sea/lake mask."""
 SHALLOW_LUMA = 150
