@@ -196,8 +196,8 @@ class Judge:
     def values(self) -> dict[str, float]:
         """The last judgement as single numbers, for TensorBoard and trackers; whose features stands in the name."""
         last = self.past[-1]
-        kid = {f"kid/{self.recipe['features']}/{name}": value for name, value in last.kid.items()}
-        return kid | {f"cycle_error/{name}": value for name, value in last.cycle_error.items()}
+        kid = {f"test/kid/{self.recipe['features']}/{name}": value for name, value in last.kid.items()}
+        return kid | {f"test/cycle_error/{name}": value for name, value in last.cycle_error.items()}
 
     def describe(self) -> str:
         """The last judgement in a line."""
