@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -27,8 +28,32 @@ from unpaired.texts import parse_json
 FORMAT = 1
 """Version of a bundle; newer ones are refused, older ones read."""
 BUNDLE = "bundle.safetensors"
+BEST = "best.safetensors"
+"""The bundle of the step that was judged best on held-out pictures, where a run judges."""
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Names that other tools give their weights."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Why a bundle was kept as a run's best: no judgement before it had so low a KID."""
+
+    features: str
+    """Whose features judged."""
+    kid: FiniteFloat
+    """Mean over the directions."""
+    pictures: tuple[NonNegativeInt, NonNegativeInt]
+    """Held-out pictures of A and of B that it was judged on."""
+
+    def __str__(self) -> str:
+        """In words."""
+        a, b = self.pictures
+        return (
+            f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test pictures of A and {b} of B"
+        )
+
+
+_CHOSEN = TypeAdapter(Chosen)
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,8 @@ class Bundle:
     step: int
     source: str = ""
     """The foreign file that the weights were converted from; empty where they were trained here."""
+    chosen: Chosen | None = None
+    """Why it was kept, where it was the best of several."""
 
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
@@ -56,6 +83,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     }
     facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
     facts |= {"source": bundle.source} if bundle.source else {}
+    facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
     content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"unpaired": json.dumps(facts)})
     with written_whole(path) as part:
         write_bytes(part, content)
@@ -82,6 +110,7 @@ def load_bundle(path: Path) -> Bundle:
         header = read_header(path)
         facts = parse_json(header.metadata.get("unpaired", "{}"))
         experiment, step, source = _read_facts(facts, path)
+        chosen = _read_chosen(facts, path)
         translators = _those_in(header, draft_method(experiment).translators)
         _check_fit({name: (spec.dtype, spec.shape) for name, spec in header.tensors.items()}, translators)
         tensors = read_tensors(path)
@@ -94,7 +123,7 @@ def load_bundle(path: Path) -> Bundle:
     for direction, network in translators.items():
         network.load_state_dict(_under(tensors, f"{direction}."), assign=True)
         network.eval().requires_grad_(False)
-    return Bundle(experiment, translators, step, source)
+    return Bundle(experiment, translators, step, source, chosen)
 
 
 def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
@@ -105,6 +134,15 @@ def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
     if type(step) is not int or step < 0:
         raise BadInput(f"{path}: expected the number of steps behind it, found {brief(step)}; train or convert again")
     return from_dict(facts["experiment"], str(path)), step, str(facts.get("source", ""))
+
+
+def _read_chosen(facts: dict[str, Any], path: Path) -> Chosen | None:
+    if "chosen" not in facts:
+        return None
+    try:
+        return _CHOSEN.validate_python(facts["chosen"])
+    except ValidationError as error:
+        raise BadInput(f"{path}: expected why it was chosen, found {brief(facts['chosen'])}; train again") from error
 
 
 def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Direction, Generator]:

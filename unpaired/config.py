@@ -14,14 +14,18 @@ from unpaired.errors import brief
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
+FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
+"""Networks whose features pictures are judged by: `unpaired.features`."""
 
 
 MOST = {
     **{"data.load_size": 2**14, "data.crop_size": 2**14, "data.channels_a": 256, "data.channels_b": 256},
     **{"data.batch": 2**12, "data.workers": 256, "runtime.threads": 2**10, "runtime.samples": 2**10},
-    "runtime.seed": 2**63 - 1,
+    **{"runtime.seed": 2**63 - 1, "runtime.judge_pictures": 1000},
 }
 """Numbers over these are mistakes, and would ask for more memory or threads than any machine has."""
+FEWEST_JUDGED = 10
+"""Pictures of a domain from which a KID has an interval at all."""
 
 
 def _at_least(value: float, least: float, name: str) -> None:
@@ -139,6 +143,14 @@ class RuntimeConfig:
     """Steps between sample grids."""
     save_every: int = 500
     """Steps between checkpoints; a run also saves when it is stopped."""
+    judge_every: int = 0
+    """Steps between judgements on test pictures by KID, the best of which is kept as best.safetensors; 0 for none."""
+    judge_features: FeaturesName = "efficientnet-lite0"
+    """Whose features judge: efficientnet-lite0 comes with unpaired[metrics], the others need judge_weights."""
+    judge_weights: str = ""
+    """Weights of the network that judges: a file for inception, a folder for dinov2 and clip."""
+    judge_pictures: int = 200
+    """Test pictures of each domain that a judgement translates and compares, at most."""
     trackers: str = ""
     """Trackers to write to beside the run's own files, joined by commas: wandb, trackio, mlflow."""
     project: str = "unpaired"
@@ -153,5 +165,7 @@ class RuntimeConfig:
         if self.compile == "on" and self.precision == "exact":
             raise ValueError("runtime.compile on rounds in another order; not with runtime.precision exact")
         _at_least(self.threads, 0, "runtime.threads")
+        _at_least(self.judge_every, 0, "runtime.judge_every")
+        _at_least(self.judge_pictures, FEWEST_JUDGED, "runtime.judge_pictures")
         for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
             _at_least(getattr(self, name), 1, f"runtime.{name}")

@@ -2,6 +2,7 @@
 
     checkpoints/step-00000500/state.safetensors         what all processes share, and what process 0 has of its own
     checkpoints/step-00000500/process-0001.safetensors  what process 1 of several has of its own
+    checkpoints/step-00000500/best.safetensors          the best bundle of that time, where the run judges
     checkpoints/step-00000500/manifest.json             facts, size and SHA-256 of each file, sealed by its own hash
     checkpoints/step-00000500/pinned                    put there by the user (or `best`): never deleted
     checkpoints/latest                                  the name of the newest, for people and scripts
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,29 @@ class RunState:
 
 
 def save_state(
-    run: Path, step: int, tensors: Mapping[str, Tensor], keep: int, facts: Mapping[str, Any] | None = None
+    run: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    keep: int,
+    facts: Mapping[str, Any] | None = None,
+    beside: Sequence[Path] = (),
 ) -> list[str]:
     """Write `checkpoints/step-N`, then drop all but the last `keep` whole ones; returns what could not be deleted.
+
+    Args:
+        run: The run's folder.
+        step: N.
+        tensors: The state.
+        keep: How many checkpoints to keep.
+        facts: What else the manifest shall say.
+        beside: Files to keep a copy of in it.
 
     Raises:
         OSError: it could not be written, or does not read back; the earlier ones are still there.
     """
     part = open_part(run, step)
     try:
-        files = {STATE: write_tensors(part / STATE, tensors)}
+        files = {STATE: write_tensors(part / STATE, tensors)} | copy_files(beside, part)
         return publish(part, step, files, keep, facts or {})
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -83,7 +97,17 @@ def open_part(run: Path, step: int) -> Path:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Facts:
     """Write tensors; returns the size and SHA-256 that the file must have."""
-    content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    return _write(
+        path, safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    )
+
+
+def copy_files(files: Iterable[Path], part: Path) -> dict[str, Facts]:
+    """Copy files into a checkpoint; returns, by name, the size and SHA-256 that each must have."""
+    return {file.name: _write(part / file.name, file.read_bytes()) for file in files}
+
+
+def _write(path: Path, content: bytes) -> Facts:
     write_bytes(path, content)
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 

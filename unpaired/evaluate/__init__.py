@@ -64,7 +64,7 @@ def evaluate(
             for direction in translator.directions
         }
     result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in judged.items()}
-    result["recipe"] = recipe(model, translator.runtime.label, held_out, sizes, levels, histograms.missing)
+    result["recipe"] = recipe(model, translator, held_out, sizes, levels, histograms.missing)
     for part in ("intervals", "baselines", "baseline_intervals", "images"):
         result[part] = {direction: parts[part] for direction, parts in judged.items()}
     if out is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from unpaired import __version__
-from unpaired.checkpoint import bundle_file
+from unpaired.checkpoint import Bundle, bundle_file
 from unpaired.data.heldout import HeldOut
 from unpaired.files import file_sha256
 from unpaired.inference.translator import Translator
@@ -26,7 +26,7 @@ def to_judge(model: Path | str) -> Translator:
 
 def recipe(
     model: Path | str | Translator,
-    runtime: str,
+    translator: Translator,
     held_out: HeldOut,
     sizes: list[tuple[int, int]],
     levels: list[int],
@@ -40,7 +40,7 @@ def recipe(
         "unpaired": __version__,
         "torch": str(torch.__version__),
         "model": str(model) if named else "a translator in memory",
-        "runtime": runtime,
+        "runtime": translator.runtime.label,
         "model_sha256": _sha256(Path(model)) if named else None,
         "data": str(held_out.root),
         "data_name": held_out.manifest.get("name"),
@@ -66,12 +66,17 @@ def recipe(
             "seed": 0,
             "interval": f"1.96 deviations of {swd.HALVES} half-samples",
         },
-        "notes": _notes(held_out, groups["A"], no_training),
+        "notes": _notes(held_out, groups["A"], no_training, translator.bundle),
     }
 
 
-def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool) -> list[str]:
+def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
     notes = ["intervals cover the choice of test pictures, not the luck of training: train with several seeds for that"]
+    if bundle is not None and bundle.chosen is not None:
+        notes.append(
+            f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the pictures "
+            f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
+        )
     if not held_out.aligned:
         notes.append(
             f"testA and testB are not pairs ({held_out.decided}), so there is no truth to compare with: "

@@ -24,6 +24,7 @@ from unpaired.features import (
 from unpaired.features.resizing import ResizeName
 from unpaired.images import image_files, read_picture, shown, to_pixels, to_tensor, with_channels
 from unpaired.metrics.fid import frechet_distance
+from unpaired.metrics.halves import HALVES, half_widths
 from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
 from unpaired.metrics.prdc import NEIGHBOURS, prdc
 from unpaired.progress import track
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from unpaired.metrics.fid import Features
 
 FORMAT = 1
-HALVES = 20
-"""Random halves of both sets whose scatter gives the intervals."""
 FEW = 500
 """Below this many pictures FID says more of n than of the pictures."""
 SHARES = ("precision", "recall", "coverage")
@@ -95,21 +94,9 @@ def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbe
 def with_intervals(
     fake: Features, real: Features, score: Callable[[Features, Features], Numbers]
 ) -> tuple[Numbers, dict[str, dict[str, float]]]:
-    """The numbers, and for each the interval of plus or minus 1.96 deviations over random halves of both sets.
-
-    A half drawn without replacement scatters about a mean as the whole set does over new pictures, without the repeated
-    pictures of a bootstrap, which distances between sets take for similarity. The halves' own level is not used: with
-    half the pictures FID is larger.
-    """
-    draws = np.random.default_rng(SEED)
-    halves = []
-    for _ in range(HALVES):
-        drawn = [rows[draws.permutation(len(rows))[: len(rows) // 2]] for rows in (fake, real)]
-        if min(map(len, drawn)) <= NEIGHBOURS:
-            break
-        halves.append(score(*drawn))
+    """The numbers, and for each the interval that random halves of both sets tell: see `unpaired.metrics.halves`."""
     numbers = score(fake, real)
-    spread = {name: 1.96 * float(np.std([half[name] for half in halves])) for name in numbers} if halves else {}
+    spread = half_widths(fake, real, score, least=NEIGHBOURS + 1)
     spread.pop("kid_std", None)
     return numbers, {name: _around(name, numbers[name], wide) for name, wide in spread.items()}
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unpaired.config import FeaturesName
 from unpaired.errors import BadInput
 from unpaired.features.efficientnet import EfficientNetLite0
 from unpaired.features.inception import Inception
@@ -25,7 +26,6 @@ from unpaired.features.resizing import RESIZE, Resize, ResizeName
 from unpaired.files import file_sha256
 from unpaired.foreign import load_foreign
 
-FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of pytorch-fid's and torch-fidelity's file, which are one; nothing else gives FID."""
 INCEPTION_URL = (

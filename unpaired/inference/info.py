@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
-from unpaired.checkpoint import load_bundle
+from unpaired.checkpoint import BEST, Bundle, load_bundle
 from unpaired.errors import shown
 from unpaired.experiment import to_dict
 from unpaired.runtimes import is_exported, open_exported
@@ -25,8 +26,12 @@ def describe(model: Path, as_json: bool = False) -> str:
         for direction, network in bundle.translators.items()
     }
     settings = to_dict(bundle.experiment)
+    best = _best_of(model)
     if as_json:
-        return json.dumps({"step": bundle.step, "parameters": sizes, "experiment": settings}, indent=2)
+        facts = {"step": bundle.step, "parameters": sizes, "experiment": settings}
+        facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
+        facts |= {"best": {"step": best.step, **asdict(best.chosen)}} if best and best.chosen else {}
+        return json.dumps(facts, indent=2)
     generator = ", ".join(f"{key} {value}" for key, value in settings["method"]["generator"].items() if key != "name")
     data = bundle.experiment.data
     origin = f"converted from {bundle.source}" if bundle.source else f"after {bundle.step} steps"
@@ -36,8 +41,15 @@ def describe(model: Path, as_json: bool = False) -> str:
         f"generator: {settings['method']['generator']['name']} ({generator})",
         f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
         f"B {data.channels_b}",
+        *([f"kept for {bundle.chosen}"] if bundle.chosen else []),
+        *([f"{model / BEST}: step {best.step}, kept for {best.chosen}"] if best and best.chosen else []),
     ]
     return "\n".join(map(shown, lines))
+
+
+def _best_of(model: Path) -> Bundle | None:
+    """What a run has kept as the best, where it has."""
+    return load_bundle(model / BEST) if (model / BEST).is_file() else None
 
 
 def _describe_exported(model: Path, as_json: bool) -> str:

@@ -29,7 +29,8 @@ class Chart:
     note: str
     """How to read it."""
     prefixes: tuple[str, ...]
-    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves."""
+    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves, and what was judged
+    on held-out pictures is named as in TensorBoard."""
     noisy: bool = True
     """Whether to smooth."""
     reference: float | None = None
@@ -37,6 +38,19 @@ class Chart:
 
 
 CHARTS = (
+    Chart(
+        "KID on test pictures",
+        "How far translations, as a set, are from real test pictures, to the network of features that is named: "
+        "near 0 it cannot tell them apart. Lower is better; compare only within one network.",
+        ("test/kid/",),
+        noisy=False,
+    ),
+    Chart(
+        "Cycle error on test pictures",
+        "What is lost there and back again of pictures that training never saw, in 8-bit levels.",
+        ("test/cycle_error/",),
+        noisy=False,
+    ),
     Chart(
         "Adversarial",
         "How far each generator is from fooling its critic: 1 when the critic calls every patch fake, 0.25 when it "
@@ -70,6 +84,8 @@ KNOWN = {
     "cycle/Y": "cycle, B",
     "identity/X": "identity, A",
     "identity/Y": "identity, B",
+    "test/cycle_error/AtoB": "from A and back",
+    "test/cycle_error/BtoA": "from B and back",
     "lr": "learning rate",
     "images_per_second": "images / s",
 }
@@ -87,7 +103,7 @@ def draw_charts(log: Sequence[Mapping[str, Any]], least_squares: bool = True) ->
     for chart in CHARTS:
         shown = {name: line for name, line in lines.items() if name.startswith(chart.prefixes)}
         if any(len(line) > 1 for line in shown.values()):
-            names = [KNOWN.get(name, name) for name in shown]
+            names = [_name(name) for name in shown]
             readable = least_squares or chart.reference is None
             reference, note = (chart.reference, chart.note) if readable else (None, OTHER_CRITIC)
             svg = draw(chart.title, dict(zip(names, shown.values(), strict=True)), reference, chart.noisy)
@@ -173,10 +189,25 @@ def _lines(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, floa
     lines: dict[str, list[tuple[float, float]]] = {}
     for entry in log:
         values = {**entry.get("terms", {}), **{k: entry[k] for k in ("lr", "images_per_second") if k in entry}}
+        values |= _judged(entry["judged"]) if "judged" in entry else {}
         for name, value in values.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 lines.setdefault(name, []).append((float(entry["step"]), float(value)))
     return lines
+
+
+def _judged(judged: Mapping[str, Any]) -> dict[str, float]:
+    """What was judged; a KID below 0 is one that cannot be told from 0, where the axis ends."""
+    kid = {f"test/kid/{judged['features']}/{direction}": max(0.0, value) for direction, value in judged["kid"].items()}
+    return kid | {f"test/cycle_error/{direction}": value for direction, value in judged["cycle_error"].items()}
+
+
+def _name(curve: str) -> str:
+    """A curve as its legend names it."""
+    if not curve.startswith("test/kid/"):
+        return KNOWN.get(curve, curve)
+    features, direction = curve.removeprefix("test/kid/").rsplit("/", 1)
+    return f"{direction[0]} to {direction[-1]}, {features}"
 
 
 def _robust(line: Line) -> Line:

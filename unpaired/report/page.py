@@ -108,9 +108,19 @@ def _facts(
         "Batch": str((config.get("data") or {}).get("batch", "")),
         "Learning rate": str(optim.get("lr", "")),
         "Seed": str(runtime.get("seed", "")),
+        "Best on test pictures": _best(log),
         "Time": duration(_seconds(log)) if log else "",
     }
     return [(name, str(value)) for name, value in facts.items() if value != ""]
+
+
+def _best(log: Sequence[LogLine]) -> str:
+    """The step whose bundle is kept as the best, and by what; empty where training did not judge."""
+    judged = next((line["judged"] for line in reversed(log) if "judged" in line), None)
+    if judged is None:
+        return ""
+    best = judged["best"]
+    return f"step {best['step']:,}, mean KID {best['mean_kid']:.4f} ({judged['features']})"
 
 
 def _is_least_squares(config: Mapping[str, Any]) -> bool:

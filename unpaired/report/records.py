@@ -27,6 +27,22 @@ class FindingLine(TypedDict):
     advice: str
 
 
+class BestLine(TypedDict):
+    """The judgement that was the best when a line was written."""
+
+    step: Annotated[int, Field(ge=0, le=10**15)]
+    mean_kid: Number
+
+
+class JudgedLine(TypedDict):
+    """What held-out pictures said during training, by direction."""
+
+    features: Annotated[str, Field(max_length=100)]
+    kid: Annotated[Scores, Field(max_length=2)]
+    cycle_error: Annotated[Scores, Field(max_length=2)]
+    best: BestLine
+
+
 class LogLine(TypedDict, total=False):
     """A line of `metrics.jsonl`."""
 
@@ -36,6 +52,7 @@ class LogLine(TypedDict, total=False):
     images_per_second: Number
     seconds: Number
     terms: Annotated[Scores, Field(max_length=100)]
+    judged: JudgedLine
     findings: Annotated[list[FindingLine], Field(max_length=100)]
 
 

@@ -17,6 +17,7 @@ from unpaired.config import Direction
 from unpaired.images import Images, OneImage
 from unpaired.metrics import symptoms
 from unpaired.training.findings import Finding
+from unpaired.training.judge import Judgement
 from unpaired.training.samples import FAINT, Tried
 
 BLANK = 1.0
@@ -35,6 +36,8 @@ SMALLEST = 16
 """Pixels a side from which frequencies can be told apart."""
 OVERWHELMED = 0.08
 """Critics' loss over that of tossing a coin; healthy runs: 0.3 to 1."""
+PATIENCE = 5
+"""Judgements in a row without a gain after which a run is on a plateau."""
 COIN = {"least-squares": 0.25, "log-likelihood": 0.693, "hinge": 1.0}
 """A critic's (halved) loss when it answers at random."""
 
@@ -110,6 +113,36 @@ def overwhelmed(terms: Mapping[str, float], coin: float) -> list[Finding]:
         for name, value in terms.items()
         if name.startswith("critic/") and value < OVERWHELMED * coin
     ]
+
+
+def plateau(past: Sequence[Judgement], patience: int = PATIENCE) -> list[Finding]:
+    """Held-out pictures that look no more real than `patience` judgements ago: told once, when the last makes it so.
+
+    A gain is a mean KID below the interval of the one it is held against: a smaller one, other test pictures would
+    show or not as they fell. Small gains add up, for all are held against the same one until together they are a gain.
+
+    Args:
+        past: Judgements in their order, of one recipe.
+        patience: How many without a gain are a plateau.
+    """
+    if not past:
+        return []
+    before, idle = past[0], 0
+    for judgement in past[1:]:
+        gained = judgement.mean_kid < before.mean_kid - before.mean_half_width
+        before, idle = (judgement, 0) if gained else (before, idle + 1)
+    if idle != patience:
+        return []
+    best = min(past, key=lambda judgement: judgement.mean_kid)
+    seen = (
+        f"since step {before.step} mean KID has not fallen below that step's interval ({before.mean_kid:.5f} ± "
+        f"{before.mean_half_width:.5f}), in {patience} judgements; the best is {best.mean_kid:.5f}, step {best.step}"
+    )
+    advice = (
+        "if the rate has yet to fall, let it: a shorter optim.epochs; if it has fallen, stop here and use "
+        "best.safetensors, or change the data or the settings rather than train longer"
+    )
+    return [Finding("plateau", " and ".join(best.kid), seen, (), advice)]
 
 
 def blank(case: Case) -> Finding | None:

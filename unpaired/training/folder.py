@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpaired.checkpoint import BUNDLE
+from unpaired.checkpoint import BEST, BUNDLE, load_bundle
 from unpaired.errors import BadInput
 from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml
-from unpaired.files import write_text
+from unpaired.files import write_bytes, write_text, written_whole
 from unpaired.state import (
     CHECKPOINTS,
     OWN,
     RunState,
+    copy_files,
     load_state,
     open_part,
     publish,
@@ -124,9 +125,10 @@ def versions() -> dict[str, str]:
 def save(
     out: Path, step: int, tensors: Mapping[str, Tensor], keep: int, facts: Mapping[str, Any], processes: Processes
 ) -> list[str]:
-    """Write a checkpoint of all processes together; returns what could not be deleted."""
+    """Write a checkpoint of all processes together, with the best bundle so far; returns what could not be deleted."""
+    best = [out / BEST] if (out / BEST).is_file() else []
     if processes.count == 1:
-        return save_state(out, step, tensors, keep, facts)
+        return save_state(out, step, tensors, keep, facts, best)
     part = open_part(out, step) if processes.first else out / CHECKPOINTS / f"step-{step:08d}.part"
     processes.wait()
     name, mine = "state.safetensors", tensors
@@ -135,6 +137,7 @@ def save(
         mine = {key: value for key, value in tensors.items() if key.startswith(OWN)}
     entries = processes.gather(json.dumps({name: write_tensors(part / name, mine)}))
     files = {name: entry for text in entries for name, entry in json.loads(text).items()}
+    files |= copy_files(best, part) if processes.first else {}
     notes = publish(part, step, files, keep, facts) if processes.first else []
     processes.wait()
     return notes
@@ -155,6 +158,25 @@ def resume(experiment: Experiment, out: Path, allow: bool, processes: Processes)
     state = state or read_state(out / CHECKPOINTS / newest, processes.index)
     _check(state, experiment, out, allow, processes)
     return state
+
+
+def put_back_best(out: Path, state: RunState | None) -> None:
+    """Make `best.safetensors` what it was when `state` was saved: later steps, now taken again, may have changed it."""
+    best = out / BEST
+    if state is not None and BEST in state.facts["files"]:
+        with written_whole(best) as part:
+            write_bytes(part, (state.folder / BEST).read_bytes())
+    elif best.is_file() and _judged_after(best, state.step if state is not None else 0):
+        best.unlink()
+
+
+def _judged_after(best: Path, step: int) -> bool:
+    """Whether training kept this bundle after the step; one that the user put there is left alone."""
+    try:
+        bundle = load_bundle(best)
+    except BadInput:
+        return False
+    return bundle.chosen is not None and bundle.step > step
 
 
 def say(line: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ class RunLog:
         """The averages last written."""
         self.findings: list[Finding] = []
         """What the doctor last saw; the next line tells it."""
+        self.beside = ""
+        """A few words on the last judgement, to stand after the terms."""
         self.started = self.since = time.monotonic()
         if not processes.first:
             return
@@ -76,14 +80,53 @@ class RunLog:
         self.sums, self.steps, self.since = {}, 0, now
         if not self.processes.first:
             return ""
+        self._publish(step, line, {**terms, "lr": lr, "images_per_second": line["images_per_second"]})
+        return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s{self.beside}"
+
+    def add_judgement(
+        self,
+        step: int,
+        epoch: int,
+        record: Mapping[str, Any],
+        values: Mapping[str, float],
+        note: str,
+        findings: Sequence[Finding],
+    ) -> None:
+        """Write a judgement on held-out pictures, in a line of its own.
+
+        Args:
+            step: The step judged.
+            epoch: Its epoch.
+            record: All of it, for metrics.jsonl.
+            values: Its numbers, for TensorBoard and trackers.
+            note: A few words on it, to stand after the terms from now on.
+            findings: What the doctor says of it.
+        """
+        line = {
+            "format": FORMAT,
+            "step": step,
+            "epoch": epoch,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "judged": record,
+            **({"findings": [asdict(finding) for finding in findings]} if findings else {}),
+        }
+        self.beside = f"  {note}"
+        self._publish(step, line, values)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, time does not count as training's."""
+        began = time.monotonic()
+        yield
+        self.since += time.monotonic() - began
+
+    def _publish(self, step: int, line: Mapping[str, Any], values: Mapping[str, float]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        values = {**terms, "lr": lr, "images_per_second": line["images_per_second"]}
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
         if self.trackers:
             self.trackers.log(step, values)
-        return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s"
 
     def averages(self) -> dict[str, float]:
         """The mean of each term since the last line, over the processes."""

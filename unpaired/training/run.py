@@ -19,9 +19,10 @@ from unpaired.stopping import Request, stop_on_request
 from unpaired.trackers import Trackers, required
 from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
-from unpaired.training.doctor import Doctor
+from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
-from unpaired.training.folder import alone_in, facts, has_begun, open_folder, resume, save, say
+from unpaired.training.folder import alone_in, facts, has_begun, open_folder, put_back_best, resume, save, say
+from unpaired.training.judge import Judge
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
 from unpaired.training.schedule import Schedule
@@ -63,6 +64,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     if processes.first:
         usable = decide(experiment.data, out, has_begun(out))
         data, samples = _look(experiment, usable.paths, engine)
+        judge = Judge(experiment, usable.paths)
         try_out(trainer, samples)
         open_folder(experiment, out, allow)
         stack.enter_context(alone_in(out))
@@ -72,20 +74,25 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         processes.wait()
         usable = decide(experiment.data, out, begun=True)
         data, samples = _look(experiment, usable.paths, engine)
+        judge = Judge(experiment, usable.paths, first=False)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
     state = resume(experiment, out, allow, processes)
     start = state.step if state is not None else 0
     if state is not None:
         _take_up(trainer, state, out)
+    if processes.first:
+        _take_up_judgements(judge, state, out)
     engine.compile(players(trainer.method).values(), schedule.steps - start)
     if processes.first:
         _announce(experiment, out, data, schedule, start, engine, usable)
-    if start < schedule.steps:
+    if start < schedule.steps or processes.any(judge.owes(start, schedule.steps)):
+        judge.prepare(trainer.method)
+        processes.wait()
         runtime = experiment.runtime
         trackers = Trackers(runtime.trackers, out, runtime.project, to_dict(experiment)) if processes.first else None
         log = RunLog(out, start, data.per_step, processes, trackers)
         stack.callback(log.close)
-        Run(experiment, out, data, samples, trainer, schedule, log).go_on(start, request)
+        Run(experiment, out, data, samples, trainer, schedule, log, judge).go_on(start, request)
     return out
 
 
@@ -105,6 +112,18 @@ def _take_up(trainer: Trainer, state: RunState, out: Path) -> None:
         ) from error
     if trainer.steps != state.step:
         raise BadInput(f"{out}: its checkpoint of step {state.step} holds step {trainer.steps}; start another run")
+
+
+def _take_up_judgements(judge: Judge, state: RunState | None, out: Path) -> None:
+    put_back_best(out, state)
+    try:
+        anew = judge.take_up(state.facts) if state is not None else ""
+    except ValueError as error:
+        raise BadInput(
+            f"{out}: its checkpoint holds judgements that are none ({shown(error)}); start another run"
+        ) from error
+    if anew:
+        say(f"{out}: {anew}")
 
 
 def _fresh_trainer(experiment: Experiment, engine: Engine) -> Trainer:
@@ -152,9 +171,10 @@ class Run:
         trainer: Trainer,
         schedule: Schedule,
         log: RunLog,
+        judge: Judge,
     ) -> None:
         self.experiment, self.out, self.data, self.samples = experiment, out, data, samples
-        self.trainer, self.schedule, self.log = trainer, schedule, log
+        self.trainer, self.schedule, self.log, self.judge = trainer, schedule, log, judge
         self.doctor = Doctor(getattr(experiment.method, "adversarial", None))
         self.note = ""
         self.told: set[str] = set()
@@ -168,16 +188,19 @@ class Run:
         with progress("training", total, start, quiet=not processes.first) as advance:
             if start == 0:
                 self.sample(0)
+            elif processes.any(self.judge.owes(start, total)):
+                self.make_up(start, request)
             for step, batch in enumerate(self.data.batches(start, total), start + 1):
                 self.step(step, batch)
                 self.report(step)
+                judged = self.weigh(step, request)
                 stopping = processes.any(request.asked)
                 if stopping or self._due(step, self.experiment.runtime.save_every):
                     self.save(step)
                     stopping = processes.any(request.asked)  # while saving, too
                 advance(note=self.note)
-                if stopping and step < total:
-                    raise Stopped(f"stopped after step {step} of {total}; the same command goes on")
+                if stopping and (step < total or not judged):
+                    raise self._stopped(step)
 
     def step(self, step: int, batch: Batch) -> None:
         """One step of training.
@@ -218,6 +241,34 @@ class Run:
         for finding in self.log.findings:
             self._tell(f"step {step}: {finding}", once=f"{finding.symptom}, {finding.where}")
 
+    def weigh(self, step: int, request: Request) -> bool:
+        """Judge the generators that a user gets, where this step is due, and keep the best; False if broken off."""
+        if not self.judge.due(step, self.schedule.steps):
+            return True
+        self._require_sound(step)
+        trainer, processes = self.trainer, self.trainer.engine.processes
+        with self.log.aside():
+            done = self.judge.look(step, trainer.averaged, trainer.engine, lambda: processes.any(request.asked))
+        if done and processes.first:
+            self.judge.keep_best(self.out, trainer.averaged)
+            findings, epoch = plateau(self.judge.past), (step - 1) // self.data.steps_per_epoch
+            judge = self.judge
+            self.log.add_judgement(step, epoch, judge.record(), judge.values(), judge.note(), findings)
+            say(f"step {step}: {self.judge.describe()}")
+            for finding in findings:
+                say(f"step {step}: {finding}")
+        return done
+
+    def make_up(self, step: int, request: Request) -> None:
+        """The judgement that a stop after this step broke off.
+
+        Raises:
+            Stopped: it was broken off again.
+        """
+        if not self.weigh(step, request):
+            raise self._stopped(step)
+        self.save(step)
+
     def save(self, step: int) -> None:
         """Write the bundle and the state to resume from.
 
@@ -228,7 +279,7 @@ class Run:
         processes, keep = self.trainer.engine.processes, self.experiment.runtime.keep
         if processes.first:
             save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
-        about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch))
+        about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch)) | self.judge.facts()
         for note in save(self.out, step, self.trainer.state(), keep, about, processes):
             self._tell(note, once=note)
 
@@ -236,6 +287,9 @@ class Run:
         if once not in self.told:
             self.told.add(once)
             say(line)
+
+    def _stopped(self, step: int) -> Stopped:
+        return Stopped(f"stopped after step {step} of {self.schedule.steps}; the same command goes on")
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.schedule.steps

@@ -58,7 +58,7 @@ class FixedSamples:
             files = domain_files(root, f"test{side}" if has_domain(root, f"test{side}") else f"train{side}", skipped)
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
             self.files[side] = list(dict.fromkeys(chosen))
-            self.pictures[side] = [_sample(file, channels, cfg) for file in self.files[side]]
+            self.pictures[side] = [read_sample(file, channels, cfg) for file in self.files[side]]
 
     def translate(self, method: Method, engine: Engine) -> dict[Direction, Tried]:
         """The pictures of each domain there and, where the method has both directions, back again."""
@@ -69,7 +69,7 @@ class FixedSamples:
             back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
             tried[direction] = Tried(self.files[direction[0]], self.pictures[direction[0]], [], [], [])
             for image in tried[direction].inputs:
-                with torch.no_grad(), _at_rest(method), engine.precision():
+                with torch.no_grad(), at_rest(method), engine.precision():
                     output = there(engine.put(image[None]))
                     noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=dice))
                     tried[direction].outputs.append(output[0].cpu())
@@ -79,7 +79,12 @@ class FixedSamples:
         return tried
 
 
-def _sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
+def read_sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
+    """The middle of a picture, sized as training sizes it.
+
+    Raises:
+        BadInput: it cannot be read, or does not fit the settings; the message names it.
+    """
     picture = read_picture(file)
     try:
         return to_tensor(central(with_channels(picture.pixels, channels), cfg))
@@ -88,7 +93,7 @@ def _sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
 
 
 @contextmanager
-def _at_rest(method: Method) -> Iterator[None]:
+def at_rest(method: Method) -> Iterator[None]:
     """Inside, forward passes leave no trace: no dice are thrown, no batch statistics kept."""
     method.eval()
     try:
@@ -108,7 +113,7 @@ def try_out(trainer: Trainer, samples: FixedSamples) -> None:
         check_sides(method, samples.pictures[side][0][None], samples.files[side][0])
     x, y = (put(samples.pictures[side][0][None]) for side in "AB")
     try:
-        with torch.no_grad(), _at_rest(method), trainer.engine.precision():
+        with torch.no_grad(), at_rest(method), trainer.engine.precision():
             method.generator_terms(x, y)
     except (RuntimeError, ValueError) as error:
         raise BadInput(
