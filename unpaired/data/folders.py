@@ -10,9 +10,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import overload
 
+from PIL import Image
+
 from unpaired.archives import KINDS, archive_of, entries, is_archive
 from unpaired.config import DataConfig
-from unpaired.data.transforms import resized
+from unpaired.data.transforms import BICUBIC, BILINEAR, resized
 from unpaired.errors import BadInput
 from unpaired.images import Pixels, image_names, names_with, read_picture, with_channels
 from unpaired.texts import read_text
@@ -134,6 +136,17 @@ def within(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else Path("listed") / path.name
 
 
+def own_name(path: Path, root: Path, part: str) -> str:
+    """An image's name among those of its part, whichever form that has; of one in a tar its name there."""
+    archive = archive_of(path)
+    if archive is None:
+        return Path(*within(path, root).parts[1:]).as_posix()
+    inside = path.relative_to(archive)
+    if archive.suffix.lower() == ".tar":
+        return inside.as_posix()
+    return (archive.stem.removeprefix(part).lstrip("-_.") / inside).as_posix()  # rows have numbers in each file anew
+
+
 def _lists(root: Path, name: str) -> tuple[Path, Path]:
     return root / f"{name}.txt", root / f"{name}.csv"
 
@@ -165,12 +178,23 @@ class PixelStore:
         Raises:
             BadInput: the file cannot be read, or does not fit the settings; the message names it.
         """
+        return self._sized(path, channels, BICUBIC)
+
+    def read_mask(self, path: Path) -> Pixels:
+        """(h, w, 1) pixels sized as those of its image; bilinear, which leaves no value beyond those of the file.
+
+        Raises:
+            BadInput: as `read`.
+        """
+        return self._sized(path, 1, BILINEAR)
+
+    def _sized(self, path: Path, channels: int, kernel: Image.Resampling) -> Pixels:
         kept = self.kept.get(path)
         if kept is not None:
             return kept
         picture = read_picture(path)
         try:
-            pixels = resized(with_channels(picture.pixels, channels), self.cfg)
+            pixels = resized(with_channels(picture.pixels, channels), self.cfg, kernel)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
         if pixels.nbytes <= self.room:

@@ -190,8 +190,8 @@ class Run:
             check_sides(self.trainer.method, images, file)
         self.trainer.set_rate(self.schedule.factor(step - 1))
         try:
-            pairs = (put(batch.pairs[0]), put(batch.pairs[1])) if batch.pairs else None
-            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs))
+            pairs, masks = ((put(both[0]), put(both[1])) if both else None for both in (batch.pairs, batch.masks))
+            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs, masks))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 
