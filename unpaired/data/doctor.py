@@ -29,6 +29,7 @@ from unpaired.data.transforms import fitted_size
 from unpaired.errors import BadInput, shown
 from unpaired.images import Pixels, full_scale, read_picture, with_channels
 from unpaired.progress import progress
+from unpaired.remote import is_remote
 
 Severity = Literal["refused", "warning"]
 Result = TypeVar("Result")
@@ -134,7 +135,7 @@ _Seen = _Look | tuple[str, str]
 """A picture, or (reason, message) where it is refused."""
 
 
-def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Diagnosis:
+def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None, streamed: bool = True) -> Diagnosis:
     """Read every picture of a data set and tell what is wrong with it.
 
     Args:
@@ -142,15 +143,17 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Di
         smallest: A picture with a shorter side, in pixels, is refused.
         cfg: Settings of a training; pictures to train with that do not fit them are refused too, and masks are looked
             at only where it asks for them.
+        streamed: Whether pictures on the hub are fetched and read, too.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
     """
-    if not root.is_dir():
+    if not (root.is_dir() or is_remote(root)):
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
     masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
-    paths = {name: list(images_of(root, name)) for name in (*names, *(MASKS[name] for name in masked))}
+    parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
+    paths = {name: list(files if streamed else files.here()) for name, files in parts.items()}
     every = list(dict.fromkeys(path for files in paths.values() for path in files))
     looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
 
@@ -307,7 +310,8 @@ def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: d
 def _missing(root: Path, paths: dict[str, list[Path]], needed: Sequence[str]) -> Iterator[Finding]:
     for name in needed:
         if not paths[name]:
-            found = ", ".join(sorted(entry.name for entry in root.iterdir())[:NAMES_SHOWN]) or "nothing"
+            entries = root.iterdir() if root.is_dir() else []
+            found = ", ".join(sorted(entry.name for entry in entries)[:NAMES_SHOWN]) or "nothing"
             state = "holds no images" if (root / name).is_dir() else f"no such folder (found {shown(found)})"
             yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
 

@@ -21,7 +21,7 @@ from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
 from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
-from unpaired.training.folder import alone_in, facts, has_begun, open_folder, resume, save, say
+from unpaired.training.folder import alone_in, at_one_commit, facts, has_begun, open_folder, resume, save, say
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
 from unpaired.training.schedule import Schedule
@@ -61,6 +61,7 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
 def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
     processes, trainer = engine.processes, _fresh_trainer(experiment, engine)
     if processes.first:
+        experiment = at_one_commit(experiment, out, has_begun(out))
         usable = decide(experiment.data, out, has_begun(out))
         data, samples = _look(experiment, usable.paths, engine)
         try_out(trainer, samples)
@@ -70,6 +71,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         processes.wait()
     else:
         processes.wait()
+        experiment = at_one_commit(experiment, out, begun=True)
         usable = decide(experiment.data, out, begun=True)
         data, samples = _look(experiment, usable.paths, engine)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
