@@ -51,6 +51,8 @@ class DataConfig:
     """Mirror left to right half of the time."""
     pairs: int = 0
     """Semi-paired: images of pairsA and pairsB of one name shown beside each step's unpaired ones; 0 reads none."""
+    masks: bool = False
+    """Translate only inside of masks: images of masksA and masksB named as those of trainA and trainB, white inside."""
     paired: bool = False
     """Show the images of A and B that have one name together, cropped and mirrored alike: for methods that need it."""
     channels_a: int = 3

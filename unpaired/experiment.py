@@ -75,9 +75,25 @@ def _method(experiment: Experiment) -> Method:
             "method.name: pix2pix learns from pairs; set --data.paired, with trainA and trainB of the same names"
         )
     try:
-        return METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
+        method = METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
     except ValueError as error:
         raise BadInput(str(error)) from error
+    if data.masks:
+        _check_masks(experiment, method)
+    return method
+
+
+def _check_masks(experiment: Experiment, method: Method) -> None:
+    """Outside of a mask an image stays what it is, which not every method and pair of domains allows."""
+    a, b = experiment.data.channels_a, experiment.data.channels_b
+    if not method.masked:
+        able = ", ".join(name for name, kind in METHODS.items() if kind.masked)
+        raise BadInput(f"data.masks: {experiment.method.name} takes no masks; set --method.name to one of: {able}")
+    if a != b:
+        raise BadInput(
+            f"data.masks: what is outside of a mask stays as it is, which needs equal channels, got {a} and {b}; set "
+            f"--data.masks false"
+        )
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:

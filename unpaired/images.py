@@ -152,6 +152,14 @@ def to_tensor(pixels: Pixels) -> OneImage:
     return torch.from_numpy(to_array(pixels))
 
 
+def to_weights(mask: Pixels) -> OneImage:
+    """(h, w, 1) pixels of a mask as a (1, h, w) tensor from 0 to 1, which full scale becomes exactly."""
+    import torch
+
+    scaled = mask.astype(np.float32) / np.float32(full_scale(mask.dtype))
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+
+
 def to_pixels(image: OneImage | Array, dtype: np.dtype | type = np.uint8) -> Pixels:
     """A (c, h, w) tensor or array in [-1, 1] to (h, w, c) pixels, rounded to the nearest level."""
     dtype = np.dtype(dtype)

@@ -1,4 +1,4 @@
-"""The few endpoints of the Hugging Face hub that publishing and fetching a model use, over a folder on this machine."""
+"""The few endpoints of the Hugging Face hub that models and data sets use, over a folder on this machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Repositories are `folder/user/name`; one revision each."""
+    """Repositories are `folder/user/name` and `folder/datasets/user/name`.
+
+    Their commit is COMMIT, or what the file `name.commit` says; a former one is the folder `name@commit`.
+    """
 
     folder: Path
     seen: list[str]
+    faults: list[str]
+    """What becomes of the next answers to a Range: cut, busy or whole; all the others are whole."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -56,33 +61,54 @@ class Handler(BaseHTTPRequestHandler):
         path = self._path()
         if "/resolve/" in path:
             repo, _, rest = path[1:].partition("/resolve/")
-            return self._file(self.folder / repo / rest.partition("/")[2])
-        repo = path.removeprefix("/api/models/").partition("/revision/")[0]
-        if not (self.folder / repo).is_dir():
-            return self._missing()
-        files = [file for file in (self.folder / repo).rglob("*") if file.is_file()]
-        names = [file.relative_to(self.folder / repo).as_posix() for file in files]
+            revision, _, name = rest.partition("/")
+            return self._file(self._at(repo, revision)[0] / name)
+        repo, _, revision = path.removeprefix("/api/").removeprefix("models/").partition("/revision/")
+        folder, commit = self._at(repo, revision)
+        if not folder.is_dir():
+            return self._missing("RepoNotFound" if not revision else "RevisionNotFound")
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        names = [file.relative_to(folder).as_posix() for file in files]
         siblings = [{"rfilename": name, "size": file.stat().st_size} for name, file in zip(names, files, strict=True)]
-        return self._json({"id": repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []})
+        about = {
+            "id": repo.removeprefix("datasets/"),
+            "sha": commit,
+            "siblings": siblings,
+            "private": False,
+            "tags": [],
+        }
+        return self._json(about)
+
+    def _at(self, repo: str, revision: str) -> tuple[Path, str]:
+        """The folder of a repository at a revision, and its commit; a folder that is not there where there is none."""
+        newest = self.folder / f"{repo}.commit"
+        commit = newest.read_text() if newest.exists() else COMMIT
+        known = revision in ("", "main", commit) or len(revision) != 40
+        return (self.folder / repo, commit) if known else (self.folder / f"{repo}@{revision}", revision)
 
     do_HEAD = do_GET
 
     def _file(self, file: Path) -> None:
         if not file.is_file():
             return self._missing()
-        content = file.read_bytes()
-        self.send_response(200)
+        content, fault = file.read_bytes(), "whole"
+        if asked := self.headers.get("Range"):
+            fault = self.faults.pop(0) if self.faults else fault
+            first, last = map(int, asked.removeprefix("bytes=").split("-"))
+            content = content[first : last + 1]
+            self.seen[-1] += f" {first}-{last}"
+        self.send_response(503 if fault == "busy" else 206 if asked else 200)
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
         return None
 
-    def _missing(self) -> None:
+    def _missing(self, code: str = "RepoNotFound") -> None:
         self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -105,10 +131,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub_over(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def hub_over(folder: Path, faults: list[str] | None = None) -> Iterator[tuple[str, list[str]]]:
     """The address of a hub over `folder`, and the requests it has seen."""
     seen: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"folder": folder, "seen": seen}))
+    bound = {"folder": folder, "seen": seen, "faults": faults if faults is not None else []}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), bound))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

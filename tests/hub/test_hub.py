@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from tests.data_sets import make_data, make_model, tiny
-from tests.hub.server import COMMIT, hub_over
+from tests.hub.server import COMMIT
 from unpaired.checkpoint import BUNDLE, load_bundle
 from unpaired.cli import run
 from unpaired.errors import BadInput
@@ -19,22 +19,6 @@ from unpaired.inference import Translator
 from unpaired.training import train
 
 PICTURE = torch.rand(1, 3, 16, 16) * 2 - 1
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A hub over tmp_path/hub; the requests it has seen."""
-    import huggingface_hub.constants as settings
-
-    (tmp_path / "hub").mkdir()
-    with hub_over(tmp_path / "hub") as (address, seen):
-        monkeypatch.setattr(settings, "ENDPOINT", address)
-        monkeypatch.setattr(
-            settings, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(settings, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
-        yield seen
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ def prepare_folders(
     test_share: float = 0.1,
     seed: int = 0,
     paired: bool = False,
+    mask_a: Path | None = None,
+    mask_b: Path | None = None,
 ) -> None:
     """Two folders of your own, split into training and test images.
 
@@ -48,10 +50,12 @@ def prepare_folders(
         test_share: Share of each folder kept for testing.
         seed: Decides the split.
         paired: A and B hold the same names, so test pictures can be judged against the truth.
+        mask_a: Masks of A's images, of their names: white where an image is translated (--data.masks).
+        mask_b: Masks of B's images.
     """
     from unpaired.data.prepare.folders import prepare_folders
 
-    _tell(data, prepare_folders(data, a, b, test_share, seed, paired))
+    _tell(data, prepare_folders(data, a, b, test_share, seed, paired, (mask_a, mask_b)))
 
 
 def prepare_cityscapes(data: Annotated[Path, Positional], *, left: Path, labels: Path, size: int = 128) -> None:

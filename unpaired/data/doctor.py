@@ -1,7 +1,7 @@
 """The dataset doctor behind `unpaired check`: names, before the first step, every file that training would refuse.
 
-Four folders are read: trainA, trainB and, where they exist, testA and testB. Files are decoded one by one in a few
-threads; of each only a few numbers are kept, so memory does not grow with the data set.
+Four folders are read: trainA, trainB and, where they exist, testA and testB; and the masks of the first two. Files are
+decoded one by one in a few threads; of each only a few numbers are kept, so memory does not grow with the data set.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ import numpy as np
 from unpaired.archives import archive_of, is_archive
 from unpaired.config import DataConfig
 from unpaired.data.folders import has_domain, images_of, within
+from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
 from unpaired.data.transforms import fitted_size
 from unpaired.errors import BadInput, shown
 from unpaired.images import Pixels, full_scale, read_picture, with_channels
 from unpaired.progress import progress
+from unpaired.remote import is_remote
 
 Severity = Literal["refused", "warning"]
 Result = TypeVar("Result")
@@ -55,7 +57,7 @@ class Finding:
     path: str
     """Relative to the data set."""
     reason: str
-    """folder, link, not-a-file, empty, unreadable, tiny, channels, settings (refused); blank, range, odd-mode,
+    """folder, link, not-a-file, empty, unreadable, tiny, channels, mask, settings (refused); blank, range, odd-mode,
     duplicate, few, imbalance (warning)."""
     message: str
     severity: Severity
@@ -129,34 +131,45 @@ class _Look:
         return f"{_count(self.shape[2], 'channel')}, {depth}"
 
 
-def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Diagnosis:
+_Seen = _Look | tuple[str, str]
+"""A picture, or (reason, message) where it is refused."""
+
+
+def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None, streamed: bool = True) -> Diagnosis:
     """Read every picture of a data set and tell what is wrong with it.
 
     Args:
-        root: The folder that holds trainA, trainB and, if there are any, testA and testB.
+        root: The folder that holds trainA, trainB and, if there are any, testA, testB, masksA and masksB.
         smallest: A picture with a shorter side, in pixels, is refused.
-        cfg: Settings of a training; pictures to train with that do not fit them are refused too.
+        cfg: Settings of a training; pictures to train with that do not fit them are refused too, and masks are looked
+            at only where it asks for them.
+        streamed: Whether pictures on the hub are fetched and read, too.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
     """
-    if not root.is_dir():
+    if not (root.is_dir() or is_remote(root)):
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
-    paths = {name: list(images_of(root, name)) for name in names}
-    every = [path for name in names for path in paths[name]]
+    masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
+    parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
+    paths = {name: list(files if streamed else files.here()) for name, files in parts.items()}
+    every = list(dict.fromkeys(path for files in paths.values() for path in files))
     looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
 
-    findings = [_finding(root, p, *look, "refused") for p, look in looks.items() if not isinstance(look, _Look)]
-    good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in names}
+    good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in paths}
+    bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], _Look))
+    findings = [_finding(root, path, *look, "refused") for path, look in bad]
+    for name in masked:
+        findings += _masks(root, name, paths, looks)
     for name in names:
         findings += [_finding(root, look.path, *words, "warning") for look in good[name] for words in look.findings]
         findings += _odd_ones(root, name, good[name])
     for train, test in zip(TRAIN, TEST, strict=True):
         findings += _duplicates(root, good[train], good.get(test, []))
-    findings += [*_missing(root, paths), *_unbalanced(root, good)]
+    findings += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
     findings += _unfit(root, good, findings, cfg) if cfg else []
-    folders = {name: _folder(root / name, good[name], paths[name]) for name in names}
+    folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     return Diagnosis(root, folders, tuple(order), tuple(_notes(folders)))
 
@@ -181,7 +194,7 @@ def spread(pixels: Pixels) -> float:
     return float(np.sqrt(max(variance.max(), 0)))
 
 
-def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
+def _look(path: Path, smallest: int) -> _Seen:
     """A picture's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
@@ -273,10 +286,32 @@ def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[F
             yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
 
 
-def _missing(root: Path, paths: dict[str, list[Path]]) -> Iterator[Finding]:
-    for name in TRAIN:
+def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path, _Seen]) -> Iterator[Finding]:
+    """Images whose mask is missing, cannot be used or has another size."""
+    masks = paths[MASKS[name]]
+    for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
+        image = looks[path]
+        if masks and isinstance(image, _Look) and (fault := _mask_fault(root, name, image, mask, looks)):
+            yield _finding(root, path, "mask", fault, "refused")
+
+
+def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: dict[Path, _Seen]) -> str:
+    if mask is None:
+        return f"no mask of its name in {MASKS[name]}"
+    look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
+    if not isinstance(look, _Look):
+        return f"{words}: {look[1]}"
+    if look.shape[2] not in GRAY_OR_RGB:
+        return f"{words} has {look.shape[2]} channels; a mask is gray or RGB"
+    (height, width), (h, w) = image.shape[:2], look.shape[:2]
+    return f"{words} is {w}x{h}, the image {width}x{height}" if (h, w) != (height, width) else ""
+
+
+def _missing(root: Path, paths: dict[str, list[Path]], needed: Sequence[str]) -> Iterator[Finding]:
+    for name in needed:
         if not paths[name]:
-            found = ", ".join(sorted(entry.name for entry in root.iterdir())[:NAMES_SHOWN]) or "nothing"
+            entries = root.iterdir() if root.is_dir() else []
+            found = ", ".join(sorted(entry.name for entry in entries)[:NAMES_SHOWN]) or "nothing"
             state = "holds no images" if (root / name).is_dir() else f"no such folder (found {shown(found)})"
             yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
 

@@ -6,15 +6,19 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
-from unpaired.archives import KINDS, archive_of, entries, is_archive
+from PIL import Image
+
+from unpaired.archives import KINDS, PARQUET, archive_of, entries, is_archive
 from unpaired.config import DataConfig
-from unpaired.data.transforms import resized
+from unpaired.data.transforms import BICUBIC, BILINEAR, resized
 from unpaired.errors import BadInput
 from unpaired.images import Pixels, image_names, names_with, read_picture, with_channels
+from unpaired.parquet import RowNames, rows_of
+from unpaired.remote import SCHEME, files_under, is_remote, matching
 from unpaired.texts import read_text
 
 MAX_LIST = 256 * 1024**2
@@ -24,8 +28,8 @@ MAX_LIST = 256 * 1024**2
 class Files(Sequence[Path]):
     """Images of a data set, in order; held as names, a fifth of what as many paths need."""
 
-    def __init__(self, root: Path, names: list[str]) -> None:
-        """`names` are paths from `root`, or absolute ones of images elsewhere."""
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        """`names` are paths from `root`, absolute ones of images elsewhere, or ones on the hub."""
         self.root, self.names = root, names
 
     def __len__(self) -> int:
@@ -40,11 +44,20 @@ class Files(Sequence[Path]):
     def __getitem__(self, index: int | slice) -> Path | Files:
         if isinstance(index, slice):
             return Files(self.root, self.names[index])
-        return self.root / self.names[index]
+        name = self.names[index]
+        return Path(name) if is_remote(name) else self.root / name
 
-    def inside(self) -> list[str]:
+    def inside(self) -> Iterator[str]:
         """As `within` names them."""
-        return [_inside(name) for name in self.names]
+        return map(_inside, self.names)
+
+    def here(self) -> Files:
+        """Those on this machine, not on the hub."""
+        if is_remote(self.root):
+            return Files(self.root, [])
+        if isinstance(self.names, RowNames) and all(map(is_remote, self.names.files)):
+            return Files(self.root, [])
+        return Files(self.root, [name for name in self.names if not is_remote(name)])
 
     def without(self, skipped: Collection[str]) -> Files:
         """Those whose name `inside` is not among `skipped`."""
@@ -63,7 +76,7 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
         raise BadInput(f"{root / name}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
     if not files:
         folder = root / name
-        there = sorted(path.name for path in root.iterdir()) if root.is_dir() else None
+        there = _content(root)
         found = "no such folder" if there is None else ", ".join(there[:8]) or "an empty folder"
         raise BadInput(
             f"no images in {folder} (found in {root}: {found}); unpaired data has one folder per domain, "
@@ -77,7 +90,8 @@ def images_of(root: Path, name: str) -> Files:
 
     They are, together and sorted: the images in the folder `trainA`, those in its .tar and .parquet files, and those
     in `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. Where there is a
-    list, `trainA.txt` or `trainA.csv`, it alone counts, in its order.
+    list, `trainA.txt` or `trainA.csv`, it alone counts, in its order. Of a data set on the hub they are those in the
+    parquet files of any folder `trainA` and those called `trainA*.parquet` in any folder.
     """
     listed = _listed(root, name)
     return _stored(root, name) if listed is None else _files(root, listed)
@@ -88,27 +102,47 @@ def has_domain(root: Path, name: str) -> bool:
     return (root / name).is_dir() or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
 
 
+def _content(root: Path) -> list[str] | None:
+    """What lies in a data set, for a message; None where there is no such folder."""
+    if is_remote(root):
+        return [path.relative_to(root).as_posix() for path in files_under(root, PARQUET)]
+    return sorted(path.name for path in root.iterdir()) if root.is_dir() else None
+
+
 def _stored(root: Path, name: str) -> Files:
     """The images of one part in folders and archives, sorted."""
     names = [f"{name}/{image}" for image in image_names(root / name)] if (root / name).is_dir() else []
     archives = _archives(root, name)
-    if not archives:
-        return Files(root, names)
-    return _files(root, sorted([*Files(root, names), *(image for file in archives for image in entries(file))]))
+    return _files(root, sorted([*Files(root, names), *archives])) if archives else Files(root, names)
 
 
 def _files(root: Path, paths: list[Path]) -> Files:
-    return Files(root, [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths])
+    """Images and, where an archive stands, what it holds."""
+    if paths and all(path.suffix.lower() == PARQUET for path in paths):
+        return Files(root, RowNames([_name(root, path) for path in paths], rows_of(paths)))
+    every = (image for path in paths for image in (entries(path) if is_archive(path) else [path]))
+    return Files(root, [_name(root, path) for path in every])
+
+
+def _name(root: Path, path: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _inside(name: str) -> str:
-    return f"listed/{os.path.basename(name)}" if os.path.isabs(name) else name
+    if is_remote(name):
+        return f"listed/{name.removeprefix(SCHEME).lstrip('/')}"
+    if not os.path.isabs(name):
+        return name
+    parts = name.split("/")
+    archive = next((k for k, part in enumerate(parts[:-1]) if part.lower().endswith(KINDS)), -1)
+    return "/".join(["listed", *parts[archive:]])
 
 
 def _listed(root: Path, name: str) -> list[Path] | None:
     """The images that a list names, in its order; None where there is no list.
 
-    A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder.
+    A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder. An archive
+    stands for all that it holds; a name on the hub, which may have a *, for the parquet files there.
 
     Raises:
         BadInput: some are missing, all of them named at once, or one is named twice.
@@ -118,8 +152,9 @@ def _listed(root: Path, name: str) -> list[Path] | None:
         return None
     text = read_text(lists[0], MAX_LIST)
     names = _column(text) if lists[0].suffix == ".csv" else text.splitlines()
-    files = [root / each.strip() for each in names if each.strip() and not each.startswith("#")]
-    missing = [str(path) for path in files if not path.is_file() and archive_of(path) is None]
+    lines = [each.strip() for each in names if each.strip() and not each.startswith("#")]
+    files = [path for each in lines for path in (matching(each, PARQUET) if is_remote(each) else [root / each])]
+    missing = [str(path) for path in files if not (is_remote(path) or path.is_file()) and archive_of(path) is None]
     if missing:
         more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
         raise BadInput(f"{lists[0]}: {len(missing)} of {len(files)} files are missing: {', '.join(missing[:20])}{more}")
@@ -131,7 +166,18 @@ def _listed(root: Path, name: str) -> list[Path] | None:
 
 def within(path: Path, root: Path) -> Path:
     """An image's path from the folder of its data set; `listed/NAME` of one that a list takes from elsewhere."""
-    return path.relative_to(root) if path.is_relative_to(root) else Path("listed") / path.name
+    return path.relative_to(root) if path.is_relative_to(root) else Path(_inside(path.as_posix()))
+
+
+def own_name(path: Path, root: Path, part: str) -> str:
+    """An image's name among those of its part, whichever form that has; of one in a tar its name there."""
+    archive = archive_of(path)
+    if archive is None:
+        return Path(*within(path, root).parts[1:]).as_posix()
+    inside = path.relative_to(archive)
+    if archive.suffix.lower() == ".tar":
+        return inside.as_posix()
+    return (archive.stem.removeprefix(part).lstrip("-_.") / inside).as_posix()  # rows have numbers in each file anew
 
 
 def _lists(root: Path, name: str) -> tuple[Path, Path]:
@@ -139,6 +185,9 @@ def _lists(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def _archives(root: Path, name: str) -> list[Path]:
+    if is_remote(root):
+        files = ((path, path.relative_to(root)) for path in files_under(root, PARQUET))
+        return [path for path, inside in files if name in inside.parts[:-1] or inside.name.startswith(name)]
     inside = [root / name / file for file in names_with(root / name, KINDS)] if (root / name).is_dir() else []
     places = [inside, root.glob(f"{name}*"), (root / "data").glob(f"{name}*")]
     return sorted(path for place in places for path in place if is_archive(path))
@@ -165,12 +214,23 @@ class PixelStore:
         Raises:
             BadInput: the file cannot be read, or does not fit the settings; the message names it.
         """
+        return self._sized(path, channels, BICUBIC)
+
+    def read_mask(self, path: Path) -> Pixels:
+        """(h, w, 1) pixels sized as those of its image; bilinear, which leaves no value beyond those of the file.
+
+        Raises:
+            BadInput: as `read`.
+        """
+        return self._sized(path, 1, BILINEAR)
+
+    def _sized(self, path: Path, channels: int, kernel: Image.Resampling) -> Pixels:
         kept = self.kept.get(path)
         if kept is not None:
             return kept
         picture = read_picture(path)
         try:
-            pixels = resized(with_channels(picture.pixels, channels), self.cfg)
+            pixels = resized(with_channels(picture.pixels, channels), self.cfg, kernel)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
         if pixels.nbytes <= self.room:

@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from unpaired.config import DataConfig
-from unpaired.data.folders import PixelStore, domain_files, within
+from unpaired.data.folders import Files, PixelStore, domain_files, within
+from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.transforms import augmented
 from unpaired.errors import BadInput
-from unpaired.images import Images, OneImage, to_tensor
+from unpaired.images import Images, OneImage, to_tensor, to_weights
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Batch:
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
     pairs: tuple[Images, Images] | None = None
     """Aligned images of X and Y beside them, where `data.pairs` asks for some."""
+    masks: tuple[Images, Images] | None = None
+    """Where x and y are translated, (b, 1, h, w): 1 inside, 0 outside; with `data.masks`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class UnpairedImages:
         """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
 
         Raises:
-            BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ.
+            BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ, or some of
+                their images have no mask though `data.masks` asks for them.
         """
         root = Path(cfg.root)
         self.cfg, self.seed, self.part = cfg, seed, part
@@ -79,6 +83,7 @@ class UnpairedImages:
         self.partners = _partners(self.a, self.b, root, "train") if cfg.paired else None
         a, b = (domain_files(root, name, skipped) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
         self.pairs = list(_partners(a, b, root, "pairs").items())
+        self.masks = {**_masks(self.a, root, "trainA"), **_masks(self.b, root, "trainB")} if cfg.masks else {}
         self.store = PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
@@ -88,17 +93,31 @@ class UnpairedImages:
 
     def files(self) -> list[Path]:
         """Every training file of both domains."""
-        return [*self.a, *self.b, *(path for pair in self.pairs for path in pair)]
+        return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
     def pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path]:
         """The `index`-th images of an epoch, augmented."""
+        return self._pair(epoch, index)[:4]
+
+    def _pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path, list[OneImage]]:
+        """`pair`, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
         b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
         again = deepcopy(rng) if self.partners else rng
-        x = to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
-        y = to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again))
-        return x, y, a, b
+        (x, *of_x), (y, *of_y) = self._seen(a, self.cfg.channels_a, rng), self._seen(b, self.cfg.channels_b, again)
+        return x, y, a, b, of_x + of_y
+
+    def _seen(self, path: Path, channels: int, rng: np.random.Generator) -> list[OneImage]:
+        """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
+        pixels, again = self.store.read(path, channels), deepcopy(rng) if self.masks else rng
+        image = to_tensor(augmented(pixels, self.cfg, rng))
+        if not self.masks:
+            return [image]
+        mask = self.store.read_mask(self.masks[path])
+        if mask.shape[:2] != pixels.shape[:2]:  # its file was changed after the first step
+            raise BadInput(f"{self.masks[path]}: no longer of the size of its image {path}; put the mask back")
+        return [image, to_weights(augmented(mask, self.cfg, again))]
 
     def batch(self, step: int) -> Batch:
         """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.
@@ -114,9 +133,11 @@ class UnpairedImages:
         every = np.arange(first, min(first + self.per_step, self.length))
         mine = np.array_split(every, self.part.processes)[self.part.process]
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
-        xs, ys, a, b = zip(*(self.pair(epoch, index) for index in indices), strict=True)
+        xs, ys, a, b, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
         share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
-        return Batch(_stack(xs, a), _stack(ys, b), (*a, *b), share, self._aligned(epoch, indices[0]))
+        x, y, aligned = _stack(xs, a), _stack(ys, b), self._aligned(epoch, indices[0])
+        of_x, of_y = zip(*masks, strict=True) if self.masks else ((), ())
+        return Batch(x, y, (*a, *b), share, aligned, (torch.stack(of_x), torch.stack(of_y)) if self.masks else None)
 
     def _aligned(self, epoch: int, index: int) -> tuple[Images, Images] | None:
         """`data.pairs` pairs drawn for the step that begins at an index, each cropped and mirrored alike."""
@@ -152,6 +173,19 @@ class UnpairedImages:
 @lru_cache(maxsize=4)
 def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
+
+
+def _masks(images: Files, root: Path, part: str) -> dict[Path, Path]:
+    """The mask of each image of a part."""
+    found = masks_for(images, domain_files(root, MASKS[part]), root, part)
+    alone = [str(image) for image, mask in zip(images, found, strict=True) if mask is None]
+    if alone:
+        more = f" and {len(alone) - 20} more" if len(alone) > 20 else ""
+        raise BadInput(
+            f"data.masks: expected {MASKS[part]} of {root} to hold a mask for every image of {part}, found none for "
+            f"{', '.join(alone[:20])}{more}; add them, or set data.masks false"
+        )
+    return {image: mask for image, mask in zip(images, found, strict=True) if mask is not None}
 
 
 def _partners(a: Sequence[Path], b: Sequence[Path], root: Path, part: str) -> dict[Path, Path]:

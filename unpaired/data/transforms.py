@@ -12,28 +12,30 @@ from unpaired.config import DataConfig
 from unpaired.errors import BadInput
 from unpaired.images import MAX_PIXELS, Pixels, full_scale
 
+BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
-def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Bicubic with antialiasing (Pillow's), at any depth and number of channels."""
+
+def resize(pixels: Pixels, width: int, height: int, kernel: Image.Resampling = BICUBIC) -> Pixels:
+    """With antialiasing (Pillow's), at any depth and number of channels."""
     if pixels.shape[:2] == (height, width):
         return pixels
     size = (width, height)
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
         image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
-        return np.asarray(image.resize(size, Image.Resampling.BICUBIC)).reshape(height, width, -1)
+        return np.asarray(image.resize(size, kernel)).reshape(height, width, -1)
     layers = [Image.fromarray(layer.astype(np.float32)) for layer in np.moveaxis(pixels, 2, 0)]
-    stack = np.stack([np.asarray(layer.resize(size, Image.Resampling.BICUBIC)) for layer in layers], axis=2)
+    stack = np.stack([np.asarray(layer.resize(size, kernel)) for layer in layers], axis=2)
     stack = stack.clip(0, full_scale(pixels.dtype))
     return stack if pixels.dtype.kind == "f" else np.rint(stack).astype(pixels.dtype)
 
 
-def resized(pixels: Pixels, cfg: DataConfig) -> Pixels:
+def resized(pixels: Pixels, cfg: DataConfig, kernel: Image.Resampling = BICUBIC) -> Pixels:
     """The fixed part of `data.preprocess`: the size before cropping.
 
     Raises:
         BadInput: as `fitted_size`.
     """
-    return resize(pixels, *fitted_size(pixels.shape[1], pixels.shape[0], cfg))
+    return resize(pixels, *fitted_size(pixels.shape[1], pixels.shape[0], cfg), kernel)
 
 
 def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:

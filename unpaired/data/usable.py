@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
 from unpaired.data.doctor import Finding, examine
-from unpaired.data.folders import Files
+from unpaired.data.folders import Files, images_of
 from unpaired.errors import BadInput, brief, shown
 from unpaired.files import write_text
 from unpaired.texts import read_json
@@ -54,6 +55,8 @@ class Usable:
 def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
     """Read every image of the data set, or what a run that has begun decided when it did.
 
+    Images on the hub are not read before training asks for them: one that cannot be used then stops it.
+
     Args:
         cfg: The data set, and whether bad images stop the training or are left out.
         run: The run's folder.
@@ -64,7 +67,8 @@ def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
     """
     if begun:
         return _read(run / SKIPPED)
-    findings = examine(Path(cfg.root), cfg=cfg).findings
+    _check_streamed(cfg)
+    findings = examine(Path(cfg.root), cfg=cfg, streamed=False).findings
     refused = (finding for finding in findings if finding.severity == "refused")
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":
@@ -78,7 +82,7 @@ def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
     Raises:
         BadInput: a run that has begun would see other images than it began with.
     """
-    digest = hashlib.sha256("\0".join([*a.inside(), *b.inside()]).encode("utf-8", "surrogateescape")).hexdigest()
+    digest = _digest(a, b)
     used = {"trainA": len(a), "trainB": len(b)}
     if usable.names_sha256 and usable.names_sha256 != digest:
         raise BadInput(
@@ -88,6 +92,27 @@ def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
     if not usable.names_sha256:
         now = Usable(skipped=usable.skipped, used=used, names_sha256=digest)
         write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
+
+
+def _digest(a: Files, b: Files) -> str:
+    """SHA-256 of all names, with a zero between two."""
+    digest, between = hashlib.sha256(), b""
+    for name in chain(a.inside(), b.inside()):
+        digest.update(between + name.encode("utf-8", "surrogateescape"))
+        between = b"\0"
+    return digest.hexdigest()
+
+
+def _check_streamed(cfg: DataConfig) -> None:
+    """What has to read every image before the first step is refused for images on the hub."""
+    asked = {"data.on_bad_image skip": cfg.on_bad_image == "skip", "data.masks": cfg.masks}
+    parts = {name: images_of(Path(cfg.root), name) for name in ("trainA", "trainB")} if any(asked.values()) else {}
+    for setting in (name for name, wanted in asked.items() if wanted):
+        if streamed := [name for name, files in parts.items() if len(files.here()) < len(files)]:
+            raise BadInput(
+                f"{setting}: needs every image read before the first step, and {' and '.join(streamed)} of {cfg.root} "
+                f"is on the hub; set it to its default, or bring the data here with `unpaired prepare shards`"
+            )
 
 
 def _read(path: Path) -> Usable:

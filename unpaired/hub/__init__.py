@@ -10,11 +10,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from unpaired.checkpoint import BUNDLE, load_bundle, write_bundle
 from unpaired.data.manifest import read_manifest
@@ -22,6 +19,7 @@ from unpaired.errors import BadInput, shown
 from unpaired.experiment import with_root
 from unpaired.files import file_sha256, write_text, written_whole
 from unpaired.hub.card import card
+from unpaired.remote import asking, huggingface
 from unpaired.texts import read_json, read_text
 
 __all__ = ["fetch", "is_hub", "pull", "push"]
@@ -61,8 +59,8 @@ def push(model: Path, repo: str, licence: str, *, private: bool = False, limits:
         _stage(model, staged, Path(repo).name if folder else repo, licence, limits)
         if folder:
             return _copied(staged, Path(repo))
-        with _asking(repo):
-            api = _hub().HfApi()
+        with asking(repo):
+            api = huggingface().HfApi()
             api.create_repo(repo, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repo, folder_path=staged, commit_message="Model and card").commit_url)
 
@@ -96,8 +94,8 @@ def fetch(repo: str) -> Path:
     name, _, revision = name.partition("@")
     if not NAME.match(name):
         raise BadInput(f"{shown(repo)}: expected hub:user/name, hub:user/name@revision, or hub:./folder")
-    with _asking(name):
-        hub = _hub()
+    with asking(name):
+        hub = huggingface()
         about = hub.HfApi().model_info(name, revision=revision or None, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in about.siblings or []}
         if BUNDLE not in sizes:
@@ -162,29 +160,3 @@ def _checked(bundle: Path) -> Path:
 
 def _is_folder(repo: str) -> bool:
     return repo.startswith((".", "/"))
-
-
-def _hub() -> Any:
-    try:
-        import huggingface_hub
-        import huggingface_hub.constants
-        import huggingface_hub.errors
-        import huggingface_hub.utils
-    except ImportError as error:
-        raise BadInput("the hub needs huggingface_hub; pip install 'unpaired[hub]'") from error
-    return huggingface_hub
-
-
-@contextmanager
-def _asking(repo: str) -> Iterator[None]:
-    """What the hub answers when it does not give what was asked for, in one line."""
-    errors, http = _hub().errors, _hub().utils.httpx
-    try:
-        yield
-    except errors.RepositoryNotFoundError as error:
-        raise BadInput(f"{repo}: no such repository, or a private one; `hf auth login` tells who you are") from error
-    except errors.RevisionNotFoundError as error:
-        raise BadInput(f"{repo}: no such revision") from error
-    except (errors.HfHubHTTPError, http.HTTPError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{repo}: the hub cannot be asked ({type(error).__name__}: {reason})") from error

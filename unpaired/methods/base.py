@@ -30,6 +30,8 @@ class Fakes:
 class Method(nn.Module, ABC):
     """Players and their terms; no optimiser, device, precision, logger or file."""
 
+    masked = False
+    """Whether it can be trained with masks: it has `masked_terms`."""
     joined = False
     """Whether passes of one network may run as one batch: the same maths in another order of rounding."""
 
@@ -56,6 +58,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """What the generators minimise on a batch of X and one of Y, and their translations."""
+
+    def masked_terms(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
+        """`generator_terms` where only the inside of the masks of X and Y, 1 there and 0 outside, is translated."""
+        raise NotImplementedError(f"{type(self).__name__} takes no masks")
 
     def paired_terms(self, x: Images, y: Images) -> Terms:
         """What the generators minimise besides on aligned pairs, where a data set has some; nothing unless said."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from unpaired.images import Images
 from unpaired.losses.cycle import l1
+from unpaired.losses.masks import background, inside
 from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.twoway import TwoWay, TwoWayConfig
 
@@ -24,6 +25,8 @@ class CycleGANConfig(TwoWayConfig):
     """Lambda of |G(F(y)) - y| (Eq. 2)."""
     paired_weight: float = 10.0
     """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, where there are some (data.pairs)."""
+    background_weight: float = 10.0
+    """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside of the masks m, where there are some (data.masks)."""
     identity_weight: float = 0.0
     """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
 
@@ -45,6 +48,8 @@ ABLATIONS: dict[str, dict[str, float]] = {
 class CycleGAN(TwoWay):
     """L(G, F, D_X, D_Y) = L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda L_cyc(G, F)   (Eq. 3)."""
 
+    masked = True
+
     def __init__(self, cfg: CycleGANConfig, channels: tuple[int, int]) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         if cfg.identity_weight and channels[0] != channels[1]:
@@ -57,6 +62,13 @@ class CycleGAN(TwoWay):
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial, cycle (Eq. 2) and identity (Sec. 5.2) terms; one of weight 0 is not computed."""
+        return self._terms(x, y, None)
+
+    def masked_terms(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
+        """The same for m * G(x) + (1 - m) * x in place of G(x), and for F(y) alike; G and F learn to leave the rest."""
+        return self._terms(x, y, masks)
+
+    def _terms(self, x: Images, y: Images, masks: tuple[Images, Images] | None) -> tuple[Terms, Fakes]:
         G, F, D_X, D_Y, cfg = self.G, self.F, self.D_X, self.D_Y, self.cfg
         terms: Terms = {}
         if cfg.identity_weight:
@@ -65,6 +77,11 @@ class CycleGAN(TwoWay):
             terms["identity/X"] = cfg.identity_weight * l1(same_x, x)
         else:
             fake_y, fake_x = G(x), F(y)
+        if masks is not None:
+            if cfg.background_weight:
+                terms["background/X"] = cfg.background_weight * background(masks[0], fake_y, x)
+                terms["background/Y"] = cfg.background_weight * background(masks[1], fake_x, y)
+            fake_y, fake_x = inside(masks[0], fake_y, x), inside(masks[1], fake_x, y)
         if cfg.gan_weight:
             terms["gan/G"] = cfg.gan_weight * self.loss.generator(D_Y(fake_y))
             terms["gan/F"] = cfg.gan_weight * self.loss.generator(D_X(fake_x))

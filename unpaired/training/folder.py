@@ -18,8 +18,9 @@ from torch import Tensor
 
 from unpaired.checkpoint import BEST, BUNDLE, load_bundle
 from unpaired.errors import BadInput
-from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml
+from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml, with_root
 from unpaired.files import write_bytes, write_text, written_whole
+from unpaired.remote import pinned
 from unpaired.state import (
     CHECKPOINTS,
     OWN,
@@ -59,6 +60,12 @@ def open_folder(experiment: Experiment, out: Path, allow: bool) -> None:
         write_text(path, to_yaml(experiment))
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def at_one_commit(experiment: Experiment, out: Path, begun: bool) -> Experiment:
+    """The experiment with data on the hub taken at one commit: the one a run began with, or the newest."""
+    before = read_experiment(out / CONFIG).data.root if begun and (out / CONFIG).exists() else ""
+    return with_root(experiment, pinned(experiment.data.root, before))
 
 
 def has_begun(out: Path) -> bool:

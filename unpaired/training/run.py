@@ -21,7 +21,17 @@ from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
 from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
-from unpaired.training.folder import alone_in, facts, has_begun, open_folder, put_back_best, resume, save, say
+from unpaired.training.folder import (
+    alone_in,
+    at_one_commit,
+    facts,
+    has_begun,
+    open_folder,
+    put_back_best,
+    resume,
+    save,
+    say,
+)
 from unpaired.training.judge import Judge
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
@@ -62,6 +72,7 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
 def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
     processes, trainer = engine.processes, _fresh_trainer(experiment, engine)
     if processes.first:
+        experiment = at_one_commit(experiment, out, has_begun(out))
         usable = decide(experiment.data, out, has_begun(out))
         data, samples = _look(experiment, usable.paths, engine)
         judge = Judge(experiment, usable.paths)
@@ -72,6 +83,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         processes.wait()
     else:
         processes.wait()
+        experiment = at_one_commit(experiment, out, begun=True)
         usable = decide(experiment.data, out, begun=True)
         data, samples = _look(experiment, usable.paths, engine)
         judge = Judge(experiment, usable.paths, first=False)
@@ -213,8 +225,8 @@ class Run:
             check_sides(self.trainer.method, images, file)
         self.trainer.set_rate(self.schedule.factor(step - 1))
         try:
-            pairs = (put(batch.pairs[0]), put(batch.pairs[1])) if batch.pairs else None
-            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs))
+            pairs, masks = ((put(both[0]), put(both[1])) if both else None for both in (batch.pairs, batch.masks))
+            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs, masks))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 

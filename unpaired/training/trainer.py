@@ -18,6 +18,11 @@ from unpaired.models import require_fit
 from unpaired.training.dice import dice, set_dice
 from unpaired.training.engine import Engine, frozen
 
+Both = tuple[Images, Images]
+"""Of X and of Y."""
+Part = tuple[Images, Images, float, Both | None]
+"""What goes through the networks at once: images of X and Y, their share of the step, their masks."""
+
 
 class Trainer:
     """A method, its two optimisers, and everything that must be kept to go on exactly."""
@@ -34,7 +39,9 @@ class Trainer:
         self.averaged = deepcopy(method) if optim.average else method
         """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
 
-    def train_step(self, x: Images, y: Images, share: float = 1.0, pairs: tuple[Images, Images] | None = None) -> Terms:
+    def train_step(
+        self, x: Images, y: Images, share: float = 1.0, pairs: Both | None = None, masks: Both | None = None
+    ) -> Terms:
         """Update the generators against frozen critics, then the critics, on one batch.
 
         Args:
@@ -42,17 +49,18 @@ class Trainer:
             y: Images of Y.
             share: Images here over the mean of all processes; 0 where they are only there to keep step.
             pairs: Aligned images of X and Y, for methods that learn from them.
+            masks: Where the images of X and of Y are translated, (b, 1, h, w) from 0 to 1; everywhere unless given.
 
         Raises:
             NotFinite: before the weights are touched.
         """
-        engine, method, parts = self.engine, self.method, self._parts(x, y, share)
+        engine, method, parts = self.engine, self.method, self._parts(x, y, share, masks)
         learning, fakes = self.steps >= self.optim.critic_warmup, []
         with frozen(method.critics if learning else players(method)):
             with engine.descent(self.generator_optimizer if learning else None, self.steps + 1) as generators:
-                for x, y, share in parts:
+                for x, y, share, masks in parts:
                     with engine.precision():
-                        terms, made = method.generator_terms(x, y)
+                        terms, made = method.masked_terms(x, y, masks) if masks else method.generator_terms(x, y)
                     generators.add(terms, share)
                     fakes.append(made)
                 if pairs is not None:
@@ -61,7 +69,7 @@ class Trainer:
                     if terms:
                         generators.add(terms)
         with engine.descent(self.critic_optimizer, self.steps + 1) as critics, self._unremembered(share == 0):
-            for (x, y, share), made in zip(parts, fakes, strict=True):
+            for (x, y, share, _), made in zip(parts, fakes, strict=True):
                 with engine.precision():
                     terms = method.critic_terms(x, y, made)
                 critics.add(terms, share)
@@ -70,11 +78,12 @@ class Trainer:
         engine.settle(keep=2)  # this step's two are not waited for
         return generators.terms | critics.terms
 
-    def _parts(self, x: Images, y: Images, share: float) -> list[tuple[Images, Images, float]]:
-        """The batch in `optim.accumulate` parts, each with its share of the step."""
-        pieces = zip(x.tensor_split(self.optim.accumulate), y.tensor_split(self.optim.accumulate), strict=True)
-        parts = [(a, b, share * len(a) / len(x)) for a, b in pieces if len(a)]
-        return parts if self.optim.accumulate > 1 else [(x, y, share)]
+    def _parts(self, x: Images, y: Images, share: float, masks: Both | None) -> list[Part]:
+        """The batch in `optim.accumulate` parts, each with its share of the step and its masks."""
+        if self.optim.accumulate == 1:
+            return [(x, y, share, masks)]
+        pieces = zip(*(images.tensor_split(self.optim.accumulate) for images in (x, y, *(masks or ()))), strict=True)
+        return [(a, b, share * len(a) / len(x), (m[0], m[1]) if m else None) for a, b, *m in pieces if len(a)]
 
     @contextmanager
     def _unremembered(self, wanted: bool) -> Iterator[None]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.masks import GRAY_OR_RGB, by_name
 from unpaired.errors import BadInput
 from unpaired.files import file_sha256
-from unpaired.images import image_files, read_picture
+from unpaired.images import image_files, image_names, read_picture
 from unpaired.progress import track
 
 LEAST = 2
@@ -29,6 +30,8 @@ class Source:
     path: Path
     name: str
     sha256: str
+    size: tuple[int, int]
+    """Height and width in pixels."""
 
     @property
     def stem(self) -> str:
@@ -41,9 +44,17 @@ Group = list[Source]
 
 
 def prepare_folders(
-    out: Path, a: Path, b: Path, test_share: float = 0.1, seed: int = 0, paired: bool = False
+    out: Path,
+    a: Path,
+    b: Path,
+    test_share: float = 0.1,
+    seed: int = 0,
+    paired: bool = False,
+    masks: tuple[Path | None, Path | None] = (None, None),
 ) -> Manifest:
     """Copy the images of `a` and `b` to trainA, trainB, testA, testB, keeping subfolders and names.
+
+    Masks go to masksA and masksB under their image's name, those of test images too: `translate --mask` takes them.
 
     Args:
         out: Folder to make; it must not hold another data set.
@@ -53,22 +64,27 @@ def prepare_folders(
         seed: Another number, another split; the split depends on it and the files' content alone.
         paired: Images of A and B with the same name (but for the suffix) show the same thing: both go to the
             same split, and the test set is marked as aligned.
+        masks: Folder of the masks of A, white where an image is translated, and of B: one for each image, of its
+            name and size.
 
     Raises:
         BadInput: a folder missing, too empty, or containing the other; images that cannot be read, or have no
-            partner (all of them named at once, before anything is written); nothing left to split.
+            partner or mask (all of them named at once, before anything is written); nothing left to split.
     """
     if not 0 < test_share < 1:
         raise BadInput(f"prepare folders: --test-share must lie between 0 and 1, got {test_share}")
-    _check_apart(out, a, b)
+    _check_apart(out, {"--a": a, "--b": b, "--mask-a": masks[0], "--mask-b": masks[1]})
     paths = [(side, folder, path) for side, folder in (("A", a), ("B", b)) for path in _images(side, folder)]
     sources = _read_all(paths)
     if paired:
         _check_partners(sources)
+    mask_of = {**_masks(sources, "A", masks[0]), **_masks(sources, "B", masks[1])}
     test = _choose_test(_groups(sources, paired), test_share, seed)
     with new_dataset(out) as manifest:
         for source in track(sources, "copying images"):
-            _copy(source, f"{'test' if source in test else 'train'}{source.side}", manifest)
+            _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
+            if mask := mask_of.get(source):
+                _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
         manifest.describe(
             name=f"{a.resolve().name} and {b.resolve().name}",
             aligned=paired,
@@ -78,9 +94,9 @@ def prepare_folders(
     return manifest
 
 
-def _check_apart(out: Path, a: Path, b: Path) -> None:
+def _check_apart(out: Path, sources: dict[str, Path | None]) -> None:
     """No folder lies in another: an image would be in both domains, or the result among its own sources."""
-    places = {"--a": a.resolve(), "--b": b.resolve(), "the data set": out.resolve()}
+    places = {option: place.resolve() for option, place in sources.items() if place} | {"the data set": out.resolve()}
     for inner, place in places.items():
         for outer, other in places.items():
             if inner != outer and outer != "the data set" and place.is_relative_to(other):
@@ -107,11 +123,12 @@ def _read_all(paths: list[tuple[str, Path, Path]]) -> list[Source]:
     sources, refused = [], []
     for side, folder, path in track(paths, "reading images"):
         try:
-            read_picture(path)
+            height, width = read_picture(path).pixels.shape[:2]
         except BadInput as error:
             refused.append(" ".join(str(error).split()))
         else:
-            sources.append(Source(side, path, path.relative_to(folder).as_posix(), file_sha256(path)))
+            name = path.relative_to(folder).as_posix()
+            sources.append(Source(side, path, name, file_sha256(path), (height, width)))
     if refused:
         raise BadInput(f"prepare folders: {len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}")
     return sources
@@ -125,6 +142,38 @@ def _check_partners(sources: list[Source]) -> None:
             "prepare folders: --paired expects every image of A to have one partner of the same name in B (suffixes "
             f"may differ), found without: {'; '.join(alone)}; rename or remove them, or leave out --paired"
         )
+
+
+def _masks(sources: list[Source], side: str, folder: Path | None) -> dict[Source, Path]:
+    """The mask of each image of a side, from a folder of masks if there is one."""
+    if folder is None:
+        return {}
+    option = f"prepare folders: --mask-{side.lower()} {folder}"
+    if not folder.is_dir():
+        raise BadInput(f"{option}: expected a folder of masks, found none of that name; correct the path")
+    mine = [source for source in sources if source.side == side]
+    there = {name: folder / name for name in image_names(folder)}
+    masks = dict(zip(mine, by_name([source.name for source in mine], there), strict=True))
+    faults = [fault for source in track(mine, "reading masks") if (fault := _mask_fault(source, masks[source]))]
+    if faults:
+        raise BadInput(
+            f"{option}: expected a mask of each image of {side}, of its name (suffixes may differ) and size; "
+            f"{len(faults)} are missing or cannot be used: {'; '.join(faults)}"
+        )
+    return {source: mask for source, mask in masks.items() if mask}
+
+
+def _mask_fault(source: Source, mask: Path | None) -> str:
+    if mask is None:
+        return f"none for {source.path}"
+    try:
+        height, width, channels = read_picture(mask).pixels.shape
+    except BadInput as error:
+        return " ".join(str(error).split())
+    if channels not in GRAY_OR_RGB:
+        return f"{mask} has {channels} channels"
+    size = source.size
+    return f"{mask} is {width}x{height}, its image {size[1]}x{size[0]}" if (height, width) != size else ""
 
 
 def _groups(sources: list[Source], paired: bool) -> list[Group]:
@@ -175,9 +224,9 @@ def _draw(group: Group, seed: int) -> bytes:
     return hashlib.sha256(f"{seed} {' '.join(content)}".encode()).digest()
 
 
-def _copy(source: Source, folder: str, manifest: Manifest) -> None:
-    data = source.path.read_bytes()
-    target = manifest.root / folder / source.name
+def _copy(path: Path, folder: str, name: str, manifest: Manifest) -> None:
+    data = path.read_bytes()
+    target = manifest.root / folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
-    manifest.add(f"{folder}/{source.name}", data, folder)
+    manifest.add(f"{folder}/{name}", data, folder)

@@ -7,12 +7,12 @@ import tarfile
 from pathlib import Path
 
 from unpaired.archives import archive_of, read_entry
-from unpaired.data.folders import domain_files, has_domain, within
+from unpaired.data.folders import domain_files, has_domain, own_name
 from unpaired.data.manifest import Manifest, new_dataset, read_manifest
 from unpaired.errors import BadInput
 from unpaired.progress import track
 
-PARTS = ("trainA", "trainB", "testA", "testB", "pairsA", "pairsB")
+PARTS = ("trainA", "trainB", "testA", "testB", "pairsA", "pairsB", "masksA", "masksB")
 MAX_IMAGE = 2 * 1024**3
 
 
@@ -40,7 +40,7 @@ def prepare_shards(out: Path, data: Path, images: int = 1000) -> Manifest:
     with new_dataset(out) as manifest:
         writer = _Writer(manifest, images)
         for part, number, path in track(jobs, "packing images"):
-            writer.add(part, number, _name(path, data), _content(path))
+            writer.add(part, number, own_name(path, data, part), _content(path))
         writer.close()
         kept = {key: value for key, value in facts.items() if key not in ("format", "counts", "sha256")}
         manifest.describe(**({"name": data.name} | kept | {"shards_of": str(data)}))
@@ -70,13 +70,6 @@ class _Writer:
         if self.tar is not None:
             self.tar.close()
         self.tar = None
-
-
-def _name(path: Path, data: Path) -> str:
-    """The name in the shard: the path inside its part, without the archive it came from."""
-    archive = archive_of(path)
-    inside = path.relative_to(archive) if archive else Path(*within(path, data).parts[1:])
-    return inside.as_posix()
 
 
 def _content(path: Path) -> bytes:

@@ -1,0 +1,32 @@
+"""Masks of training images: which mask is whose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from unpaired.data.folders import own_name
+
+MASKS = {"trainA": "masksA", "trainB": "masksB"}
+"""The part that holds the masks of another."""
+GRAY_OR_RGB = (1, 3)
+"""Channels that a mask's file may have."""
+
+
+def masks_for(images: Sequence[Path], masks: Sequence[Path], root: Path, part: str) -> list[Path | None]:
+    """The mask of each image of one part of the data set in `root`, among those of the part that belongs to it."""
+    names = [own_name(path, root, part) for path in images]
+    return by_name(names, {own_name(path, root, MASKS[part]): path for path in masks})
+
+
+def by_name(names: Sequence[str], masks: Mapping[str, Path]) -> list[Path | None]:
+    """For each image's name the mask of that name, suffixes aside.
+
+    Where sub-folders differ it is the only mask of the image's stem, if no other image has that stem.
+    """
+    images = [PurePosixPath(name).with_suffix("") for name in names]
+    there = {PurePosixPath(name).with_suffix(""): path for name, path in masks.items()}
+    times = [Counter(name.name for name in some) for some in (images, there)]
+    by_stem = {name.name: path for name, path in there.items() if times[0][name.name] == times[1][name.name] == 1}
+    return [there.get(name, by_stem.get(name.name)) for name in images]
