@@ -27,7 +27,7 @@ test: .venv/.dev chromium  ## every test
 	$(BIN)/python -m pytest
 
 torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
-	$(BIN)/python -m pytest -m torture --durations=0
+	$(BIN)/python -m pytest -m promise
 
 SECONDS_EACH ?= 600
 fuzz: .venv/.dev  ## fuzz the readers of bundles and of images, ten minutes each (SECONDS_EACH)

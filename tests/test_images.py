@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,24 @@ def test_channels_kept_as_pages_come_last(options):
 def test_of_a_stack_of_pages_the_first_counts():
     pages = np.stack([corpus.scene(seed, channels=1, dtype=np.uint16)[..., 0] for seed in range(4)])
     assert_same(read_picture(corpus.tiff(pages, photometric="minisblack", metadata=None)), pages[0][..., None])
+
+
+@pytest.mark.promise("hostile images")
+def test_of_pages_that_lead_in_a_circle_or_fill_the_file_only_the_first_is_looked_at():
+    """tifffile by itself goes round for ever; found by the fuzzer. Directories below pages multiply in the same way."""
+    pages = np.stack([corpus.scene(k, channels=1)[..., 0] for k in range(300)])
+    plain = {"photometric": "minisblack", "metadata": None}
+    for content in (
+        corpus.circular(corpus.tiff(pages[:1], **plain)),
+        corpus.circular(corpus.tiff(pages[:4], **plain)),
+        corpus.tiff(pages, photometric="minisblack", metadata={"axes": "TYX"}),
+        corpus.tiff(pages[:2], photometric="minisblack", extratags=[(330, 4, 99, (8,) * 99, True)]),
+    ):
+        began = time.process_time()
+        assert_same(read_picture(content), pages[0][..., None])
+        assert time.process_time() - began < 5
+    with pytest.raises(BadInput, match="pages of the TIFF lead in a circle"):
+        read_picture(corpus.circular(corpus.tiff(pages[:4], photometric="minisblack", metadata={"axes": "CYX"})))
 
 
 def test_of_an_animation_the_first_picture_counts():

@@ -23,6 +23,7 @@ from unpaired.report import write_report
 from unpaired.state import load_state
 from unpaired.training import train
 
+pytestmark = pytest.mark.promise("old runs")
 VERSIONS = sorted((Path(__file__).parent / "fixtures").glob("v*"))
 
 

@@ -43,6 +43,10 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
+MAX_LEVELS = 32
+"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
+SUB_DIRECTORIES = 330
+"""The TIFF tag that tells their places."""
 TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 """No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
 LERC) bring a size of their own, which no check of the header bounds."""
@@ -208,7 +212,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages.first
-        stack: Any = tiff.series[0] if page.samplesperpixel == 1 else page
+        stack: Any = tiff.series[0] if _has_stack(tiff, data) else page
         by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
         samples = stack.shape[0] if by_page else page.samplesperpixel
         extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
@@ -227,6 +231,36 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
     if page.photometric == WHITE_IS_ZERO and samples == 1:
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
     return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
+
+
+def _has_stack(tiff: Any, data: bytes) -> bool:
+    """Whether pages may be channels: ImageJ, tifffile or OME says of them what they are, and they are few.
+
+    tifffile would go through all pages, however many and round any circle, and through all directories below each.
+
+    Raises:
+        BadInput: such pages lead in a circle.
+    """
+    if tiff.pages.first.samplesperpixel != 1 or not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
+        return False
+    form, seen, at = tiff.tiff, set(), tiff.pages.first.offset
+    while at and at + form.tagnosize <= len(data):
+        if at in seen:
+            raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
+        seen.add(at)
+        (count,) = struct.unpack_from(form.tagnoformat, data, at)
+        end = at + form.tagnosize + count * form.tagsize
+        if len(seen) > MAX_CHANNELS or _directories(form, data[at + form.tagnosize : end]) > MAX_LEVELS:
+            return False
+        at = struct.unpack_from(form.offsetformat, data, end)[0] if end + form.offsetsize <= len(data) else 0
+    return True
+
+
+def _directories(form: Any, tags: bytes) -> int:
+    """How many directories the tags of a page say are below it."""
+    whole = tags[: len(tags) // form.tagsize * form.tagsize]
+    entries = struct.iter_unpack(form.tagheaderformat, whole)
+    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:

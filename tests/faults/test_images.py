@@ -11,6 +11,7 @@ from tests import corpus
 from tests.faults.child import MEGABYTE, Outcome, command, complaints
 from unpaired.data.usable import SKIPPED
 
+pytestmark = pytest.mark.promise("hostile images")
 MOST = 300 * MEGABYTE
 """Memory that may be taken beside the libraries'; the bombs of the corpus declare up to 10 GB."""
 TRAIN = ["--steps", 2, "--runtime.sample-every", 2, "--runtime.save-every", 2, "--runtime.device", "cpu"]

@@ -11,6 +11,7 @@ from tests.data_sets import make_data, make_model
 from tests.faults.child import below, command, wrong_with_refusal
 from tests.faults.hostile_weights import Good, weights
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
 ENTRIES: dict[str, Callable[[Path, Path, Path], list[object]]] = {
     "info": lambda model, data, out: ["info", model],
     "translate": lambda model, data, out: ["translate", model, data / "testA", out],

@@ -9,6 +9,7 @@ import torch
 
 from tests.faults.disk import Disk, Order, PowerCut, failing
 from unpaired.state import load_state, save_state
+pytestmark = pytest.mark.promise("safe checkpoints")
 
 
 def some_state(step):

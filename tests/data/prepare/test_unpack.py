@@ -7,6 +7,7 @@ import pytest
 
 from unpaired.data.prepare.unpack import unpack_zip
 from unpaired.errors import BadInput
+pytestmark = pytest.mark.promise("hostile weights and archives")
 
 
 def zipped(path, *entries, compress=zipfile.ZIP_DEFLATED):
