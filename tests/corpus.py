@@ -128,7 +128,11 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield "volume.tif", raw_tiff({32997: 2**30})
     yield "strips.tif", raw_tiff({257: 10_000, 259: 8, 278: 1})
     yield "unpacks.tif", raw_tiff({259: 8}, zlib.compress(bytes(2**22)))
-    for number, kind in {2: {"imagej": True}, 4: {"photometric": "minisblack"}, 150: {"photometric": "minisblack"}}.items():
+    for number, kind in {
+        2: {"imagej": True},
+        4: {"photometric": "minisblack"},
+        150: {"photometric": "minisblack"},
+    }.items():
         pages = np.stack([scene(k, channels=1)[..., 0] for k in range(number)])
         yield f"circle{number}.tif", circular(tiff(pages, metadata={"axes": "CYX"}, **kind))
     yield "offset.tif", raw_tiff({273: 2**32 - 1})

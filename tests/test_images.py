@@ -231,6 +231,7 @@ def test_unusual_but_sound_files_are_read_as_8_bit_rgb(name, content):
     assert pixels.dtype == np.uint8 and sorted(pixels.shape) == [3, 24, 32]
 
 
+@pytest.mark.promise("hostile images")
 def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_path, capfd):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, content in corpus.hostile():
@@ -246,6 +247,7 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.promise("hostile images")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp", ".16.png", ".16.tif"]))
 def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suffix):
@@ -261,6 +263,7 @@ def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suf
         assert found.pixels.ndim == 3 and found.pixels.dtype in (np.uint8, np.uint16, np.float32)
 
 
+@pytest.mark.promise("hostile images")
 def test_the_pixel_limit_is_judged_by_the_header_in_every_format():
     for suffix in corpus.SUFFIXES:
         content = encode_picture(Picture(RGB8), suffix)

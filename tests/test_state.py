@@ -11,6 +11,7 @@ import torch
 from tests.faults.disk import FullDisk
 from unpaired.errors import BadInput
 from unpaired.state import PROTECTED, load_state, read_manifest, save_state, seal, verify
+
 pytestmark = pytest.mark.promise("safe checkpoints")
 
 

@@ -43,6 +43,8 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
+MAX_TAGS = 4096
+"""Tags of a page of a TIFF that tifffile reads."""
 MAX_LEVELS = 32
 """Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
 SUB_DIRECTORIES = 330
@@ -212,7 +214,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages.first
-        stack: Any = tiff.series[0] if _has_stack(tiff, data) else page
+        stack: Any = tiff.series[0] if has_stack(tiff) else page
         by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
         samples = stack.shape[0] if by_page else page.samplesperpixel
         extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
@@ -233,7 +235,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
     return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
 
 
-def _has_stack(tiff: Any, data: bytes) -> bool:
+def has_stack(tiff: Any) -> bool:
     """Whether pages may be channels: ImageJ, tifffile or OME says of them what they are, and they are few.
 
     tifffile would go through all pages, however many and round any circle, and through all directories below each.
@@ -243,16 +245,18 @@ def _has_stack(tiff: Any, data: bytes) -> bool:
     """
     if tiff.pages.first.samplesperpixel != 1 or not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
         return False
-    form, seen, at = tiff.tiff, set(), tiff.pages.first.offset
-    while at and at + form.tagnosize <= len(data):
+    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
+    while at and at + form.tagnosize <= file.size:
         if at in seen:
             raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
         seen.add(at)
-        (count,) = struct.unpack_from(form.tagnoformat, data, at)
-        end = at + form.tagnosize + count * form.tagsize
-        if len(seen) > MAX_CHANNELS or _directories(form, data[at + form.tagnosize : end]) > MAX_LEVELS:
+        file.seek(at)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
+        if len(seen) > MAX_CHANNELS or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
             return False
-        at = struct.unpack_from(form.offsetformat, data, end)[0] if end + form.offsetsize <= len(data) else 0
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
     return True
 
 

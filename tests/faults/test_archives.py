@@ -7,6 +7,7 @@ import pytest
 from tests.data.prepare.server import serving
 from tests.faults.child import below, command, wrong_with_refusal
 from tests.faults.hostile_archives import archives
+
 pytestmark = pytest.mark.promise("hostile weights and archives")
 
 

@@ -145,7 +145,9 @@ def test_a_command_stopped_twice_at_random_leaves_nothing_half_written(place, tm
 def test_a_command_stopped_at_any_moment_exits_with_75_and_leaves_nothing_half_written(place, tmp_path, promise, name):
     stopped, slowest = stop_storm(place, tmp_path, name, 20)
     assert stopped >= 1
-    promise(f"{name}: {stopped} of 20 signals in time, each exit code 75, slowest {slowest:.1f} s, nothing half-written")
+    promise(
+        f"{name}: {stopped} of 20 signals in time, each exit code 75, slowest {slowest:.1f} s, nothing half-written"
+    )
 
 
 def test_demo_exits_with_75_wherever_it_is(tmp_path, monkeypatch, capsys):

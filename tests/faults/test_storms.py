@@ -38,8 +38,8 @@ def test_a_run_killed_fifty_times_ends_as_an_uninterrupted_one(tmp_path, promise
     result = storm(tmp_path, "kill", "--times", 50, "--steps", 300)
     assert result["interrupted"] == 50 and result["inside_a_save"] >= 5
     promise(
-        f"50 of 50 SIGKILLs in {result['steps']} steps, {result['inside_a_save']} of them inside a save: the SHA-256 of "
-        f"all state equal, nothing left over, {result['seconds']:.0f} s"
+        f"50 of 50 SIGKILLs in {result['steps']} steps, {result['inside_a_save']} of them inside a save: the SHA-256 "
+        f"of all state equal, nothing left over, {result['seconds']:.0f} s"
     )
 
 

@@ -9,6 +9,7 @@ import torch
 
 from tests.faults.disk import Disk, Order, PowerCut, failing
 from unpaired.state import load_state, save_state
+
 pytestmark = pytest.mark.promise("safe checkpoints")
 
 
@@ -57,6 +58,7 @@ def test_a_whole_checkpoint_is_there_wherever_the_writer_fails(earlier, tmp_path
         except (PowerCut, OSError):
             failed += 1
         holds(run, 1, step)
+        assert (run / "checkpoints/latest").read_text() in ("step-00000001\n", f"step-{step:08d}\n")
         save_state(run, 3, some_state(3), keep=1)
         assert holds(run, 3) == 3
         left = sorted(path.name for path in (run / "checkpoints").iterdir())

@@ -16,7 +16,6 @@ from unpaired.training.descent import NotFinite, Unsettled
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
-
 pytestmark = pytest.mark.promise("finite numbers")
 
 

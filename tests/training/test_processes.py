@@ -54,7 +54,9 @@ def test_two_processes_of_one_image_equal_one_process_of_two(data, tmp_path, pro
     two, (first, second) = steps(data, tmp_path / "two.safetensors", norm, 2, 1, device=device)
     assert distance(two, one) <= 1e-6
     assert [name for pair in zip(first, second, strict=True) for name in pair] == seen
-    promise(f"2 x batch 1 against 1 x batch 2, {norm} norm, {device}: apart by {distance(two, one):.1e} after ten steps")
+    promise(
+        f"2 x batch 1 against 1 x batch 2, {norm} norm, {device}: apart by {distance(two, one):.1e} after ten steps"
+    )
 
 
 def test_an_image_of_weight_0_touches_neither_weights_nor_histories(tmp_path):
@@ -74,7 +76,8 @@ def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path, promise
     parts, _ = steps(data, tmp_path / "parts.safetensors", "instance", 1, 1, accumulate=4)
     both, _ = steps(data, tmp_path / "both.safetensors", "instance", 2, 1, accumulate=2)
     assert distance(parts, whole) <= 1e-6 and distance(both, whole) <= 1e-6
-    promise(f"4 parts against batch 4: apart by {distance(parts, whole):.1e}, 2 processes x 2 parts {distance(both, whole):.1e}")
+    apart = f"{distance(parts, whole):.1e}, 2 processes x 2 parts {distance(both, whole):.1e}"
+    promise(f"4 parts against batch 4: apart by {apart}")
 
 
 @pytest.mark.parametrize(("images", "processes", "batch"), [(8, 2, 1), (7, 2, 1), (7, 3, 2), (2, 3, 1), (5, 4, 1)])
