@@ -338,7 +338,7 @@ def _stops():
         "unpaired/files.py",
         "    with written_whole(path) as part:\n        part.write_text(text",
         "    for part in [path]:\n        part.write_text(text",
-        "tests/faults/test_runs.py::test_a_link_in_the_way_of_a_file_being_written_is_not_followed",
+        "tests/faults/test_writer.py::test_a_text_whose_writing_stops_leaves_the_earlier_one_whole",
     )
     yield Mutation(
         "a stop is not agreed on",
