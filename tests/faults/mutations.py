@@ -882,6 +882,21 @@ def _old():
         "changed = _changes(then, now)",
         f"{test}::test_its_run_goes_on",
     )
+    reported = "tests/faults/test_runs.py::test_no_report_is_written_of_a_run_from_a_stranger"
+    yield Mutation(
+        "evaluations of a newer format are read",
+        "unpaired/report/records.py",
+        '    _check_format(evaluation.get("recipe", {}), path)\n',
+        "",
+        f"{reported}[evaluation.json-newer-recipe]",
+    )
+    yield Mutation(
+        "logs of a newer format are read",
+        "unpaired/report/records.py",
+        "            _check_format(values, path)\n",
+        "",
+        f"{reported}[metrics.jsonl-newer]",
+    )
     yield Mutation(
         "bundles of a newer format are read",
         "unpaired/checkpoint.py",
