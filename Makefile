@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
 
-.PHONY: demo test torture fuzz siege chromium check clean docs
+.PHONY: demo test torture mutations fuzz siege chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -27,7 +27,10 @@ test: .venv/.dev chromium  ## every test
 	$(BIN)/python -m pytest
 
 torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
-	$(BIN)/python -m pytest -m torture --durations=0
+	$(BIN)/python -m pytest -m promise
+
+mutations: .venv/.dev  ## each defence taken out of a copy of the code: the test named for it must fail
+	$(BIN)/python -m tests.faults.mutations
 
 SECONDS_EACH ?= 600
 fuzz: .venv/.dev  ## fuzz the readers of bundles and of images, ten minutes each (SECONDS_EACH)

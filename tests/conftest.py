@@ -1,32 +1,86 @@
-"""Settings of the whole test run."""
+"""Settings of the whole test run, and the promises that `make torture` prints."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for one another
 
-PROMISES: list[str] = []
+
+@dataclass
+class Shown:
+    """What the tests of one promise have shown."""
+
+    figures: list[str] = field(default_factory=list)
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0
+
+    def cell(self) -> str:
+        """The figures; first of all that something failed."""
+        words = [f"**{self.failed} tests failed**"] * bool(self.failed) + self.figures
+        return "; ".join(words) or ("every test passed" if self.passed else "**no test was run**")
+
+    def count(self) -> str:
+        """How many tests, and their seconds."""
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed}{skipped}, {self.seconds:.0f} s"
+
+
+PROMISES = {
+    name: Shown()
+    for name in (
+        "exact resume",
+        "safe checkpoints",
+        "kill storm",
+        "stop on request",
+        "finite numbers",
+        "several processes",
+        "determinism",
+        "hostile images",
+        "hostile weights and archives",
+        "old runs",
+    )
+}
+"""The ten of docs/reliability.md, by the name that `@pytest.mark.promise(...)` gives."""
 
 
 @pytest.fixture
-def promise():
-    """promise(name, figures): a line that `make torture` prints once the test has shown what it promises."""
-
-    def keep(name: str, figures: dict[str, object]) -> None:
-        PROMISES.append(f"{name}: {json.dumps(figures)}")
-
-    return keep
+def promise(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """promise(figures): words for the line of the promise that the test belongs to."""
+    marker = request.node.get_closest_marker("promise")
+    return PROMISES[marker.args[0]].figures.append
 
 
 def pytest_collection_modifyitems(items):
     """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang."""
     items.sort(key=lambda item: "faults" not in item.path.parts)
+    for item in items:
+        if marker := item.get_closest_marker("promise"):
+            assert marker.args[0] in PROMISES, f"{item.nodeid}: no promise is called {marker.args[0]}"
+            item.user_properties.append(("promise", marker.args[0]))
 
 
-def pytest_terminal_summary(terminalreporter):
-    for line in PROMISES:
-        terminalreporter.write_line(line)
+def pytest_runtest_logreport(report):
+    name = dict(report.user_properties).get("promise")
+    if name is None:
+        return
+    shown = PROMISES[name]
+    shown.seconds += report.duration
+    shown.passed += report.when == "call" and report.passed
+    shown.failed += report.failed
+    shown.skipped += report.skipped
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """One line for each promise, as docs/reliability.md holds them, where the promises were asked for."""
+    if "promise" not in config.option.markexpr:
+        return
+    terminalreporter.write_line("\n| promise | figures | tests |\n|---|---|---|")
+    for name, shown in PROMISES.items():
+        terminalreporter.write_line(f"| {name} | {shown.cell()} | {shown.count()} |")

@@ -76,6 +76,14 @@ def raw_tiff(tags: dict[int, int], data: bytes = bytes(64)) -> bytes:
     )
 
 
+def circular(content: bytes) -> bytes:
+    """A TIFF whose last page is followed by its first."""
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        first, last = tiff.pages[0].offset, tiff.pages[len(tiff.pages) - 1].offset
+    end = last + 2 + 12 * struct.unpack_from("<H", content, last)[0]
+    return content[:end] + struct.pack("<I", first) + content[end + 4 :]
+
+
 def turned(orientation: int, upright: np.ndarray) -> np.ndarray:
     """What a camera held by that EXIF orientation stores of `upright`."""
     turns = {1: (), 2: ("lr",), 3: ("lr", "ud"), 4: ("ud",), 5: ("t",), 6: ("t", "ud"), 7: ("t", "lr", "ud")}
@@ -120,6 +128,13 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield "volume.tif", raw_tiff({32997: 2**30})
     yield "strips.tif", raw_tiff({257: 10_000, 259: 8, 278: 1})
     yield "unpacks.tif", raw_tiff({259: 8}, zlib.compress(bytes(2**22)))
+    for number, kind in {
+        2: {"imagej": True},
+        4: {"photometric": "minisblack"},
+        150: {"photometric": "minisblack"},
+    }.items():
+        pages = np.stack([scene(k, channels=1)[..., 0] for k in range(number)])
+        yield f"circle{number}.tif", circular(tiff(pages, metadata={"axes": "CYX"}, **kind))
     yield "offset.tif", raw_tiff({273: 2**32 - 1})
     yield "int32.tif", tiff(scene(4, channels=1)[..., 0].astype(np.int32))
     yield "nan.tif", tiff(np.full((24, 32), np.nan, np.float32))

@@ -91,6 +91,7 @@ def forbidden(code):
     return found
 
 
+@pytest.mark.promise("safe checkpoints")
 @pytest.mark.parametrize(
     "line",
     [
@@ -131,6 +132,7 @@ def test_foreign_weights_are_loaded_in_one_place_and_as_tensors_only():
     assert len(forbidden(tree(PTH))) == len(used)
 
 
+@pytest.mark.promise("safe checkpoints")
 @pytest.mark.parametrize("path", [path for path in MODULES if path != PTH], ids=name_of)
 def test_nothing_unpickles_runs_stored_code_or_imports_torchvision(path):
     assert forbidden(tree(path)) == []

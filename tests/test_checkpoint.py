@@ -87,6 +87,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.promise("hostile weights and archives")
 @pytest.mark.parametrize("kind", SPOILT)
 def test_what_is_no_whole_bundle_is_refused_in_one_line(model, kind):
     spoil, words = SPOILT[kind]
@@ -96,6 +97,7 @@ def test_what_is_no_whole_bundle_is_refused_in_one_line(model, kind):
     assert str(model) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.promise("safe checkpoints")
 def test_a_disk_that_runs_full_leaves_the_earlier_bundle_and_nothing_half_written(tmp_path, model, monkeypatch):
     before = model.read_bytes()
     bundle = load_bundle(model)

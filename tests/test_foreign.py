@@ -13,6 +13,7 @@ import torch
 from unpaired.errors import BadInput
 from unpaired.foreign import load_foreign, save_foreign
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
 WEIGHTS = {"model.1.weight": torch.arange(6.0).reshape(2, 3), "model.1.bias": torch.zeros(2)}
 
 

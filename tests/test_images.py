@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,24 @@ def test_of_a_stack_of_pages_the_first_counts():
     assert_same(read_picture(corpus.tiff(pages, photometric="minisblack", metadata=None)), pages[0][..., None])
 
 
+@pytest.mark.promise("hostile images")
+def test_of_pages_that_lead_in_a_circle_or_fill_the_file_only_the_first_is_looked_at():
+    """tifffile by itself goes round for ever; found by the fuzzer. Directories below pages multiply in the same way."""
+    pages = np.stack([corpus.scene(k, channels=1)[..., 0] for k in range(300)])
+    plain = {"photometric": "minisblack", "metadata": None}
+    for content in (
+        corpus.circular(corpus.tiff(pages[:1], **plain)),
+        corpus.circular(corpus.tiff(pages[:4], **plain)),
+        corpus.tiff(pages, photometric="minisblack", metadata={"axes": "TYX"}),
+        corpus.tiff(pages[:2], photometric="minisblack", extratags=[(330, 4, 99, (8,) * 99, True)]),
+    ):
+        began = time.process_time()
+        assert_same(read_picture(content), pages[0][..., None])
+        assert time.process_time() - began < 5
+    with pytest.raises(BadInput, match="pages of the TIFF lead in a circle"):
+        read_picture(corpus.circular(corpus.tiff(pages[:4], photometric="minisblack", metadata={"axes": "CYX"})))
+
+
 def test_of_an_animation_the_first_picture_counts():
     frames = [Image.fromarray(corpus.scene(seed)) for seed in (1, 2)]
     for kind in ("WEBP", "PNG"):
@@ -212,6 +231,7 @@ def test_unusual_but_sound_files_are_read_as_8_bit_rgb(name, content):
     assert pixels.dtype == np.uint8 and sorted(pixels.shape) == [3, 24, 32]
 
 
+@pytest.mark.promise("hostile images")
 def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_path, capfd):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, content in corpus.hostile():
@@ -227,6 +247,7 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.promise("hostile images")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp", ".16.png", ".16.tif"]))
 def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suffix):
@@ -242,6 +263,7 @@ def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suf
         assert found.pixels.ndim == 3 and found.pixels.dtype in (np.uint8, np.uint16, np.float32)
 
 
+@pytest.mark.promise("hostile images")
 def test_the_pixel_limit_is_judged_by_the_header_in_every_format():
     for suffix in corpus.SUFFIXES:
         content = encode_picture(Picture(RGB8), suffix)

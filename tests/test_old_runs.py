@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+from tests.data_sets import make_data, tiny
+from unpaired.data.manifest import new_dataset
 from unpaired.evaluate import evaluate
 from unpaired.experiment import read_experiment, with_root, with_settings
 from unpaired.inference import Translator
@@ -23,6 +27,7 @@ from unpaired.report import write_report
 from unpaired.state import load_state
 from unpaired.training import train
 
+pytestmark = pytest.mark.promise("old runs")
 VERSIONS = sorted((Path(__file__).parent / "fixtures").glob("v*"))
 
 
@@ -85,3 +90,22 @@ def test_it_is_judged_and_reported_as_before(old):
     assert now["AtoB"]["cycle_error"] == pytest.approx(before["AtoB"]["cycle_error"], rel=1e-3)
     page = write_report(old / "run", evaluation=before, data=old / "data").read_text()
     assert f"{before['BtoA']['cycle_error']:.1f}" in page
+
+
+def test_every_artefact_of_a_run_names_the_version_of_its_format(tmp_path):
+    run = train(tiny(make_data(tmp_path / "data")), tmp_path / "run")
+    evaluate(run, tmp_path / "data", out=run / "evaluation.json")
+    with new_dataset(tmp_path / "set"):
+        pass
+    with safe_open(run / "bundle.safetensors", framework="pt") as file:
+        artefacts = {"bundle": json.loads(file.metadata()["unpaired"])}
+    artefacts |= {
+        f"line {k}": json.loads(text) for k, text in enumerate((run / "metrics.jsonl").read_text().splitlines())
+    }
+    artefacts |= {path.parent.name: json.loads(path.read_text()) for path in run.glob("checkpoints/*/manifest.json")}
+    artefacts |= {"config": yaml.safe_load((run / "config.yaml").read_text())}
+    artefacts |= {"skipped": json.loads((run / "skipped.json").read_text())}
+    artefacts |= {"evaluation": json.loads((run / "evaluation.json").read_text())["recipe"]}
+    artefacts |= {"dataset": json.loads((tmp_path / "set/dataset.json").read_text())}
+    assert len(artefacts) == 10  # three lines, two checkpoints
+    assert {name: facts.get("format") for name, facts in artefacts.items() if facts.get("format") not in (1, 2)} == {}

@@ -12,6 +12,8 @@ from tests.faults.disk import FullDisk
 from unpaired.errors import BadInput
 from unpaired.state import PROTECTED, load_state, read_manifest, save_state, seal, verify
 
+pytestmark = pytest.mark.promise("safe checkpoints")
+
 
 def some_state(seed=0):
     """Tensors of every kind that a run has: floats in odd layouts, counters, bytes, nothing at all."""
@@ -125,7 +127,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "manifest.json"])
-def test_any_byte_flipped_and_any_byte_missing_is_noticed(tmp_path, name):
+def test_any_byte_flipped_and_any_byte_missing_is_noticed(tmp_path, promise, name):
     """Every byte of the manifest, 100 places of the tensors: the one before is used each time."""
     for step in (1, 2):
         save_state(tmp_path, step, {"weight": torch.full((50,), float(step))}, keep=2)
@@ -143,6 +145,7 @@ def test_any_byte_flipped_and_any_byte_missing_is_noticed(tmp_path, name):
             assert state.step == 1 and len(notes) == 1, f"byte {place}"
     path.write_bytes(content)
     assert load_state(tmp_path)[0].step == 2
+    promise(f"{name}: {len(places)} of {len(content)} bytes flipped, and cut there, each noticed")
 
 
 def test_latest_names_the_newest(tmp_path):

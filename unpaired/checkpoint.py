@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
@@ -22,7 +21,7 @@ from unpaired.experiment import Experiment, draft_method, from_dict, to_dict
 from unpaired.files import write_bytes, written_whole
 from unpaired.methods import Method
 from unpaired.models import Generator
-from unpaired.tensorfile import Header, read_header, read_tensors
+from unpaired.tensorfile import Header, check_finite, check_fit, read_header, read_tensors
 from unpaired.texts import parse_json
 
 FORMAT = 1
@@ -76,11 +75,7 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write generators with their experiment in the file's metadata."""
-    tensors = {
-        f"{direction}.{key}": value.clone()  # layers that both directions share are written for each
-        for direction, network in bundle.translators.items()
-        for key, value in network.state_dict().items()
-    }
+    tensors = {key: value.clone() for key, value in _tensors_of(bundle.translators).items()}  # some layers are shared
     facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
     facts |= {"source": bundle.source} if bundle.source else {}
     facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
@@ -112,9 +107,9 @@ def load_bundle(path: Path) -> Bundle:
         experiment, step, source = _read_facts(facts, path)
         chosen = _read_chosen(facts, path)
         translators = _those_in(header, draft_method(experiment).translators)
-        _check_fit({name: (spec.dtype, spec.shape) for name, spec in header.tensors.items()}, translators)
+        check_fit(header, _tensors_of(translators))
         tensors = read_tensors(path)
-        _check_finite(tensors)
+        check_finite(tensors)
     except BadInput:
         raise
     except (ValueError, OSError) as error:
@@ -153,28 +148,13 @@ def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Dire
     return {direction: network for direction, network in known.items() if direction in there}
 
 
-def _check_fit(found: Mapping[str, object], translators: Mapping[Direction, Generator]) -> None:
-    """Refuse tensors that are not, name by name, those of the generators in kind and shape."""
-    asked = {
-        f"{direction}.{key}": (value.dtype, tuple(value.shape))
+def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]:
+    """Every tensor by the name that it has in the file; layers that both directions share are there twice."""
+    return {
+        f"{direction}.{key}": value
         for direction, network in translators.items()
         for key, value in network.state_dict().items()
     }
-    wrong = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
-    if wrong:
-        first, more = min(wrong), f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        words = f"{brief(first)} is {_words(found.get(first))} where {_words(asked.get(first))} was expected{more}"
-        raise ValueError(f"its weights do not fit its settings: {words}")
-
-
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ValueError(f"{len(broken)} of its tensors hold NaN or infinity, {broken[0]} the first; train it anew")
-
-
-def _words(spec: Any) -> str:
-    return f"{spec[0]} of shape {brief(spec[1])}" if spec else "no tensor"
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -43,6 +43,12 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
+MAX_TAGS = 4096
+"""Tags of a page of a TIFF that tifffile reads."""
+MAX_LEVELS = 32
+"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
+SUB_DIRECTORIES = 330
+"""The TIFF tag that tells their places."""
 TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 """No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
 LERC) bring a size of their own, which no check of the header bounds."""
@@ -208,7 +214,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages.first
-        stack: Any = tiff.series[0] if page.samplesperpixel == 1 else page
+        stack: Any = tiff.series[0] if has_stack(tiff) else page
         by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
         samples = stack.shape[0] if by_page else page.samplesperpixel
         extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
@@ -227,6 +233,38 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata
     if page.photometric == WHITE_IS_ZERO and samples == 1:
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
     return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
+
+
+def has_stack(tiff: Any) -> bool:
+    """Whether pages may be channels: ImageJ, tifffile or OME says of them what they are, and they are few.
+
+    tifffile would go through all pages, however many and round any circle, and through all directories below each.
+
+    Raises:
+        BadInput: such pages lead in a circle.
+    """
+    if tiff.pages.first.samplesperpixel != 1 or not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
+        return False
+    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
+    while at and at + form.tagnosize <= file.size:
+        if at in seen:
+            raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
+        seen.add(at)
+        file.seek(at)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
+        if len(seen) > MAX_CHANNELS or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
+            return False
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
+    return True
+
+
+def _directories(form: Any, tags: bytes) -> int:
+    """How many directories the tags of a page say are below it."""
+    whole = tags[: len(tags) // form.tagsize * form.tagsize]
+    entries = struct.iter_unpack(form.tagheaderformat, whole)
+    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:

@@ -9,30 +9,33 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
 from unpaired.data.folders import domain_files
 from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import read_manifest
-from unpaired.errors import BadInput
+from unpaired.errors import BadInput, brief, shown
 from unpaired.files import written_whole
 from unpaired.images import Images, read_picture, to_tensor, with_channels
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, mean_class_accuracy, mean_class_iou, pixel_accuracy
 from unpaired.models.fcn import FCN, FCNConfig
 from unpaired.progress import progress
+from unpaired.tensorfile import check_finite, check_fit, read_header, read_tensors
+from unpaired.texts import parse_json
 
 FORMAT = "unpaired segmenter 1"
 BATCH, RATE = 16, 2e-3
+MOST, MOST_STAGES = 2**16, 16
+"""Feature maps, classes and stages of a network that is read from a file; beyond are mistakes."""
 NOT_COMPARABLE = "not comparable with the paper's numbers, whose segmenter is a Caffe FCN-8s"
 Size = tuple[int, int]
 
@@ -108,22 +111,39 @@ def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, widt
 
 
 def load_segmenter(path: Path) -> Segmenter:
-    """What `train_segmenter` wrote.
+    """What `train_segmenter` wrote. Its tensors are held against its settings before any memory is taken.
 
     Raises:
         BadInput: no such file, or not one of ours.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
+        header = read_header(path)
+        if header.metadata.get("format") != FORMAT:
             raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote, found another safetensors file")
-        facts = json.loads(metadata["facts"])
-        network = FCN(FCNConfig(**facts["network"]))
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote ({error})") from error
+        facts = parse_json(header.metadata["facts"])
+        network = _draft(facts["network"])
+        check_fit(header, network.state_dict())
+        tensors = read_tensors(path)
+        check_finite(tensors)
+    except BadInput:
+        raise
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote ({shown(error)})") from error
+    network.load_state_dict(tensors, assign=True)
     return Segmenter(network.eval(), "FCN of unpaired", facts)
+
+
+def _draft(settings: Mapping[str, int]) -> FCN:
+    """The network of a file's settings, without memory for its weights.
+
+    Raises:
+        ValueError, TypeError: settings of no network.
+    """
+    cfg = FCNConfig(**settings)
+    if not all(type(value) is int and 1 <= value <= MOST for value in asdict(cfg).values()) or cfg.stages > MOST_STAGES:
+        raise ValueError(f"a network of {brief(settings)}")
+    with torch.device("meta"):
+        return FCN(cfg)
 
 
 def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,41 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no dict
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def check_fit(header: Header, asked: Mapping[str, Tensor]) -> None:
+    """Refuse a file whose tensors are not, name by name, of the kinds and shapes asked for.
+
+    Args:
+        header: What the file says of them.
+        asked: A network's tensors; on the meta device they take no memory.
+
+    Raises:
+        ValueError: names the first and both sides.
+    """
+    wanted = {name: Spec(value.dtype, tuple(value.shape)) for name, value in asked.items()}
+    wrong = [name for name in {**wanted, **header.tensors} if wanted.get(name) != header.tensors.get(name)]
+    if wrong:
+        first, more = min(wrong), f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        found, expected = _words(header.tensors.get(first)), _words(wanted.get(first))
+        raise ValueError(
+            f"its weights do not fit its settings: {brief(first)} is {found} where {expected} was expected{more}"
+        )
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that nothing can be computed with.
+
+    Raises:
+        ValueError: names the first tensor that holds some.
+    """
+    broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{len(broken)} of its tensors hold NaN or infinity, {broken[0]} the first; train it anew")
+
+
+def _words(spec: Spec | None) -> str:
+    return f"{spec.dtype} of shape {brief(spec.shape)}" if spec else "no tensor"
 
 
 def _spec(name: str, entry: Any) -> tuple[Spec, int, int]:

@@ -159,6 +159,7 @@ def make_tar(path, files, mode="w", kinds=None):
             tar.addfile(entry, io.BytesIO(content))
 
 
+@pytest.mark.promise("hostile weights and archives")
 def test_names_that_lead_out_of_a_shard_lead_nowhere(tmp_path):
     outside = tmp_path / "outside.png"
     outside.write_bytes(png())
@@ -184,6 +185,7 @@ def test_a_shard_that_was_cut_short_is_named(tmp_path):
         pixels(domain_files(tmp_path, "trainA"))
 
 
+@pytest.mark.promise("hostile weights and archives")
 def test_a_shard_that_claims_more_than_it_holds_is_refused_without_taking_memory(tmp_path):
     make_tar(tmp_path / "x.tar", {"a.png": png()})
     content = bytearray((tmp_path / "x.tar").read_bytes())

@@ -29,6 +29,7 @@ def found(diagnosis: Diagnosis, severity: str) -> dict[str, str]:
     return {f.path: f.reason for f in diagnosis.findings if f.severity == severity}
 
 
+@pytest.mark.promise("hostile images")
 def test_nothing_is_said_of_200_good_files(good):
     diagnosis = examine(good)
     assert diagnosis.ok and diagnosis.findings == () and diagnosis.notes == ()
@@ -39,6 +40,7 @@ def test_nothing_is_said_of_200_good_files(good):
     assert diagnosis.folders["trainA"].kinds == {"3 channels, 8-bit": 50}
 
 
+@pytest.mark.promise("hostile images")
 def test_every_hostile_file_is_named_with_its_reason_and_no_other(good, capfd):
     names = corpus.write_hostile(good / "trainA")
     diagnosis = examine(good)
@@ -67,6 +69,7 @@ def test_messages_say_what_is_wrong(good):
     assert str(good) not in "".join(messages.values())  # the path is a field of its own
 
 
+@pytest.mark.promise("hostile images")
 def test_unusual_but_sound_files_are_not_refused(good):
     for name, content in corpus.odd():
         (good / "trainB" / name).write_bytes(content)
@@ -181,6 +184,7 @@ def test_json_holds_what_the_lines_say(good):
     ]
 
 
+@pytest.mark.promise("hostile images")
 def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
     pixels = corpus.scene(1, 512, 512)  # 0.75 MB each, 45 MB in all
     for side in "AB":

@@ -20,6 +20,7 @@ from unpaired.state import load_state
 from unpaired.training import run as training
 from unpaired.training import train
 
+pytestmark = pytest.mark.promise("hostile images")
 BAD = {"trainA/00.png": b"", "trainA/zz.png": b"text", "trainB/03.png": b"\x89PNG\r\n\x1a\n", "testB/00.png": b"BM"}
 
 

@@ -157,7 +157,12 @@ def resumed(victim: Path) -> dict[str, Spoil]:
         **{k: f"{v}\n" for k, v in TEXTS.items() if k not in ("empty", "cut", "wide", "newer")},
         "long": "x" * 10**6,
     }
-    lines |= {"no-step": '{"terms": {}}\n', "text-step": '{"step": "x"}\n', "true-step": '{"step": true}\n'}
+    lines |= {
+        "newer": '{"format": 99, "step": 1}\n',
+        "no-step": '{"terms": {}}\n',
+        "text-step": '{"step": "x"}\n',
+        "true-step": '{"step": true}\n',
+    }
     lines.pop("null")  # a line without values is passed over
     return {
         **dict(_texts("config.yaml", settings())),
@@ -186,6 +191,7 @@ def reported() -> dict[str, Spoil]:
     }
     lines |= {
         "huge": '{"step": 1e400}\n',
+        "newer": '{"format": 99, "step": 1}\n',
         "many": json.dumps({"step": 1, "terms": {str(k): k for k in range(900)}}) + "\n",
     }
     evaluation = {
@@ -197,6 +203,7 @@ def reported() -> dict[str, Spoil]:
         "images": '{"images": {"AtoB": [{"mean_abs_error": 1}]}}',
         "recipe": '{"recipe": [1]}',
         "notes": '{"recipe": {"notes": 7}}',
+        "newer-recipe": '{"recipe": {"format": 99}}',
         "aligned": '{"recipe": {"aligned": "maybe"}}',
     }
     return {

@@ -18,6 +18,8 @@ from safetensors.torch import save
 
 from unpaired.checkpoint import load_bundle
 from unpaired.experiment import to_dict
+from unpaired.models.fcn import FCN, FCNConfig
+from unpaired.segmenter import FORMAT as SEGMENTER
 
 SUFFIXES = (".safetensors", ".pth", ".bin", ".pt2", ".onnx")
 File = tuple[str, bytes]
@@ -301,6 +303,36 @@ def tensors(good: Good) -> Iterator[File]:
     yield "no-direction", good.file({f"sideways.{name}": value for name, value in good.tensors.items()})
     yield "names-escape", good.file({f"\x1b[2J{name}\n": value for name, value in good.tensors.items()})
     yield "names-long", good.file({name + "a" * 10_000: value for name, value in good.tensors.items()})
+
+
+def segmenters() -> Iterator[File]:
+    """Files of `unpaired segmenter`, spoiled."""
+    sizes = {"classes": 3, "channels": 3, "width": 4, "stages": 2}
+    sound = FCN(FCNConfig(**sizes)).state_dict()
+
+    def one(tensors: dict[str, torch.Tensor] = sound, facts: object = None, **network: object) -> bytes:
+        about = {"network": sizes | network, "classes": ["a", "b", "c"], "ceiling": {}} if facts is None else facts
+        return save(tensors, {"format": SEGMENTER, "facts": about if isinstance(about, str) else json.dumps(about)})
+
+    for name, value in {"negative": -1, "zero": 0, "true": True, "float": 4.0, "text": "4", "list": [4]}.items():
+        yield f"width-{name}", one(width=value)
+    for name in sizes:
+        yield f"{name}-other", one(**{name: sizes[name] + 1})
+        yield f"{name}-large", one(**{name: 2**15})
+        yield f"{name}-huge", one(**{name: 10**9})
+    yield "more-settings", one(norm="batch")
+    yield "facts-list", one(facts=[])
+    yield "facts-empty", one(facts={})
+    yield "facts-text", one(facts="{")
+    yield "facts-deep", one(facts="[" * 100_000 + "]" * 100_000)
+    yield "facts-twice", one(facts='{"network": {}, "network": {}}')
+    first, *others = sound
+    yield "nan", one(tensors={**sound, first: torch.full_like(sound[first], torch.nan)})
+    yield "one-missing", one(tensors={name: sound[name] for name in others})
+    yield "no-facts", save(sound, {"format": SEGMENTER})
+    yield "other-format", save(sound, {"format": "pt", "facts": "{}"})
+    yield "header-huge", with_header(b"{}".ljust(64), length=2**63)
+    yield "pickle", calls("true")["reduce"]
 
 
 def weights(good: Good, command: str) -> dict[str, bytes]:

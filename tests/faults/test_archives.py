@@ -8,6 +8,8 @@ from tests.data.prepare.server import serving
 from tests.faults.child import below, command, wrong_with_refusal
 from tests.faults.hostile_archives import archives
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
+
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
@@ -15,7 +17,7 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_archives_from_strangers_are_refused_and_leave_nothing(tmp_path):
+def test_archives_from_strangers_are_refused_and_leave_nothing(tmp_path, promise):
     files = dict(archives(str(tmp_path / "canary")))
     assert len(files) >= 25
     (tmp_path / "work").mkdir()
@@ -29,3 +31,4 @@ def test_archives_from_strangers_are_refused_and_leave_nothing(tmp_path):
         if fault or kept or below(tmp_path / "work") or (tmp_path / "canary").exists():
             wrong.append(f"{name}: {fault} {kept} {sorted(below(tmp_path / 'work'))}")
     assert wrong == []
+    promise(f"{len(files)} archives")

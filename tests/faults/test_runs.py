@@ -15,6 +15,7 @@ from unpaired.files import write_text
 from unpaired.report import write_report
 from unpaired.training import train
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
 VICTIM = Path("victim")
 
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
+import threading
+import time
 
 import pytest
 
 from tests.data_sets import make_data, make_model, tiny
+from tests.faults.child import below, in_child
 from unpaired import cli
 from unpaired.errors import RESUMABLE, Stopped
 from unpaired.state import load_state
 from unpaired.training import train
+
+pytestmark = pytest.mark.promise("stop on request")
+OTHERS = {
+    "evaluate": lambda root, out: ["evaluate", root / "model", root / "data", "--out", out / "report.json"],
+    "translate": lambda root, out: ["translate", root / "model", root / "data/trainA", out / "pictures"],
+    "export": lambda root, out: ["export", root / "model", out / "model.onnx", "--format", "onnx"],
+    "convert": lambda root, out: ["convert", root / "model", out / "official"],
+    "prepare folders": lambda root, out: [
+        *("prepare", "folders", out / "set", "--a", root / "data/trainA", "--b", root / "data/trainB")
+    ],
+    "check": lambda root, out: ["check", root / "data"],
+    "metrics": lambda root, out: [
+        *("metrics", root / "data/testA", root / "data/testB", "--out", out / "metrics.json")
+    ],
+}
+"""Commands that work for a while, beside training: from a folder with data and model, into a folder."""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +88,66 @@ def test_evaluate_exits_with_75_and_leaves_no_half_report(data, tmp_path, monkey
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1] == "unpaired: stopped; the same command starts again"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("others")
+    make_data(root / "data", a=12, b=12, test=12)
+    make_model(root / "model")
+    return root
+
+
+def signalled(argv, after):
+    """The command in a child that sends itself SIGTERM so many seconds after it has begun to listen."""
+
+    def work():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so one that comes too late does nothing
+
+        def send():
+            while signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+                time.sleep(0.001)
+            time.sleep(after)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=send, daemon=True).start()
+        return cli.run([str(word) for word in argv])
+
+    return in_child(work)
+
+
+def stop_storm(place, folder, name, times):
+    """Stop a command at random moments; returns how often that was in time, and the slowest exit in seconds."""
+    began = time.monotonic()
+    assert signalled(OTHERS[name](place, folder / "whole"), after=3600).code == 0
+    length, whole, dice = time.monotonic() - began, below(folder / "whole"), random.Random(name)
+    stopped, slowest = 0, 0.0
+    for k in range(times):
+        after, began = dice.uniform(0, length), time.monotonic()
+        outcome = signalled(OTHERS[name](place, folder / str(k)), after)
+        there = below(folder / str(k)) if (folder / str(k)).exists() else {}
+        assert outcome.code in (0, RESUMABLE) and "Traceback" not in outcome.said, outcome.said
+        assert all(whole.get(path) == content for path, content in there.items()), f"half-written after {after:.2f} s"
+        assert outcome.code == RESUMABLE or there == whole
+        if outcome.code == RESUMABLE:
+            stopped, slowest = stopped + 1, max(slowest, time.monotonic() - began - after)
+    return stopped, slowest
+
+
+@pytest.mark.parametrize("name", ["evaluate", "translate"])
+def test_a_command_stopped_twice_at_random_leaves_nothing_half_written(place, tmp_path, name):
+    stop_storm(place, tmp_path, name, 2)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_command_stopped_at_any_moment_exits_with_75_and_leaves_nothing_half_written(place, tmp_path, promise, name):
+    stopped, slowest = stop_storm(place, tmp_path, name, 20)
+    assert stopped >= 1
+    promise(
+        f"{name}: {stopped} of 20 signals in time, each exit code 75, slowest {slowest:.1f} s, nothing half-written"
+    )
 
 
 def test_demo_exits_with_75_wherever_it_is(tmp_path, monkeypatch, capsys):

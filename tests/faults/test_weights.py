@@ -9,8 +9,9 @@ import pytest
 
 from tests.data_sets import make_data, make_model
 from tests.faults.child import below, command, wrong_with_refusal
-from tests.faults.hostile_weights import Good, weights
+from tests.faults.hostile_weights import Good, segmenters, weights
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
 ENTRIES: dict[str, Callable[[Path, Path, Path], list[object]]] = {
     "info": lambda model, data, out: ["info", model],
     "translate": lambda model, data, out: ["translate", model, data / "testA", out],
@@ -19,6 +20,12 @@ ENTRIES: dict[str, Callable[[Path, Path, Path], list[object]]] = {
     "convert": lambda model, data, out: ["convert", model, out / "x"],
     "serve": lambda model, data, out: ["serve", model, "--port", 0],
     "train": lambda model, data, out: ["train", "smoke", "--data", data, "--out", out, "--optim.start", model],
+    "labels": lambda model, data, out: ["labels", model, data],
+    "labels by a segmenter": lambda model, data, out: ["labels", data.parent / "good", data, "--segmenter", model],
+    "push": lambda model, data, out: ["push", model, out / "pushed", "--licence", "mit"],
+    "bench": lambda model, data, out: [
+        *("bench", "translate", "--size", 32, "--width", 4, "--blocks", 1, "--repeats", 1, "--model", model)
+    ],
     "metrics": lambda model, data, out: [
         *("metrics", data / "testA", data / "testB", "--features", "inception", "--weights", model)
     ],
@@ -90,10 +97,32 @@ def test_no_file_gets_past_the_other_commands(place):
     assert wrong(place, [name for name in ENTRIES if name != "info"], every=CUT) == []
 
 
+@pytest.mark.promise("finite numbers")
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_numbers_that_are_not_finite_get_past_no_command(place, entry):
+    nan, inf = (next((place / "files").glob(f"{number}-*.safetensors")) for number in ("nan", "inf"))
+    for path in (nan, inf):
+        outcome = command(ENTRIES[entry](path, place / "data", place / "out"))
+        assert wrong_with_refusal(outcome, path.stat().st_size) == ""
+        assert entry in ("metrics", "labels by a segmenter") or "NaN or infinity" in outcome.said
+
+
+SEGMENTERS = dict(segmenters())
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_no_segmenter_from_a_stranger_is_used(place, tmp_path, name):
+    path = tmp_path / "segmenter.safetensors"
+    path.write_bytes(SEGMENTERS[name])
+    outcome = command(["labels", place / "good", place / "data", "--segmenter", path])
+    assert wrong_with_refusal(outcome, path.stat().st_size) == ""
+    assert "expected a file that `unpaired segmenter` wrote" in outcome.said
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_no_file_gets_past(place, entry, promise):
     assert wrong(place, [entry]) == []
     files = len(list((place / "files").iterdir()))
-    promise(f"hostile weights through {entry}", f"{-(-files // SLOW.get(entry, 1))} files refused, no canary")
+    promise(f"{-(-files // SLOW.get(entry, 1))} weight files through {entry}")

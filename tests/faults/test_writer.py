@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 import torch
 
-from tests.faults.disk import Disk, Order, PowerCut, failing
+from tests.faults.disk import Disk, FullDisk, Order, PowerCut, failing
+from unpaired.errors import Stopped
+from unpaired.files import write_text, written_whole
 from unpaired.state import load_state, save_state
+
+pytestmark = pytest.mark.promise("safe checkpoints")
 
 
 def some_state(step):
@@ -44,7 +49,7 @@ def calls_of_a_save(earlier, folder, step):
 
 @pytest.mark.parametrize("step", [1, 2], ids=["the same step again", "the next step"])
 @pytest.mark.parametrize("fault", ["before", "after", "torn", "ENOSPC", "EIO"])
-def test_a_whole_checkpoint_is_there_wherever_the_writer_fails(earlier, tmp_path, fault, step):
+def test_a_whole_checkpoint_is_there_wherever_the_writer_fails(earlier, tmp_path, promise, fault, step):
     calls = calls_of_a_save(earlier, tmp_path, step)
     assert {"write", "fsync", "rename", "replace", "unlink"} <= set(calls)
     failed = 0
@@ -56,11 +61,13 @@ def test_a_whole_checkpoint_is_there_wherever_the_writer_fails(earlier, tmp_path
         except (PowerCut, OSError):
             failed += 1
         holds(run, 1, step)
+        assert (run / "checkpoints/latest").read_text() in ("step-00000001\n", f"step-{step:08d}\n")
         save_state(run, 3, some_state(3), keep=1)
         assert holds(run, 3) == 3
         left = sorted(path.name for path in (run / "checkpoints").iterdir())
         assert left == ["latest", "step-00000003"], f"left after a fault in call {at}, {calls[at - 1]}"
     assert failed >= len(calls) // 2
+    promise(f"{fault} at each of {len(calls)} calls")
 
 
 def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path):
@@ -86,3 +93,16 @@ def test_a_disk_that_returns_other_bytes_is_found_before_anything_is_deleted(tmp
         save_state(tmp_path, 2, some_state(2), keep=1)
     monkeypatch.undo()
     assert holds(tmp_path, 1) == 1
+
+
+def test_a_text_whose_writing_stops_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    path = tmp_path / "report.json"
+    write_text(path, "earlier")
+    monkeypatch.setattr(os, "fsync", FullDisk(1))
+    with pytest.raises(OSError, match="No space left"):
+        write_text(path, "later")
+    monkeypatch.undo()
+    with pytest.raises(Stopped), written_whole(path) as part:
+        part.write_text("half")
+        raise Stopped
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]

@@ -10,6 +10,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["unpaired", "PIL", "tifffile"]):
+    import tifffile  # noqa: F401, what the reader imports only when it is asked is not instrumented
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
     from unpaired.errors import BadInput
     from unpaired.images import read_picture
 

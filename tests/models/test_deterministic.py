@@ -12,7 +12,10 @@ from unpaired.experiment import build_method
 from unpaired.models.deterministic import Double, ReflectionPad, make_deterministic
 from unpaired.state import load_state
 from unpaired.training import train
+from unpaired.training.engine import Engine, same_bits
+from unpaired.training.trainer import Trainer
 
+pytestmark = pytest.mark.promise("determinism")
 UP = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 
 
@@ -53,9 +56,19 @@ def test_every_such_layer_of_a_network_is_exchanged_and_its_weights_stay(tmp_pat
 @pytest.mark.parametrize(
     "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.is_available()"))]
 )
-def test_a_deterministic_run_gives_the_same_bits_twice_and_leaves_torch_as_it_was(tmp_path, device):
+def test_a_deterministic_run_gives_the_same_bits_twice_and_leaves_torch_as_it_was(tmp_path, promise, device):
     data = make_data(tmp_path / "data")
     settings = {"runtime__deterministic": True, "runtime__device": device, "method__generator__upsampling": "resize"}
     one, two = (load_state(train(tiny(data, **settings), tmp_path / name))[0].tensors for name in ("one", "two"))
     assert one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
     assert not torch.are_deterministic_algorithms_enabled()
+    promise(f"{device}: {len(one)} tensors of two runs equal in every bit")
+
+
+def test_a_deterministic_run_refuses_what_has_no_order_and_exchanges_its_layers(tmp_path):
+    with same_bits(True), pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))
+    experiment = tiny(tmp_path, runtime__deterministic=True, runtime__precision="exact")
+    trainer = Trainer(build_method(experiment), experiment.optim, Engine(experiment.runtime))
+    assert not [m for m in trainer.method.G.modules() if type(m) in (nn.ReflectionPad2d, nn.Upsample)]
+    assert [m for m in trainer.method.G.modules() if type(m) is ReflectionPad]

@@ -63,6 +63,7 @@ def test_what_was_learned_of_one_size_says_nothing_of_another():
     assert same.batches == [2, 1, 1, 2, 1, 1, 3, 1, 1, 1]
 
 
+@pytest.mark.promise("finite numbers")
 def test_a_warm_up_judges_what_comes_out(tmp_path):
     translator = Translator.load(make_model(tmp_path, 2, 5, seed=3))
     warm_up(translator, "good")

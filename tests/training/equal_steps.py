@@ -1,6 +1,6 @@
 """Ten steps of a trainer in double precision, alone or as one of several processes; prints what it ends with.
 
-python tests/training/equal_steps.py DATA NORM BATCH ACCUMULATE OUT.safetensors
+python tests/training/equal_steps.py DATA NORM BATCH ACCUMULATE OUT.safetensors DEVICE
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
 
-def main(data: str, norm: str, batch: str, accumulate: str, out: str) -> None:
+def main(data: str, norm: str, batch: str, accumulate: str, out: str, device: str) -> None:
     settings = {"method__generator__norm": norm, "method__critic__norm": norm, "method__critic__layers": 2}
     settings |= {"method__history": 0, "data__batch": int(batch), "optim__accumulate": int(accumulate)}
+    settings |= {"runtime__device": device}
     experiment = tiny(Path(data), **settings)
     engine = Engine(experiment.runtime)
     torch.manual_seed(0)
@@ -28,7 +29,7 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str) -> None:
     part = Part(engine.processes.index, engine.processes.count, int(accumulate))
     seen = []
     for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
-        trainer.train_step(k.x.double(), k.y.double(), k.share)
+        trainer.train_step(engine.put(k.x.double()), engine.put(k.y.double()), k.share)
         seen += [file.name for file in k.files[: len(k.x)] if k.share]
     print("seen", *seen)
     if engine.processes.first:

@@ -16,6 +16,8 @@ from unpaired.training.descent import NotFinite, Unsettled
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
+pytestmark = pytest.mark.promise("finite numbers")
+
 
 def fresh(tmp_path, **settings):
     experiment = tiny(tmp_path, **settings)
@@ -61,6 +63,20 @@ def test_a_bad_gradient_of_finite_terms_stops_too(tmp_path):
     with pytest.raises(NotFinite) as caught:
         trainer.train_step(*images(0))
     assert unchanged(trainer, before) and caught.value.broken == [] and caught.value.players == "generators"
+
+
+def test_a_bad_term_whose_gradients_are_finite_stops_too(tmp_path, monkeypatch):
+    trainer = fresh(tmp_path)
+    before, plain = weights(trainer), trainer.method.generator_terms
+
+    def generator_terms(x, y):
+        terms, fakes = plain(x, y)
+        return terms | {"mine": torch.tensor(float("nan"))}, fakes
+
+    monkeypatch.setattr(trainer.method, "generator_terms", generator_terms)
+    with pytest.raises(NotFinite) as caught:
+        trainer.train_step(*images(0))
+    assert unchanged(trainer, before) and caught.value.broken == ["mine"]
 
 
 def test_a_bad_critic_leaves_the_critics_alone(tmp_path):

@@ -1,4 +1,4 @@
-"""Several processes train as one: real ones, over gloo."""
+"""Several processes train as one: real ones, over gloo, and over NCCL where there are two GPUs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 
 from tests.data_sets import make_data
 from tests.processes import PROJECT, end, start
+from tests.training.test_descent import fresh, images, unchanged, weights
 from unpaired.config import DataConfig
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.state import load_state
 
+pytestmark = pytest.mark.promise("several processes")
 STEPS = str(PROJECT / "tests/training/equal_steps.py")
 
 
@@ -29,8 +31,8 @@ def data(tmp_path_factory):
     return make_data(tmp_path_factory.mktemp("processes") / "data", a=8)
 
 
-def steps(data, out, norm, processes, batch, accumulate=1):
-    done = end(start([STEPS, str(data), norm, str(batch), str(accumulate), str(out)], processes))
+def steps(data, out, norm, processes, batch, accumulate=1, device="cpu"):
+    done = end(start([STEPS, str(data), norm, str(batch), str(accumulate), str(out), device], processes))
     assert [code for code, _ in done] == [0] * processes, done
     return load_file(out), [said.split("seen", 1)[1].split() for _, said in done]
 
@@ -43,19 +45,39 @@ def distance(tensors, others):
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_two_processes_of_one_image_equal_one_process_of_two(data, tmp_path, norm):
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("torch.cuda.device_count() < 2"))]
+)
+def test_two_processes_of_one_image_equal_one_process_of_two(data, tmp_path, promise, norm, device):
     """In double precision, where the order of sums does not show through Adam's first steps."""
-    one, (seen,) = steps(data, tmp_path / "one.safetensors", norm, 1, 2)
-    two, (first, second) = steps(data, tmp_path / "two.safetensors", norm, 2, 1)
+    one, (seen,) = steps(data, tmp_path / "one.safetensors", norm, 1, 2, device=device)
+    two, (first, second) = steps(data, tmp_path / "two.safetensors", norm, 2, 1, device=device)
     assert distance(two, one) <= 1e-6
     assert [name for pair in zip(first, second, strict=True) for name in pair] == seen
+    promise(
+        f"2 x batch 1 against 1 x batch 2, {norm} norm, {device}: apart by {distance(two, one):.1e} after ten steps"
+    )
 
 
-def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path):
+def test_an_image_of_weight_0_touches_neither_weights_nor_histories(tmp_path):
+    """What keeps a process in step that has no image left of an epoch of odd size."""
+    trainer = fresh(tmp_path)
+    before = weights(trainer)
+    trainer.train_step(*images(0), share=0.0)
+    assert unchanged(trainer, before)
+    assert not any(history.images for history in trainer.method.histories.values())
+    trainer.train_step(*images(0), share=1.0)
+    assert not unchanged(trainer, before)
+    assert all(history.images for history in trainer.method.histories.values())
+
+
+def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path, promise):
     whole, _ = steps(data, tmp_path / "whole.safetensors", "instance", 1, 4)
     parts, _ = steps(data, tmp_path / "parts.safetensors", "instance", 1, 1, accumulate=4)
     both, _ = steps(data, tmp_path / "both.safetensors", "instance", 2, 1, accumulate=2)
     assert distance(parts, whole) <= 1e-6 and distance(both, whole) <= 1e-6
+    apart = f"{distance(parts, whole):.1e}, 2 processes x 2 parts {distance(both, whole):.1e}"
+    promise(f"4 parts against batch 4: apart by {apart}")
 
 
 @pytest.mark.parametrize(("images", "processes", "batch"), [(8, 2, 1), (7, 2, 1), (7, 3, 2), (2, 3, 1), (5, 4, 1)])
@@ -115,14 +137,16 @@ def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(tmp_path, 
     assert not torch.equal(histories[0]["history/X/image/0000"], histories[1]["history/X/image/0000"])
 
 
-def test_a_killed_process_ends_the_other_within_30_seconds(data, tmp_path):
+def test_a_killed_process_ends_the_other_within_30_seconds(data, tmp_path, promise):
     two = start(command(data, tmp_path / "run", "--steps", "100000"))
     wait_for(tmp_path / "run/metrics.jsonl", two)
     two[1].kill()
     began = time.monotonic()
     (code, said), _ = end(two, timeout=60)
-    assert code == 2 and "lost another one, which was killed" in said and time.monotonic() - began < 30
+    seconds = time.monotonic() - began
+    assert code == 2 and "lost another one, which was killed" in said and seconds < 30
     assert "Traceback" not in said
+    promise(f"one killed, the other ended {seconds:.1f} s later")
 
 
 def test_what_one_process_cannot_use_ends_both_with_its_message(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import signal
@@ -23,7 +24,7 @@ from unpaired.experiment import build_method, read_experiment, with_root, with_s
 from unpaired.inference import Translator
 from unpaired.presets import smoke
 from unpaired.state import load_state, save_state
-from unpaired.training import train
+from unpaired.training import folder, train
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
@@ -195,6 +196,7 @@ def kill_in_step(step, monkeypatch, experiment, run):
         train(experiment, run)
 
 
+@pytest.mark.promise("exact resume")
 @pytest.mark.parametrize("pieces", [(1,), (3,), (5,), (1, 1, 2)])
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(whole, data, tmp_path, monkeypatch, pieces):
     run = train_in_pieces(tiny(data), tmp_path / "run", pieces, monkeypatch)
@@ -203,6 +205,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(whole, data, tmp_
     assert steps == sorted(set(steps)) and steps[-1] == 6
 
 
+@pytest.mark.promise("exact resume")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -221,6 +224,7 @@ def test_every_kind_of_run_resumes_exactly(data, tmp_path, monkeypatch, settings
     assert_same_end(run, expected)
 
 
+@pytest.mark.promise("exact resume")
 def test_a_killed_run_goes_on_from_its_last_checkpoint_and_equals_an_uninterrupted_one(
     whole, data, tmp_path, monkeypatch
 ):
@@ -230,6 +234,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_and_equals_an_uninterrupt
     assert [line["step"] for line in lines(tmp_path / "run")] == [2, 4, 6]
 
 
+@pytest.mark.promise("safe checkpoints")
 def test_a_damaged_checkpoint_is_said_and_the_run_ends_as_if_it_had_not_been(
     whole, data, tmp_path, monkeypatch, capsys
 ):
@@ -245,6 +250,7 @@ def test_a_damaged_checkpoint_is_said_and_the_run_ends_as_if_it_had_not_been(
     assert [line["step"] for line in lines(run)] == [2, 4, 6]
 
 
+@pytest.mark.promise("exact resume")
 def test_a_half_written_line_of_metrics_is_dropped(whole, data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     kill_in_step(5, monkeypatch, tiny(data), run)
@@ -258,6 +264,7 @@ COMMAND = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--runtime.l
 COMMAND += ["--runtime.sample-every", "1000", "--runtime.save-every", "1000"]
 
 
+@pytest.mark.promise("stop on request")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_finishes_the_run(data, tmp_path, workers):
     pytest.importorskip("unpaired.report")
@@ -285,6 +292,7 @@ def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_fini
     assert [line["step"] for line in lines(run)] == list(range(1, steps + 1))
 
 
+@pytest.mark.promise("stop on request")
 def test_a_second_signal_ends_the_process_at_once(data, tmp_path, monkeypatch):
     def train_step(self, *batch):
         signal.raise_signal(signal.SIGTERM)
@@ -297,6 +305,7 @@ def test_a_second_signal_ends_the_process_at_once(data, tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.promise("stop on request")
 def test_a_signal_in_the_last_step_finds_the_run_finished(whole, data, tmp_path, monkeypatch):
     stop_at(monkeypatch, 6)
     assert_same_end(train(tiny(data), tmp_path / "run"), whole)
@@ -311,6 +320,7 @@ def test_a_finished_run_says_so_and_does_nothing(whole, data, capsys):
     assert before.keys() == after.keys() and changed <= {"config.yaml"}
 
 
+@pytest.mark.promise("exact resume")
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
@@ -330,6 +340,7 @@ def test_a_changed_setting_that_touches_the_numbers_is_refused_by_name(whole, da
     assert (whole / "config.yaml").read_bytes() == before
 
 
+@pytest.mark.promise("exact resume")
 def test_what_does_not_touch_the_numbers_may_change_between_stop_and_go(whole, data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(Stopped):
@@ -344,6 +355,26 @@ def test_what_does_not_touch_the_numbers_may_change_between_stop_and_go(whole, d
     assert read_experiment(run / "config.yaml").data.workers == 3
 
 
+@pytest.mark.promise("exact resume")
+def test_a_checkpoint_tells_where_it_is_and_what_made_it(whole, data):
+    facts, numbers = load_state(whole)[0].facts, folder.settings(tiny(data))
+    assert (facts["step"], facts["epoch"], facts["position"], facts["processes"]) == (6, 1, 0, 1)
+    assert facts["versions"] == folder.versions() and set(facts["versions"]) >= {"unpaired", "python", "torch", "numpy"}
+    assert facts["settings"] == numbers and numbers["optim.lr"] == 2e-4
+    assert facts["settings_sha256"] == hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
+@pytest.mark.promise("exact resume")
+def test_other_versions_are_said_in_one_line_and_the_run_goes_on(data, tmp_path, monkeypatch, capsys):
+    kill_in_step(4, monkeypatch, tiny(data), tmp_path / "run")
+    now = folder.versions()
+    monkeypatch.setattr(folder, "versions", lambda: now | {"torch": "9.9"})
+    train(tiny(data), tmp_path / "run")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "bits" in line]
+    assert line.endswith(f"torch was {now['torch']} and is now 9.9; from here on the last bits may differ")
+
+
+@pytest.mark.promise("determinism")
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_how_often_samples_are_drawn_does_not_touch_the_numbers(data, tmp_path, norm):
     """Neither batch statistics nor dropout's dice may notice."""
@@ -363,6 +394,7 @@ def test_a_run_that_never_took_a_step_may_start_over_with_other_settings(data, t
     train(tiny(mixed, data__preprocess="none", optim__steps=1), tmp_path / "run")
 
 
+@pytest.mark.promise("finite numbers")
 @pytest.mark.parametrize("settings", [{}, {"runtime__log_every": 100}], ids=["at a line", "at a checkpoint"])
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_saves_nothing(data, tmp_path, settings):
     with pytest.raises(BadInput, match=r"step 2: .*gan/G.* not finite") as caught:
@@ -371,6 +403,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_saves_nothin
     assert not (tmp_path / "run/checkpoints").exists() and not (tmp_path / "run" / BUNDLE).exists()
 
 
+@pytest.mark.promise("finite numbers")
 def test_a_loss_that_is_not_finite_is_not_saved_when_a_signal_comes_first(data, tmp_path, monkeypatch):
     stop_at(monkeypatch, 2)
     with pytest.raises(BadInput, match=r"step 2: .* not finite"):
@@ -461,6 +494,7 @@ def test_without_test_folders_the_samples_are_training_pictures(tmp_path):
     assert (run / "samples/step-000001_BtoA.png").exists()
 
 
+@pytest.mark.promise("determinism")
 def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(whole, data, tmp_path):
     assert_same_end(train(tiny(data), tmp_path / "same"), whole)
     other = train(tiny(data, runtime__seed=1), tmp_path / "other")
@@ -501,6 +535,7 @@ def perturbed(key, value):
     return value * 2 + 1 if key == "steps" else value * 1.5 + 0.1
 
 
+@pytest.mark.promise("exact resume")
 def test_the_state_covers_everything_that_decides_the_next_steps(data):
     """Every kind of tensor in it matters; nothing outside it does."""
     experiment = tiny(data, method__generator__dropout=True, method__history=1, optim__average=0.9)
@@ -520,12 +555,14 @@ def test_the_state_covers_everything_that_decides_the_next_steps(data):
         assert any(name.startswith("network/") for name in others), kind
 
 
+@pytest.mark.promise("determinism")
 def test_the_global_dice_of_the_caller_do_not_decide_a_run(whole, data, tmp_path):
     torch.manual_seed(123)
     torch.rand(7)
     assert_same_end(train(tiny(data), tmp_path / "run"), whole)
 
 
+@pytest.mark.promise("safe checkpoints")
 def test_a_disk_that_runs_full_stops_the_run_and_what_was_saved_goes_on(whole, data, tmp_path, monkeypatch):
     """The second checkpoint does not fit; with room again the same command ends as if nothing had been."""
     run = tmp_path / "run"

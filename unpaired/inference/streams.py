@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, header_size, suffix_of
+from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, has_stack, header_size, suffix_of
 from unpaired.errors import BadInput, naming
 from unpaired.exif import ORIENTATION
 from unpaired.images import Picture, Pixels, read_picture
@@ -122,7 +122,7 @@ def _tiff(path: Path) -> Stream | None:
             any(kind == one for one in (np.uint8, np.uint16, np.float32)) and page.bitspersample == 8 * kind.itemsize
         )
         extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
-        by_page = page.samplesperpixel == 1 and len(tiff.pages) > 1 and tiff.series[0].axes == "CYX"
+        by_page = has_stack(tiff) and len(tiff.pages) > 1 and tiff.series[0].axes == "CYX"
         if not (simple and whole) or by_page or extra == 1:
             return None
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:

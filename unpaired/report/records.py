@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Required
 
@@ -11,6 +12,8 @@ from typing_extensions import TypedDict
 from unpaired.errors import BadInput, brief, shown
 from unpaired.texts import json_lines, read_json
 
+FORMAT = 1
+"""Of a line of `metrics.jsonl` and of an `evaluation.json`'s recipe; newer ones are refused."""
 MOST_LINES = 10_000
 """Lines of a log kept to draw from, at least; twice as many at most."""
 Number = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
@@ -103,9 +106,11 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(_EVALUATION.validate_python(read_json(path), strict=True))
+        evaluation = dict(_EVALUATION.validate_python(read_json(path), strict=True))
     except ValidationError as error:
         raise BadInput(f"{path}: not what `unpaired evaluate` writes ({_words(error)}); run it again") from error
+    _check_format(evaluation.get("recipe", {}), path)
+    return evaluation
 
 
 def read_log(path: Path) -> list[LogLine]:
@@ -119,12 +124,19 @@ def read_log(path: Path) -> list[LogLine]:
     lines: list[LogLine] = []
     try:
         for _, values in json_lines(path):
+            _check_format(values, path)
             lines.append(_LOG_LINE.validate_python(values, strict=True))
             if len(lines) == 2 * MOST_LINES:
                 lines = lines[1::2]
     except ValidationError as error:
         raise BadInput(f"{path}: not what training writes ({_words(error)})") from error
     return lines
+
+
+def _check_format(values: Mapping[str, Any], path: Path) -> None:
+    version = values.get("format", FORMAT)
+    if type(version) is not int or version > FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
 
 
 def _words(error: ValidationError) -> str:

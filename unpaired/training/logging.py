@@ -187,6 +187,9 @@ def _drop_lines_after(path: Path, step: int) -> None:
 
 
 def _step(path: Path, values: dict[str, Any]) -> int:
+    version = values.get("format", FORMAT)
+    if type(version) is not int or version > FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
     if type(values.get("step")) is not int:
         raise BadInput(f"{path}: expected the number of a step in each line, found {brief(values.get('step'))}")
     return values["step"]

@@ -8,6 +8,8 @@ import pytest
 from unpaired.data.prepare.unpack import unpack_zip
 from unpaired.errors import BadInput
 
+pytestmark = pytest.mark.promise("hostile weights and archives")
+
 
 def zipped(path, *entries, compress=zipfile.ZIP_DEFLATED):
     """An archive of (name or ZipInfo, bytes)."""
@@ -97,6 +99,11 @@ def test_more_entries_than_allowed_are_refused(tmp_path):
     archive = zipped(tmp_path / "a.zip", *((f"{i}.jpg", b"") for i in range(11)))
     refused(tmp_path, archive, "at most 10 entries, found 11", max_files=10)
     assert len(unpack_zip(archive, tmp_path / "target", max_files=11)) == 11
+
+
+def test_a_list_of_files_too_long_for_memory_is_refused_unread(tmp_path):
+    archive = zipped(tmp_path / "a.zip", *((f"{i}.jpg", b"") for i in range(100)))
+    refused(tmp_path, archive, "at most 10 entries, found a list of them 5190 bytes long", max_files=10)
 
 
 def test_more_bytes_than_allowed_are_refused(tmp_path):
