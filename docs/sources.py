@@ -36,9 +36,9 @@ def main() -> None:
     site = Path(__file__).parents[1] / "site"
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        linked = LINK.sub(lambda found: f'href="{link(site, page, found[1], found[2])}"', text)
-        if linked != text:
-            page.write_text(linked, encoding="utf-8")
+        there = {found[0]: f'href="{link(site, page, found[1], found[2])}"' for found in LINK.finditer(text)}
+        if there:
+            page.write_text(LINK.sub(lambda found, there=there: there[found[0]], text), encoding="utf-8")
 
 
 def link(site: Path, page: Path, path: str, name: str | None) -> str:

@@ -19,6 +19,9 @@ from unpaired.experiment import read_settings, with_settings
 from unpaired.presets import preset
 from unpaired.texts import parse_json
 
+PATIENCE = 300.0
+"""Seconds that a server, or a command of the shell, may take; this machine may have other things to do."""
+
 SMALLER: dict[str, dict[str, str]] = {
     "unpaired prepare earth": EARTH,
     "unpaired bench": {"--size": "32", "--width": "4", "--blocks": "1", "--repeats": "1"},
@@ -76,9 +79,10 @@ class Reader:
             return
         elif block.language == "python":
             exec(compile(block.text, block.place, "exec"), self.names)
-        elif block.language == "yaml":
-            (self.folder / "block.yaml").write_text(block.text, encoding="utf-8")
-            with_settings(preset("cyclegan"), read_settings(self.folder / "block.yaml"), block.place)
+        elif block.language == "yaml":  # the file of settings that the page speaks of
+            path = self.folder / "settings.yaml"
+            path.write_text(block.text, encoding="utf-8")
+            with_settings(preset("cyclegan"), read_settings(path), block.place)
         elif block.language == "json":
             parse_json(block.text)
         else:
@@ -102,17 +106,18 @@ class Reader:
         port = words[at + 1] if at < len(words) else "8000"
         first = 2 if words[0] == "study" else 1
         arguments = [*words[first:at], *words[at + 2 :]]
-        started = server(
-            *arguments, command=" ".join(words[:first]), ready=words[0] == "serve", PYTHONPATH=str(PROJECT)
-        )
-        self.ports[port] = self.end.enter_context(started).url.rpartition(":")[2]
+        started = server(*arguments, command=" ".join(words[:first]), ready=False, PYTHONPATH=str(PROJECT))
+        running = self.end.enter_context(started)
+        if words[0] == "serve":
+            running.wait_ready(PATIENCE)
+        self.ports[port] = running.url.rpartition(":")[2]
 
     def _shell(self, line: str, place: str) -> None:
         line = re.sub(r"(127\.0\.0\.1:)(\d+)", lambda found: found[1] + self.ports[found[2]], line)
         line = re.sub(r"^curl ", "curl --fail --silent --show-error --noproxy '*' ", line)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(PROJECT)}
-        done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=300)
+        done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=PATIENCE)
         assert done.returncode == 0, f"{place}: {line}\n{done.stderr.decode()}"
 
 

@@ -54,8 +54,8 @@ def test_every_cell_of_the_notebook_ran(done):
 def test_its_pictures_are_shown(done):
     notebook, folder = done
     assert len(outputs(notebook, "image/png")) == 4
-    tiles = sorted((folder / "earth64/testA").glob("*.png"))
-    assert Image.open(tiles[0]).size == (64, 64)
+    with Image.open(min((folder / "earth64/testA").glob("*.png"))) as tile:
+        assert tile.size == (64, 64)
 
 
 def test_it_is_kept_without_outputs():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, blocks, name
-from tests.docs.reader import EXCUSED, SMALLER, Reader, excuse
+from tests.docs.reader import EXCUSED, SMALLER, Reader
 from tests.docs.world import make_world, picture, small_presets
 from tests.hub.server import hub_over
 
@@ -37,6 +36,7 @@ READERS_HAVE: dict[str, dict[str, str]] = {
     "docs/hub.md": {"runs/mine": "run", "data": "data", "photos": "photos"},
     "docs/huge-images.md": {"run": "run", "slide.tif": "slide.tif"},
     "docs/performance.md": {"runs/mine": "run"},
+    "docs/presets.md": {"data": "data", "datasets/horse2zebra": "data"},
     "docs/scaling.md": {"runs/mine": "run", "photos": "photos"},
     "docs/serving.md": {
         "runs/earth": "run",
