@@ -50,6 +50,7 @@ check: .venv/.dev  ## format, lint, types, import order
 docs: .venv/.dev  ## the documents as a site in site/
 	$(BIN)/python docs/api.py
 	$(BIN)/zensical build --strict
+	$(BIN)/python docs/sources.py
 
 clean:
 	rm -rf site docs/api.md .venv .pytest_cache .ruff_cache .import_linter_cache

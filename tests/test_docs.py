@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
 
 import pytest
 
+from tests.docs.blocks import PAGES, PROJECT, all_commands, name
 from unpaired import cli
 from unpaired.compat import equivalents, is_official
+from unpaired.data.prepare.published import PUBLISHED
 from unpaired.errors import BadInput
+from unpaired.experiment import flatten, with_settings
 from unpaired.presets import PRESETS
 
-PROJECT = Path(__file__).parents[1]
-PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)([^)\s]+)\)")
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 
-def name(page):
-    return page.relative_to(PROJECT).as_posix()
+def load(script):
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{script}", PROJECT / "docs" / f"{script}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def blocks(page, *languages):
-    return [text for language, text in FENCE.findall(page.read_text(encoding="utf-8")) if language in languages]
+def spans():
+    """Every `piece of code` in the prose of every page, its page beside it."""
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for span in SPAN.findall(prose):
+            yield page, span
 
 
 def commands():
-    """Every `unpaired ...` line of every page, its continuations joined and its comment cut."""
-    for page in PAGES:
-        for block in blocks(page, "", "bash", "sh", "console"):
-            for line in block.replace("\\\n", " ").splitlines():
-                line = line.removeprefix("$ ").partition("   #")[0].strip()
-                if line.startswith("unpaired ") and "..." not in line and not re.search(r"\b[A-Z]{3,}\b", line):
-                    yield pytest.param(line, id=f"{name(page)}: {line}"[:110])
+    """Every `unpaired ...` line of every page, and those in its prose that are complete."""
+    lines = [*all_commands(), *((page, span) for page, span in spans() if " -" in span)]
+    for page, line in dict.fromkeys(lines):
+        if line.startswith("unpaired ") and not re.search(r"\.\.\.|\b[A-Z]{3,}\b|\||--help", line):
+            yield pytest.param(line, id=f"{name(page)}: {line}"[:110])
+
+
+def settings():
+    """Every `--group.setting` and `--group.setting value` in the prose: name and value, where there is one."""
+    for page, span in spans():
+        found = re.fullmatch(r"--((?:data|method|optim|runtime)\.[\w.-]+)(?: ([a-z0-9_.-]+))?", span)
+        if found:
+            yield pytest.param(found[1], found[2], id=f"{name(page)}: {span}")
 
 
 @pytest.mark.parametrize("line", list(commands()))
 def test_a_command_of_the_documents_is_understood(line):
-    words = shlex.split(re.split(r" [|><&] ?", line)[0])[1:]
+    words = shlex.split(re.split(r" [><&] ?", line)[0])[1:]
     for argv in equivalents(words)[0] if is_official(words) else [words]:
         command, rest = cli._command(argv)
         if command == "train":
@@ -57,10 +73,47 @@ def test_a_flag_that_does_not_exist_would_be_noticed():
         cli._parse("evaluate", ["run", "data", "--bogus", "1"])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_python_in_the_documents_is_python(page):
-    for block in blocks(page, "python"):
-        ast.parse(block)
+@pytest.mark.parametrize(("setting", "value"), list(settings()))
+def test_a_setting_that_the_prose_names_is_one(setting, value):
+    given, _ = cli.split_settings([f"--{setting}", *([value] if value else [])])
+    experiments = [PRESETS["cyclegan"](), PRESETS["earth"]()]  # a ResNet's settings, a U-Net's
+    assert given.keys() <= set().union(*map(flatten, experiments))
+    complaints = []
+    for experiment in experiments if value else ():
+        try:
+            with_settings(experiment, given)
+        except BadInput as error:
+            complaints.append(str(error))
+    assert len(complaints) < 2, complaints
+
+
+def test_the_extras_that_the_documents_name_are_there():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for page in PAGES:
+        for named in re.findall(r"(?:unpaired|'\.)\[([\w,]+)\]", page.read_text(encoding="utf-8")):
+            assert set(named.split(",")) <= set(project["optional-dependencies"]), f"{name(page)}: {named}"
+
+
+def test_the_targets_that_the_documents_name_are_in_the_makefile():
+    targets = set(re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page, line in [*all_commands(), *spans()]:
+        named = re.match(r"make (\w+)", line)
+        assert not named or named[1] in targets, f"{name(page)}: {line}"
+
+
+def test_every_preset_is_on_its_page_with_the_steps_it_takes():
+    text = (PROJECT / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*)$", text, re.MULTILINE))
+    assert rows.keys() == PRESETS.keys()
+    for preset, row in rows.items():
+        experiment = PRESETS[preset]()
+        counts = PUBLISHED.get(preset)
+        epochs = experiment.optim.epochs + experiment.optim.decay_epochs
+        steps = experiment.optim.steps or (counts and epochs * max(counts.trainA, counts.trainB))
+        if preset in PUBLISHED:
+            assert f"| {experiment.method.identity_weight:g} | {steps:,} |" in row, preset
+        elif preset in ("earth", "earth128"):
+            assert f"{steps:,} steps" in row, preset
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -69,30 +122,45 @@ def test_links_lead_somewhere(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{name(page)}: {link}"
-        if anchor:
+        if anchor and target.suffix == ".py":
+            assert load("sources").line_of(anchor, target.read_text(encoding="utf-8")), f"{name(page)}: {link}"
+        elif anchor:
             heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
             assert anchor in slugs, f"{name(page)}: {link}"
 
 
-def test_what_the_theory_page_points_to_is_there():
+def test_the_theory_links_every_function_that_it_names_to_its_lines():
     text = (PROJECT / "docs" / "theory.md").read_text(encoding="utf-8")
-    for path in re.findall(r"`([\w/]+\.py)`", text):
-        path = path if path.startswith("unpaired/") else f"unpaired/{path}"
-        assert (PROJECT / path).is_file(), path
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "unpaired").rglob("*.py"))
-    for function in re.findall(r"`([a-z]+_[a-z_]+|l1)`", text):
-        assert re.search(rf"\b(def )?{function}\b", source), function
+    links = dict(re.findall(r"\[`([\w.]+)`\]\(\.\./unpaired/[\w/]+\.py#(\w+)\)", text))
+    assert len(links) >= 12
+    for shown, anchor in links.items():
+        assert shown.rpartition(".")[2] == anchor
+    assert not [span for span in SPAN.findall(text) if f"[`{span}`]" not in text and not span.startswith("-")]
+
+
+def test_a_link_to_what_is_not_in_its_file_would_be_noticed():
+    with pytest.raises(ValueError, match="nothing is called lsgan_judge"):
+        load("sources").line_of("lsgan_judge", "def lsgan_critic(real): ...")
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
     shutil.copytree(PROJECT / "docs", tmp_path / "docs")
     shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
-    for step in (["docs/api.py"], ["-m", "zensical", "build", "--strict"]):
+    for step in (["docs/api.py"], ["-m", "zensical", "build", "--strict"], ["docs/sources.py"]):
         done = subprocess.run([sys.executable, *step], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "with_settings" in (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
-    assert (tmp_path / "site" / "theory.html").is_file()
+    theory = (tmp_path / "site" / "theory.html").read_text(encoding="utf-8")
+    (line,) = set(
+        re.findall(r'href="source/unpaired/losses/adversarial.py.html#(line-\d+)"[^>]*><code>lsgan_critic', theory)
+    )
+    source = (tmp_path / "site/source/unpaired/losses/adversarial.py.html").read_text(encoding="utf-8")
+    assert "lsgan_critic" in source.partition(f'id="{line}"')[2].partition("id=")[0]
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert not re.search(r'href="[^":]*\.py[#"]', page.read_text(encoding="utf-8")), (
+            f"{page}: a link out of the site"
+        )
 
 
 def test_every_page_is_in_the_navigation():
