@@ -15,6 +15,7 @@ class Rule:
     direction: str = "AtoB"
     channels_in: int = 3
     channels_out: int = 3
+    bundle: None = None
 
     @property
     def runtime(self) -> SimpleNamespace:

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from unpaired.metrics.kid import kernel_distance
 from unpaired.report import write_report
 from unpaired.state import load_state, save_state
 from unpaired.training import judge as judging
-from unpaired.training import train
+from unpaired.training import logging, train
 from unpaired.training.doctor import PATIENCE, plateau
 from unpaired.training.judge import Judge, Judgement
 
@@ -183,6 +184,33 @@ def test_judging_does_not_touch_the_numbers(data, tmp_path, norm, small):
     without = train(often(data, **settings, runtime__judge_every=0), tmp_path / "without")
     assert_same_end(with_it, without)
     assert (with_it / BEST).exists() and not (without / BEST).exists() and judged(without) == {}
+
+
+def test_a_translation_that_is_not_finite_is_named_and_not_judged(data, tmp_path, monkeypatch, small):
+    plain = judging._there_and_back
+
+    def there_and_back(method, engine, direction, image):
+        translated, back = plain(method, engine, direction, image)
+        return translated, back * torch.inf
+
+    monkeypatch.setattr(judging, "_there_and_back", there_and_back)
+    with pytest.raises(BadInput, match=r"after step 1 the translation of .*testA/00\.png, or the way back, is not fin"):
+        train(often(data), tmp_path / "run")
+    assert judged(tmp_path / "run") == {} and not (tmp_path / "run" / BEST).exists()
+
+
+def test_time_spent_judging_is_not_counted_as_trainings(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(logging, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    log = logging.RunLog(tmp_path, 0, batch=1)
+    log.add({"gan/G": torch.tensor(1.0)})
+    now[0] += 2
+    with log.aside():
+        now[0] += 100
+    log.write(1, 0, 2e-4)
+    log.close()
+    (line,) = lines(tmp_path)
+    assert line["images_per_second"] == 0.5 and line["seconds"] == 102
 
 
 def test_a_signal_while_judging_stops_before_the_next_picture_and_the_run_ends_as_if_it_had_not_been(

@@ -128,6 +128,9 @@ class Judge:
         """Judge the method's translators; False where `stopping` broke it off, which is asked before each picture.
 
         Every process calls this and asks as often; the first alone translates, and adds to `past`.
+
+        Raises:
+            BadInput: a picture that can no longer be read, or a translation that is not finite.
         """
         work: list[tuple[Direction, Path]] = [
             (direction, file) for direction in method.translators for file in self.files[direction[0]]
@@ -138,7 +141,9 @@ class Judge:
             if stopping():
                 return False
             if self.extractor is not None:
-                image, translated, back = _there_and_back(method, engine, direction, self._read(file, direction[0]))
+                image = self._read(file, direction[0])
+                translated, back = _there_and_back(method, engine, direction, image)
+                _require_finite(step, file, translated, back)
                 rows[direction].append(self.extractor([_colours(translated)]))
                 errors[direction] += [] if back is None else mean_abs_error(back, image).tolist()
         if self.extractor is not None:
@@ -239,14 +244,22 @@ class Judge:
 
 def _there_and_back(
     method: Method, engine: Engine, direction: Direction, image: Images
-) -> tuple[Images, Images, Images | None]:
-    """A picture, its translation and, where there is a way back, the picture again; all on the CPU."""
+) -> tuple[Images, Images | None]:
+    """The translation of a picture and, where there is a way back, the picture again; both on the CPU."""
     networks = method.translators
     back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
     with torch.no_grad(), at_rest(method), engine.precision():
         translated = networks[direction](engine.put(image))
         again = None if back is None else back(translated).cpu()
-    return image, translated.cpu(), again
+    return translated.cpu(), again
+
+
+def _require_finite(step: int, file: Path, *images: Images | None) -> None:
+    if not all(image is None or bool(image.isfinite().all()) for image in images):
+        raise BadInput(
+            f"after step {step} the translation of {file}, or the way back, is not finite; the last checkpoint is "
+            f"kept; a lower optim.lr or runtime.precision fp32 may help"
+        )
 
 
 def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> list[Path]:
