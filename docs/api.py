@@ -21,6 +21,8 @@ PUBLIC = {
     "Images": [images.read_picture, images.write_picture, images.to_tensor, images.to_pixels],
     "A method of one's own": [Method, Method.generator_terms, Method.critic_terms],
 }
+WIDTH = 88
+"""Characters of a line that the site shows without scrolling."""
 SECTIONS = ("Args", "Returns", "Raises", "Source", "Yields")
 
 
@@ -41,7 +43,10 @@ def entry(member: object) -> str:
     """Signature and docstring of one member."""
     name = f"{member.__module__}.{member.__qualname__}"  # pyright: ignore[reportAttributeAccessIssue]
     signature = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(member)))  # pyright: ignore[reportArgumentType]
-    return f"### {name.rpartition('.')[2]}\n\n```\n{name}{signature}\n```\n\n{prose(inspect.getdoc(member) or '')}"
+    if len(name + signature) > WIDTH:  # one parameter a line; commas in brackets stay
+        signature = re.sub(r", (?=\*?\w*[:,])", ",\n    ", signature.replace("(", "(\n    ", 1))
+    call = f"```python\n{name}{signature}\n```"
+    return f"### {name.rpartition('.')[2]}\n\n{call}\n\n{prose(inspect.getdoc(member) or '')}"
 
 
 def prose(doc: str) -> str:

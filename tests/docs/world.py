@@ -57,8 +57,8 @@ def command(*words: object) -> None:
 
 def make_world(root: Path) -> Path:
     """All that the pages of the documents presuppose, under `root`."""
-    for page in (pictures, trained, earth, of_other_tools):
-        page(root)
+    for part in (pictures, trained, earth, of_other_tools):
+        part(root)
     return root
 
 
@@ -68,7 +68,7 @@ def pictures(root: Path) -> None:
         (root / folder).mkdir()
         for number in range(8):
             picture = shapes(domain, number)
-            picture = picture.convert("L").point(lambda level: 255 * (level > 90)) if folder == "masks" else picture
+            picture = picture.convert("1") if folder == "masks" else picture
             picture.save(root / folder / f"{number}.png")
     data = make_data(root / "data", test=6)
     for part in "AB":
@@ -101,7 +101,8 @@ def earth(root: Path) -> None:
 def of_other_tools(root: Path) -> None:
     """Checkpoints as the official code and mmagic leave them."""
     mine, published = root / "checkpoints", root / "published"
-    mine.mkdir(), published.mkdir()
+    mine.mkdir()
+    published.mkdir()
     for name in ("latest_net_G_A", "latest_net_G_B", "5_net_G_A", "5_net_G_B"):
         torch.save(Official(blocks=1).state_dict(), mine / f"{name}.pth")
     torch.save(Official(blocks=1).state_dict(), published / "latest_net_G.pth")
