@@ -334,6 +334,13 @@ def _stops():
         f"{stop}::test_evaluate_exits_with_75_and_leaves_no_half_report",
     )
     yield Mutation(
+        "a signal counts as an error of whatever is at work",
+        "unpaired/errors.py",
+        "class Stopped(BaseException):",
+        "class Stopped(Exception):",
+        f"{stop}::test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work",
+    )
+    yield Mutation(
         "a report is written in its place",
         "unpaired/files.py",
         "    with written_whole(path) as part:\n        part.write_text(text",
