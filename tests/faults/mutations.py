@@ -23,8 +23,6 @@ PROJECT = Path(__file__).parents[2]
 WARM = """accelerate hypothesis imagecodecs jaxtyping jinja2 numpy PIL.Image pydantic pytest rich.progress
 safetensors.torch scipy.linalg skimage.data tensorboardX tifffile torch._dynamo torch.distributed tyro yaml""".split()
 """Imported before the forks; nothing of this package or its tests."""
-SECONDS = 120
-"""A test that takes longer has noticed, too: it hangs."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Mutation:
     new: str
     test: str
     """As pytest names it; without a parameter, any of its cases."""
+    seconds: int = 300
+    """A test that takes longer has noticed, too: it hangs."""
 
     def spoilt(self, text: str) -> str:
         """The file's text without the defence."""
@@ -568,6 +568,7 @@ def _images():
         "if at in seen:",
         "if False:",
         circle,
+        seconds=30,
     )
     yield Mutation(
         "float pictures may hold NaN", codecs, 'if pixels.dtype.kind == "f" and not', "if False and not", header
@@ -932,7 +933,7 @@ def noticed(copy: Path, mutation: Mutation) -> tuple[bool, str]:
     try:
         path.write_text(mutation.spoilt(text), encoding="utf-8")
         compiled.unlink(missing_ok=True)
-        code, said = _tested(copy, mutation.test)
+        code, said = _tested(copy, mutation)
     finally:
         path.write_text(text, encoding="utf-8")
         compiled.unlink(missing_ok=True)
@@ -940,18 +941,18 @@ def noticed(copy: Path, mutation: Mutation) -> tuple[bool, str]:
     return code == 1 and failed, said
 
 
-def _tested(copy: Path, test: str) -> tuple[int, str]:
+def _tested(copy: Path, mutation: Mutation) -> tuple[int, str]:
     """pytest's exit code for one test of the copy, in a child of this warm process."""
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
-            _child(copy, test, said.fileno())
+            _child(copy, mutation, said.fileno())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said.seek(0)
         return code, said.read().decode(errors="replace")
 
 
-def _child(copy: Path, test: str, said: int) -> None:
+def _child(copy: Path, mutation: Mutation, said: int) -> None:
     import pytest
 
     code = 97
@@ -965,8 +966,8 @@ def _child(copy: Path, test: str, said: int) -> None:
         os.environ["PYTHONPATH"] = sys.path[0] = str(copy)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others' plugins take longer to load than a test
         options = ["-x", "-rf", "-m", "", "--tb=line", "-p", "no:cacheprovider"]
-        options += ["-p", "pytest_timeout", f"--timeout={SECONDS}"]
-        code = pytest.main([*options, test])
+        options += ["-p", "pytest_timeout", f"--timeout={mutation.seconds}"]
+        code = pytest.main([*options, mutation.test])
     except BaseException:
         traceback.print_exc()
     finally:
