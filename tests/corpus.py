@@ -122,6 +122,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield "bomb.bmp", b"BM" + struct.pack("<IIIIiiHHIIiiII", 118, 0, 54, 40, 50_000, 50_000, 1, 24, 0, 0, 0, 0, 0, 0)
     yield "bomb.webp", b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0" + b"\x50\xc3\x00" * 2
     yield "zero.png", png_header(0, 10)
+    yield "zero16.png", png_header(0, 10, depth=16)
     yield "wide.tif", raw_tiff({256: 2**31 - 1, 257: 2**31 - 1})
     yield "channels.tif", raw_tiff({277: 60_000})
     yield "tile.tif", raw_tiff({322: 2**20, 323: 2**20, 324: 8, 325: 64})

@@ -248,6 +248,27 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
 
 
 @pytest.mark.promise("hostile images")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    {
+        "zero16.png": "0x10 holds no pixels",
+        "bomb16.png": "50000x50000 is over the limit",
+        "bomb.bmp": "50000x50000 is over the limit",
+        "wide.tif": "2147483647x2147483647 is over the limit",
+        "channels.tif": "TIFF of 60000 channels; at most 256",
+        "tile.tif": "TIFF that unpacks to .* bytes, over the limit",
+        "volume.tif": "TIFF that unpacks to .* bytes, over the limit",
+        "strips.tif": "without the places of all its strips",
+        "nan.tif": "holds values that are not finite",
+    }.items(),
+)
+def test_a_header_that_asks_for_too_much_is_refused_for_that(name, words):
+    """Not only because a decoder gives up, which it does after taking the memory."""
+    with pytest.raises(BadInput, match=words):
+        read_picture(dict(corpus.hostile())[name])
+
+
+@pytest.mark.promise("hostile images")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp", ".16.png", ".16.tif"]))
 def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suffix):

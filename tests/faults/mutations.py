@@ -23,8 +23,6 @@ PROJECT = Path(__file__).parents[2]
 WARM = """accelerate hypothesis imagecodecs jaxtyping jinja2 numpy PIL.Image pydantic pytest rich.progress
 safetensors.torch scipy.linalg skimage.data tensorboardX tifffile torch._dynamo torch.distributed tyro yaml""".split()
 """Imported before the forks; nothing of this package or its tests."""
-SECONDS = 300
-"""A test that takes longer has noticed, too: it hangs."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Mutation:
     new: str
     test: str
     """As pytest names it; without a parameter, any of its cases."""
+    seconds: int = 300
+    """A test that takes longer has noticed, too: it hangs."""
 
     def spoilt(self, text: str) -> str:
         """The file's text without the defence."""
@@ -334,6 +334,13 @@ def _stops():
         f"{stop}::test_evaluate_exits_with_75_and_leaves_no_half_report",
     )
     yield Mutation(
+        "a signal counts as an error of whatever is at work",
+        "unpaired/errors.py",
+        "class Stopped(BaseException):",
+        "class Stopped(Exception):",
+        f"{stop}::test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work",
+    )
+    yield Mutation(
         "a report is written in its place",
         "unpaired/files.py",
         "    with written_whole(path) as part:\n        part.write_text(text",
@@ -530,6 +537,7 @@ def _images():
         "tests/data/test_doctor.py::test_every_hostile_file_is_named_with_its_reason",
     )
     named += "_and_no_other"
+    header = f"{images}::test_a_header_that_asks_for_too_much_is_refused_for_that"
     yield Mutation(
         "pixels are not counted before they are decoded",
         codecs,
@@ -537,21 +545,21 @@ def _images():
         "if False:",
         f"{images}::test_the_pixel_limit_is_judged_by_the_header_in_every_format",
     )
-    yield Mutation("a picture without pixels is decoded", codecs, "if width < 1 or height < 1:", "if False:", named)
-    yield Mutation("a TIFF may have any number of channels", codecs, "if samples > MAX_CHANNELS:", "if False:", named)
+    yield Mutation("a picture without pixels is decoded", codecs, "if width < 1 or height < 1:", "if False:", header)
+    yield Mutation("a TIFF may have any number of channels", codecs, "if samples > MAX_CHANNELS:", "if False:", header)
     yield Mutation(
         "a TIFF may unpack to any size",
         codecs,
         "if need > max_pixels * BYTES_PER_PIXEL:",
         "if False:",
-        named,
+        header,
     )
     yield Mutation(
         "a TIFF may lack the places of its strips",
         codecs,
         "if not page.is_contiguous and math.prod(page.chunked) > len(page.dataoffsets):",
         "if False:",
-        named,
+        header,
     )
     circle = f"{images}::test_of_pages_that_lead_in_a_circle_or_fill_the_file_only_the_first_is_looked_at"
     yield Mutation(
@@ -560,9 +568,10 @@ def _images():
         "if at in seen:",
         "if False:",
         circle,
+        seconds=30,
     )
     yield Mutation(
-        "float pictures may hold NaN", codecs, 'if pixels.dtype.kind == "f" and not', "if False and not", named
+        "float pictures may hold NaN", codecs, 'if pixels.dtype.kind == "f" and not', "if False and not", header
     )
     yield Mutation(
         "what a library raises on damage is not taken for damage",
@@ -924,28 +933,26 @@ def noticed(copy: Path, mutation: Mutation) -> tuple[bool, str]:
     try:
         path.write_text(mutation.spoilt(text), encoding="utf-8")
         compiled.unlink(missing_ok=True)
-        code, said = _tested(copy, mutation.test)
+        code, said = _tested(copy, mutation)
     finally:
         path.write_text(text, encoding="utf-8")
         compiled.unlink(missing_ok=True)
     failed = any(line.startswith(f"FAILED {mutation.test}") for line in said.splitlines())
-    return (code == 1 and failed) or code == -14, said  # SIGALRM: it hung
+    return code == 1 and failed, said
 
 
-def _tested(copy: Path, test: str) -> tuple[int, str]:
+def _tested(copy: Path, mutation: Mutation) -> tuple[int, str]:
     """pytest's exit code for one test of the copy, in a child of this warm process."""
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
-            _child(copy, test, said.fileno())
+            _child(copy, mutation, said.fileno())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said.seek(0)
         return code, said.read().decode(errors="replace")
 
 
-def _child(copy: Path, test: str, said: int) -> None:
-    import signal
-
+def _child(copy: Path, mutation: Mutation, said: int) -> None:
     import pytest
 
     code = 97
@@ -953,14 +960,14 @@ def _child(copy: Path, test: str, said: int) -> None:
         os.setsid()
         os.dup2(said, 1)
         os.dup2(said, 2)
-        signal.alarm(SECONDS)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "unpaired")]:
             del sys.modules[name]
         os.chdir(copy)
         os.environ["PYTHONPATH"] = sys.path[0] = str(copy)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others' plugins take longer to load than a test
-        options = ["-x", "-rf", "-m", "", "--tb=line", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
-        code = pytest.main([*options, test])
+        options = ["-x", "-rf", "-m", "", "--tb=line", "-p", "no:cacheprovider"]
+        options += ["-p", "pytest_timeout", f"--timeout={mutation.seconds}"]
+        code = pytest.main([*options, mutation.test])
     except BaseException:
         traceback.print_exc()
     finally:

@@ -106,7 +106,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        evaluation = dict(_EVALUATION.validate_python(read_json(path), strict=True))
+        evaluation: dict[str, Any] = dict(_EVALUATION.validate_python(read_json(path), strict=True))
     except ValidationError as error:
         raise BadInput(f"{path}: not what `unpaired evaluate` writes ({_words(error)}); run it again") from error
     _check_format(evaluation.get("recipe", {}), path)

@@ -93,7 +93,7 @@ class Processes:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, Stopped) as error:
             if self.count == 1:
                 raise
             if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in LOST):
@@ -101,7 +101,7 @@ class Processes:
             self._tell(error)
             raise
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         """Leave last words, hang up so that the others notice, and keep them readable for a moment."""
         assert self.store is not None
         kind = "stopped" if isinstance(error, Stopped) else "failed"
@@ -121,7 +121,7 @@ class Processes:
         except RuntimeError:  # killed without a word, or the one that keeps the words is gone
             return ""
 
-    def _ended(self, said: str) -> Exception:
+    def _ended(self, said: str) -> BaseException:
         kind, _, rest = said.partition("\n")
         index, _, words = rest.partition("\n")
         if kind == "stopped":
