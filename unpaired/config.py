@@ -40,7 +40,7 @@ class DataConfig:
     """Where the images are and how each becomes what a step sees."""
 
     root: str = ""
-    """Folder with trainA and trainB (and testA, testB)."""
+    """Folder with trainA and trainB (and testA, testB), or hf://datasets/user/name, read there."""
     preprocess: Preprocess = "resize_and_crop"
     """Geometry: resize to load_size and crop, crop only, scale the width, scale and crop, or none."""
     load_size: int = 286
@@ -66,7 +66,7 @@ class DataConfig:
     cache_gb: float = 4.0
     """Decoded images are kept in memory up to this many gigabytes."""
     on_bad_image: Literal["fail", "skip"] = "fail"
-    """Every image is read once before the first step: fail names all that cannot be used, skip leaves them out."""
+    """Every image here is read once before the first step: fail names all that cannot be used, skip leaves them out."""
 
     def __post_init__(self) -> None:
         for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):

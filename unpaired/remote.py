@@ -193,9 +193,7 @@ def _range(path: Path, url: str, start: int, stop: int) -> bytes:
         raise BadInput(f"{error}; nothing is lost: give the same command again once it answers") from error
     if answer.status_code != 206 or len(answer.content) != stop - start:
         found = f"{len(answer.content)} bytes with status {answer.status_code}"
-        raise BadInput(
-            f"{shown(path)}: asked for {stop - start} bytes of it, the hub sent {found}; it must take ranges"
-        )
+        raise BadInput(f"{shown(path)}: asked for {stop - start} bytes of it and got {found}; a hub must take ranges")
     return answer.content
 
 

@@ -14,8 +14,9 @@ from tests.data_sets import HEIGHT, WIDTH, make_data, tiny
 from tests.training.test_run import assert_same_end, lines, train_in_pieces
 from unpaired.checkpoint import BUNDLE
 from unpaired.cli import run
+from unpaired.config import DataConfig
 from unpaired.data.doctor import examine
-from unpaired.data.folders import domain_files
+from unpaired.data.folders import PixelStore, domain_files
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.prepare.shards import prepare_shards
@@ -73,6 +74,15 @@ def test_a_mask_is_resized_as_its_image_and_stays_between_0_and_1(data):
         for images, mask in zip((batch.x, batch.y), batch.masks, strict=True):
             assert float(mask.min()) == 0 and float(mask.max()) == 1
             assert ((mask[:, 0] > 0.5) == (images[:, 0] > 0)).float().mean() > 0.98
+
+
+def test_resizing_a_mask_makes_no_value_beyond_those_it_has(tmp_path):
+    values = np.full((36, 40), 100, np.uint8)
+    values[10:20, 10:20] = 200
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    pixels = PixelStore(DataConfig(load_size=60, crop_size=32)).read_mask(tmp_path / "mask.png")
+    assert pixels.shape == (60, 60, 1) and pixels.min() == 100 and pixels.max() == 200
+    assert len(np.unique(pixels)) > 2  # and its edges are soft
 
 
 def test_the_images_are_those_of_training_without_masks(data):

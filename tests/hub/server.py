@@ -70,14 +70,8 @@ class Handler(BaseHTTPRequestHandler):
         files = [file for file in folder.rglob("*") if file.is_file()]
         names = [file.relative_to(folder).as_posix() for file in files]
         siblings = [{"rfilename": name, "size": file.stat().st_size} for name, file in zip(names, files, strict=True)]
-        about = {
-            "id": repo.removeprefix("datasets/"),
-            "sha": commit,
-            "siblings": siblings,
-            "private": False,
-            "tags": [],
-        }
-        return self._json(about)
+        name = repo.removeprefix("datasets/")
+        return self._json({"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": []})
 
     def _at(self, repo: str, revision: str) -> tuple[Path, str]:
         """The folder of a repository at a revision, and its commit; a folder that is not there where there is none."""

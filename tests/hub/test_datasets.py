@@ -1,10 +1,12 @@
 """Data sets read on the hub piece by piece: the same run, bit for bit, as from folders, from any step on."""
 
-import json
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ import torch
 
 from tests.data.test_archives import as_parquet, parquet
 from tests.data_sets import make_data, tiny
-from tests.hub.server import COMMIT, hub_over
+from tests.hub.server import COMMIT, Handler, hub_over
 from tests.processes import PROJECT
 from tests.training.test_run import assert_same_end, train_in_pieces
 from unpaired import parquet as rows
@@ -21,10 +23,12 @@ from unpaired.cli import run
 from unpaired.data.doctor import examine
 from unpaired.data.folders import Files, domain_files
 from unpaired.data.pairing import UnpairedImages
+from unpaired.data.usable import _digest
 from unpaired.errors import BadInput
 from unpaired.experiment import read_experiment
 from unpaired.state import load_state
 from unpaired.training import train
+from unpaired.training.run import Run
 
 NAME = "hf://datasets/ada/shapes"
 OTHER = "f" * 40
@@ -53,13 +57,12 @@ def published(hub, folders, tmp_path):
 
 
 def moved_on(root):
-    """A new commit of the data set, in which every picture of A is another."""
+    """A new commit of the data set, in which the pictures of A are others."""
     shutil.copytree(root, root.with_name(f"{root.name}@{COMMIT}"))
     root.with_name(f"{root.name}.commit").write_text(OTHER)
     for k in range(2):
-        name = f"data/train{{}}-0000{k}-of-0000{k + 1}.parquet"
-        shutil.copy(root / "data/testA-00000-of-00001.parquet", root / f"data/trainA-0000{k}-of-00002.parquet")
-    return name
+        shutil.copy(root / "data/testA-00000-of-00001.parquet", root / f"data/trainA-{k:05}-of-00002.parquet")
+    remote._listing.cache_clear()  # as a new process would find it
 
 
 def ranges(seen):
@@ -79,11 +82,10 @@ def test_training_from_the_hub_resumed_equals_training_on_folders_bit_for_bit(
 def test_a_run_keeps_the_commit_it_began_with(published, plain, tmp_path, monkeypatch):
     experiment = tiny(NAME, optim__steps=3)
     with monkeypatch.context() as patch:
-        patch.setattr("unpaired.training.run.Run.go_on", stopped_after(1))
+        patch.setattr(Run, "go_on", stopped_after(1))
         with pytest.raises(InterruptedError):
             train(experiment, tmp_path / "run")
     moved_on(published)
-    remote._listing.cache_clear()  # as a new process would find it
     assert_same_end(train(experiment, tmp_path / "run"), plain)
     other = train(experiment, tmp_path / "other")
     assert read_experiment(other / "config.yaml").data.root == f"{NAME}@{OTHER}"
@@ -100,7 +102,7 @@ def stopped_after(steps):
 
 
 def test_one_image_costs_its_row_group_and_a_kept_group_nothing(published, hub):
-    files = domain_files(remote_path(), "trainA")
+    files = domain_files(Path(NAME), "trainA")
     assert [path.name for path in files] == [f"{k:08}.png" for k in (0, 1, 2, 3, 0, 1)]
     store = UnpairedImages(tiny(NAME).data, 0).store
     del hub[:]
@@ -114,16 +116,10 @@ def test_one_image_costs_its_row_group_and_a_kept_group_nothing(published, hub):
     assert len(ranges(hub)) == 2
 
 
-def remote_path(name=NAME):
-    from pathlib import Path
-
-    return Path(name)
-
-
 def test_of_the_groups_read_last_as_many_are_kept_as_fit(published, hub, monkeypatch):
     monkeypatch.setattr(rows, "KEPT", 1)
     store = UnpairedImages(tiny(NAME, data__cache_gb=0).data, 0).store
-    files = domain_files(remote_path(), "trainA")
+    files = domain_files(Path(NAME), "trainA")
     del hub[:]
     for index in (0, 1, 2, 0):
         store.read(files[index], 3)
@@ -160,7 +156,6 @@ def test_a_run_whose_list_leads_to_a_branch_that_moved_on_is_refused(published, 
     (root / "trainA.txt").write_text(f"{NAME}/data/trainA-*\n")
     train(tiny(root, optim__steps=2), tmp_path / "run")
     moved_on(published)
-    remote._listing.cache_clear()
     with pytest.raises(BadInput, match="no longer holds the images that .* began with"):
         train(tiny(root, optim__steps=2), tmp_path / "run")
 
@@ -185,20 +180,9 @@ def test_check_and_prepare_shards_read_all_of_it_when_asked_to(published, folder
 def test_the_command_line_in_a_process_of_its_own(published, folders, plain, tmp_path):
     (tmp_path / "home").mkdir()
     with hub_over(tmp_path / "hub") as (address, _):
-        flags = ["--optim.steps", "3", "--runtime.precision", "fp32", "--runtime.threads", "1"]
-        command = [
-            "train",
-            "smoke",
-            "--data",
-            NAME,
-            "--out",
-            str(tmp_path / "run"),
-            "--runtime.save-every",
-            "2",
-            *flags,
-        ]
+        command = ["train", "smoke", "--data", NAME, "--out", str(tmp_path / "run"), "--steps", "3"]
         done = subprocess.run(
-            [sys.executable, "-m", "unpaired", *command],
+            [sys.executable, "-m", "unpaired", *command, "--runtime.precision", "fp32", "--runtime.threads", "1"],
             env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(PROJECT)},
             capture_output=True,
             text=True,
@@ -208,6 +192,14 @@ def test_the_command_line_in_a_process_of_its_own(published, folders, plain, tmp
     (state, _), (expected, _) = load_state(tmp_path / "run"), load_state(plain)
     assert all(torch.equal(value, expected.tensors[key]) for key, value in state.tensors.items())
     assert not list((tmp_path / "home").rglob("*.parquet"))  # nothing is kept on disk
+
+
+def test_the_names_used_have_one_hash_whether_they_are_listed_or_not(folders, tmp_path):
+    as_parquet(tmp_path / "data", folders)
+    a = domain_files(tmp_path / "data", "trainA")
+    listed = Files(a.root, list(a.names))
+    assert _digest(a, a) == _digest(listed, listed) != _digest(a, listed[:2])
+    assert _digest(a, a) == hashlib.sha256("\0".join([*a.inside(), *a.inside()]).encode()).hexdigest()
 
 
 # What goes wrong
@@ -232,8 +224,6 @@ def test_a_hub_that_is_gone_ends_the_run_with_one_line_and_the_same_command_goes
 ):
     experiment = tiny(NAME, optim__steps=3, data__cache_gb=0, runtime__save_every=1)
     monkeypatch.setattr(rows, "KEPT", 1)
-    from unpaired.training.run import Run
-
     report = Run.report
     with monkeypatch.context() as patch:
         patch.setattr(Run, "report", lambda self, step: (faults.extend(["cut"] * 100), report(self, step)))
@@ -254,16 +244,13 @@ def test_a_bad_image_stops_the_training_that_meets_it_with_its_name(published, f
     parquet(published / "data/trainA-00000-of-00002.parquet", [*files, bad])
     with pytest.raises(BadInput, match=r"shapes@0123.*/data/trainA-00000-of-00002\.parquet/00000003\.png"):
         train(tiny(NAME), tmp_path / "run")
-    found = [f.path for f in examine(remote_path()).findings if f.severity == "refused"]
+    found = [f.path for f in examine(Path(NAME)).findings if f.severity == "refused"]
     assert found == ["data/trainA-00000-of-00002.parquet/00000003.png"]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [
-        ({"data__on_bad_image": "skip"}, "data.on_bad_image skip: needs every image"),
-        ({"data__masks": True}, "data.masks: needs every"),
-    ],
+    [({"data__on_bad_image": "skip"}, "data.on_bad_image skip: needs"), ({"data__masks": True}, "data.masks: needs")],
 )
 def test_what_needs_every_image_first_is_refused(published, tmp_path, settings, words):
     with pytest.raises(BadInput, match=words):
@@ -281,8 +268,6 @@ def test_what_needs_every_image_first_is_refused(published, tmp_path, settings, 
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(published, tmp_path, capsys, name, words):
-    import re
-
     assert run(["train", "smoke", "--data", name, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err.splitlines()
     assert re.search(words, said[-1]), said
@@ -290,8 +275,6 @@ def test_what_is_not_there_is_said_in_one_line(published, tmp_path, capsys, name
 
 
 def test_a_hub_that_takes_no_ranges_is_refused(published, hub, monkeypatch):
-    from tests.hub.server import Handler
-
     plain = Handler._file
 
     def whole(self, file):
@@ -300,7 +283,7 @@ def test_a_hub_that_takes_no_ranges_is_refused(published, hub, monkeypatch):
 
     monkeypatch.setattr(Handler, "_file", whole)
     with pytest.raises(BadInput, match=r"bytes with status 200; a hub must take ranges"):
-        domain_files(remote_path(), "trainA")
+        domain_files(Path(NAME), "trainA")
 
 
 def test_names_on_the_hub_are_taken_apart():
@@ -316,12 +299,3 @@ def test_without_huggingface_hub_the_extra_is_named(tmp_path):
     command = [sys.executable, "-c", code, "train", "smoke", "--data", NAME, "--out", tmp_path / "x"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.endswith("pip install 'unpaired[hub]'\n")
-
-
-def test_the_names_used_have_one_hash_whether_they_are_listed_or_not(folders, tmp_path):
-    from unpaired.data.usable import _digest
-
-    as_parquet(tmp_path / "data", folders)
-    a = domain_files(tmp_path / "data", "trainA")
-    listed = Files(a.root, list(a.names))
-    assert _digest(a, a) == _digest(listed, listed) and json.dumps(_digest(a, listed[:2])) != json.dumps(_digest(a, a))

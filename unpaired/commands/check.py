@@ -14,7 +14,7 @@ def check(data: Annotated[Path, Positional], *, json: bool = False) -> int:
     """Dataset doctor: name every file that training would refuse, and what looks odd, with the reason.
 
     Args:
-        data: Folder with trainA and trainB.
+        data: Folder with trainA and trainB, or hf://datasets/user/name, all of which is fetched.
         json: Print the findings as JSON.
     """
     from unpaired.data.doctor import examine

@@ -29,7 +29,7 @@ def train(
 
     Args:
         preset: A named experiment: earth, earth128, horse2zebra, monet2photo, ...
-        data: Folder with trainA and trainB.
+        data: Folder with trainA and trainB, or hf://datasets/user/name, which is read there.
         out: Folder of the run.
         steps: Total steps, in place of the preset's length.
         seed: Start of every random choice.
