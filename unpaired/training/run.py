@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.data.pairing import Batch, Part, UnpairedImages
+from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.usable import Usable, decide, keep
 from unpaired.errors import BadInput, Stopped, shown
 from unpaired.experiment import Experiment, build_method, to_dict
@@ -21,6 +21,7 @@ from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
 from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
+from unpaired.training.feed import Fed, feed
 from unpaired.training.folder import alone_in, facts, has_begun, open_folder, resume, save, say
 from unpaired.training.logging import RunLog
 from unpaired.training.samples import FixedSamples, check_sides, try_out
@@ -168,8 +169,9 @@ class Run:
         with progress("training", total, start, quiet=not processes.first) as advance:
             if start == 0:
                 self.sample(0)
-            for step, batch in enumerate(self.data.batches(start, total), start + 1):
-                self.step(step, batch)
+            batches = self.data.batches(start, total)
+            for step, fed in enumerate(feed(batches, self.trainer.engine), start + 1):
+                self.step(step, fed)
                 self.report(step)
                 stopping = processes.any(request.asked)
                 if stopping or self._due(step, self.experiment.runtime.save_every):
@@ -179,19 +181,19 @@ class Run:
                 if stopping and step < total:
                     raise Stopped(f"stopped after step {step} of {total}; the same command goes on")
 
-    def step(self, step: int, batch: Batch) -> None:
+    def step(self, step: int, fed: Fed) -> None:
         """One step of training.
 
         Raises:
             BadInput: an image of a wrong size, or numbers that are no longer finite.
         """
-        put, self.files = self.trainer.engine.put, (*self.files[-1:], (step, batch.files))
-        for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
+        files = fed.batch.files
+        self.files = (*self.files[-1:], (step, files))
+        for images, file in ((fed.x, files[0]), (fed.y, files[-1])):
             check_sides(self.trainer.method, images, file)
         self.trainer.set_rate(self.schedule.factor(step - 1))
         try:
-            pairs = (put(batch.pairs[0]), put(batch.pairs[1])) if batch.pairs else None
-            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs))
+            self.log.add(self.trainer.train_step(fed.x, fed.y, fed.batch.share, fed.pairs))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 
