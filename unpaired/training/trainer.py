@@ -46,6 +46,10 @@ class Trainer:
         Raises:
             NotFinite: before the weights are touched.
         """
+        with self.engine.step(x, y, *(pairs or ())):
+            return self._descend(x, y, share, pairs)
+
+    def _descend(self, x: Images, y: Images, share: float, pairs: tuple[Images, Images] | None) -> Terms:
         engine, method, parts = self.engine, self.method, self._parts(x, y, share)
         learning, fakes = self.steps >= self.optim.critic_warmup, []
         with frozen(method.critics if learning else players(method)):
