@@ -30,7 +30,10 @@ from unpaired.images import Pixels, full_scale, read_picture, with_channels
 from unpaired.progress import progress
 
 Severity = Literal["refused", "warning"]
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Seen = Callable[[str, Path, Pixels], None]
+"""Gets the folder's name, e.g. trainA, a picture's path and its pixels as they were decoded."""
 
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
 NEARLY_CONSTANT = 1 / 255
@@ -129,13 +132,16 @@ class _Look:
         return f"{_count(self.shape[2], 'channel')}, {depth}"
 
 
-def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Diagnosis:
+def examine(
+    root: Path, smallest: int = 16, cfg: DataConfig | None = None, seen: Seen = lambda name, path, pixels: None
+) -> Diagnosis:
     """Read every picture of a data set and tell what is wrong with it.
 
     Args:
         root: The folder that holds trainA, trainB and, if there are any, testA and testB.
         smallest: A picture with a shorter side, in pixels, is refused.
         cfg: Settings of a training; pictures to train with that do not fit them are refused too.
+        seen: Called with each picture that can be read, in several threads at once.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
@@ -144,8 +150,9 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None) -> Di
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
     paths = {name: list(images_of(root, name)) for name in names}
-    every = [path for name in names for path in paths[name]]
-    looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
+    every = [(name, path) for name in names for path in paths[name]]
+    found = _in_threads(lambda each: _look(*each, smallest, seen), every, "check")
+    looks = {path: look for (_, path), look in zip(every, found, strict=True)}
 
     findings = [_finding(root, p, *look, "refused") for p, look in looks.items() if not isinstance(look, _Look)]
     good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in names}
@@ -181,7 +188,7 @@ def spread(pixels: Pixels) -> float:
     return float(np.sqrt(max(variance.max(), 0)))
 
 
-def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
+def _look(name: str, path: Path, smallest: int, seen: Seen) -> _Look | tuple[str, str]:
     """A picture's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
@@ -193,6 +200,7 @@ def _look(path: Path, smallest: int) -> _Look | tuple[str, str]:
     height, width, channels = pixels.shape
     if min(height, width) < smallest:
         return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
+    seen(name, path, pixels)
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
     return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
@@ -316,12 +324,12 @@ def _finding(root: Path, path: Path, reason: str, message: str, severity: Severi
     return Finding(within(path, root).as_posix(), reason, message, severity)
 
 
-def _in_threads(work: Callable[[Path], Result], paths: Sequence[Path], title: str) -> Iterator[Result]:
-    """work(path) for each path, in order, with progress; what has not begun is dropped when the caller stops."""
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
+    """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        with progress(title, len(paths)) as advance:
-            for result in pool.map(work, paths):
+        with progress(title, len(items)) as advance:
+            for result in pool.map(work, items):
                 yield result
                 advance()
     finally:

@@ -107,8 +107,9 @@ class UnpairedImages:
         seed: int,
         skipped: Collection[str] = (),
         part: Part = Part(),  # noqa: B008, frozen
+        store: PixelStore | None = None,
     ) -> None:
-        """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
+        """Lists the files of `cfg.root`, but for the `skipped` paths inside it; `store` may hold some already.
 
         Raises:
             BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ.
@@ -119,7 +120,7 @@ class UnpairedImages:
         self.partners = _partners(self.a, self.b, root, "train") if cfg.paired else None
         a, b = (domain_files(root, name, skipped) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
         self.pairs = list(_partners(a, b, root, "pairs").items())
-        self.store = PixelStore(cfg)
+        self.store = store or PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
         self.per_step = cfg.batch * part.batches

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
 from unpaired.data.doctor import Finding, examine
-from unpaired.data.folders import Files
+from unpaired.data.folders import Files, PixelStore
 from unpaired.errors import BadInput, brief, shown
 from unpaired.files import write_text
 from unpaired.texts import read_json
@@ -51,20 +51,22 @@ class Usable:
         return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
 
 
-def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
+def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> Usable:
     """Read every image of the data set, or what a run that has begun decided when it did.
 
     Args:
         cfg: The data set, and whether bad images stop the training or are left out.
         run: The run's folder.
         begun: Whether it has taken steps: then nothing is read again.
+        store: Where what is read is kept for the training, while there is room.
 
     Raises:
         BadInput: bad images and `cfg.on_bad_image` "fail", one message for all; or a damaged `skipped.json`.
     """
     if begun:
         return _read(run / SKIPPED)
-    findings = examine(Path(cfg.root), cfg=cfg).findings
+    store = store or PixelStore(replace(cfg, cache_gb=0))
+    findings = examine(Path(cfg.root), cfg=cfg, seen=store.take).findings
     refused = (finding for finding in findings if finding.severity == "refused")
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":

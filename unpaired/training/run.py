@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
+from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.usable import Usable, decide, keep
 from unpaired.errors import BadInput, Stopped, shown
@@ -60,10 +61,10 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
 
 
 def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
-    processes, trainer = engine.processes, _fresh_trainer(experiment, engine)
+    processes, trainer, store = engine.processes, _fresh_trainer(experiment, engine), PixelStore(experiment.data)
     if processes.first:
-        usable = decide(experiment.data, out, has_begun(out))
-        data, samples = _look(experiment, usable.paths, engine)
+        usable = decide(experiment.data, out, has_begun(out), store)
+        data, samples = _look(experiment, usable.paths, engine, store)
         try_out(trainer, samples)
         open_folder(experiment, out, allow)
         stack.enter_context(alone_in(out))
@@ -72,7 +73,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     else:
         processes.wait()
         usable = decide(experiment.data, out, begun=True)
-        data, samples = _look(experiment, usable.paths, engine)
+        data, samples = _look(experiment, usable.paths, engine, store)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
     state = resume(experiment, out, allow, processes)
     start = state.step if state is not None else 0
@@ -90,10 +91,12 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     return out
 
 
-def _look(experiment: Experiment, skipped: Collection[str], engine: Engine) -> tuple[UnpairedImages, FixedSamples]:
+def _look(
+    experiment: Experiment, skipped: Collection[str], engine: Engine, store: PixelStore
+) -> tuple[UnpairedImages, FixedSamples]:
     """The training images of this process, and the fixed test pictures."""
     part = Part(engine.processes.index, engine.processes.count, experiment.optim.accumulate)
-    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part)
+    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part, store)
     return data, FixedSamples(experiment, skipped)
 
 
