@@ -78,8 +78,9 @@ class Engine:
         self.compiled = pays_to_compile(self.cfg, self.device, steps)
         if self.compiled:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "unpaired" / "compiled"))
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
             for network in networks:
-                network.compile(dynamic=False, mode="reduce-overhead")
+                network.compile(dynamic=False, mode=mode)
 
     @contextmanager
     def step(self, *images: Tensor) -> Iterator[None]:
