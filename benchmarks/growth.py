@@ -166,6 +166,8 @@ def table(found: list[dict]) -> str:
 
 
 COLORS = {"plain": "#888", "fp32": "#1f6fb2", "bf16": "#d1495b", "bf16 checkpointed": "#2e8b57", LISTING: "#222"}
+TIME = "Processor seconds of a step; of a start for names"
+MEMORY = "Megabytes at most, over the imports; for names with them"
 LEFT, WIDE, HIGH, COLUMNS = 60, 250, 180, 3
 """Pixels: the first panel's edge, a panel's width and height; and panels beside each other."""
 RIGHT, BELOW = WIDE + 70, HIGH + 70
@@ -254,8 +256,8 @@ def main() -> None:
     else:
         source, folder = args.paths
         found = json.loads(source.read_text())
-        (folder / "growth-time.svg").write_text(draw(found, "seconds", "Processor seconds of a step"))
-        (folder / "growth-memory.svg").write_text(draw(found, "megabytes", "Megabytes of a step at most"))
+        (folder / "growth-time.svg").write_text(draw(found, "seconds", TIME))
+        (folder / "growth-memory.svg").write_text(draw(found, "megabytes", MEMORY))
 
 
 if __name__ == "__main__":
