@@ -79,7 +79,7 @@ class Watch:
         self.began = self.first = (0.0, 0.0)
 
     def after(self, step: int, engine: Engine) -> None:
-        """To be called after each step; the first block begins with the run and does not count."""
+        """To be called after each step but the last, which ends with samples; the first block is not counted."""
         if step == 1:
             self.first = now(engine)
         if step % self.size == 0:
@@ -96,7 +96,8 @@ def watched(watch: Watch) -> Iterator[None]:
 
     def reported(self: Run, step: int) -> None:
         report(self, step)
-        watch.after(step, self.trainer.engine)
+        if step < self.schedule.steps:
+            watch.after(step, self.trainer.engine)
 
     Run.report = reported
     try:
