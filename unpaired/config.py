@@ -132,7 +132,7 @@ class RuntimeConfig:
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile the networks: auto does on a GPU, where the steps ahead pay for the minute that it takes."""
+    """torch.compile the networks, on a GPU into CUDA graphs: auto does so there, where the steps ahead pay for it."""
     checkpoint_blocks: bool = False
     """Compute residual blocks again for their gradient, in place of keeping what is inside: memory for time."""
     threads: int = 0

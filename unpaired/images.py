@@ -38,6 +38,7 @@ from unpaired.errors import BadInput, shown
 from unpaired.files import written_whole
 
 if TYPE_CHECKING:
+    import torch
     from jaxtyping import Float
     from torch import Tensor
 
@@ -158,6 +159,17 @@ def to_weights(mask: Pixels) -> OneImage:
 
     scaled = mask.astype(np.float32) / np.float32(full_scale(mask.dtype))
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+
+
+def to_images(pixels: Tensor, layout: torch.memory_format) -> Images:
+    """`to_array` for a batch of (b, h, w, c) pixels, on whatever device they lie: the same numbers."""
+    import torch
+
+    batch, height, width, channels = pixels.shape
+    shape = (batch, channels, height, width)
+    images = torch.empty(shape, dtype=torch.float32, device=pixels.device, memory_format=layout)
+    scale = 2 / full_scale(np.dtype(str(pixels.dtype).removeprefix("torch.")))
+    return images.copy_(pixels.permute(0, 3, 1, 2)).mul_(scale).sub_(1)
 
 
 def to_pixels(image: OneImage | Array, dtype: np.dtype | type = np.uint8) -> Pixels:

@@ -30,16 +30,27 @@ def test_on_a_card_the_gpu_benchmark_measures_both_sides():
     assert result["batches"][0]["ratio"] > 0 and result["batches"][0]["gflop"] > 0
 
 
-def test_a_point_of_growth_is_measured_in_a_process_of_its_own():
-    point = {"side": "bf16 checkpointed", "size": 32, "width": 4, "batch": 1, "blocks": 1}
-    done = run("benchmarks.growth", "one", "--point", json.dumps(point))
+def point(side, **values):
+    return {"side": side, **growth.BASE, "size": 32, "width": 4, "blocks": 1, **values}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_point_of_growth_is_measured_in_processes_of_its_own(processes):
+    _, _, *command = growth.command(point("bf16 checkpointed", processes=processes))
+    done = run(*command)
     found = json.loads(done.stdout)
     assert found["seconds"] > 0 and found["megabytes"] > 0
 
 
-def test_listing_names_is_measured_on_real_files(capsys):
-    found = growth.names(40)
-    assert found["names"] == 40 and found["seconds"] > 0
+def test_growth_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "AXES", {"names": ([20, 40], [growth.LISTING])})
+    known = {"side": growth.LISTING, **growth.BASE, "names": 20, "seconds": 123.0, "megabytes": 1.0}
+    out = tmp_path / "growth.json"
+    out.write_text(json.dumps([known]))
+    growth.measure(out, ["names"], [growth.LISTING])
+    first, second = json.loads(out.read_text())
+    assert first == known
+    assert second["names"] == second["listed"] == 40 and 0 < second["seconds"] < 123
 
 
 def test_table_and_plots_show_the_points():
@@ -48,6 +59,18 @@ def test_table_and_plots_show_the_points():
         for side, factor in (("plain", 2.0), ("bf16", 1.0))
         for size in (64, 128)
     ]
-    assert "| size 128 | 256.00 s, 1280 MB | 128.00 s, 1280 MB |" in growth.table(found)
+    found.append({"side": growth.LISTING, **growth.BASE, "names": 1_000_000, "seconds": 4.0, "megabytes": 441.0})
+    rows = growth.table(found).splitlines()
+    assert "| size 128 | 256 s, 1280 MB |  | 128 s, 1280 MB |  |" in rows
+    assert "| names 1,000,000 | 4 s, 441 MB | | | |" in rows
     drawn = growth.draw(found, "seconds", "Seconds")
-    assert drawn.count("<polyline") == 3 * len(growth.SIDES) and "plain" in drawn
+    assert drawn.count("<polyline") == 4 + 4 + 4 + 3 + 1 and ">1M<" in drawn
+
+
+def test_the_whole_run_is_measured_beside_its_bare_step():
+    done = run("benchmarks.end_to_end", "--preset", "smoke", "--images", "8", "--steps", "12", "--block", "2")
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["steps_per_epoch"] == 4 and found["settings"] == {"optim.steps": "12"}
+    assert found["first_epoch"]["blocks"] == 1 and found["later"]["blocks"] == 3  # neither the run's first nor last
+    assert all(0.02 < found[part]["share_of_bare_rate"] < 5 for part in ("first_epoch", "later"))
+    assert found["log_ms"] > 0 and found["start_s"] > 0

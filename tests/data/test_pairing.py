@@ -13,6 +13,7 @@ from tests.data_sets import make_data, shapes
 from unpaired.config import DataConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.errors import BadInput
+from unpaired.images import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_epochs_differ_in_order_and_in_crops(root):
     for epoch in range(20):
         for index in range(data.length):
             x, _, a, _ = data.pair(epoch, index)
-            crops.setdefault(a.name, set()).add(x.numpy().tobytes())
+            crops.setdefault(a.name, set()).add(x.tobytes())
     assert min(map(len, crops.values())) > 8  # of 25 places
 
 
@@ -245,3 +246,37 @@ def test_pairs_of_different_names_are_refused_and_named(tmp_path):
     paired_folder(tmp_path, ["1.png", "2.png"], ["1.png", "3.png"])
     with pytest.raises(BadInput, match=r"same names, found 2 without a partner: 2, 3; set data.paired false"):
         UnpairedImages(DataConfig(root=str(tmp_path), paired=True), seed=0)
+
+
+def save_depth(path, dtype):
+    """A picture of noise with the depth of `dtype`."""
+    values = np.random.default_rng(0).random((20, 24)) * (1 if dtype == np.float32 else np.iinfo(dtype).max)
+    Image.fromarray(values.astype(dtype)).save(path)
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [(np.uint8, "png"), (np.uint16, "png"), (np.float32, "tiff")])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_is_scaled_and_mirrored_as_a_batch_has_the_numbers_of_pictures_one_by_one(tmp_path, dtype, suffix, layout):
+    for side in "AB":
+        (tmp_path / f"train{side}").mkdir()
+        for k in range(4):
+            save_depth(tmp_path / f"train{side}/{k}.{suffix}", dtype)
+    data = open_data(tmp_path, preprocess="crop", channels_a=1, channels_b=1, batch=4)
+    batch = data.batch(0)
+    crops = [data.pair(0, index)[0] for index in range(4)]
+    assert batch.a.pixels.numpy().dtype == dtype and len(set(batch.a.mirrored)) == 2
+    images = batch.a.on(torch.device("cpu"), layout)
+    assert images.is_contiguous(memory_format=layout)
+    assert torch.equal(images, torch.stack([to_tensor(crop) for crop in crops]))
+    assert torch.equal(batch.x, images)
+
+
+def test_files_of_several_depths_may_meet_in_a_batch(tmp_path):
+    for side in "AB":
+        (tmp_path / f"train{side}").mkdir()
+        for k, dtype in enumerate((np.uint8, np.uint16)):
+            save_depth(tmp_path / f"train{side}/{k}.png", dtype)
+    data = open_data(tmp_path, preprocess="crop", channels_a=1, channels_b=1, batch=2)
+    for step in range(4):
+        crops = [data.pair(step, index)[0] for index in range(2)]
+        torch.testing.assert_close(data.batch(step).x, torch.stack([to_tensor(crop) for crop in crops]))

@@ -12,6 +12,7 @@ import torch
 from tests import corpus
 from tests.data_sets import make_data, shapes, tiny
 from unpaired.config import DataConfig
+from unpaired.data import folders
 from unpaired.data.doctor import examine
 from unpaired.data.folders import Files
 from unpaired.data.usable import SKIPPED, decide, keep
@@ -168,3 +169,17 @@ def test_torch_draws_nothing_while_the_list_is_made(data, tmp_path):
     before = torch.get_rng_state()
     decide(DataConfig(root=str(data)), tmp_path, begun=False)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_the_check_decoded_is_not_decoded_again_by_the_training(tmp_path, monkeypatch):
+    """trainA and trainB whole; of a store without room nothing."""
+    data = make_data(tmp_path / "data")
+    read = []
+    whole = folders.read_picture
+    monkeypatch.setattr(folders, "read_picture", lambda path: read.append(path) or whole(path))
+    train(tiny(data), tmp_path / "run")
+    assert read == []
+    train(tiny(data, data__cache_gb=0), tmp_path / "other")
+    assert len(read) == 12
+    one, other = (load_state(tmp_path / run)[0].tensors for run in ("run", "other"))
+    assert all(torch.equal(one[key], other[key]) for key in one if key.startswith("network/"))

@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.data_sets import make_data, tiny
 from unpaired.config import OptimConfig, RuntimeConfig
+from unpaired.experiment import build_method
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import PatchGANConfig, ResNetConfig
 from unpaired.training.descent import Unsettled
 from unpaired.training.engine import STEPS_TO_COMPILE, Engine, pays_to_compile
-from unpaired.training.trainer import Trainer
+from unpaired.training.samples import FixedSamples
+from unpaired.training.trainer import Trainer, players
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -90,6 +94,43 @@ def test_compiling_is_for_long_runs_on_a_gpu_unless_asked_for():
     assert not pays_to_compile(auto, CPU, 10**9)
     assert not pays_to_compile(RuntimeConfig(precision="exact"), CUDA, 10**9)
     assert pays_to_compile(on, CPU, 1) and not pays_to_compile(off, CUDA, 10**9)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own look, while it traces
+def test_code_is_generated_for_the_first_steps_shapes_and_other_batches_and_samples_run_as_written(tmp_path):
+    experiment = tiny(make_data(tmp_path), runtime__compile="on")
+    engine, counter = Engine(experiment.runtime), CompileCounter()
+    made = Trainer(build_method(experiment), experiment.optim, engine)
+    engine.compiled = True
+    for network in players(made.method).values():
+        network.compile(dynamic=False, backend=counter)
+    made.train_step(*images())
+    first = counter.frame_count
+    assert first > 0
+    made.train_step(*images())
+    assert counter.frame_count == first
+    made.train_step(*images(48))
+    FixedSamples(experiment).translate(made.method, engine)
+    assert counter.frame_count == first
+    made.train_step(*images())
+    assert counter.frame_count == first
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_on_a_card_recorded_steps_are_the_steps_as_written():
+    """Generators, critics and histories, through a last smaller batch, and past a NaN that touches nothing."""
+    written, recorded = (trainer(device="cuda", compile=choice) for choice in ("off", "on"))
+    recorded.engine.compile(players(recorded.method).values(), steps=0)
+    broken = torch.full_like(images()[0], float("nan"))
+    for step in range(8):
+        batch = images(32 if step != 5 else 48)
+        for one in (written, recorded):
+            terms = one.train_step(*(one.engine.put(image) for image in (batch if step != 3 else (broken, broken))))
+            one.engine.unsettled.waiting.clear() if step == 3 else one.engine.settle()
+            one.last = {name: float(term) for name, term in terms.items()}
+        if step != 3:
+            assert recorded.last == pytest.approx(written.last, rel=1e-2)
+    assert not recorded.broken()
 
 
 def test_compiling_an_exact_run_is_refused():

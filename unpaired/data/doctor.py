@@ -32,7 +32,10 @@ from unpaired.progress import progress
 from unpaired.remote import is_remote
 
 Severity = Literal["refused", "warning"]
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Seen = Callable[[str, Path, Pixels], None]
+"""Gets the folder's name, e.g. trainA, a picture's path and its pixels as they were decoded."""
 
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
 NEARLY_CONSTANT = 1 / 255
@@ -131,11 +134,17 @@ class _Look:
         return f"{_count(self.shape[2], 'channel')}, {depth}"
 
 
-_Seen = _Look | tuple[str, str]
+_Verdict = _Look | tuple[str, str]
 """A picture, or (reason, message) where it is refused."""
 
 
-def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None, streamed: bool = True) -> Diagnosis:
+def examine(
+    root: Path,
+    smallest: int = 16,
+    cfg: DataConfig | None = None,
+    streamed: bool = True,
+    seen: Seen = lambda name, path, pixels: None,
+) -> Diagnosis:
     """Read every picture of a data set and tell what is wrong with it.
 
     Args:
@@ -144,6 +153,7 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None, strea
         cfg: Settings of a training; pictures to train with that do not fit them are refused too, and masks are looked
             at only where it asks for them.
         streamed: Whether pictures on the hub are fetched and read, too.
+        seen: Called with each picture that can be read, in several threads at once.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
@@ -154,8 +164,9 @@ def examine(root: Path, smallest: int = 16, cfg: DataConfig | None = None, strea
     masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
     parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
     paths = {name: list(files if streamed else files.here()) for name, files in parts.items()}
-    every = list(dict.fromkeys(path for files in paths.values() for path in files))
-    looks = dict(zip(every, _in_threads(lambda path: _look(path, smallest), every, "check"), strict=True))
+    every = list({path: name for name, files in paths.items() for path in files}.items())
+    found = _in_threads(lambda each: _look(*each, smallest, seen), every, "check")
+    looks = {path: look for (path, _), look in zip(every, found, strict=True)}
 
     good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in paths}
     bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], _Look))
@@ -194,7 +205,7 @@ def spread(pixels: Pixels) -> float:
     return float(np.sqrt(max(variance.max(), 0)))
 
 
-def _look(path: Path, smallest: int) -> _Seen:
+def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
     """A picture's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
@@ -206,6 +217,7 @@ def _look(path: Path, smallest: int) -> _Seen:
     height, width, channels = pixels.shape
     if min(height, width) < smallest:
         return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
+    seen(name, path, pixels)
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
     return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
@@ -286,7 +298,7 @@ def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[F
             yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
 
 
-def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path, _Seen]) -> Iterator[Finding]:
+def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path, _Verdict]) -> Iterator[Finding]:
     """Images whose mask is missing, cannot be used or has another size."""
     masks = paths[MASKS[name]]
     for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
@@ -295,7 +307,7 @@ def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path
             yield _finding(root, path, "mask", fault, "refused")
 
 
-def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: dict[Path, _Seen]) -> str:
+def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: dict[Path, _Verdict]) -> str:
     if mask is None:
         return f"no mask of its name in {MASKS[name]}"
     look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
@@ -351,12 +363,12 @@ def _finding(root: Path, path: Path, reason: str, message: str, severity: Severi
     return Finding(within(path, root).as_posix(), reason, message, severity)
 
 
-def _in_threads(work: Callable[[Path], Result], paths: Sequence[Path], title: str) -> Iterator[Result]:
-    """work(path) for each path, in order, with progress; what has not begun is dropped when the caller stops."""
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
+    """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        with progress(title, len(paths)) as advance:
-            for result in pool.map(work, paths):
+        with progress(title, len(items)) as advance:
+            for result in pool.map(work, items):
                 yield result
                 advance()
     finally:

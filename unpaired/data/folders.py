@@ -14,7 +14,7 @@ from PIL import Image
 
 from unpaired.archives import KINDS, PARQUET, archive_of, entries, is_archive
 from unpaired.config import DataConfig
-from unpaired.data.transforms import BICUBIC, BILINEAR, resized
+from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
 from unpaired.errors import BadInput
 from unpaired.images import Pixels, image_names, names_with, read_picture, with_channels
 from unpaired.parquet import RowNames, rows_of
@@ -233,7 +233,20 @@ class PixelStore:
             pixels = resized(with_channels(picture.pixels, channels), self.cfg, kernel)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
+        self._keep(path, pixels)
+        return pixels
+
+    def take(self, name: str, path: Path, pixels: Pixels) -> None:
+        """Keep a picture of trainA or trainB that was decoded for another reason, where it fits; sized as in `read`."""
+        channels = {"trainA": self.cfg.channels_a, "trainB": self.cfg.channels_b}.get(name, 0)
+        try:
+            width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)
+            if channels and width * height * channels * pixels.itemsize <= self.room:
+                self._keep(path, resized(with_channels(pixels, channels), self.cfg))
+        except BadInput:  # whoever decoded it tells
+            return
+
+    def _keep(self, path: Path, pixels: Pixels) -> None:
         if pixels.nbytes <= self.room:
             self.room -= pixels.nbytes
             self.kept[path] = pixels
-        return pixels

@@ -11,34 +11,74 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unpaired.config import DataConfig
 from unpaired.data.folders import Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.transforms import augmented
 from unpaired.errors import BadInput
-from unpaired.images import Images, OneImage, to_tensor, to_weights
+from unpaired.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Crops of one size as their files have them: with 8 bits a quarter of the bytes of the images they become."""
+
+    pixels: Tensor
+    """(b, h, w, c), uint8, uint16 or float32."""
+    mirrored: tuple[bool, ...]
+    """Which of them are to be mirrored, left to right."""
+
+    def on(self, device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Images:
+        """The images in [-1, 1]. On a CUDA card they are scaled and mirrored there, and nothing waits for the copy."""
+        pixels = self.pixels
+        if device.type == "cuda":
+            pixels = pixels.pin_memory().to(device, non_blocking=True)  # only from there a copy does not wait
+        images = to_images(pixels, layout)
+        for image, mirrored in zip(images, self.mirrored, strict=True):
+            if mirrored:
+                image.copy_(image.flip(2))
+        return images.to(device)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: images of X and Y in [-1, 1], and the files they came from."""
+    """What one step sees, as pixels, and the files they came from."""
 
-    x: Images
-    y: Images
+    a: PixelBatch
+    b: PixelBatch
     files: tuple[Path, ...]
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
-    pairs: tuple[Images, Images] | None = None
-    """Aligned images of X and Y beside them, where `data.pairs` asks for some."""
+    aligned: tuple[PixelBatch, PixelBatch] | None = None
+    """Aligned pictures of A and B beside them, where `data.pairs` asks for some."""
     masks: tuple[Images, Images] | None = None
     """Where x and y are translated, (b, 1, h, w): 1 inside, 0 outside; with `data.masks`."""
+
+    @cached_property
+    def x(self) -> Images:
+        """The images of X in [-1, 1], on the CPU."""
+        return self.a.on(CPU)
+
+    @cached_property
+    def y(self) -> Images:
+        """Those of Y."""
+        return self.b.on(CPU)
+
+    @cached_property
+    def pairs(self) -> tuple[Images, Images] | None:
+        """The aligned ones of X and Y."""
+        return (self.aligned[0].on(CPU), self.aligned[1].on(CPU)) if self.aligned else None
+
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -70,8 +110,9 @@ class UnpairedImages:
         seed: int,
         skipped: Collection[str] = (),
         part: Part = Part(),  # noqa: B008, frozen
+        store: PixelStore | None = None,
     ) -> None:
-        """Lists the files of `cfg.root`, but for the `skipped` paths inside it.
+        """Lists the files of `cfg.root`, but for the `skipped` paths inside it; `store` may hold some already.
 
         Raises:
             BadInput: trainA or trainB is missing or empty, or said to be paired and their names differ, or some of
@@ -84,7 +125,7 @@ class UnpairedImages:
         a, b = (domain_files(root, name, skipped) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
         self.pairs = list(_partners(a, b, root, "pairs").items())
         self.masks = {**_masks(self.a, root, "trainA"), **_masks(self.b, root, "trainB")} if cfg.masks else {}
-        self.store = PixelStore(cfg)
+        self.store = store or PixelStore(cfg)
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
         self.per_step = cfg.batch * part.batches
@@ -95,29 +136,30 @@ class UnpairedImages:
         """Every training file of both domains."""
         return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
-    def pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path]:
-        """The `index`-th images of an epoch, augmented."""
+    def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path]:
+        """The `index`-th pictures of an epoch, augmented."""
         return self._pair(epoch, index)[:4]
 
-    def _pair(self, epoch: int, index: int) -> tuple[OneImage, OneImage, Path, Path, list[OneImage]]:
-        """`pair`, and the masks of both images where there are masks."""
+    def _pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path, tuple[OneImage, ...]]:
+        """`pair`, and the masks of both pictures where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
         b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
         again = deepcopy(rng) if self.partners else rng
-        (x, *of_x), (y, *of_y) = self._seen(a, self.cfg.channels_a, rng), self._seen(b, self.cfg.channels_b, again)
-        return x, y, a, b, of_x + of_y
+        one, of_one = self._seen(a, self.cfg.channels_a, rng)
+        other, of_other = self._seen(b, self.cfg.channels_b, again)
+        return one, other, a, b, of_one + of_other
 
-    def _seen(self, path: Path, channels: int, rng: np.random.Generator) -> list[OneImage]:
-        """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
+    def _seen(self, path: Path, channels: int, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
+        """A picture, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
         pixels, again = self.store.read(path, channels), deepcopy(rng) if self.masks else rng
-        image = to_tensor(augmented(pixels, self.cfg, rng))
+        picture = augmented(pixels, self.cfg, rng)
         if not self.masks:
-            return [image]
+            return picture, ()
         mask = self.store.read_mask(self.masks[path])
         if mask.shape[:2] != pixels.shape[:2]:  # its file was changed after the first step
             raise BadInput(f"{self.masks[path]}: no longer of the size of its image {path}; put the mask back")
-        return [image, to_weights(augmented(mask, self.cfg, again))]
+        return picture, (to_weights(augmented(mask, self.cfg, again)),)
 
     def batch(self, step: int) -> Batch:
         """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.
@@ -133,13 +175,14 @@ class UnpairedImages:
         every = np.arange(first, min(first + self.per_step, self.length))
         mine = np.array_split(every, self.part.processes)[self.part.process]
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
-        xs, ys, a, b, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
+        ones, others, a, b, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
         share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
-        x, y, aligned = _stack(xs, a), _stack(ys, b), self._aligned(epoch, indices[0])
         of_x, of_y = zip(*masks, strict=True) if self.masks else ((), ())
-        return Batch(x, y, (*a, *b), share, aligned, (torch.stack(of_x), torch.stack(of_y)) if self.masks else None)
+        masked = (torch.stack(of_x), torch.stack(of_y)) if self.masks else None
+        aligned = self._aligned(epoch, indices[0])
+        return Batch(_stack(ones, a), _stack(others, b), (*a, *b), share, aligned, masked)
 
-    def _aligned(self, epoch: int, index: int) -> tuple[Images, Images] | None:
+    def _aligned(self, epoch: int, index: int) -> tuple[PixelBatch, PixelBatch] | None:
         """`data.pairs` pairs drawn for the step that begins at an index, each cropped and mirrored alike."""
         if not self.pairs:
             return None
@@ -148,8 +191,8 @@ class UnpairedImages:
         sides = ([], [])
         for a, b in drawn:
             again = deepcopy(rng)
-            sides[0].append(to_tensor(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng)))
-            sides[1].append(to_tensor(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again)))
+            sides[0].append(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
+            sides[1].append(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again))
         files_a, files_b = zip(*drawn, strict=True)
         return _stack(tuple(sides[0]), files_a), _stack(tuple(sides[1]), files_b)
 
@@ -202,14 +245,18 @@ def _partners(a: Sequence[Path], b: Sequence[Path], root: Path, part: str) -> di
     return {path: by_name[1][name] for name, path in by_name[0].items()}
 
 
-def _stack(images: tuple[OneImage, ...], files: tuple[Path, ...]) -> Images:
-    sizes = {image.shape[1:] for image in images}
-    if len(sizes) > 1:
+def _stack(crops: tuple[Pixels, ...], files: tuple[Path, ...]) -> PixelBatch:
+    """One batch; where bit depths meet, of float pixels."""
+    if len({crop.shape[:2] for crop in crops}) > 1:
         found = ", ".join(
-            f"{file.name} {w}x{h}" for file, (_, h, w) in zip(files, (i.shape for i in images), strict=True)
+            f"{file.name} {w}x{h}" for file, (h, w, _) in zip(files, (crop.shape for crop in crops), strict=True)
         )
         raise BadInput(
             f"data.batch: images of one batch must have one size, found {found}; set data.batch 1 or a "
             f"data.preprocess that ends in crop"
         )
-    return torch.stack(images)
+    mirrored = tuple(crop.strides[1] < 0 for crop in crops)  # a view from right to left, slow to copy as it is
+    ahead = [crop[:, ::-1] if back else crop for crop, back in zip(crops, mirrored, strict=True)]
+    if len({crop.dtype for crop in ahead}) > 1:
+        ahead = [crop / np.float32(full_scale(crop.dtype)) for crop in ahead]
+    return PixelBatch(torch.from_numpy(np.stack(ahead)), mirrored)

@@ -62,7 +62,7 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
 
 
 def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:
-    """The drawn part: a random crop, and a mirror half of the time."""
+    """The drawn part: a random crop, and a mirror half of the time; a view, nothing is copied."""
     height, width = pixels.shape[:2]
     if crops(cfg):
         left = int(rng.integers(width - cfg.crop_size + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
 from unpaired.data.doctor import Finding, examine
-from unpaired.data.folders import Files, images_of
+from unpaired.data.folders import Files, PixelStore, images_of
 from unpaired.errors import BadInput, brief, shown
 from unpaired.files import write_text
 from unpaired.texts import read_json
@@ -52,7 +52,7 @@ class Usable:
         return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
 
 
-def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
+def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> Usable:
     """Read every image of the data set, or what a run that has begun decided when it did.
 
     Images on the hub are not read before training asks for them: one that cannot be used then stops it.
@@ -61,6 +61,7 @@ def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
         cfg: The data set, and whether bad images stop the training or are left out.
         run: The run's folder.
         begun: Whether it has taken steps: then nothing is read again.
+        store: Where what is read is kept for the training, while there is room.
 
     Raises:
         BadInput: bad images and `cfg.on_bad_image` "fail", one message for all; or a damaged `skipped.json`.
@@ -68,7 +69,8 @@ def decide(cfg: DataConfig, run: Path, begun: bool) -> Usable:
     if begun:
         return _read(run / SKIPPED)
     _check_streamed(cfg)
-    findings = examine(Path(cfg.root), cfg=cfg, streamed=False).findings
+    store = store or PixelStore(replace(cfg, cache_gb=0))
+    findings = examine(Path(cfg.root), cfg=cfg, streamed=False, seen=store.take).findings
     refused = (finding for finding in findings if finding.severity == "refused")
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":

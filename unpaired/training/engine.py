@@ -39,6 +39,8 @@ class Engine:
         self.deterministic = cfg.deterministic
         self.cfg = cfg
         self.compiled = False
+        self.shapes: list[torch.Size] = []
+        """Of the batches that code was generated for: those of the first step."""
         self.unsettled = Unsettled() if self.device.type == "cuda" else None
         """Descents whose soundness has not been asked of the device yet; None where asking costs nothing."""
 
@@ -47,7 +49,8 @@ class Engine:
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
         precision = "bf16 networks, fp32 weights" if self.half else "fp32" if self.fast else "fp32 as published"
         several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
-        how = ", compiled" if self.compiled else ", fused layers" if self._fuses else ""
+        compiled = ", compiled into CUDA graphs" if self.device.type == "cuda" else ", compiled"
+        how = compiled if self.compiled else ", fused layers" if self._fuses else ""
         return f"{several}{name}, {torch.get_num_threads()} threads, {precision}{how}"
 
     def place(self, network: nn.Module) -> None:
@@ -69,13 +72,33 @@ class Engine:
     def compile(self, networks: Iterable[nn.Module], steps: int) -> None:
         """Have torch generate code for the networks, where asked for or where the `steps` ahead pay for it.
 
-        What it generates is kept on disk, so that the next run begins sooner.
+        What it generates is kept on disk, so that the next run begins sooner. On CUDA ("reduce-overhead") each pass
+        is also recorded as a graph and replayed in one launch; steps must then be taken inside `step`.
         """
         self.compiled = pays_to_compile(self.cfg, self.device, steps)
         if self.compiled:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "unpaired" / "compiled"))
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
             for network in networks:
-                network.compile(dynamic=False)
+                network.compile(dynamic=False, mode=mode)
+
+    @contextmanager
+    def step(self, *images: Tensor) -> Iterator[None]:
+        """Around one step: generated code is for batches of the first step's shapes, others run as written.
+
+        The graphs of a step keep what they computed to its end, the gradients and the fakes that the critics are
+        shown; in the next one they may overwrite it. So nothing of a network's output may be kept that is no copy.
+        """
+        if self.compiled and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
+        shapes = [each.shape for each in images]
+        self.shapes = self.shapes or shapes
+        with nullcontext() if shapes == self.shapes else self.as_written():
+            yield
+
+    def as_written(self) -> AbstractContextManager[object]:
+        """Inside, networks run as they are written, for what code would have to be generated anew."""
+        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
 
     @property
     def _fuses(self) -> bool:

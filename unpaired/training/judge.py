@@ -248,7 +248,7 @@ def _there_and_back(
     """The translation of a picture and, where there is a way back, the picture again; both on the CPU."""
     networks = method.translators
     back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-    with torch.no_grad(), at_rest(method), engine.precision():
+    with torch.no_grad(), at_rest(method), engine.precision(), engine.as_written():
         translated = networks[direction](engine.put(image))
         again = None if back is None else back(translated).cpu()
     return translated.cpu(), again

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.data.pairing import Batch, Part, UnpairedImages
+from unpaired.data.folders import PixelStore
+from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.usable import Usable, decide, keep
 from unpaired.errors import BadInput, Stopped, shown
 from unpaired.experiment import Experiment, build_method, to_dict
@@ -21,6 +22,7 @@ from unpaired.training.descent import NotFinite
 from unpaired.training.dice import throw_from
 from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
+from unpaired.training.feed import Fed, feed
 from unpaired.training.folder import (
     alone_in,
     at_one_commit,
@@ -70,11 +72,11 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
 
 
 def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
-    processes, trainer = engine.processes, _fresh_trainer(experiment, engine)
+    processes, trainer, store = engine.processes, _fresh_trainer(experiment, engine), PixelStore(experiment.data)
     if processes.first:
         experiment = at_one_commit(experiment, out, has_begun(out))
-        usable = decide(experiment.data, out, has_begun(out))
-        data, samples = _look(experiment, usable.paths, engine)
+        usable = decide(experiment.data, out, has_begun(out), store)
+        data, samples = _look(experiment, usable.paths, engine, store)
         judge = Judge(experiment, usable.paths)
         try_out(trainer, samples)
         open_folder(experiment, out, allow)
@@ -85,7 +87,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         processes.wait()
         experiment = at_one_commit(experiment, out, begun=True)
         usable = decide(experiment.data, out, begun=True)
-        data, samples = _look(experiment, usable.paths, engine)
+        data, samples = _look(experiment, usable.paths, engine, store)
         judge = Judge(experiment, usable.paths, first=False)
     schedule = Schedule(experiment.optim, data.steps_per_epoch)
     state = resume(experiment, out, allow, processes)
@@ -108,10 +110,12 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     return out
 
 
-def _look(experiment: Experiment, skipped: Collection[str], engine: Engine) -> tuple[UnpairedImages, FixedSamples]:
+def _look(
+    experiment: Experiment, skipped: Collection[str], engine: Engine, store: PixelStore
+) -> tuple[UnpairedImages, FixedSamples]:
     """The training images of this process, and the fixed test pictures."""
     part = Part(engine.processes.index, engine.processes.count, experiment.optim.accumulate)
-    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part)
+    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part, store)
     return data, FixedSamples(experiment, skipped)
 
 
@@ -202,8 +206,9 @@ class Run:
                 self.sample(0)
             elif processes.any(self.judge.owes(start, total)):
                 self.make_up(start, request)
-            for step, batch in enumerate(self.data.batches(start, total), start + 1):
-                self.step(step, batch)
+            batches = self.data.batches(start, total)
+            for step, fed in enumerate(feed(batches, self.trainer.engine), start + 1):
+                self.step(step, fed)
                 self.report(step)
                 judged = self.weigh(step, request)
                 stopping = processes.any(request.asked)
@@ -214,19 +219,19 @@ class Run:
                 if stopping and (step < total or not judged):
                     raise self._stopped(step)
 
-    def step(self, step: int, batch: Batch) -> None:
+    def step(self, step: int, fed: Fed) -> None:
         """One step of training.
 
         Raises:
             BadInput: an image of a wrong size, or numbers that are no longer finite.
         """
-        put, self.files = self.trainer.engine.put, (*self.files[-1:], (step, batch.files))
-        for images, file in ((batch.x, batch.files[0]), (batch.y, batch.files[-1])):
+        files = fed.batch.files
+        self.files = (*self.files[-1:], (step, files))
+        for images, file in ((fed.x, files[0]), (fed.y, files[-1])):
             check_sides(self.trainer.method, images, file)
         self.trainer.set_rate(self.schedule.factor(step - 1))
         try:
-            pairs, masks = ((put(both[0]), put(both[1])) if both else None for both in (batch.pairs, batch.masks))
-            self.log.add(self.trainer.train_step(put(batch.x), put(batch.y), batch.share, pairs, masks))
+            self.log.add(self.trainer.train_step(fed.x, fed.y, fed.batch.share, fed.pairs, fed.masks))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 

@@ -69,7 +69,7 @@ class FixedSamples:
             back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
             tried[direction] = Tried(self.files[direction[0]], self.pictures[direction[0]], [], [], [])
             for image in tried[direction].inputs:
-                with torch.no_grad(), at_rest(method), engine.precision():
+                with torch.no_grad(), at_rest(method), engine.precision(), engine.as_written():
                     output = there(engine.put(image[None]))
                     noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=dice))
                     tried[direction].outputs.append(output[0].cpu())

@@ -54,6 +54,10 @@ class Trainer:
         Raises:
             NotFinite: before the weights are touched.
         """
+        with self.engine.step(x, y, *(pairs or ()), *(masks or ())):
+            return self._descend(x, y, share, pairs, masks)
+
+    def _descend(self, x: Images, y: Images, share: float, pairs: Both | None, masks: Both | None) -> Terms:
         engine, method, parts = self.engine, self.method, self._parts(x, y, share, masks)
         learning, fakes = self.steps >= self.optim.critic_warmup, []
         with frozen(method.critics if learning else players(method)):

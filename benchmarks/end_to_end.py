@@ -1,0 +1,150 @@
+"""The whole of `unpaired train` beside its bare step: does reading pictures or logging ever hold it up?
+
+    python -m benchmarks.end_to_end --preset cyclegan                       # 2,000 JPEGs of 1024 x 768, to 256 px
+    python -m benchmarks.end_to_end --steps 2000 --data.load-size 72 --data.crop-size 64 --method.generator.width 8
+
+A run of the preset through `unpaired.training.train`, with any setting of `train`. Every few steps it pauses while the
+bare step is timed, on networks of the same settings and a batch that is there already, so that both meet the same
+machine. The last line is JSON: the bare step's time over the run's, for steps of the first epoch and of later ones, by
+the clock (what a user sees) and in processor time of all threads (what a machine without a core to spare would see);
+what logging takes of a bare step; and the time up to the first step, in which a new run reads every picture once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.loading import log_milliseconds, make_jpegs
+from unpaired.bench.timing import Taken, environment
+from unpaired.cli import split_settings
+from unpaired.data.pairing import UnpairedImages
+from unpaired.experiment import Experiment, build_method, with_root, with_settings
+from unpaired.presets import preset
+from unpaired.training import train
+from unpaired.training.engine import Engine
+from unpaired.training.feed import Fed
+from unpaired.training.run import Run
+from unpaired.training.trainer import Trainer
+
+BARE = 5
+"""Bare steps timed in a pause, after half as many that are not, in which the reading threads come to rest."""
+
+
+def bare_steps(experiment: Experiment) -> Callable[[], Taken]:
+    """What times BARE bare steps: the average of one."""
+    engine = Engine(experiment.runtime)
+    trainer = Trainer(build_method(experiment), experiment.optim, engine)
+    fed = Fed.of(UnpairedImages(experiment.data, experiment.runtime.seed).batch(0), engine)
+
+    def steps(count: int) -> Taken:
+        start, used = now(engine)
+        for _ in range(count):
+            trainer.train_step(fed.x, fed.y)
+        end, spent = now(engine)
+        return Taken((end - start) / count, (spent - used) / count)
+
+    steps(2)
+    return lambda: (steps(BARE // 2), steps(BARE))[1]
+
+
+def now(engine: Engine) -> tuple[float, float]:
+    """Seconds of the clock and of the processor, the device's work done."""
+    engine.settle()
+    return time.perf_counter(), time.process_time()
+
+
+@dataclass
+class Block:
+    """Average steps up to a step of the run: one of the run and a bare one."""
+
+    step: int
+    run: Taken
+    bare: Taken
+
+
+class Watch:
+    """Stops the time of a run, block by block of its steps, and lets bare steps take turns with them."""
+
+    def __init__(self, size: int, bare: Callable[[], Taken]) -> None:
+        self.size, self.bare = size, bare
+        self.blocks: list[Block] = []
+        self.began = self.first = (0.0, 0.0)
+
+    def after(self, step: int, engine: Engine) -> None:
+        """To be called after each step but the last, which ends with samples; the first block is not counted."""
+        if step == 1:
+            self.first = now(engine)
+        if step % self.size == 0:
+            if step > self.size:
+                wall, used = (b - a for a, b in zip(self.began, now(engine), strict=True))
+                self.blocks.append(Block(step, Taken(wall / self.size, used / self.size), self.bare()))
+            self.began = now(engine)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Inside, a run's steps are watched."""
+    report = Run.report
+
+    def reported(self: Run, step: int) -> None:
+        report(self, step)
+        if step < self.schedule.steps:
+            watch.after(step, self.trainer.engine)
+
+    Run.report = reported
+    try:
+        yield
+    finally:
+        Run.report = report
+
+
+def shares(blocks: list[Block]) -> dict[str, float]:
+    """The bare step's time over the run's, by the clock and in processor time, and what they are."""
+    run, bare = (median(block.run.cpu_seconds for block in blocks), median(block.bare.cpu_seconds for block in blocks))
+    clock = sum(block.bare.seconds for block in blocks) / sum(block.run.seconds for block in blocks)
+    processor = sum(block.bare.cpu_seconds for block in blocks) / sum(block.run.cpu_seconds for block in blocks)
+    found = {"share_of_bare_rate": round(clock, 3), "share_of_processor_time": round(processor, 3)}
+    return found | {"run_cpu_ms": round(1e3 * run, 2), "bare_cpu_ms": round(1e3 * bare, 2), "blocks": len(blocks)}
+
+
+def main() -> None:
+    """Make the pictures unless they are there, run, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="cyclegan")
+    parser.add_argument("--data", type=Path, help="kept, and used again where it is there")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--block", type=int, default=50)
+    args, rest = parser.parse_known_args()
+    settings = split_settings(rest)[0] | {"optim.steps": str(args.steps)}
+    with tempfile.TemporaryDirectory() as folder:
+        data = args.data or Path(folder) / "data"
+        if not data.exists():
+            make_jpegs(data, args.images)
+        experiment = with_settings(with_root(preset(args.preset), data), settings)
+        watch = Watch(args.block, bare_steps(experiment))
+        started, used = time.perf_counter(), time.process_time()
+        with watched(watch):
+            train(experiment, Path(folder) / "run")
+        epoch = UnpairedImages(experiment.data, 0).steps_per_epoch
+        log_ms = log_milliseconds(Path(folder))
+    result = {"case": "end_to_end", "preset": args.preset, "settings": settings, "steps_per_epoch": epoch}
+    result |= {"start_s": round(watch.first[0] - started, 1), "start_cpu_s": round(watch.first[1] - used, 1)}
+    first = [block for block in watch.blocks if block.step <= epoch]
+    for name, blocks in (("first_epoch", first), ("later", watch.blocks[len(first) :])):
+        result |= {name: shares(blocks)} if blocks else {}
+    bare_ms = 1e3 * median(block.bare.cpu_seconds for block in watch.blocks)
+    result |= {"log_ms": round(log_ms, 3), "log_share": round(log_ms / bare_ms, 4)}
+    print(json.dumps(result | environment(Engine(experiment.runtime).device)))
+
+
+if __name__ == "__main__":
+    main()

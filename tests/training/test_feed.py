@@ -1,0 +1,57 @@
+"""Batches reach the device whole, in order and with the numbers they had; on a card one ahead of the step."""
+
+import pytest
+import torch
+
+from tests.data_sets import make_data, tiny
+from unpaired.config import RuntimeConfig
+from unpaired.data.pairing import UnpairedImages
+from unpaired.training.engine import Engine
+from unpaired.training.feed import feed, one_ahead
+
+
+def assert_fed(root, runtime):
+    """Every image of a semi-paired data set, as the host makes it and as it is fed."""
+    data = UnpairedImages(tiny(root, data__batch=2, data__pairs=1).data, seed=0)
+    engine = Engine(runtime)
+    expected = list(data.batches(0, 5))
+    found = list(feed(data.batches(0, 5), engine))
+    assert [fed.batch.files for fed in found] == [batch.files for batch in expected]
+    for batch, fed in zip(expected, found, strict=True):
+        pairs = zip((batch.x, batch.y, *batch.pairs), (fed.x, fed.y, *fed.pairs), strict=True)
+        for host, there in pairs:
+            assert there.device.type == engine.device.type and there.is_contiguous(memory_format=engine.layout)
+            assert torch.equal(there.cpu(), host)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = make_data(tmp_path_factory.mktemp("feed") / "data")
+    for side in "AB":
+        (root / f"pairs{side}").symlink_to(root / "testA")
+    return root
+
+
+@pytest.mark.parametrize("precision", ["exact", "fp32"])
+def test_what_is_fed_has_the_numbers_that_the_host_makes(root, precision):
+    assert_fed(root, RuntimeConfig(device="cpu", precision=precision))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.parametrize("precision", ["exact", "fp32"])
+def test_what_is_fed_to_a_card_has_the_numbers_that_the_host_makes(root, precision):
+    assert_fed(root, RuntimeConfig(device="cuda", precision=precision))
+
+
+def test_each_is_drawn_before_the_one_in_front_of_it_is_handed_out():
+    seen = []
+
+    def drawn():
+        for item in "abc":
+            seen.append(f"draw {item}")
+            yield item
+
+    for item in one_ahead(drawn()):
+        seen.append(f"use {item}")
+    assert seen == ["draw a", "draw b", "use a", "draw c", "use b", "use c"]
+    assert list(one_ahead([])) == []
