@@ -16,7 +16,7 @@ from unpaired.models import (
     build_generator,
 )
 from unpaired.models.columns import from_image_gradient, to_image, to_image_gradients
-from unpaired.models.fused import Layers, Unit, fuse, units
+from unpaired.models.fused import Layers, Unit, fuse, normalise_, units
 
 NETWORKS = {
     "resnet": (lambda: build_generator(ResNetConfig(width=16, blocks=2), 3, 3), 3),
@@ -121,6 +121,16 @@ def test_in_bf16_a_unit_answers_in_bf16_and_its_weights_get_fp32_gradients():
     y.square().mean().backward()
     assert y.dtype == torch.bfloat16
     assert unit.conv.weight.grad.dtype == torch.float32 and unit.conv.bias.grad.dtype == torch.float32
+
+
+def test_in_bf16_a_norm_keeps_mean_and_rate_in_fp32():
+    """Rounded to bf16 they err by three times what rounding the result does."""
+    torch.manual_seed(0)
+    y = (torch.randn(2, 16, 16, 16) + 3).bfloat16().contiguous(memory_format=torch.channels_last)
+    exact = nn.functional.instance_norm(y.double())
+    rates = normalise_(y, 1e-5)
+    assert rates.dtype == torch.float32
+    assert ((y.double() - exact).norm() / exact.norm()).item() < 0.0025
 
 
 def test_everything_stays_in_channels_last():

@@ -16,11 +16,11 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import leaky_relu
 
 from unpaired.models.columns import from_image_gradient, to_image, to_image_gradients
-from unpaired.models.direct import Gradients, direct, direct_gradients
+from unpaired.models.direct import Gradients, direct_gradients
+from unpaired.models.patches import Convolution, by_patches, by_patches_gradients
 from unpaired.models.winograd import Tiles, tiles_for
 
 aten = torch.ops.aten
-Convolution = nn.Conv2d | nn.ConvTranspose2d
 THIN = 4
 """Up to as many channels, images rather than features, a 7x7 convolution is computed by its columns."""
 
@@ -147,13 +147,16 @@ class _Unit(torch.autograd.Function):
 
 
 def normalise_(y: Tensor, eps: float) -> Tensor:
-    """InstanceNorm in place; returns 1 / sqrt(variance + eps), (b, c). Image by image, which keeps channels_last."""
-    rates = []
-    for image in y.split(1):
-        out, _, rate = torch.native_batch_norm(image, None, None, None, None, True, 0.0, eps)
-        image.copy_(out)
-        rates.append(rate)
-    return torch.stack(rates)
+    """InstanceNorm in place; returns 1 / sqrt(variance + eps), (b, c). Image by image, which keeps channels_last.
+
+    Given scales of one in fp32, torch keeps mean and rate of a bf16 image in fp32, too; else it rounds both to bf16.
+    """
+    one = y.new_ones(y.shape[1], dtype=torch.promote_types(y.dtype, torch.float32))
+    rates, mean = one.new_empty(y.shape[:2]), torch.empty_like(one)
+    for image, rate in zip(y.split(1), rates, strict=True):
+        kept = {"out": image, "save_mean": mean, "save_invstd": rate}
+        aten.native_batch_norm.out(image, one, None, None, None, True, 0.0, eps, **kept)
+    return rates
 
 
 def norm_gradient(grad: Tensor, y: Tensor, rates: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ def convolve(conv: Convolution, x: Tensor, weight: Tensor) -> Tensor:
     if tiles := _tiles(conv, x, weight):
         return tiles.convolve(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
     weight = weight.to(x.dtype)
-    return to_image(x, weight) if _is_wide(conv) and conv.out_channels <= THIN else direct(x, weight, conv)
+    return to_image(x, weight) if _is_wide(conv) and conv.out_channels <= THIN else by_patches(x, weight, conv)
 
 
 def gradients(conv: Convolution, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> Gradients:
@@ -186,7 +189,7 @@ def gradients(conv: Convolution, grad: Tensor, x: Tensor, weight: Tensor, wanted
         for_x = from_image_gradient(grad, x, half)
         for_weight = direct_gradients(grad, x, half, (False, wanted[1]), conv)[1]
     else:
-        for_x, for_weight = direct_gradients(grad, x, half, wanted, conv)
+        for_x, for_weight = by_patches_gradients(grad, x, half, wanted, conv)
     return for_x, None if for_weight is None else for_weight.to(weight.dtype)
 
 

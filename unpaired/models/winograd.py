@@ -9,12 +9,13 @@ backwards. Tensors here are (b, h, w, c).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tiles:
     """One tile size and its transforms, each laid out for a whole tile: kron(M, M) acts on rows and columns."""
 
@@ -35,8 +36,9 @@ class Tiles:
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """(b, h + 2, w + 2, c) and (k, c, 3, 3) to (b, h, w, k); h and w must divide by m."""
         b, h, w, _ = x.shape
-        products = torch.bmm(self._windows(x), self._kernels(weight, x.dtype).transpose(1, 2))
-        tiles = self.outputs.to(x) @ products.flatten(1)
+        rounded = _rounded(self, x.dtype)
+        products = torch.bmm(rounded._windows(x), rounded._kernels(weight).transpose(1, 2))
+        tiles = rounded.outputs @ products.flatten(1)
         grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
         return grid.permute(2, 3, 0, 4, 1, 5).reshape(b, h - 2, w - 2, len(weight))
 
@@ -44,35 +46,45 @@ class Tiles:
         self, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
     ) -> tuple[Tensor | None, Tensor | None]:
         """Of `convolve`, given the gradient of its result: for x and for the weight (fp32), each if wanted."""
-        spread = (self.outputs.T.to(x) @ _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
+        rounded = _rounded(self, x.dtype)
+        spread = (rounded.outputs.T @ _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
         for_x = for_weight = None
         if wanted[0]:
-            for_x = self._overlap(torch.bmm(spread, self._kernels(weight, x.dtype)), x.shape)
+            for_x = rounded._overlap(torch.bmm(spread, rounded._kernels(weight)), x.shape)
         if wanted[1]:
-            products = torch.bmm(spread.transpose(1, 2), self._windows(x)).flatten(1).to(weight.dtype)
-            for_weight = (self.kernel.T.to(weight) @ products).view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1)
+            products = torch.bmm(spread.transpose(1, 2), rounded._windows(x)).flatten(1)
+            flat = (rounded.kernel.T @ products).view(3, 3, *weight.shape[:2])
+            for_weight = torch.empty_like(weight).copy_(flat.permute(2, 3, 0, 1))
         return for_x, for_weight
 
     def _windows(self, x: Tensor) -> Tensor:
         """B^T d B of every window: (n^2, windows, c)."""
-        return (self.inputs.to(x) @ _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
+        return (self.inputs @ _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
 
-    def _kernels(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    def _kernels(self, weight: Tensor) -> Tensor:
         """G g G^T of every kernel: (n^2, k, c)."""
-        flat = weight.permute(2, 3, 0, 1).reshape(9, -1)
-        return (self.kernel.to(flat) @ flat).view(-1, *weight.shape[:2]).to(dtype)
+        flat = weight.to(self.kernel.dtype).permute(2, 3, 0, 1).reshape(9, -1)
+        return (self.kernel @ flat).view(-1, *weight.shape[:2])
 
     def _overlap(self, windows: Tensor, shape: torch.Size) -> Tensor:
         """Back from transformed windows to what they were cut from: overlapping values are summed."""
         (b, height, width, c), m, n = shape, self.m, self.n
         h, w = (height - 2) // m, (width - 2) // m
-        d = (self.inputs.T.to(windows) @ windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
-        whole = d.new_zeros(b, h + 1, m, w + 1, m, c)
-        for top, rows in ((0, slice(0, m)), (1, slice(m, n))):  # the last two rows reach into the next tile
-            for left, columns in ((0, slice(0, m)), (1, slice(m, n))):
-                part = d[:, :, rows, :, columns]
-                whole[:, top : top + h, : part.shape[2], left : left + w, : part.shape[4]] += part
+        d = (self.inputs.T @ windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
+        whole = d.new_empty(b, h + 1, m, w + 1, m, c)
+        whole[:, :h, :, :w] = d[:, :, :m, :, :m]
+        whole[:, h:] = 0
+        whole[:, :h, :, w:] = 0
+        for top, left in ((0, 1), (1, 0), (1, 1)):  # the last two rows and columns reach into the next tile
+            part = d[:, :, top * m : n if top else m, :, left * m : n if left else m]
+            whole[:, top : top + h, : part.shape[2], left : left + w, : part.shape[4]] += part
         return whole.view(b, m * (h + 1), m * (w + 1), c)[:, :height, :width]
+
+
+@cache
+def _rounded(tiles: Tiles, dtype: torch.dtype) -> Tiles:
+    """The same transforms in the precision of what they are applied to."""
+    return Tiles(tiles.m, *(matrix.to(dtype) for matrix in (tiles.outputs, tiles.kernel, tiles.inputs)))
 
 
 def _windows(x: Tensor, size: int, step: int) -> Tensor:
@@ -106,14 +118,15 @@ def tiles_for(x: Tensor, weight: Tensor) -> Tiles | None:
     """The tiles that are faster than the direct sum for x (b, h + 2, w + 2, c), or None.
 
     The matrix products cost tiles x channels^2, the transforms tiles x channels: below 64 channels in fp32, 256 in
-    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX).
+    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX). Large tiles
+    have kernels of four times the size, which fewer than 32 of them do not repay.
     """
     height, width, channels = x.shape[1] - 2, x.shape[2] - 2, min(weight.shape[:2])
     if x.dtype == torch.bfloat16:
         return SMALL if channels >= 256 and not height % 2 and not width % 2 and not has_amx() else None
     if channels < 64 or height % 2 or width % 2:
         return None
-    return SMALL if height % 4 or width % 4 else LARGE
+    return LARGE if not height % 4 and not width % 4 and len(x) * height * width >= 32 * 4**2 else SMALL
 
 
 def has_amx() -> bool:
