@@ -74,7 +74,7 @@ def test_a_run_that_skips_equals_one_on_the_good_images_alone(spoiled, tmp_path)
 @pytest.mark.parametrize("mended", [False, True])
 def test_a_resumed_run_sees_the_list_it_began_with(spoiled, tmp_path, monkeypatch, mended):
     """Also where a bad image has become a good one since: it was not among those drawn from."""
-    skip = tiny(spoiled, data__on_bad_image="skip")
+    skip = tiny(spoiled, data__on_bad_image="skip", optim__steps=12)  # more than an epoch of seven images, or of eight
     whole = train(skip, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(training.Run, "report", stopping_at(3))
