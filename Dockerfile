@@ -1,11 +1,11 @@
-# Trains, translates and serves; docs/docker.md says how. torch is the CPU build unless TORCH_INDEX names another.
+# Trains, translates and serves; docs/docker.md says how. torch is the build that pip finds, or that of the index TORCH_INDEX.
 FROM python:3.11-slim
 
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 ARG EXTRAS=demo,export,serve,video,big,hub
 
 WORKDIR /opt/unpaired
-RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" "torch>=2.10,<2.14"
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.10,<2.14"
 COPY pyproject.toml README.md LICENSE ./
 COPY unpaired ./unpaired
 RUN pip install --no-cache-dir ".[$EXTRAS]"
