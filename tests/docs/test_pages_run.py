@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, blocks, name
 from tests.docs.reader import EXCUSED, SMALLER, Reader
-from tests.docs.world import make_world, picture, small_presets
+from tests.docs.world import make_world, on_the_hub, picture, small_presets
 from tests.hub.server import hub_over
 
 READERS_HAVE: dict[str, dict[str, str]] = {
@@ -29,8 +29,9 @@ READERS_HAVE: dict[str, dict[str, str]] = {
         "runs/mine": "run",
         "data": "data",
     },
-    "docs/data.md": {"data": "data"},
-    "docs/evaluation.md": {"runs/earth": "run", "earth64": "data", "runs/mine": "run"}
+    "docs/data.md": {"data": "data", "mixed": "data", "photos": "photos", "paintings": "paintings"}
+    | {"photo-masks": "masks", "painting-masks": "masks"},
+    "docs/evaluation.md": {"runs/earth": "run", "earth64": "data", "data": "data", "runs/mine": "run"}
     | {"pairs": "labels", "labels64": "labels"},
     "docs/export.md": {"runs/earth": "run", "photos": "photos", "photo.jpg": "photo.jpg"},
     "docs/hub.md": {"runs/mine": "run", "data": "data", "photos": "photos"},
@@ -61,11 +62,11 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture
-def surroundings(tmp_path, monkeypatch):
+def surroundings(world, tmp_path, monkeypatch):
     """Small presets, nothing that calls the world outside: trackers write here, the hub is a folder of this machine."""
     import huggingface_hub.constants as hub
 
-    (tmp_path / "hub").mkdir()
+    on_the_hub(tmp_path / "hub", world / "data")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

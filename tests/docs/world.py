@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 
 from tests.convert.others import MMagic, Official
+from tests.data.test_archives import as_parquet, parquet
 from tests.data_sets import make_data, shapes
 from unpaired import presets
 from unpaired.checkpoint import BUNDLE
 from unpaired.cli import run
+from unpaired.data.folders import domain_files
 from unpaired.experiment import Experiment, flatten, with_settings
 
 EARTH = {"--size": "48", "--globe-width": "450"}
@@ -70,7 +72,7 @@ def pictures(root: Path) -> None:
             picture = shapes(domain, number)
             picture = picture.convert("1") if folder == "masks" else picture
             picture.save(root / folder / f"{number}.png")
-    data = make_data(root / "data", test=6)
+    data = make_data(root / "data", test=10)  # the fewest that can be judged
     for part in "AB":
         shutil.copytree(data / f"test{part}", data / f"pairs{part}")
     large = shapes("A", 3).resize((320, 288))
@@ -84,6 +86,13 @@ def pictures(root: Path) -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         out.mux(stream.encode())
     (root / "token.txt").write_text("a-token-of-the-tests\n")
+
+
+def on_the_hub(hub: Path, data: Path) -> None:
+    """The data sets that the pages stream, in the folder that a hub serves."""
+    as_parquet(hub / "datasets/user/name", data)
+    for name, part in (("user/photos", "trainA"), ("other/maps", "trainB")):
+        parquet(hub / f"datasets/{name}/data/train-00000-of-00001.parquet", domain_files(data, part))
 
 
 def trained(root: Path) -> None:

@@ -96,8 +96,8 @@ def _resume():
     yield Mutation(
         "the data begin anew",
         "unpaired/training/run.py",
-        "self.data.batches(start, total), start + 1",
-        "self.data.batches(0, total - start), start + 1",
+        "self.data.batches(start, total)",
+        "self.data.batches(0, total - start)",
         resumed,
     )
     yield Mutation(
@@ -276,8 +276,8 @@ def _kills():
     yield Mutation(
         "history and dice are not saved (the storm itself)",
         "unpaired/training/folder.py",
-        "return save_state(out, step, tensors, keep, facts)",
-        "return save_state(out, step, {k: v for k, v in tensors.items() if not k.startswith(OWN)}, keep, facts)",
+        "return save_state(out, step, tensors, keep, facts, best)",
+        "return save_state(out, step, {k: v for k, v in tensors.items() if not k.startswith(OWN)}, keep, facts, best)",
         "tests/faults/test_storms.py::test_a_run_killed_three_times_ends_as_an_uninterrupted_one",
     )
 
@@ -294,7 +294,7 @@ def _stops():
     yield Mutation(
         "a signal does not end the steps",
         run,
-        "if stopping and step < total:",
+        "if stopping and (step < total or not judged):",
         "if False:",
         f"{stop}::test_while_sampling_it_saves_and_stops_after_the_same_step",
     )
