@@ -1,6 +1,8 @@
-"""The README's picture, from a finished demo: test tiles evenly spread over the set, none chosen by hand.
+"""The README's pictures, from a data set and its translations: test tiles evenly spread over the set, none chosen by hand.
 
     python -m benchmarks.pictures demo docs/images/earth.png
+
+The folder holds data/testA, data/testB, AtoB and BtoA, as `unpaired demo` leaves them.
 
 Each row: satellite image, its translation, the truth; then elevation colours, their translation, the truth.
 """
@@ -15,7 +17,8 @@ from PIL import Image
 from unpaired.images import read_picture, to_tensor
 from unpaired.training.logging import picture_grid
 
-ROWS, SCALE = 7, 2
+ROWS, SHOWN = 7, 128
+"""Rows of the grid, and pixels that a side of a tile is shown with at least."""
 
 
 def main() -> None:
@@ -25,9 +28,9 @@ def main() -> None:
     chosen = [files[(2 * k + 1) * len(files) // (2 * ROWS)].name for k in range(ROWS)]
     folders = ("data/testA", "AtoB", "data/testB", "data/testB", "BtoA", "data/testA")
     rows = [[to_tensor(read_picture(demo / folder / name).pixels) for folder in folders] for name in chosen]
-    grid = Image.fromarray(picture_grid(rows))
+    grid, scale = Image.fromarray(picture_grid(rows)), -(-SHOWN // rows[0][0].shape[-1])
     out.parent.mkdir(parents=True, exist_ok=True)
-    grid.resize((grid.width * SCALE, grid.height * SCALE), Image.Resampling.NEAREST).save(out, optimize=True)
+    grid.resize((grid.width * scale, grid.height * scale), Image.Resampling.NEAREST).save(out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,10 @@ def rewrite_settings(**settings):
     [
         (rewrite_weights(lambda tensors, last: tensors.pop(last)), "expected .* numbers .*, found"),
         (rewrite_weights(lambda tensors, last: tensors.update({"x": tensors.pop(last)})), "lacks"),
-        (rewrite_weights(lambda tensors, last: tensors.update({last: torch.zeros(99)})), "mismatch|size|shape"),
+        (
+            rewrite_weights(lambda tensors, last: tensors.update({last: tensors[last][..., None]})),
+            "mismatch|size|shape",
+        ),
         (rewrite_weights(lambda tensors, last: tensors[last].fill_(float("nan"))), "NaN or infinity"),
         (rewrite_settings(num_hidden_layers=10**9), "num_hidden_layers is 1000000000, at most 1000"),
         (rewrite_settings(hidden_size=10**9), "hidden_size is 1000000000"),

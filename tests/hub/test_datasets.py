@@ -28,6 +28,7 @@ from unpaired.errors import BadInput
 from unpaired.experiment import read_experiment
 from unpaired.state import load_state
 from unpaired.training import train
+from unpaired.training.feed import feed
 from unpaired.training.run import Run
 
 NAME = "hf://datasets/ada/shapes"
@@ -93,8 +94,8 @@ def test_a_run_keeps_the_commit_it_began_with(published, plain, tmp_path, monkey
 
 def stopped_after(steps):
     def go_on(self, start, request):
-        for step, batch in enumerate(self.data.batches(start, steps), start + 1):
-            self.step(step, batch)
+        for step, fed in enumerate(feed(self.data.batches(start, steps), self.trainer.engine), start + 1):
+            self.step(step, fed)
             self.save(step)
         raise InterruptedError
 
