@@ -1,4 +1,4 @@
-"""The README's pictures, from a data set and its translations: test tiles evenly spread over the set, none chosen by hand.
+"""The README's pictures, from a data set and its translations: test tiles spread evenly, none chosen by hand.
 
     python -m benchmarks.pictures demo docs/images/earth.png
 
