@@ -14,6 +14,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from unpaired.models.workspace import Workspace
+
+ROOM = Workspace()
+"""Of the transformed values, several times as large as what they are made of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
@@ -37,8 +42,8 @@ class Tiles:
         """(b, h + 2, w + 2, c) and (k, c, 3, 3) to (b, h, w, k); h and w must divide by m."""
         b, h, w, _ = x.shape
         rounded = _rounded(self, x.dtype)
-        products = torch.bmm(rounded._windows(x), rounded._kernels(weight).transpose(1, 2))
-        tiles = rounded.outputs @ products.flatten(1)
+        products = _bmm("products", rounded._windows(x), rounded._kernels(weight).transpose(1, 2))
+        tiles = _mm("cut", rounded.outputs, products.flatten(1))
         grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
         return grid.permute(2, 3, 0, 4, 1, 5).reshape(b, h - 2, w - 2, len(weight))
 
@@ -47,30 +52,30 @@ class Tiles:
     ) -> tuple[Tensor | None, Tensor | None]:
         """Of `convolve`, given the gradient of its result: for x and for the weight (fp32), each if wanted."""
         rounded = _rounded(self, x.dtype)
-        spread = (rounded.outputs.T @ _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
+        spread = _mm("spread", rounded.outputs.T, _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
         for_x = for_weight = None
         if wanted[0]:
-            for_x = rounded._overlap(torch.bmm(spread, rounded._kernels(weight)), x.shape)
+            for_x = rounded._overlap(_bmm("products", spread, rounded._kernels(weight)), x.shape)
         if wanted[1]:
-            products = torch.bmm(spread.transpose(1, 2), rounded._windows(x)).flatten(1)
-            flat = (rounded.kernel.T @ products).view(3, 3, *weight.shape[:2])
+            products = _bmm("products", spread.transpose(1, 2), rounded._windows(x)).flatten(1)
+            flat = _mm("cut", rounded.kernel.T, products).view(3, 3, *weight.shape[:2])
             for_weight = torch.empty_like(weight).copy_(flat.permute(2, 3, 0, 1))
         return for_x, for_weight
 
     def _windows(self, x: Tensor) -> Tensor:
         """B^T d B of every window: (n^2, windows, c)."""
-        return (self.inputs @ _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
+        return _mm("windows", self.inputs, _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
 
     def _kernels(self, weight: Tensor) -> Tensor:
         """G g G^T of every kernel: (n^2, k, c)."""
-        flat = weight.to(self.kernel.dtype).permute(2, 3, 0, 1).reshape(9, -1)
-        return (self.kernel @ flat).view(-1, *weight.shape[:2])
+        flat = ROOM.take("cut", (3, 3, *weight.shape[:2]), self.kernel).copy_(weight.permute(2, 3, 0, 1))
+        return _mm("kernels", self.kernel, flat.view(9, -1)).view(-1, *weight.shape[:2])
 
     def _overlap(self, windows: Tensor, shape: torch.Size) -> Tensor:
         """Back from transformed windows to what they were cut from: overlapping values are summed."""
         (b, height, width, c), m, n = shape, self.m, self.n
         h, w = (height - 2) // m, (width - 2) // m
-        d = (self.inputs.T @ windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
+        d = _mm("cut", self.inputs.T, windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
         whole = d.new_empty(b, h + 1, m, w + 1, m, c)
         whole[:, :h, :, :w] = d[:, :, :m, :, :m]
         whole[:, h:] = 0
@@ -89,7 +94,18 @@ def _rounded(tiles: Tiles, dtype: torch.dtype) -> Tiles:
 
 def _windows(x: Tensor, size: int, step: int) -> Tensor:
     """Every size x size window, a row per place in it: (size^2, windows * c)."""
-    return x.unfold(1, size, step).unfold(2, size, step).permute(4, 5, 0, 1, 2, 3).reshape(size * size, -1)
+    cut = x.unfold(1, size, step).unfold(2, size, step).permute(4, 5, 0, 1, 2, 3)
+    return ROOM.take("cut", cut.shape, x).copy_(cut).view(size * size, -1)
+
+
+def _mm(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product, in the room of that name."""
+    return torch.mm(a, b, out=ROOM.take(name, (len(a), b.shape[1]), b))
+
+
+def _bmm(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """The same for a batch of matrices."""
+    return torch.bmm(a, b, out=ROOM.take(name, (*a.shape[:2], b.shape[2]), b))
 
 
 def _tiles(m: int, points: list[float]) -> Tiles:
