@@ -50,3 +50,10 @@ def test_what_inference_took_training_may_write_to():
     other.join()
     assert_close(found[0], torch.full((1, 8, 8, 3), 18.0))
     assert torch.equal(found[0], found[1])
+
+
+def test_a_result_of_a_single_tile_is_not_overwritten_by_the_next_layer():
+    x, weight = torch.ones(1, 6, 6, 2), torch.ones(3, 2, 3, 3)
+    first = LARGE.convolve(x, weight)
+    LARGE.convolve(-x, weight)
+    assert_close(first, torch.full((1, 4, 4, 3), 18.0))

@@ -45,7 +45,7 @@ class Tiles:
         products = _bmm("products", rounded._windows(x), rounded._kernels(weight).transpose(1, 2))
         tiles = _mm("cut", rounded.outputs, products.flatten(1))
         grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
-        return grid.permute(2, 3, 0, 4, 1, 5).reshape(b, h - 2, w - 2, len(weight))
+        return grid.permute(2, 3, 0, 4, 1, 5).clone(memory_format=torch.contiguous_format).view(b, h - 2, w - 2, -1)
 
     def gradients(
         self, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
