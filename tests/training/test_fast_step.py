@@ -87,18 +87,6 @@ def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
     assert kept[True][1] < 0.9 * kept[False][1]
 
 
-def test_the_critics_gradients_make_room_for_the_generators_passes():
-    made = trainer()
-    x, y = (made.engine.put(image) for image in images())
-    made.train_step(x, y)
-    critics = [p for net in made.method.critics.values() for p in net.parameters()]
-    assert all(p.grad is not None for p in critics)
-    seen = []
-    made.method.G.register_forward_pre_hook(lambda *_: seen.append([p.grad for p in critics if p.grad is not None]))
-    made.train_step(x, y)
-    assert seen and not any(seen)
-
-
 def test_compiling_is_for_long_runs_on_a_gpu_unless_asked_for():
     auto, on, off = (RuntimeConfig(compile=choice) for choice in ("auto", "on", "off"))
     assert pays_to_compile(auto, CUDA, STEPS_TO_COMPILE)

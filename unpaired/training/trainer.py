@@ -60,7 +60,6 @@ class Trainer:
     def _descend(self, x: Images, y: Images, share: float, pairs: Both | None, masks: Both | None) -> Terms:
         engine, method, parts = self.engine, self.method, self._parts(x, y, share, masks)
         learning, fakes = self.steps >= self.optim.critic_warmup, []
-        self.critic_optimizer.zero_grad(set_to_none=True)  # the last step's, in whose room the generators' passes go
         with frozen(method.critics if learning else players(method)):
             with engine.descent(self.generator_optimizer if learning else None, self.steps + 1) as generators:
                 for x, y, share, masks in parts:
