@@ -138,7 +138,9 @@ def _read_group(file: Path, group: int) -> Group:
         raise BadInput(f"{file}: row group {group} unpacks to {size:,} bytes, at most {MAX_ROW_GROUP:,} are read")
     opened = _open(file, footer)
     column = _image_column(file, opened)
-    values = opened.read_row_group(group, columns=[column]).column(column).to_pylist()
+    # One stored column is one request. Arrow's own threads never run: what they do to a file of Python's, and to a
+    # process that forks its data workers, has ended in a crash of the whole run.
+    values = opened.read_row_group(group, columns=[column], use_threads=False).column(0).to_pylist()
     return [(value.get("bytes") if isinstance(value, dict) else value) or b"" for value in values]
 
 
@@ -163,14 +165,14 @@ def _open(file: Path, footer: Any = None) -> Any:
         raise BadInput(f"{file}: parquet needs pyarrow; pip install 'unpaired[shards]'") from error
     try:
         if is_remote(file):
-            return ParquetFile(RemoteFile(file), metadata=footer, pre_buffer=True)  # a row group is one request
+            return ParquetFile(RemoteFile(file), metadata=footer)
         return ParquetFile(file, metadata=footer)
     except ArrowInvalid as error:
         raise BadInput(f"{file}: not a readable parquet file ({str(error).splitlines()[0]})") from error
 
 
 def _image_column(file: Path, opened: Any) -> str:
-    """The column of images: a struct with `bytes`, as Hugging Face writes it, or plain bytes."""
+    """The stored column of images: `bytes` of a struct, as Hugging Face writes it, or plain bytes."""
     import pyarrow
 
     def holds_images(kind: Any) -> bool:
@@ -178,8 +180,9 @@ def _image_column(file: Path, opened: Any) -> str:
             return kind.get_field_index("bytes") >= 0
         return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
 
-    columns = [field.name for field in opened.schema_arrow if holds_images(field.type)]
+    columns = {field.name: field.type for field in opened.schema_arrow if holds_images(field.type)}
     if "image" in columns or len(columns) == 1:
-        return "image" if "image" in columns else columns[0]
+        name = "image" if "image" in columns else next(iter(columns))
+        return f"{name}.bytes" if pyarrow.types.is_struct(columns[name]) else name
     found = ", ".join(opened.schema_arrow.names)
     raise BadInput(f"{file}: expected one column of images, or one called image, found {found}")

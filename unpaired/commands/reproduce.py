@@ -12,7 +12,7 @@ def reproduce(
     experiments: Annotated[tuple[str, ...], Positional] = (),
     *,
     out: Path,
-    budget: Literal["smoke", "minutes", "hours", "full"] = "minutes",
+    budget: Literal["smoke", "minutes", "full"] = "minutes",
     seeds: int = 3,
     steps: int | None = None,
     methods: Annotated[tuple[str, ...], UseAppendAction] = (),

@@ -43,7 +43,7 @@ class Budget:
     stride: int | None = None
     width: int = 32
     """Feature maps of the generators at full size; the critics have twice as many."""
-    steps: int = 4000
+    steps: int = 2000
     segmenter_steps: int = 1500
     segmenter_width: int = 32
     features: str = ""
@@ -57,7 +57,6 @@ BUDGETS: dict[str, Budget] = {
         name="smoke", size=32, globe_width=360, stride=8, width=4, steps=2, segmenter_steps=2, segmenter_width=4
     ),
     "minutes": Budget(name="minutes", width=16, steps=300, segmenter_steps=400, segmenter_width=24, hours=0.5),
-    "hours": Budget(name="hours", steps=1200, segmenter_steps=800, hours=1.8),
     "full": Budget(name="full", hours=6.0),
 }
 
