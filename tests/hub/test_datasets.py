@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,6 +116,22 @@ def test_one_image_costs_its_row_group_and_a_kept_group_nothing(published, hub):
     assert ranges(hub) == [asked]
     store.read(files[0], 3)
     assert len(ranges(hub)) == 2
+
+
+def test_a_file_is_read_in_the_thread_that_asks_and_never_in_arrows(published, hub, monkeypatch):
+    threads, readinto = set(), remote.RemoteFile.readinto
+
+    def noting(file, buffer):
+        threads.add(threading.get_ident())
+        return readinto(file, buffer)
+
+    monkeypatch.setattr(remote.RemoteFile, "readinto", noting)
+    store = UnpairedImages(tiny(NAME, data__cache_gb=0).data, 0).store
+    files = domain_files(Path(NAME), "trainA")
+    threads.clear()  # the footers are read side by side
+    for file in files:
+        store.read(file, 3)
+    assert threads == {threading.get_ident()}
 
 
 def test_of_the_groups_read_last_as_many_are_kept_as_fit(published, hub, monkeypatch):
