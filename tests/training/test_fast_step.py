@@ -87,6 +87,21 @@ def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
     assert kept[True][1] < 0.9 * kept[False][1]
 
 
+def test_no_gradient_is_kept_once_it_is_followed():
+    """The room of the critics' is for the generators' passes, and the other way round."""
+    made, seen = trainer(), []
+    weights = [p for net in (*made.method.generators.values(), *made.method.critics.values()) for p in net.parameters()]
+
+    def look(*_):
+        seen.append(sum(p.grad is not None for p in weights))
+
+    made.method.G.register_forward_pre_hook(look)
+    made.method.D_X.register_forward_pre_hook(look)
+    for _ in range(2):
+        made.train_step(*(made.engine.put(image) for image in images()))
+    assert len(seen) >= 4 and not any(seen)
+
+
 def test_compiling_is_for_long_runs_on_a_gpu_unless_asked_for():
     auto, on, off = (RuntimeConfig(compile=choice) for choice in ("auto", "on", "off"))
     assert pays_to_compile(auto, CUDA, STEPS_TO_COMPILE)

@@ -87,3 +87,4 @@ class Descent:
             self.optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
             self.unsettled.waiting.append((health, self.step, self.terms))
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
