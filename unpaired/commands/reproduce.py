@@ -24,7 +24,7 @@ def reproduce(
     Args:
         experiments: Of table1 table2 table3 table4 table5 applications failures; all unless given.
         out: Folder of the reproduction; the same command again goes on.
-        budget: smoke takes seconds and means nothing; full takes hours on two cores.
+        budget: smoke takes seconds and means nothing; full takes two hours on two cores.
         seeds: Trainings of each method, with seeds 0, 1, ...
         steps: Steps of each training, in place of the budget's.
         methods: Only this row of the tables, e.g. --methods CycleGAN; can be given several times.

@@ -48,16 +48,14 @@ class Budget:
     segmenter_width: int = 32
     features: str = ""
     """VGG-16's weight file for the feature loss; EfficientNet-Lite0 where empty."""
-    hours: float = 0.0
-    """All ten methods with three seeds, on two cores of an AMD EPYC without AMX: an estimate."""
 
 
 BUDGETS: dict[str, Budget] = {
     "smoke": Budget(
         name="smoke", size=32, globe_width=360, stride=8, width=4, steps=2, segmenter_steps=2, segmenter_width=4
     ),
-    "minutes": Budget(name="minutes", width=16, steps=300, segmenter_steps=400, segmenter_width=24, hours=0.5),
-    "full": Budget(name="full", hours=6.0),
+    "minutes": Budget(name="minutes", width=16, steps=300, segmenter_steps=400, segmenter_width=24),
+    "full": Budget(name="full"),
 }
 
 
