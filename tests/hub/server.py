@@ -90,7 +90,6 @@ class Handler(BaseHTTPRequestHandler):
             fault = self.faults.pop(0) if self.faults else fault
             first, last = map(int, asked.removeprefix("bytes=").split("-"))
             content = content[first : last + 1]
-            self.seen[-1] += f" {first}-{last}"
         self.send_response(503 if fault == "busy" else 206 if asked else 200)
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -117,7 +116,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _path(self) -> str:
         path = unquote(urlparse(self.path).path)
-        self.seen.append(f"{self.command} {path}")
+        asked = self.headers.get("Range", "").removeprefix("bytes=")
+        self.seen.append(f"{self.command} {path} {asked}".rstrip())  # at once: others are asked at the same time
         return path
 
     def log_message(self, format: str, *args: object) -> None:
