@@ -127,5 +127,5 @@ def smaller(command: str) -> str:
     for start, flags in SMALLER.items():
         if command.startswith(start):
             for flag, value in flags.items():
-                command = re.sub(rf" {flag} \S+", "", command) + f" {flag} {value}"
+                command = re.sub(rf' {flag} ("[^"]*"|\S+)', "", command) + f" {flag} {value}"
     return command
