@@ -58,12 +58,8 @@ def promise(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang.
-
-    Then those that read from a hub, before the runtimes are in the process: with OpenVINO and ONNX Runtime loaded the
-    first of them has ended some runs in a segmentation fault, of which the kernel noted no address and Python no stack.
-    """
-    items.sort(key=lambda item: ("faults" not in item.path.parts, "hub" not in item.path.parts))
+    """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang."""
+    items.sort(key=lambda item: "faults" not in item.path.parts)
     for item in items:
         if marker := item.get_closest_marker("promise"):
             assert marker.args[0] in PROMISES, f"{item.nodeid}: no promise is called {marker.args[0]}"
