@@ -138,8 +138,7 @@ def _read_group(file: Path, group: int) -> Group:
         raise BadInput(f"{file}: row group {group} unpacks to {size:,} bytes, at most {MAX_ROW_GROUP:,} are read")
     opened = _open(file, footer)
     column = _image_column(file, opened)
-    # One stored column is one request, made in this thread: Arrow's own threads, reading a file of Python's while a run
-    # stops, are the likeliest cause of a crash that was seen once.
+    # One stored column is one request, made in the thread that asks: Arrow's own know nothing of a run that stops.
     values = opened.read_row_group(group, columns=[column], use_threads=False).column(0).to_pylist()
     return [(value.get("bytes") if isinstance(value, dict) else value) or b"" for value in values]
 

@@ -60,7 +60,7 @@ class Descent:
 
     def __enter__(self) -> Descent:
         if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)  # of a descent that was broken off
         return self
 
     def add(self, terms: Terms, share: float = 1.0) -> None:
