@@ -94,6 +94,41 @@ def test_a_program_that_knows_only_onnxruntime_needs_no_arithmetic(exported):
     assert np.abs(out[0].round().astype(int) - expected.astype(int)).max() <= 1
 
 
+SIGNALLED = """
+import gc, signal, sys, threading
+from pathlib import Path
+import numpy as np
+from unpaired.export.openvino import write_openvino
+from unpaired.inference import Translator
+from unpaired.runtimes.facts import Facts
+
+onnx, precision, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+first = Translator.load(onnx, runtime="openvino")
+if precision == "int8":
+    facts = Facts.from_json(first.runtime.facts.to_json().replace('"fp32"', '"int8"'), "")
+    write_openvino(onnx, facts, [np.zeros((3, 16, 16), np.float32)] * 2, folder / "int8.xml")
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+
+def forget():
+    globals().pop("first")
+    gc.collect()
+
+elsewhere = threading.Thread(target=forget)
+elsewhere.start()
+elsewhere.join()
+signal.raise_signal(signal.SIGTERM)
+assert heard
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_signal_is_no_crash_when_another_thread_forgot_an_openvino_model(exported, tmp_path, precision):
+    command = [sys.executable, "-W", "ignore", "-c", SIGNALLED, exported().onnx, precision, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+
+
 # Which runtime
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"
 
 PLACES = ([KEY], ["framework", KEY])
 """Where the facts stand in OpenVINO's own files, and in what it reads of an ONNX file."""
+
+
+@cache
+def core_of(openvino: Any) -> Any:
+    """The one core of this process, given the package; it never goes.
+
+    Its CPU plug-in gives the thread that loads it a stack for signal handlers, and unmaps it when the core and all that
+    it compiled are gone, in whichever thread that happens. In the first one the next signal is a segmentation fault.
+    """
+    return openvino.Core()
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class OpenVinoRuntime(Described):
             import openvino
         except ImportError as error:
             raise BadInput(f"{path}: needs OpenVINO; pip install 'unpaired[openvino]' or openvino") from error
-        core: Any = openvino.Core()
+        core = core_of(openvino)
         try:
             model = core.read_model(onnx_content(path) if path.suffix.lower() == ".onnx" else path)
             place = next((each for each in PLACES if model.has_rt_info(each)), None)
