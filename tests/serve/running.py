@@ -77,7 +77,9 @@ def server(*args: object, ready: bool = True, command: str = "serve", **environm
         yield running
     finally:
         if process.poll() is None:
-            process.kill()
+            left = psutil.Process(process.pid).children()  # a test that failed may have left the worker suspended
+            for each in (process, *left):
+                each.kill()
         process.wait()
         listener.join()
 

@@ -13,7 +13,7 @@ from typing import Any
 from unpaired.errors import BadInput
 from unpaired.images import Array
 from unpaired.runtimes.facts import KEY, Facts, to_levels
-from unpaired.runtimes.openvino import core_of
+from unpaired.runtimes.openvino import only
 
 
 def write_openvino(onnx: Path, facts: Facts, pictures: Sequence[Array], path: Path) -> None:
@@ -32,7 +32,7 @@ def write_openvino(onnx: Path, facts: Facts, pictures: Sequence[Array], path: Pa
         import openvino
     except ImportError as error:
         raise BadInput("export to OpenVINO needs its own packages; pip install 'unpaired[openvino]'") from error
-    model = core_of(openvino).read_model(onnx)
+    model = only(openvino.Core).read_model(onnx)
     if facts.precision == "int8":
         model = quantised(model, pictures)
     model.set_rt_info(facts.to_json(), KEY)

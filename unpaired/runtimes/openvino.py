@@ -20,13 +20,13 @@ PLACES = ([KEY], ["framework", KEY])
 
 
 @cache
-def core_of(openvino: Any) -> Any:
-    """The one core of this process, given the package; it never goes.
+def only(core: type) -> Any:
+    """The one `openvino.Core` of this process; it never goes.
 
     Its CPU plug-in gives the thread that loads it a stack for signal handlers, and unmaps it when the core and all that
     it compiled are gone, in whichever thread that happens. In the first one the next signal is a segmentation fault.
     """
-    return openvino.Core()
+    return core()
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OpenVinoRuntime(Described):
             import openvino
         except ImportError as error:
             raise BadInput(f"{path}: needs OpenVINO; pip install 'unpaired[openvino]' or openvino") from error
-        core = core_of(openvino)
+        core = only(openvino.Core)
         try:
             model = core.read_model(onnx_content(path) if path.suffix.lower() == ".onnx" else path)
             place = next((each for each in PLACES if model.has_rt_info(each)), None)
