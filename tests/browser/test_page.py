@@ -150,6 +150,31 @@ def test_a_picture_is_dropped_or_taken_by_the_camera(open_page, running, picture
     expect(photo.get_by_role("link", name=re.compile("^Download"))).to_be_visible(**LATE)
 
 
+def test_no_photo_is_taken_before_the_camera_has_shown_a_frame(open_page, running):
+    """A camera that gives a frame only when told: a canvas whose stream has no rate of its own."""
+    page = open_page(running.url)
+    page.evaluate(
+        """() => {
+             const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 16 });
+             globalThis.frame = () => {
+               canvas.getContext("2d").fillRect(0, 0, 16, 16);
+               globalThis.stream.getTracks()[0].requestFrame();
+             };
+             navigator.mediaDevices.getUserMedia = async () => (globalThis.stream = canvas.captureStream(0));
+           }"""
+    )
+    ready(page)
+    for photos in (1, 2):
+        page.get_by_role("button", name="Take a photo").click()
+        expect(page.get_by_role("button", name="Take the photo")).to_be_disabled()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Take a photo").click()
+        page.evaluate("() => frame()")
+        expect(page.get_by_role("button", name="Take the photo")).to_be_focused(**LATE)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name=re.compile("^Download photo_"))).to_have_count(photos, **LATE)
+
+
 def test_errors_say_what_is_wrong(open_page, running, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     page = ready(open_page(running.url))

@@ -253,7 +253,12 @@ async function openCamera() {
     return $("photo").click();
   }
   $("camera").showModal();
-  await video.play();
+}
+
+// A photo can be taken only once the camera has shown a frame.
+function awaitFrame({ target: video }) {
+  $("shoot").disabled = video.videoWidth === 0;
+  if (!$("shoot").disabled) $("shoot").focus();
 }
 
 function closeCamera() {
@@ -276,6 +281,7 @@ $("model").addEventListener("change", showDirections);
 $("choose").addEventListener("click", () => $("files").click());
 for (const input of [$("files"), $("photo")]) input.addEventListener("change", () => { add(input.files); input.value = ""; });
 $("open-camera").addEventListener("click", openCamera);
+for (const kind of ["loadeddata", "emptied"]) $("camera").querySelector("video").addEventListener(kind, awaitFrame);
 $("shoot").addEventListener("click", shoot);
 $("close-camera").addEventListener("click", () => $("camera").close());
 $("camera").addEventListener("close", closeCamera);
