@@ -341,6 +341,13 @@ def _stops():
         f"{stop}::test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work",
     )
     yield Mutation(
+        "a forgotten OpenVINO core takes a thread's signal stack along",
+        "unpaired/runtimes/openvino.py",
+        "@cache\ndef only(",
+        "def only(",
+        "tests/export/test_runtimes.py::test_a_signal_is_no_crash_when_another_thread_forgot_an_openvino_model",
+    )
+    yield Mutation(
         "a report is written in its place",
         "unpaired/files.py",
         "    with written_whole(path) as part:\n        part.write_text(text",
