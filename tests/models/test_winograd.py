@@ -72,6 +72,15 @@ def test_in_bf16_small_tiles_lose_at_most_two_bits():
     assert found < 4 * direct < 0.02
 
 
+def test_what_becomes_of_fp32_weights_under_bf16_images_is_rounded_at_most_once():
+    x, weight = case(8, 8, c=16, k=16, dtype=torch.float32)
+    x, weight = channels_last(x).bfloat16(), weight.detach()
+    exact = (SMALL.kernel @ weight.double().permute(2, 3, 0, 1).reshape(9, -1)).view(-1, 16, 16)
+    assert_close(SMALL._kernels(weight, x).double(), exact, rtol=2**-8, atol=1e-6)
+    _, for_weight = SMALL.gradients(torch.ones(2, 8, 8, 16).bfloat16(), x, weight, (False, True))
+    assert not torch.equal(for_weight, for_weight.bfloat16().float())
+
+
 def shapes(side, channels, dtype):
     """Empty tensors of the layer's shape."""
     return torch.empty(1, side + 2, side + 2, channels, dtype=dtype), torch.empty(channels, channels, 3, 3)

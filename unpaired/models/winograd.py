@@ -42,7 +42,7 @@ class Tiles:
         """(b, h + 2, w + 2, c) and (k, c, 3, 3) to (b, h, w, k); h and w must divide by m."""
         b, h, w, _ = x.shape
         rounded = _rounded(self, x.dtype)
-        products = _bmm("products", rounded._windows(x), rounded._kernels(weight).transpose(1, 2))
+        products = _bmm("products", rounded._windows(x), self._kernels(weight, x).transpose(1, 2))
         tiles = _mm("cut", rounded.outputs, products.flatten(1))
         grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
         return grid.permute(2, 3, 0, 4, 1, 5).clone(memory_format=torch.contiguous_format).view(b, h - 2, w - 2, -1)
@@ -55,10 +55,11 @@ class Tiles:
         spread = _mm("spread", rounded.outputs.T, _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
         for_x = for_weight = None
         if wanted[0]:
-            for_x = rounded._overlap(_bmm("products", spread, rounded._kernels(weight)), x.shape)
+            for_x = rounded._overlap(_bmm("products", spread, self._kernels(weight, x)), x.shape)
         if wanted[1]:
             products = _bmm("products", spread.transpose(1, 2), rounded._windows(x)).flatten(1)
-            flat = _mm("cut", rounded.kernel.T, products).view(3, 3, *weight.shape[:2])
+            exact = _rounded(self, weight.dtype).kernel.T
+            flat = _mm("cut", exact, _as("products", products, weight)).view(3, 3, *weight.shape[:2])
             for_weight = torch.empty_like(weight).copy_(flat.permute(2, 3, 0, 1))
         return for_x, for_weight
 
@@ -66,10 +67,11 @@ class Tiles:
         """B^T d B of every window: (n^2, windows, c)."""
         return _mm("windows", self.inputs, _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
 
-    def _kernels(self, weight: Tensor) -> Tensor:
-        """G g G^T of every kernel: (n^2, k, c)."""
-        flat = ROOM.take("cut", (3, 3, *weight.shape[:2]), self.kernel).copy_(weight.permute(2, 3, 0, 1))
-        return _mm("kernels", self.kernel, flat.view(9, -1)).view(-1, *weight.shape[:2])
+    def _kernels(self, weight: Tensor, x: Tensor) -> Tensor:
+        """G g G^T of every kernel, rounded once to x's precision: (n^2, k, c)."""
+        flat = ROOM.take("cut", (3, 3, *weight.shape[:2]), weight).copy_(weight.permute(2, 3, 0, 1))
+        exact = _mm("kernels", _rounded(self, weight.dtype).kernel, flat.view(9, -1))
+        return _as("kernels", exact, x).view(-1, *weight.shape[:2])
 
     def _overlap(self, windows: Tensor, shape: torch.Size) -> Tensor:
         """Back from transformed windows to what they were cut from: overlapping values are summed."""
@@ -96,6 +98,11 @@ def _windows(x: Tensor, size: int, step: int) -> Tensor:
     """Every size x size window, a row per place in it: (size^2, windows * c)."""
     cut = x.unfold(1, size, step).unfold(2, size, step).permute(4, 5, 0, 1, 2, 3)
     return ROOM.take("cut", cut.shape, x).copy_(cut).view(size * size, -1)
+
+
+def _as(name: str, values: Tensor, like: Tensor) -> Tensor:
+    """The values in another's precision, in the room of that name."""
+    return values if values.dtype == like.dtype else ROOM.take(name, values.shape, like).copy_(values)
 
 
 def _mm(name: str, a: Tensor, b: Tensor) -> Tensor:
