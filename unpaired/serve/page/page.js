@@ -246,7 +246,7 @@ const photograph = (canvas, stem) =>
 // The camera: in the page where the browser lets it, else the phone's own
 
 async function openCamera() {
-  const video = $("camera").querySelector("video");
+  const video = $("viewfinder");
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
   } catch {
@@ -262,13 +262,13 @@ function awaitFrame({ target: video }) {
 }
 
 function closeCamera() {
-  const video = $("camera").querySelector("video");
+  const video = $("viewfinder");
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
 }
 
 async function shoot() {
-  const video = $("camera").querySelector("video");
+  const video = $("viewfinder");
   const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
   const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
@@ -281,7 +281,7 @@ $("model").addEventListener("change", showDirections);
 $("choose").addEventListener("click", () => $("files").click());
 for (const input of [$("files"), $("photo")]) input.addEventListener("change", () => { add(input.files); input.value = ""; });
 $("open-camera").addEventListener("click", openCamera);
-for (const kind of ["loadeddata", "emptied"]) $("camera").querySelector("video").addEventListener(kind, awaitFrame);
+for (const kind of ["loadeddata", "emptied"]) $("viewfinder").addEventListener(kind, awaitFrame);
 $("shoot").addEventListener("click", shoot);
 $("close-camera").addEventListener("click", () => $("camera").close());
 $("camera").addEventListener("close", closeCamera);
