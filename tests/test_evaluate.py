@@ -10,7 +10,7 @@ from tests.rule import INVERSE, Rule
 from unpaired.data.heldout import open_held_out, spread
 from unpaired.errors import BadInput
 from unpaired.evaluate import evaluate, table
-from unpaired.evaluate.parallel import side_by_side
+from unpaired.parallel import side_by_side
 
 LEVEL = 1 / 127.5
 """One 8-bit level in [-1, 1]."""

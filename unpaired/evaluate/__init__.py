@@ -13,7 +13,6 @@ from typing import Any
 from unpaired.data.heldout import HeldOut, Paired, open_held_out, picture_size
 from unpaired.errors import BadInput
 from unpaired.evaluate.judge import MODEL, Judge, Scores, Setting, judge_direction, real_patches
-from unpaired.evaluate.parallel import side_by_side
 from unpaired.evaluate.recipe import recipe, to_judge
 from unpaired.evaluate.rivals import Histograms, fitted
 from unpaired.evaluate.tables import table
@@ -22,6 +21,7 @@ from unpaired.inference.translator import Translator
 from unpaired.metrics import swd
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.words import METRICS
+from unpaired.parallel import side_by_side
 from unpaired.progress import Advance, progress
 
 __all__ = ["evaluate", "table", "write_json"]

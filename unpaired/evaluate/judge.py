@@ -11,13 +11,13 @@ import torch
 
 from unpaired.config import Direction
 from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
-from unpaired.evaluate.parallel import side_by_side
 from unpaired.images import Images
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.paired import mean_abs_error, psnr, ssim
 from unpaired.metrics.segmentation import overlap, water_mask
+from unpaired.parallel import side_by_side
 from unpaired.progress import Advance
 
 MODEL = "model"

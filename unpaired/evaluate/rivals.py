@@ -10,10 +10,10 @@ from unpaired.data.folders import domain_files
 from unpaired.data.heldout import held_out_batches
 from unpaired.errors import BadInput
 from unpaired.evaluate.judge import Transform
-from unpaired.evaluate.parallel import side_by_side
 from unpaired.images import Images
 from unpaired.inference.translator import Translator
 from unpaired.metrics import baselines
+from unpaired.parallel import side_by_side
 from unpaired.progress import Advance
 
 

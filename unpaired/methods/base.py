@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,10 @@ from unpaired.images import Images
 from unpaired.losses.adversarial import Scalar
 from unpaired.methods.history import History
 from unpaired.models import Critic, Generator
+from unpaired.parallel import both
 
+First = TypeVar("First")
+Second = TypeVar("Second")
 Terms = dict[str, Scalar]
 """The weighted terms of a loss by name: they are summed, and they are logged."""
 
@@ -34,6 +38,8 @@ class Method(nn.Module, ABC):
     """Whether it can be trained with masks: it has `masked_terms`."""
     joined = False
     """Whether passes of one network may run as one batch: the same maths in another order of rounding."""
+    abreast = False
+    """Whether passes that need nothing of each other run at the same time, on half of the CPU each."""
 
     @property
     @abstractmethod
@@ -76,3 +82,7 @@ class Method(nn.Module, ABC):
         if self.joined and network.per_image and len({batch.shape[1:] for batch in batches}) == 1:
             return network(torch.cat(batches)).split([len(batch) for batch in batches])
         return [network(batch) for batch in batches]
+
+    def both(self, first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+        """Two passes that need nothing of each other, at the same time where that is allowed."""
+        return both(first, second) if self.abreast else (first(), second())

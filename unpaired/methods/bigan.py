@@ -46,7 +46,7 @@ class BiGAN(Method):
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Both generators against the critic."""
-        fake_y, fake_x = self.G(x), self.F(y)
+        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
         forward, backward = self.each(self.D, pair(x, fake_y), pair(fake_x, y))
         return {"gan": self.loss.critic(backward, forward)}, Fakes(x=fake_x.detach(), y=fake_y.detach())
 

@@ -69,29 +69,37 @@ class CycleGAN(TwoWay):
         return self._terms(x, y, masks)
 
     def _terms(self, x: Images, y: Images, masks: tuple[Images, Images] | None) -> tuple[Terms, Fakes]:
-        G, F, D_X, D_Y, cfg = self.G, self.F, self.D_X, self.D_Y, self.cfg
+        G, F, D_X, D_Y, cfg, both = self.G, self.F, self.D_X, self.D_Y, self.cfg, self.both
         terms: Terms = {}
         if cfg.identity_weight:
-            (fake_y, same_y), (fake_x, same_x) = self.each(G, x, y), self.each(F, y, x)
+            (fake_y, same_y), (fake_x, same_x) = both(lambda: self.each(G, x, y), lambda: self.each(F, y, x))
             terms["identity/Y"] = cfg.identity_weight * l1(same_y, y)
             terms["identity/X"] = cfg.identity_weight * l1(same_x, x)
         else:
-            fake_y, fake_x = G(x), F(y)
+            fake_y, fake_x = both(lambda: G(x), lambda: F(y))
         if masks is not None:
             if cfg.background_weight:
                 terms["background/X"] = cfg.background_weight * background(masks[0], fake_y, x)
                 terms["background/Y"] = cfg.background_weight * background(masks[1], fake_x, y)
             fake_y, fake_x = inside(masks[0], fake_y, x), inside(masks[1], fake_x, y)
         if cfg.gan_weight:
-            terms["gan/G"] = cfg.gan_weight * self.loss.generator(D_Y(fake_y))
-            terms["gan/F"] = cfg.gan_weight * self.loss.generator(D_X(fake_x))
-        if cfg.forward_cycle_weight:
-            terms["cycle/X"] = cfg.forward_cycle_weight * l1(F(fake_y), x)
-        if cfg.backward_cycle_weight:
-            terms["cycle/Y"] = cfg.backward_cycle_weight * l1(G(fake_x), y)
+            judged_y, judged_x = both(lambda: D_Y(fake_y), lambda: D_X(fake_x))
+            terms["gan/G"] = cfg.gan_weight * self.loss.generator(judged_y)
+            terms["gan/F"] = cfg.gan_weight * self.loss.generator(judged_x)
+        again_x, again_y = both(
+            lambda: F(fake_y) if cfg.forward_cycle_weight else None,
+            lambda: G(fake_x) if cfg.backward_cycle_weight else None,
+        )
+        if again_x is not None:
+            terms["cycle/X"] = cfg.forward_cycle_weight * l1(again_x, x)
+        if again_y is not None:
+            terms["cycle/Y"] = cfg.backward_cycle_weight * l1(again_y, y)
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
 
     def paired_terms(self, x: Images, y: Images) -> Terms:
         """Both ways straight to the truth, where it is known: semi-paired training."""
         weight = self.cfg.paired_weight
-        return {"paired/Y": weight * l1(self.G(x), y), "paired/X": weight * l1(self.F(y), x)} if weight else {}
+        if not weight:
+            return {}
+        made_y, made_x = self.both(lambda: self.G(x), lambda: self.F(y))
+        return {"paired/Y": weight * l1(made_y, y), "paired/X": weight * l1(made_x, x)}

@@ -40,11 +40,13 @@ class FeatureGAN(TwoWay):
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial and feature terms."""
         phi, weight = load_content(self.cfg.features, x.device), self.cfg.feature_weight
-        fake_y, fake_x = self.G(x), self.F(y)
+        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
+        judged_y, judged_x = self.both(lambda: self.D_Y(fake_y), lambda: self.D_X(fake_x))
+        lost_y, lost_x = self.both(lambda: l1(phi(fake_y), phi(x)), lambda: l1(phi(fake_x), phi(y)))
         terms = {
-            "gan/G": self.loss.generator(self.D_Y(fake_y)),
-            "gan/F": self.loss.generator(self.D_X(fake_x)),
-            "features/G": weight * l1(phi(fake_y), phi(x)),
-            "features/F": weight * l1(phi(fake_x), phi(y)),
+            "gan/G": self.loss.generator(judged_y),
+            "gan/F": self.loss.generator(judged_x),
+            "features/G": weight * lost_y,
+            "features/F": weight * lost_x,
         }
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())

@@ -49,10 +49,11 @@ class Pix2Pix(TwoWay):
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Conditional adversarial terms (Eq. 1) and the distance to the truth (Eq. 3)."""
-        fake_y, fake_x = self.G(x), self.F(y)
+        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
+        judged_y, judged_x = self.both(lambda: self.D_Y(pair(x, fake_y)), lambda: self.D_X(pair(fake_x, y)))
         terms = {
-            "gan/G": self.loss.generator(self.D_Y(pair(x, fake_y))),
-            "gan/F": self.loss.generator(self.D_X(pair(fake_x, y))),
+            "gan/G": self.loss.generator(judged_y),
+            "gan/F": self.loss.generator(judged_x),
             "l1/G": self.cfg.l1_weight * l1(fake_y, y),
             "l1/F": self.cfg.l1_weight * l1(fake_x, x),
         }
@@ -61,7 +62,4 @@ class Pix2Pix(TwoWay):
     def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """Each critic on the true pair and on the pair with a translation."""
         true = pair(x, y)
-        return {
-            "critic/Y": self.loss.critic(*self.each(self.D_Y, true, self.past_y(pair(x, fakes.y)))),
-            "critic/X": self.loss.critic(*self.each(self.D_X, true, self.past_x(pair(fakes.x, y)))),
-        }
+        return self.judged((true, self.past_y(pair(x, fakes.y))), (true, self.past_x(pair(fakes.x, y))))

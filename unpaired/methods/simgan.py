@@ -38,10 +38,12 @@ class SimGAN(TwoWay):
 
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial and self-regularisation terms."""
-        weight, fake_y, fake_x = self.cfg.content_weight, self.G(x), self.F(y)
+        weight = self.cfg.content_weight
+        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
+        judged_y, judged_x = self.both(lambda: self.D_Y(fake_y), lambda: self.D_X(fake_x))
         terms = {
-            "gan/G": self.loss.generator(self.D_Y(fake_y)),
-            "gan/F": self.loss.generator(self.D_X(fake_x)),
+            "gan/G": self.loss.generator(judged_y),
+            "gan/F": self.loss.generator(judged_x),
             "content/G": weight * l1(fake_y, x),
             "content/F": weight * l1(fake_x, y),
         }

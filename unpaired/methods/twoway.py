@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from unpaired.config import Direction
 from unpaired.images import Images
@@ -69,10 +70,12 @@ class TwoWay(Method):
 
     def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """Each critic on real images and on its history of translations."""
-        return {
-            "critic/Y": self.loss.critic(*self.each(self.D_Y, y, self.past_y(fakes.y))),
-            "critic/X": self.loss.critic(*self.each(self.D_X, x, self.past_x(fakes.x))),
-        }
+        return self.judged((y, self.past_y(fakes.y)), (x, self.past_x(fakes.x)))
+
+    def judged(self, for_y: tuple[Tensor, Tensor], for_x: tuple[Tensor, Tensor]) -> Terms:
+        """What the critics lose on what each is shown: real ones, and translated ones."""
+        of_y, of_x = self.both(lambda: self.each(self.D_Y, *for_y), lambda: self.each(self.D_X, *for_x))
+        return {"critic/Y": self.loss.critic(*of_y), "critic/X": self.loss.critic(*of_x)}
 
     @property
     def generators(self) -> dict[str, Generator]:

@@ -56,13 +56,15 @@ class ResidualBlock(nn.Module):
 
         dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
         self.conv_block = Layers(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
+        self.throws_dice = cfg.dropout
         self.keeps_input_only = False
         """Whether what is inside is computed again for the gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
         if self.keeps_input_only and torch.is_grad_enabled():
-            return x + checkpoint(self.conv_block, x, use_reentrant=False)  # pyright: ignore[reportOperatorIssue]
+            again = checkpoint(self.conv_block, x, use_reentrant=False, preserve_rng_state=self.throws_dice)
+            return x + again  # pyright: ignore[reportOperatorIssue]
         return x + self.conv_block(x)
 
 

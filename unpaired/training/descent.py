@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 import torch
 from torch import Tensor
 
 from unpaired.methods import Terms
+from unpaired.parallel import both
+from unpaired.training.graphs import halves
 from unpaired.training.processes import Processes
 
 
@@ -51,10 +53,19 @@ class Descent:
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer | None, processes: Processes, unsettled: Unsettled | None, step: int
+        self,
+        optimizer: torch.optim.Optimizer | None,
+        processes: Processes,
+        unsettled: Unsettled | None,
+        step: int,
+        abreast: bool = False,
     ) -> None:
-        """A descent with no optimizer only collects terms; `unsettled` takes the answers not waited for."""
+        """A descent with no optimizer only collects terms; `unsettled` takes the answers not waited for.
+
+        `abreast`: what shares nothing but weights is followed back at the same time.
+        """
         self.optimizer, self.processes, self.unsettled, self.step = optimizer, processes, unsettled, step
+        self.abreast = abreast
         self.terms: Terms = {}
         """Every term, the parts weighted and added."""
 
@@ -66,8 +77,12 @@ class Descent:
     def add(self, terms: Terms, share: float = 1.0) -> None:
         """Add the gradient of the sum of the terms, weighted by the part's share of the step's images."""
         if self.optimizer is not None:
-            loss = torch.stack(list(terms.values())).sum()
-            (loss if share == 1 else share * loss).backward()
+            # a gradient of two summands is the same whichever comes first; with that of a part before, it would not be
+            one, other = halves(terms.values()) if self.abreast and not self.terms else (terms.values(), [])
+            if other:
+                both(lambda: _follow_back(one, share), lambda: _follow_back(other, share))
+            else:
+                _follow_back(one, share)
         for name, term in terms.items():
             part = term.detach() if share == 1 else share * term.detach()
             self.terms[name] = self.terms[name] + part if name in self.terms else part
@@ -88,3 +103,8 @@ class Descent:
             self.unsettled.waiting.append((health, self.step, self.terms))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
+
+
+def _follow_back(terms: Iterable[Tensor], share: float) -> None:
+    loss = torch.stack(list(terms)).sum()
+    (loss if share == 1 else share * loss).backward()

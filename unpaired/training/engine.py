@@ -41,6 +41,8 @@ class Engine:
         self.compiled = False
         self.shapes: list[torch.Size] = []
         """Of the batches that code was generated for: those of the first step."""
+        self.abreast = False
+        """Whether what needs nothing of each other is computed at the same time, by half of the threads each."""
         self.unsettled = Unsettled() if self.device.type == "cuda" else None
         """Descents whose soundness has not been asked of the device yet; None where asking costs nothing."""
 
@@ -51,7 +53,8 @@ class Engine:
         several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
         compiled = ", compiled into CUDA graphs" if self.device.type == "cuda" else ", compiled"
         how = compiled if self.compiled else ", fused layers" if self._fuses else ""
-        return f"{several}{name}, {torch.get_num_threads()} threads, {precision}{how}"
+        halves = " in two halves" if self.abreast else ""
+        return f"{several}{name}, {torch.get_num_threads()} threads{halves}, {precision}{how}"
 
     def place(self, network: nn.Module) -> None:
         """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
@@ -68,6 +71,19 @@ class Engine:
         if self.half:
             network.register_forward_pre_hook(lambda _module, inputs: tuple(x.to(self.dtype) for x in inputs))
             network.register_forward_hook(lambda _module, _inputs, output: output.float())
+
+    def go_abreast(self, networks: Iterable[nn.Module]) -> bool:
+        """From now on, if these networks allow it, halves of the CPU do what needs nothing of each other.
+
+        Returns whether they do.
+
+        Dropout and running statistics forbid it: which pass comes first would show. So do other processes, which wait
+        for each other's sums in one order.
+        """
+        marks = (nn.Dropout, nn.BatchNorm2d)
+        leaves = any(isinstance(module, marks) for network in networks for module in network.modules())
+        self.abreast = self._fuses and self.processes.count == 1 and torch.get_num_threads() > 1 and not leaves
+        return self.abreast
 
     def compile(self, networks: Iterable[nn.Module], steps: int) -> None:
         """Have torch generate code for the networks, where asked for or where the `steps` ahead pay for it.
@@ -118,11 +134,14 @@ class Engine:
 
     def precision(self) -> AbstractContextManager[object]:
         """Inside it, convolutions run in the chosen precision."""
-        return torch.autocast(self.device.type, self.dtype) if self.half else nullcontext()
+        if not self.half:
+            return nullcontext()
+        # layers in units round their weights themselves; what autocast keeps, another thread would throw away or find
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=self.device.type != "cpu")
 
     def descent(self, optimizer: torch.optim.Optimizer | None, step: int) -> Descent:
         """One step of an optimiser down the terms added to it; with none, the terms are only collected."""
-        return Descent(optimizer, self.processes, self.unsettled, step)
+        return Descent(optimizer, self.processes, self.unsettled, step, self.abreast)
 
     def settle(self, keep: int = 0) -> None:
         """Ask the device whether all but the last `keep` descents were sound.

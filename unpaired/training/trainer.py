@@ -32,6 +32,7 @@ class Trainer:
         method.joined = engine.fast
         for network in players(method).values():
             engine.place(network)
+        method.abreast = engine.go_abreast(players(method).values())
         self.generator_optimizer = self._adam(method.generators, optim.lr)
         self.critic_optimizer = self._adam(method.critics, optim.critic_lr or optim.lr)
         self.steps = 0
