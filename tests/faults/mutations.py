@@ -528,6 +528,35 @@ def _determinism():
         "pass",
         f"{test}::test_a_deterministic_run_refuses_what_has_no_order_and_exchanges_its_layers",
     )
+    abreast = "tests/training/test_abreast.py"
+    yield Mutation(
+        "a part's gradient comes between two that were taken at once",
+        "unpaired/training/descent.py",
+        "self.abreast and not self.terms",
+        "self.abreast",
+        f"{abreast}::test_it_makes_no_difference_which_half_is_first",
+    )
+    yield Mutation(
+        "dropout and running statistics in two threads",
+        "unpaired/training/engine.py",
+        " and not leaves",
+        "",
+        f"{abreast}::test_dice_and_running_statistics_keep_passes_in_order",
+    )
+    yield Mutation(
+        "two threads share a layer's room",
+        "unpaired/models/workspace.py",
+        "class Workspace(threading.local):",
+        "class Workspace:",
+        f"{abreast}::test_two_threads_give_the_bits_of_one[tiles-fp32]",
+    )
+    yield Mutation(
+        "a thread finds weights that another rounded",
+        "unpaired/training/engine.py",
+        'cache_enabled=self.device.type != "cpu"',
+        "cache_enabled=True",
+        f"{abreast}::test_no_thread_finds_weights_that_another_rounded",
+    )
     yield Mutation(
         "the caller's dice decide",
         "unpaired/training/run.py",

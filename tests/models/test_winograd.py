@@ -19,8 +19,11 @@ def channels_last(x):
 
 
 @pytest.mark.parametrize("tiles", [SMALL, LARGE], ids=["2x2", "4x4"])
-def test_tiles_give_the_convolution_and_its_gradients(tiles):
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_tiles_give_the_convolution_and_its_gradients(tiles, slices, monkeypatch):
     x, weight = case()
+    monkeypatch.setattr(winograd, "CACHED", tiles.n**2 * 5 * 8 * (4 - slices))
+    assert len(tiles._slices(weight, x)) == slices
     expected = conv2d(x, weight)
     grad = torch.randn_like(expected)
     for_x, for_weight = torch.autograd.grad(expected, [x, weight], grad)
@@ -51,6 +54,13 @@ def test_what_the_room_held_before_does_not_show(dtype):
     for place in winograd.ROOM.places.values():
         place.fill_(float("nan"))
     assert all(torch.equal(a, b) for a, b in zip(before, all_three(), strict=True))
+
+
+def test_sums_of_bf16_are_not_rounded_between_slices(monkeypatch):
+    monkeypatch.setattr(winograd, "CACHED", 1)
+    x, weight = case(dtype=torch.float32)
+    assert len(SMALL._slices(weight, x)) == len(weight)
+    assert SMALL._slices(weight, x.bfloat16()) == [slice(0, len(weight))]
 
 
 def error(tiles, dtype):
@@ -93,9 +103,11 @@ def shapes(side, channels, dtype):
         (32, 256, torch.float32, True, LARGE),
         (30, 256, torch.float32, False, SMALL),  # 30 divides by 2, not by 4
         (16, 256, torch.float32, False, SMALL),  # 16 large tiles do not repay their kernels
+        (8, 256, torch.float32, False, None),  # nor 16 small ones
         (31, 256, torch.float32, False, None),
         (32, 32, torch.float32, False, None),
         (32, 256, torch.bfloat16, False, SMALL),
+        (16, 256, torch.bfloat16, False, None),
         (32, 256, torch.bfloat16, True, None),  # the chip's own tiles are faster
         (32, 128, torch.bfloat16, False, None),
     ],

@@ -17,7 +17,10 @@ from unpaired.training.trainer import Trainer
 SMALL = {"generator": ResNetConfig(width=8, blocks=2), "critic": PatchGANConfig(width=8), "history": 1}
 IMAGES = (torch.rand(5, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1).unbind(1)
 ONES = torch.ones(2, 1, 32, 32)
+TILED = SMALL | {"generator": ResNetConfig(width=16, blocks=2)}
+"""Wide enough for Winograd's tiles, whose room each thread has for itself."""
 METHODS = {
+    "tiles": lambda: CycleGAN(CycleGANConfig(**TILED), (3, 3)),
     "identity": lambda: CycleGAN(CycleGANConfig(**SMALL, identity_weight=5.0), (3, 3)),
     "no identity": lambda: CycleGAN(CycleGANConfig(**SMALL), (3, 3)),
     "forward cycle": lambda: CycleGAN(CycleGANConfig(**SMALL, backward_cycle_weight=0.0), (3, 3)),

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from unpaired.models.workspace import Workspace
 
+CACHED = 5 * 2**19
+"""Bytes that are written and read again soon: a half of what a core can call its own."""
 ROOM = Workspace()
 """Of the transformed values, several times as large as what they are made of."""
 
@@ -40,12 +42,14 @@ class Tiles:
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """(b, h + 2, w + 2, c) and (k, c, 3, 3) to (b, h, w, k); h and w must divide by m."""
-        b, h, w, _ = x.shape
-        rounded = _rounded(self, x.dtype)
-        products = _bmm("products", rounded._windows(x), self._kernels(weight, x).transpose(1, 2))
-        tiles = _mm("cut", rounded.outputs, products.flatten(1))
-        grid = tiles.view(self.m, self.m, b, (h - 2) // self.m, (w - 2) // self.m, len(weight))
-        return grid.permute(2, 3, 0, 4, 1, 5).clone(memory_format=torch.contiguous_format).view(b, h - 2, w - 2, -1)
+        b, m, rounded = len(x), self.m, _rounded(self, x.dtype)
+        h, w = (x.shape[1] - 2) // m, (x.shape[2] - 2) // m
+        windows, out = rounded._windows(x), x.new_empty(b, h, m, w, m, len(weight))
+        for some in self._slices(weight, x):
+            products = _bmm("products", windows, self._kernels(weight[some], x).transpose(1, 2))
+            tiles = _mm("cut", rounded.outputs, products.flatten(1)).view(m, m, b, h, w, -1)
+            out[..., some] = tiles.permute(2, 3, 0, 4, 1, 5)
+        return out.view(b, h * m, w * m, -1)
 
     def gradients(
         self, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
@@ -55,13 +59,30 @@ class Tiles:
         spread = _mm("spread", rounded.outputs.T, _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
         for_x = for_weight = None
         if wanted[0]:
-            for_x = rounded._overlap(_bmm("products", spread, self._kernels(weight, x)), x.shape)
+            summed = ROOM.take("products", (*spread.shape[:2], x.shape[3]), x)
+            for k, some in enumerate(self._slices(weight, x)):
+                torch.baddbmm(summed, spread[..., some], self._kernels(weight[some], x), beta=int(k > 0), out=summed)
+            for_x = rounded._overlap(summed, x.shape)
         if wanted[1]:
-            products = _bmm("products", spread.transpose(1, 2), rounded._windows(x)).flatten(1)
-            exact = _rounded(self, weight.dtype).kernel.T
-            flat = _mm("cut", exact, _as("products", products, weight)).view(3, 3, *weight.shape[:2])
-            for_weight = torch.empty_like(weight).copy_(flat.permute(2, 3, 0, 1))
+            windows, exact, for_weight = (
+                rounded._windows(x),
+                _rounded(self, weight.dtype).kernel.T,
+                torch.empty_like(weight),
+            )
+            for some in self._slices(weight, x):
+                products = _bmm("products", spread[..., some].transpose(1, 2), windows).flatten(1)
+                flat = _mm("cut", exact, _as("products", products, weight)).view(3, 3, -1, x.shape[3])
+                for_weight[some] = flat.permute(2, 3, 0, 1)
         return for_x, for_weight
+
+    def _slices(self, weight: Tensor, x: Tensor) -> list[slice]:
+        """Some of the kernels at a time: as many as stay in the chip's cache once they are transformed.
+
+        All at once where sums are not as exact as what is summed, since those for x go on from one slice to the next.
+        """
+        each = self.n**2 * weight[0, :, 0, 0].nbytes
+        step = max(1, CACHED // each) if x.dtype == weight.dtype else len(weight)
+        return [slice(k, k + step) for k in range(0, len(weight), step)]
 
     def _windows(self, x: Tensor) -> Tensor:
         """B^T d B of every window: (n^2, windows, c)."""
@@ -141,15 +162,17 @@ def tiles_for(x: Tensor, weight: Tensor) -> Tiles | None:
     """The tiles that are faster than the direct sum for x (b, h + 2, w + 2, c), or None.
 
     The matrix products cost tiles x channels^2, the transforms tiles x channels: below 64 channels in fp32, 256 in
-    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX). Large tiles
-    have kernels of four times the size, which fewer than 32 of them do not repay.
+    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX). Transforming
+    the kernels costs the same for any number of pixels, and most for large tiles: 256 in fp32 repay it, 512 in bf16,
+    512 those of large tiles.
     """
     height, width, channels = x.shape[1] - 2, x.shape[2] - 2, min(weight.shape[:2])
-    if x.dtype == torch.bfloat16:
-        return SMALL if channels >= 256 and not height % 2 and not width % 2 and not has_amx() else None
-    if channels < 64 or height % 2 or width % 2:
+    pixels, half = len(x) * height * width, x.dtype == torch.bfloat16
+    if channels < (256 if half else 64) or pixels < (512 if half else 256) or height % 2 or width % 2:
         return None
-    return LARGE if not height % 4 and not width % 4 and len(x) * height * width >= 32 * 4**2 else SMALL
+    if half:
+        return None if has_amx() else SMALL
+    return LARGE if not height % 4 and not width % 4 and pixels >= 512 else SMALL
 
 
 def has_amx() -> bool:
