@@ -15,8 +15,8 @@ from unpaired.training.processes import Processes
 from unpaired.training.trainer import Trainer
 
 SMALL = {"generator": ResNetConfig(width=8, blocks=2), "critic": PatchGANConfig(width=8), "history": 1}
-IMAGES = (torch.rand(5, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1).unbind(1)
-ONES = torch.ones(2, 1, 32, 32)
+IMAGES = (torch.rand(3, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).unbind(1)
+ONES = torch.ones(2, 1, 64, 64)
 TILED = SMALL | {"generator": ResNetConfig(width=16, blocks=2)}
 """Wide enough for Winograd's tiles, whose room each thread has for itself."""
 METHODS = {
