@@ -36,13 +36,16 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
             return work(item)
 
     running: deque[Future[Result]] = deque()
-    with _threads(threads), ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
-        for item in items:
-            running.append(pool.submit(alone, item))
-            if len(running) > workers:
+    try:
+        with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
+            for item in items:
+                running.append(pool.submit(alone, item))
+                if len(running) > workers:
+                    yield running.popleft().result()
+            while running:
                 yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
@@ -50,16 +53,15 @@ def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Resu
 
     An error of either is raised when both have ended.
     """
-    threads = torch.get_num_threads()
     gradients = torch.is_grad_enabled()
-    mixed, half = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def apart() -> Other:
-        torch.set_num_threads(threads // 2)
-        with torch.set_grad_enabled(gradients), torch.autocast("cpu", half, enabled=mixed, cache_enabled=False):
+        torch.set_num_threads(share)
+        with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype, enabled=mixed, cache_enabled=False):
             return second()
 
-    with _threads(threads // 2):
+    with halved() as share:
         other = _second_thread().submit(apart)
         try:
             mine = first()
@@ -69,12 +71,13 @@ def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Resu
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Inside, torch has so many threads for what this thread asks of it."""
+def halved() -> Iterator[int]:
+    """Inside, torch has half of its threads, so many, for what this thread asks of it."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    half = max(1, before // 2)
+    torch.set_num_threads(half)
     try:
-        yield
+        yield half
     finally:
         torch.set_num_threads(before)
 

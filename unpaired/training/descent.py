@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 
 import torch
 from torch import Tensor
 
 from unpaired.methods import Terms
-from unpaired.parallel import both
+from unpaired.parallel import both, halved
 from unpaired.training.graphs import halves
 from unpaired.training.processes import Processes
 
@@ -90,19 +91,23 @@ class Descent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None or self.optimizer is None:
-            return
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if kind is None and self.optimizer is not None:
+            # threads that were called up for a moment go on waiting for more where the next pass wants to run
+            with halved() if self.abreast else nullcontext():
+                self._follow(self.optimizer)
+
+    def _follow(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         health = sum(self.terms.values()) + torch.nn.utils.get_total_norm(gradients)
         health = self.processes.average_(gradients, health)
         if self.unsettled is None:
             if not bool(health.isfinite()):
                 raise NotFinite(self.step, self.terms)
         else:
-            self.optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
+            optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
             self.unsettled.waiting.append((health, self.step, self.terms))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
 
 
 def _follow_back(terms: Iterable[Tensor], share: float) -> None:

@@ -15,6 +15,7 @@ from unpaired.errors import BadInput
 from unpaired.images import Images
 from unpaired.methods import Method, Terms
 from unpaired.models import require_fit
+from unpaired.training.adam import Adam
 from unpaired.training.dice import dice, set_dice
 from unpaired.training.engine import Engine, frozen
 
@@ -188,7 +189,7 @@ class Trainer:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
         fused = True if self.engine.fast or self.engine.unsettled is not None else None
-        return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
+        return Adam(parameters, lr=lr, betas=betas, fused=fused)
 
 
 def players(method: Method) -> dict[str, nn.Module]:
