@@ -19,7 +19,7 @@ PUBLIC = {
     "Judge": [evaluate.evaluate],
     "Export": [export.export],
     "Images": [images.read_picture, images.write_picture, images.to_tensor, images.to_pixels],
-    "A method of one's own": [Method, Method.generator_terms, Method.critic_terms],
+    "A method of one's own": [Method, Method.generator_terms, Method.critic_terms, Method.each, Method.both],
 }
 WIDTH = 88
 """Characters of a line that the site shows without scrolling."""

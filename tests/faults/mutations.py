@@ -539,7 +539,7 @@ def _determinism():
     yield Mutation(
         "dropout and running statistics in two threads",
         "unpaired/training/engine.py",
-        " and not leaves",
+        " and not marked",
         "",
         f"{abreast}::test_dice_and_running_statistics_keep_passes_in_order",
     )

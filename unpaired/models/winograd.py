@@ -64,11 +64,8 @@ class Tiles:
                 torch.baddbmm(summed, spread[..., some], self._kernels(weight[some], x), beta=int(k > 0), out=summed)
             for_x = rounded._overlap(summed, x.shape)
         if wanted[1]:
-            windows, exact, for_weight = (
-                rounded._windows(x),
-                _rounded(self, weight.dtype).kernel.T,
-                torch.empty_like(weight),
-            )
+            windows, exact = rounded._windows(x), _rounded(self, weight.dtype).kernel.T
+            for_weight = torch.empty_like(weight)
             for some in self._slices(weight, x):
                 products = _bmm("products", spread[..., some].transpose(1, 2), windows).flatten(1)
                 flat = _mm("cut", exact, _as("products", products, weight)).view(3, 3, -1, x.shape[3])

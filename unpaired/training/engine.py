@@ -81,8 +81,8 @@ class Engine:
         for each other's sums in one order.
         """
         marks = (nn.Dropout, nn.BatchNorm2d)
-        leaves = any(isinstance(module, marks) for network in networks for module in network.modules())
-        self.abreast = self._fuses and self.processes.count == 1 and torch.get_num_threads() > 1 and not leaves
+        marked = any(isinstance(module, marks) for network in networks for module in network.modules())
+        self.abreast = self._fuses and self.processes.count == 1 and torch.get_num_threads() > 1 and not marked
         return self.abreast
 
     def compile(self, networks: Iterable[nn.Module], steps: int) -> None:
