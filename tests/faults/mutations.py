@@ -389,7 +389,7 @@ def _finite():
     yield Mutation(
         "the optimiser on a GPU is not told",
         descent,
-        "self.optimizer.found_inf = (~health.isfinite()).float()",
+        "optimizer.found_inf = (~health.isfinite()).float()",
         "_ = (~health.isfinite()).float()",
         f"{test}::test_where_asking_the_device_would_wait_the_optimiser_itself_leaves_the_weights_alone",
     )
