@@ -101,25 +101,23 @@ def gradients(optimizer: torch.optim.Optimizer) -> dict[torch.Tensor, torch.Tens
     return {p: p.grad for group in optimizer.param_groups for p in group["params"]}
 
 
-@pytest.mark.parametrize(("width", "size"), [(8, 32), (16, 64)])
-def test_in_fp32_terms_and_gradients_of_one_step_equal_the_reference_to_1e_5(width, size):
+@pytest.mark.parametrize(("width", "size", "seed"), [(8, 32, 0), (16, 64, 2)])
+def test_in_fp32_terms_and_gradients_of_one_step_equal_the_reference_to_1e_5(width, size, seed):
     """The second is wide and large enough for Winograd's tiles.
 
-    A value within rounding of zero may fall on the other side of a ReLU, and 1e-3 of the gradient with it; that
-    happens to some batches on some chips, so four are tried. What is wrong is wrong in all.
+    A value within rounding of zero may fall on the other side of a ReLU, and 1e-3 of the gradient with it: in these
+    batches none does.
     """
-    largest = []
-    for seed in range(4):
-        plain, trainer = pair(50, "fp32", width)
-        followed = {}
-        for optimizer in (trainer.generator_optimizer, trainer.critic_optimizer):
-            optimizer.register_step_pre_hook(lambda adam, *_, followed=followed: followed.update(gradients(adam)))
-        x, y = images(np.random.default_rng(seed), np.float32, size)
-        expected, terms = plain.step(x, y), trainer.train_step(trainer.engine.put(x), trainer.engine.put(y))
-        for name, value in expected.items():
-            assert float(terms[name]) == pytest.approx(value, rel=1e-5), name
-        largest.append(max(compared(plain, trainer, lambda w, followed=followed: followed.get(w, w.grad)).values()))
-    assert min(largest) <= 1e-5, largest
+    plain, trainer = pair(50, "fp32", width)
+    followed = {}
+    for optimizer in (trainer.generator_optimizer, trainer.critic_optimizer):
+        optimizer.register_step_pre_hook(lambda adam, *_: followed.update(gradients(adam)))
+    x, y = images(np.random.default_rng(seed), np.float32, size)
+    expected, terms = plain.step(x, y), trainer.train_step(trainer.engine.put(x), trainer.engine.put(y))
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(value, rel=1e-5), name
+    distances = compared(plain, trainer, lambda weight: followed.get(weight, weight.grad))
+    assert max(distances.values()) <= 1e-5, max(distances, key=distances.get)
 
 
 def test_the_fast_step_is_the_reference_for_twenty_steps_where_rounding_does_not_show():

@@ -69,7 +69,7 @@ class CycleGAN(TwoWay):
         return self._terms(x, y, masks)
 
     def _terms(self, x: Images, y: Images, masks: tuple[Images, Images] | None) -> tuple[Terms, Fakes]:
-        G, F, D_X, D_Y, cfg, both = self.G, self.F, self.D_X, self.D_Y, self.cfg, self.both
+        G, F, cfg, both = self.G, self.F, self.cfg, self.both
         terms: Terms = {}
         if cfg.identity_weight:
             (fake_y, same_y), (fake_x, same_x) = both(lambda: self.each(G, x, y), lambda: self.each(F, y, x))
@@ -83,9 +83,7 @@ class CycleGAN(TwoWay):
                 terms["background/Y"] = cfg.background_weight * background(masks[1], fake_x, y)
             fake_y, fake_x = inside(masks[0], fake_y, x), inside(masks[1], fake_x, y)
         if cfg.gan_weight:
-            judged_y, judged_x = both(lambda: D_Y(fake_y), lambda: D_X(fake_x))
-            terms["gan/G"] = cfg.gan_weight * self.loss.generator(judged_y)
-            terms["gan/F"] = cfg.gan_weight * self.loss.generator(judged_x)
+            terms |= self.gan_terms(fake_y, fake_x, cfg.gan_weight)
         again_x, again_y = both(
             lambda: F(fake_y) if cfg.forward_cycle_weight else None,
             lambda: G(fake_x) if cfg.backward_cycle_weight else None,

@@ -41,11 +41,9 @@ class FeatureGAN(TwoWay):
         """Adversarial and feature terms."""
         phi, weight = load_content(self.cfg.features, x.device), self.cfg.feature_weight
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        judged_y, judged_x = self.both(lambda: self.D_Y(fake_y), lambda: self.D_X(fake_x))
         lost_y, lost_x = self.both(lambda: l1(phi(fake_y), phi(x)), lambda: l1(phi(fake_x), phi(y)))
         terms = {
-            "gan/G": self.loss.generator(judged_y),
-            "gan/F": self.loss.generator(judged_x),
+            **self.gan_terms(fake_y, fake_x),
             "features/G": weight * lost_y,
             "features/F": weight * lost_x,
         }

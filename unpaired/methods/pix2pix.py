@@ -50,10 +50,8 @@ class Pix2Pix(TwoWay):
     def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Conditional adversarial terms (Eq. 1) and the distance to the truth (Eq. 3)."""
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        judged_y, judged_x = self.both(lambda: self.D_Y(pair(x, fake_y)), lambda: self.D_X(pair(fake_x, y)))
         terms = {
-            "gan/G": self.loss.generator(judged_y),
-            "gan/F": self.loss.generator(judged_x),
+            **self.gan_terms(pair(x, fake_y), pair(fake_x, y)),
             "l1/G": self.cfg.l1_weight * l1(fake_y, y),
             "l1/F": self.cfg.l1_weight * l1(fake_x, x),
         }

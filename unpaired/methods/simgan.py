@@ -40,10 +40,8 @@ class SimGAN(TwoWay):
         """Adversarial and self-regularisation terms."""
         weight = self.cfg.content_weight
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        judged_y, judged_x = self.both(lambda: self.D_Y(fake_y), lambda: self.D_X(fake_x))
         terms = {
-            "gan/G": self.loss.generator(judged_y),
-            "gan/F": self.loss.generator(judged_x),
+            **self.gan_terms(fake_y, fake_x),
             "content/G": weight * l1(fake_y, x),
             "content/F": weight * l1(fake_x, y),
         }

@@ -72,6 +72,11 @@ class TwoWay(Method):
         """Each critic on real images and on its history of translations."""
         return self.judged((y, self.past_y(fakes.y)), (x, self.past_x(fakes.x)))
 
+    def gan_terms(self, for_y: Tensor, for_x: Tensor, weight: float = 1.0) -> Terms:
+        """What G and F lose on what D_Y and D_X are shown of theirs."""
+        of_y, of_x = self.both(lambda: self.D_Y(for_y), lambda: self.D_X(for_x))
+        return {"gan/G": weight * self.loss.generator(of_y), "gan/F": weight * self.loss.generator(of_x)}
+
     def judged(self, for_y: tuple[Tensor, Tensor], for_x: tuple[Tensor, Tensor]) -> Terms:
         """What the critics lose on what each is shown: real ones, and translated ones."""
         of_y, of_x = self.both(lambda: self.each(self.D_Y, *for_y), lambda: self.each(self.D_X, *for_x))

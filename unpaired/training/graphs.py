@@ -14,13 +14,15 @@ def halves(terms: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     Of a CycleGAN they are its two directions: G and F serve both, but no value computed on the way of one does.
     A term that carries no gradient is in the first.
     """
-    groups: list[tuple[list[Tensor], dict[Node, None]]] = []
+    groups: list[tuple[list[Tensor], set[Node]]] = []
     for term in terms:
-        members, nodes = [term], _nodes(term)
-        for group in [group for group in groups if not nodes.keys().isdisjoint(group[1])]:
-            groups.remove(group)
-            members, nodes = group[0] + members, group[1] | nodes
-        groups.append((members, nodes))
+        members, nodes, others = [term], _nodes(term), []
+        for group in groups:
+            if nodes.isdisjoint(group[1]):
+                others.append(group)
+            else:
+                members, nodes = group[0] + members, group[1] | nodes
+        groups = [*others, (members, nodes)]
     sides: tuple[list[Tensor], list[Tensor]] = [], []
     sizes = [0, 0]
     for members, nodes in sorted(groups, key=lambda group: -len(group[1])):
@@ -30,13 +32,13 @@ def halves(terms: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return sides
 
 
-def _nodes(term: Tensor) -> dict[Node, None]:
+def _nodes(term: Tensor) -> set[Node]:
     """Every operation that the term came from; weights, where gradients are gathered, are none."""
-    found: dict[Node, None] = {}
+    found: set[Node] = set()
     waiting = [term.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in found and not hasattr(node, "variable"):
-            found[node] = None
+            found.add(node)
             waiting += [before for before, _ in node.next_functions]
     return found
