@@ -5,7 +5,7 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
-from unpaired.parallel import both
+from unpaired.parallel import both, in_turn
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +56,14 @@ def test_an_error_waits_for_the_other_and_gives_back_the_threads(which):
     with pytest.raises(ValueError, match="one"):
         both(*pieces)
     assert ended and torch.get_num_threads() == 4
+
+
+def test_in_turn_one_follows_the_other_on_the_same_half_of_the_threads():
+    def piece():
+        return current_thread(), torch.get_num_threads()
+
+    with in_turn():
+        assert both(piece, piece) == ((current_thread(), 2),) * 2
+    with in_turn(False):
+        (_, threads), (other, others) = both(piece, piece)
+    assert other is not current_thread() and threads == others == 2

@@ -1,5 +1,7 @@
 """Both directions at the same time: the bits of one after the other, and only where nothing can come between."""
 
+from threading import current_thread, main_thread
+
 import pytest
 import torch
 
@@ -99,6 +101,17 @@ def test_both_directions_are_followed_back_at_once_where_they_are_apart(two_thre
     taken.clear()
     after_steps(trainer(METHODS["bigan"]))
     assert not taken
+
+
+def test_a_step_of_new_shapes_does_nothing_at_the_same_time(two_threads, monkeypatch):
+    """Two threads that make the same convolution ready at once may sum in another order."""
+    seen, made = [], trainer(METHODS["identity"])
+    made.method.F.register_forward_pre_hook(lambda *_: seen.append(current_thread() is main_thread()))
+    x, y = (side[:1] for side in IMAGES)
+    for batch, alone in (((x, y), True), ((x, y), False), ((x[..., :32], y), True), ((x, y), False)):
+        seen.clear()
+        made.train_step(*(made.engine.put(each) for each in batch))
+        assert all(seen) is alone
 
 
 def test_halves_share_weights_and_nothing_else():

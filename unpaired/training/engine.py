@@ -18,6 +18,7 @@ from unpaired.errors import BadInput
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.fused import fuse
 from unpaired.models.resnet import checkpoint_blocks
+from unpaired.parallel import in_turn
 from unpaired.training.descent import Descent, Unsettled
 from unpaired.training.processes import ALONE, Processes, synchronise_norms
 
@@ -41,6 +42,8 @@ class Engine:
         self.compiled = False
         self.shapes: list[torch.Size] = []
         """Of the batches that code was generated for: those of the first step."""
+        self.practised: set[tuple[torch.Size, ...]] = set()
+        """Shapes of batches that a step was taken with."""
         self.abreast = False
         """Whether what needs nothing of each other is computed at the same time, by half of the threads each."""
         self.unsettled = Unsettled() if self.device.type == "cuda" else None
@@ -102,6 +105,8 @@ class Engine:
     def step(self, *images: Tensor) -> Iterator[None]:
         """Around one step: generated code is for batches of the first step's shapes, others run as written.
 
+        With batches of new shapes nothing is done at the same time.
+
         The graphs of a step keep what they computed to its end, the gradients and the fakes that the critics are
         shown; in the next one they may overwrite it. So nothing of a network's output may be kept that is no copy.
         """
@@ -109,8 +114,10 @@ class Engine:
             torch.compiler.cudagraph_mark_step_begin()
         shapes = [each.shape for each in images]
         self.shapes = self.shapes or shapes
-        with nullcontext() if shapes == self.shapes else self.as_written():
+        new = tuple(shapes) not in self.practised
+        with in_turn(new), nullcontext() if shapes == self.shapes else self.as_written():
             yield
+        self.practised.add(tuple(shapes))
 
     def as_written(self) -> AbstractContextManager[object]:
         """Inside, networks run as they are written, for what code would have to be generated anew."""

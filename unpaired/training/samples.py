@@ -17,6 +17,7 @@ from unpaired.experiment import Experiment
 from unpaired.images import Images, OneImage, Pixels, read_picture, to_tensor, with_channels
 from unpaired.methods import Method
 from unpaired.metrics.symptoms import LEVEL
+from unpaired.parallel import in_turn
 from unpaired.training.engine import Engine
 from unpaired.training.logging import picture_grid
 from unpaired.training.trainer import Trainer
@@ -113,7 +114,7 @@ def try_out(trainer: Trainer, samples: FixedSamples) -> None:
         check_sides(method, samples.pictures[side][0][None], samples.files[side][0])
     x, y = (put(samples.pictures[side][0][None]) for side in "AB")
     try:
-        with torch.no_grad(), at_rest(method), trainer.engine.precision():
+        with torch.no_grad(), at_rest(method), trainer.engine.precision(), in_turn():
             method.generator_terms(x, y)
     except (RuntimeError, ValueError) as error:
         raise BadInput(
