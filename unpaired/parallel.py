@@ -80,7 +80,7 @@ def in_turn(wanted: bool = True) -> Iterator[None]:
     """Inside, `both` does one piece after the other, if so wanted.
 
     For what is done for the first time: where two threads make the same convolution ready at once, torch's libraries
-    now and then sum in another order (6 of 100 fresh processes).
+    now and then sum in another order, in some of a hundred fresh processes.
     """
     before = _in_turn.set(wanted)
     try:
