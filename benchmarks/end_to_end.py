@@ -30,8 +30,8 @@ from unpaired.experiment import Experiment, build_method, with_root, with_settin
 from unpaired.presets import preset
 from unpaired.training import train
 from unpaired.training.engine import Engine
-from unpaired.training.feed import Fed
-from unpaired.training.run import Run
+from unpaired.training.loop import Run
+from unpaired.training.prefetch import Fed
 from unpaired.training.trainer import Trainer
 
 BARE = 5

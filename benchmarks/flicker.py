@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from unpaired import Translator
-from unpaired.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_picture
 from unpaired.inference.video import translate_video
 
 FRAMES, SMOOTH = 40, (0.0, 0.5, 0.8, 0.9, 0.95)

@@ -27,7 +27,7 @@ from math import log
 from pathlib import Path
 from statistics import median
 
-from unpaired.files import write_text
+from unpaired.core.files import write_text
 
 BASE = {"size": 64, "width": 16, "batch": 1, "blocks": 6, "processes": 1, "names": 0}
 SIDES = ["plain", "fp32", "bf16", "bf16 checkpointed"]
@@ -108,7 +108,7 @@ def listed(count: int) -> dict[str, float]:
         before, clock = time.process_time(), time.perf_counter()
         from unpaired.config import DataConfig
         from unpaired.data.pairing import UnpairedImages
-        from unpaired.data.usable import Usable, keep
+        from unpaired.data.selection import Usable, keep
 
         data = UnpairedImages(DataConfig(root=folder), 0)
         keep(Usable(), root, folder, data.a, data.b)

@@ -22,7 +22,7 @@ import tifffile
 import torch
 import tyro
 
-from unpaired.checkpoint import BUNDLE, save_bundle
+from unpaired.checkpoints.bundle import BUNDLE, save_bundle
 from unpaired.experiment import build_method, with_settings
 from unpaired.presets import smoke
 

@@ -23,8 +23,8 @@ from PIL import Image
 from unpaired.config import DataConfig, RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.training.engine import Engine
-from unpaired.training.feed import Fed
 from unpaired.training.logging import RunLog
+from unpaired.training.prefetch import Fed
 
 
 def make_jpegs(root: Path, count: int) -> None:

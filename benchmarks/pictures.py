@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unpaired.images import read_picture, to_tensor
+from unpaired.imaging.images import read_picture, to_tensor
 from unpaired.training.logging import picture_grid
 
 ROWS, SHOWN = 7, 128

@@ -21,14 +21,14 @@ from statistics import mean, stdev
 import torch
 
 from unpaired.bench.plain_cyclegan import PlainCycleGAN
-from unpaired.checkpoint import save_bundle
+from unpaired.checkpoints.bundle import save_bundle
 from unpaired.config import DataConfig, RuntimeConfig
+from unpaired.core.progress import progress
 from unpaired.data.pairing import UnpairedImages
-from unpaired.evaluate import evaluate
+from unpaired.evaluation import evaluate
 from unpaired.experiment import Experiment, build_method, with_settings
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import ResNetConfig
-from unpaired.progress import progress
 from unpaired.training import train
 from unpaired.training.schedule import Schedule
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
+from unpaired.checkpoints.bundle import BUNDLE, load_bundle, save_bundle
 from unpaired.experiment import build_method
 from unpaired.export import export
 from unpaired.export.openvino import write_openvino
-from unpaired.images import Array
+from unpaired.imaging.images import Array
 from unpaired.inference.engines import torch_runtime
 from unpaired.presets import horse2zebra
 from unpaired.runtimes import Runtime, open_exported

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from unpaired import Translator
-from unpaired.images import Images, Pixels, to_pixels, to_tensor
+from unpaired.imaging.images import Images, Pixels, to_pixels, to_tensor
 from unpaired.inference.graph import Box
 from unpaired.inference.tiling import Memory, Tiling
 from unpaired.metrics.seams import seam_score

@@ -9,7 +9,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import unpaired
-from unpaired import evaluate, experiment, export, images, inference, presets, training
+from unpaired import evaluation as evaluate
+from unpaired import experiment, export, inference, presets, training
+from unpaired.imaging import images
 from unpaired.methods import Method
 
 PAGE = Path(__file__).with_name("api.md")

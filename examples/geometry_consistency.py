@@ -22,7 +22,7 @@ from torch import Tensor
 
 import unpaired
 from unpaired.config import Direction
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
 from unpaired.methods import METHODS, Fakes, History, Method, Terms

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import unpaired
 from unpaired.experiment import with_settings
-from unpaired.images import Picture, write_picture
+from unpaired.imaging.images import Picture, write_picture
 from unpaired.inference import translate_files
 
 SIDE = 64

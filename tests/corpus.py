@@ -14,8 +14,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from unpaired.codecs import ORIENTATION
-from unpaired.images import Picture, encode_picture
+from unpaired.imaging.codecs import ORIENTATION
+from unpaired.imaging.images import Picture, encode_picture
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp")
 ODD_NAMES = (

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from unpaired.checkpoint import BUNDLE, save_bundle
+from unpaired.checkpoints.bundle import BUNDLE, save_bundle
 from unpaired.experiment import Experiment, build_method, with_root, with_settings
 from unpaired.presets import smoke
 

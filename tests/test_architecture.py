@@ -18,7 +18,7 @@ LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imp
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FOREIGN = {"torchvision"}
 TORCH = {"load", "save", "hub", "jit"}
-PTH = PACKAGE / "foreign.py"
+PTH = PACKAGE / "core" / "torch_pickle.py"
 """The one file that may call torch.load and torch.save: other tools' weights have no other format."""
 
 

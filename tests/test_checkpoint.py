@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.data_sets import make_model, tiny
 from tests.faults.disk import FullDisk
-from unpaired.checkpoint import BUNDLE, load_bundle, save_bundle
-from unpaired.errors import BadInput
+from unpaired.checkpoints.bundle import BUNDLE, load_bundle, save_bundle
+from unpaired.core.errors import BadInput
 from unpaired.experiment import build_method
 
 

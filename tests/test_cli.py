@@ -17,10 +17,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.data_sets import make_data, make_model, shapes
-from unpaired import __version__, cli
-from unpaired.checkpoint import BUNDLE
+from unpaired import cli
+from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import COMMANDS, run, split_settings
-from unpaired.errors import Stopped
+from unpaired.core.errors import Stopped
+from unpaired.core.version import __version__
 from unpaired.training.trainer import Trainer
 
 QUICK = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--data.workers", "0"]

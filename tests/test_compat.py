@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from tests.data_sets import make_data, make_model
-from unpaired import compat
-from unpaired.checkpoint import BUNDLE
+from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run, split_settings
-from unpaired.errors import BadInput
+from unpaired.commands import official as compat
+from unpaired.core.errors import BadInput
 from unpaired.experiment import flatten, with_settings
 from unpaired.presets import cyclegan
 
@@ -200,7 +200,7 @@ def test_stems_that_would_collide_are_refused(tmp_path, capsys):
 def test_sixteen_bits_stay_in_the_official_layout_too(tmp_path):
     import numpy as np
 
-    from unpaired.images import Picture, read_picture, write_picture
+    from unpaired.imaging.images import Picture, read_picture, write_picture
 
     make_model(tmp_path / "model")
     deep = np.random.default_rng(0).integers(0, 65536, (16, 16, 3), np.uint16)

@@ -14,9 +14,9 @@ import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, name
 from unpaired import cli
-from unpaired.compat import equivalents, is_official
+from unpaired.commands.official import equivalents, is_official
+from unpaired.core.errors import BadInput
 from unpaired.data.prepare.published import PUBLISHED
-from unpaired.errors import BadInput
 from unpaired.experiment import flatten, with_settings
 from unpaired.presets import PRESETS
 

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from tests.rule import INVERSE, Rule
+from unpaired.core.errors import BadInput
+from unpaired.core.parallel import side_by_side
 from unpaired.data.heldout import open_held_out, spread
-from unpaired.errors import BadInput
-from unpaired.evaluate import evaluate, table
-from unpaired.parallel import side_by_side
+from unpaired.evaluation import evaluate, table
 
 LEVEL = 1 / 127.5
 """One 8-bit level in [-1, 1]."""

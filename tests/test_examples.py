@@ -10,9 +10,9 @@ import torch
 from torch.testing import assert_close
 
 from tests.data_sets import make_data
-from unpaired.checkpoint import load_bundle
-from unpaired.errors import BadInput
-from unpaired.images import read_picture
+from unpaired.checkpoints.bundle import load_bundle
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import read_picture
 from unpaired.methods import METHODS
 from unpaired.models import PatchGANConfig, ResNetConfig
 

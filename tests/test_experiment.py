@@ -8,8 +8,8 @@ import yaml
 
 from unpaired import models
 from unpaired.config import DataConfig, OptimConfig
+from unpaired.core.errors import BadInput
 from unpaired.data.prepare.published import PUBLISHED
-from unpaired.errors import BadInput
 from unpaired.experiment import (
     Experiment,
     build_method,

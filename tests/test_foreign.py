@@ -10,8 +10,8 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from unpaired.errors import BadInput
-from unpaired.foreign import load_foreign, save_foreign
+from unpaired.core.errors import BadInput
+from unpaired.core.torch_pickle import load_foreign, save_foreign
 
 pytestmark = pytest.mark.promise("hostile weights and archives")
 WEIGHTS = {"model.1.weight": torch.arange(6.0).reshape(2, 3), "model.1.bias": torch.zeros(2)}

@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from tests import corpus
-from unpaired.codecs import ORIENTATION
-from unpaired.errors import BadInput, shown
-from unpaired.images import (
+from unpaired.core.errors import BadInput, shown
+from unpaired.imaging.codecs import ORIENTATION
+from unpaired.imaging.images import (
     Picture,
     encode_picture,
     image_files,

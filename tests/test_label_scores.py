@@ -10,11 +10,11 @@ from torch.testing import assert_close
 
 from tests.rule import Rule
 from unpaired.cli import run
+from unpaired.core.errors import BadInput
 from unpaired.data.manifest import new_dataset
-from unpaired.errors import BadInput
-from unpaired.evaluate.labels import Copying, label_scores
+from unpaired.evaluation.labels import Copying, label_scores
+from unpaired.evaluation.segmenter import Segmenter, ceiling, foreign_segmenter, load_segmenter, train_segmenter
 from unpaired.models.fcn import FCN, FCNConfig
-from unpaired.segmenter import Segmenter, ceiling, foreign_segmenter, load_segmenter, train_segmenter
 
 CLASSES = {"left": (200, 40, 40), "right": (40, 200, 40), "nowhere": (40, 40, 200)}
 SIDE = 16

@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
-from unpaired.exif import Entry, read_exif, write_exif
-from unpaired.images import Picture, encode_picture, read_picture
+from unpaired.imaging.exif import Entry, read_exif, write_exif
+from unpaired.imaging.images import Picture, encode_picture, read_picture
 from unpaired.inference import translate_files
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

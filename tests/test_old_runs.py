@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from tests.data_sets import make_data, tiny
+from unpaired.checkpoints.run_state import load_state
 from unpaired.data.manifest import new_dataset
-from unpaired.evaluate import evaluate
+from unpaired.evaluation import evaluate
+from unpaired.evaluation.report import write_report
 from unpaired.experiment import read_experiment, with_root, with_settings
 from unpaired.inference import Translator
-from unpaired.report import write_report
-from unpaired.state import load_state
 from unpaired.training import train
 
 pytestmark = pytest.mark.promise("old runs")

@@ -5,7 +5,7 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
-from unpaired.parallel import both, in_turn
+from unpaired.core.parallel import both, in_turn
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ import yaml
 from PIL import Image
 
 from tests.rule import INVERSE, Rule
-from unpaired.errors import BadInput
-from unpaired.evaluate import evaluate
-from unpaired.report import write_report
-from unpaired.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
+from unpaired.core.errors import BadInput
+from unpaired.evaluation import evaluate
+from unpaired.evaluation.report import write_report
+from unpaired.evaluation.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from unpaired.cli import run
-from unpaired.errors import BadInput
-from unpaired.evaluate.sets import compare_sets, with_intervals
+from unpaired.core.errors import BadInput
+from unpaired.evaluation.sets import compare_sets, with_intervals
 
 
 def folder(path, seed, count=8, blur=0, suffix=".png"):

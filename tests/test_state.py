@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.faults.disk import FullDisk
-from unpaired.errors import BadInput
-from unpaired.state import PROTECTED, load_state, read_manifest, save_state, seal, verify
+from unpaired.checkpoints.run_state import PROTECTED, load_state, read_manifest, save_state, seal, verify
+from unpaired.core.errors import BadInput
 
 pytestmark = pytest.mark.promise("safe checkpoints")
 

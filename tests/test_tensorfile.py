@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from unpaired.tensorfile import MAX_HEADER, check_finite, check_fit, read_header, read_tensors
+from unpaired.core.safetensors_file import MAX_HEADER, check_finite, check_fit, read_header, read_tensors
 
 pytestmark = pytest.mark.promise("hostile weights and archives")
 FOUR = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from unpaired.errors import BadInput
-from unpaired.texts import MAX_DEPTH, MAX_LINE, json_lines, parse_json, parse_yaml, read_json, read_text
+from unpaired.core.errors import BadInput
+from unpaired.core.safe_text import MAX_DEPTH, MAX_LINE, json_lines, parse_json, parse_yaml, read_json, read_text
 
 pytestmark = pytest.mark.promise("hostile weights and archives")
 

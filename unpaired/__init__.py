@@ -13,12 +13,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unpaired.core.version import __version__
+
 if TYPE_CHECKING:
     from unpaired import presets
     from unpaired.experiment import Experiment
     from unpaired.inference import Translator
 
-__version__ = "0.1.0"
 __all__ = ["Experiment", "Translator", "__version__", "presets", "train"]
 
 

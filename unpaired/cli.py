@@ -27,6 +27,7 @@ from unpaired.commands.export import export
 from unpaired.commands.hub import pull, push
 from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
+from unpaired.commands.official import equivalents, is_official
 from unpaired.commands.prepare import (
     prepare_cityscapes,
     prepare_earth,
@@ -40,9 +41,8 @@ from unpaired.commands.serve import serve
 from unpaired.commands.study import study_prepare, study_results, study_serve
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
-from unpaired.compat import equivalents, is_official
-from unpaired.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
-from unpaired.stopping import stop_on_request
+from unpaired.core.errors import BAD, DONE, INTERRUPTED, RESUMABLE, BadInput, Stopped, shown
+from unpaired.core.signals import stop_on_request
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
@@ -111,7 +111,7 @@ def _dispatch(argv: list[str]) -> int:
         print(_overview())
         return DONE if argv else BAD
     if argv[0] == "--version":
-        from unpaired import __version__
+        from unpaired.core.version import __version__
 
         print(__version__)
         return 0

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from unpaired.errors import brief
+from unpaired.core.errors import brief
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Direction = Literal["AtoB", "BtoA"]

@@ -14,9 +14,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.errors import LONGEST, BadInput, brief, shown
+from unpaired.core.errors import LONGEST, BadInput, brief, shown
+from unpaired.core.safe_text import MAX_SETTINGS, parse_json, parse_yaml, read_text
 from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig, Pix2PixConfig
-from unpaired.texts import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
 FORMAT = 1
 """Version of a run's config.yaml."""

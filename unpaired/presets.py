@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
 from unpaired.methods import CycleGANConfig
 from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig

@@ -9,7 +9,7 @@ from unpaired.bench import Case, bench, plain_cyclegan
 from unpaired.bench.timing import Taken, Timing, interleaved
 from unpaired.cli import run
 from unpaired.config import RuntimeConfig
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 
 TINY = ["--size", "32", "--width", "4", "--blocks", "1", "--repeats", "2", "--device", "cpu"]
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.data_sets import shapes
 from tests.serve.running import server
 from unpaired.cli import run
-from unpaired.images import read_picture
+from unpaired.imaging.images import read_picture
 from unpaired.serve.study import open_study
 
 LATE = {"timeout": 60_000}

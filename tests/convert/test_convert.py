@@ -11,10 +11,10 @@ from torch.testing import assert_close
 
 from tests.convert.others import CUT, JoliGEN, MMagic, Official, UNet, tracked
 from tests.data_sets import make_data, make_model
-from unpaired.checkpoint import BUNDLE, Bundle, load_bundle, write_bundle
+from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
+from unpaired.checkpoints.convert import convert
 from unpaired.cli import run
-from unpaired.convert import convert
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 
 PICTURE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5)) * 2 - 1

@@ -13,13 +13,13 @@ from PIL import Image
 
 from tests.data_sets import make_data, make_model, tiny
 from tests.training.test_run import assert_same_end, train_in_pieces
-from unpaired.archives import entries
 from unpaired.cli import run
-from unpaired.data.doctor import examine
+from unpaired.core.errors import BadInput
+from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
 from unpaired.data.prepare.shards import prepare_shards
-from unpaired.errors import BadInput
-from unpaired.images import read_picture
+from unpaired.imaging.archives import entries
+from unpaired.imaging.images import read_picture
 from unpaired.training import train
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests import corpus
-from unpaired.data.doctor import Diagnosis, examine, spread
-from unpaired.errors import BadInput, shown
-from unpaired.images import Picture, read_picture, write_picture
+from unpaired.core.errors import BadInput, shown
+from unpaired.data.checks import Diagnosis, examine, spread
+from unpaired.imaging.images import Picture, read_picture, write_picture
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from PIL import Image
 
 from tests.data_sets import make_data, shapes
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files
-from unpaired.errors import BadInput
-from unpaired.images import image_files
+from unpaired.imaging.images import image_files
 
 
 def test_images_are_found_at_every_depth_and_sorted_by_path(tmp_path):

@@ -12,18 +12,18 @@ from torch.testing import assert_close
 from tests.data.test_archives import make_tar, parquet
 from tests.data_sets import HEIGHT, WIDTH, make_data, tiny
 from tests.training.test_run import assert_same_end, lines, train_in_pieces
-from unpaired.checkpoint import BUNDLE
+from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
 from unpaired.config import DataConfig
-from unpaired.data.doctor import examine
+from unpaired.core.errors import BadInput
+from unpaired.data.checks import examine
 from unpaired.data.folders import PixelStore, domain_files
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.prepare.shards import prepare_shards
-from unpaired.data.usable import SKIPPED
-from unpaired.errors import BadInput
+from unpaired.data.selection import SKIPPED
 from unpaired.experiment import build_method
-from unpaired.images import read_picture
+from unpaired.imaging.images import read_picture
 from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer

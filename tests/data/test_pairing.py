@@ -11,9 +11,9 @@ from PIL import Image
 
 from tests.data_sets import make_data, shapes
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
 from unpaired.data.pairing import UnpairedImages
-from unpaired.errors import BadInput
-from unpaired.images import to_tensor
+from unpaired.imaging.images import to_tensor
 
 
 @pytest.fixture(scope="module")

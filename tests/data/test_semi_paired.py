@@ -8,8 +8,8 @@ from torch.testing import assert_close
 
 from tests.data_sets import make_data, shapes, tiny
 from tests.training.test_run import assert_same_end, lines, train_in_pieces
+from unpaired.core.errors import BadInput
 from unpaired.data.pairing import UnpairedImages
-from unpaired.errors import BadInput
 from unpaired.experiment import build_method
 from unpaired.training import train
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
 from unpaired.data.transforms import augmented, central, resize, resized
-from unpaired.errors import BadInput
 
 
 def cfg(preprocess, **settings):

@@ -11,14 +11,14 @@ import torch
 
 from tests import corpus
 from tests.data_sets import make_data, shapes, tiny
+from unpaired.checkpoints.run_state import load_state
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput, Stopped
 from unpaired.data import folders
-from unpaired.data.doctor import examine
+from unpaired.data.checks import examine
 from unpaired.data.folders import Files
-from unpaired.data.usable import SKIPPED, decide, keep
-from unpaired.errors import BadInput, Stopped
-from unpaired.state import load_state
-from unpaired.training import run as training
+from unpaired.data.selection import SKIPPED, decide, keep
+from unpaired.training import loop as training
 from unpaired.training import train
 
 pytestmark = pytest.mark.promise("hostile images")

@@ -15,9 +15,9 @@ from tests.docs.blocks import COMMANDS, PROJECT, Block, commands
 from tests.docs.world import EARTH
 from tests.serve.running import server
 from unpaired.cli import run
+from unpaired.core.safe_text import parse_json
 from unpaired.experiment import read_settings, with_settings
 from unpaired.presets import preset
-from unpaired.texts import parse_json
 
 PATIENCE = 300.0
 """Seconds that a server, or a command of the shell, may take; this machine may have other things to do."""

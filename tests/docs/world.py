@@ -19,7 +19,7 @@ from tests.convert.others import MMagic, Official
 from tests.data.test_archives import as_parquet, parquet
 from tests.data_sets import make_data, shapes
 from unpaired import presets
-from unpaired.checkpoint import BUNDLE
+from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
 from unpaired.data.folders import domain_files
 from unpaired.experiment import Experiment, flatten, with_settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data_sets import make_data, make_model
-from unpaired.checkpoint import load_bundle
+from unpaired.checkpoints.bundle import load_bundle
 from unpaired.export import export
 from unpaired.inference.engines import torch_runtime
 

@@ -17,17 +17,17 @@ from onnx import numpy_helper
 import unpaired.export as module
 from tests.data_sets import make_model
 from tests.export.conftest import ARCHITECTURES, noise
-from unpaired.checkpoint import load_bundle, save_bundle
+from unpaired.checkpoints.bundle import load_bundle, save_bundle
 from unpaired.cli import run
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
 from unpaired.experiment import build_method
 from unpaired.export import export, graph
 from unpaired.export.graph import PixelGraph
 from unpaired.export.openvino import write_openvino
 from unpaired.export.pt2 import write_pt2
 from unpaired.export.verify import five_shapes, similarity
-from unpaired.files import file_sha256
-from unpaired.images import read_picture, to_array
+from unpaired.imaging.images import read_picture, to_array
 from unpaired.inference.engines import torch_runtime
 from unpaired.runtimes import open_exported
 from unpaired.runtimes.torch import pad_to_multiple

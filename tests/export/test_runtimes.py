@@ -16,12 +16,12 @@ from PIL import Image
 
 from tests.data_sets import shapes
 from tests.export.conftest import noise
-from unpaired.checkpoint import load_bundle
+from unpaired.checkpoints.bundle import load_bundle
 from unpaired.cli import run
-from unpaired.errors import BadInput
-from unpaired.evaluate import evaluate
+from unpaired.core.errors import BadInput
+from unpaired.evaluation import evaluate
 from unpaired.export import export
-from unpaired.images import read_picture
+from unpaired.imaging.images import read_picture
 from unpaired.inference import Translator
 from unpaired.inference.info import describe
 from unpaired.metrics.paired import ssim

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from unpaired.state import seal
+from unpaired.checkpoints.run_state import seal
 
 Spoil = Callable[[Path], object]
 LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12))

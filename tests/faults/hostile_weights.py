@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from unpaired.checkpoint import load_bundle
+from unpaired.checkpoints.bundle import load_bundle
+from unpaired.evaluation.segmenter import FORMAT as SEGMENTER
 from unpaired.experiment import to_dict
 from unpaired.models.fcn import FCN, FCNConfig
-from unpaired.segmenter import FORMAT as SEGMENTER
 
 SUFFIXES = (".safetensors", ".pth", ".bin", ".pt2", ".onnx")
 File = tuple[str, bytes]

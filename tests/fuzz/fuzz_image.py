@@ -13,8 +13,8 @@ with atheris.instrument_imports(include=["unpaired", "PIL", "tifffile"]):
     import tifffile  # noqa: F401, what the reader imports only when it is asked is not instrumented
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
-    from unpaired.errors import BadInput
-    from unpaired.images import read_picture
+    from unpaired.core.errors import BadInput
+    from unpaired.imaging.images import read_picture
 
 from tests import corpus
 

@@ -18,19 +18,19 @@ from tests.data_sets import make_data, tiny
 from tests.hub.server import COMMIT, Handler, hub_over
 from tests.processes import PROJECT
 from tests.training.test_run import assert_same_end, train_in_pieces
-from unpaired import parquet as rows
-from unpaired import remote
+from unpaired.checkpoints.run_state import load_state
 from unpaired.cli import run
-from unpaired.data.doctor import examine
+from unpaired.core.errors import BadInput
+from unpaired.data.checks import examine
 from unpaired.data.folders import Files, domain_files
 from unpaired.data.pairing import UnpairedImages
-from unpaired.data.usable import _digest
-from unpaired.errors import BadInput
+from unpaired.data.selection import _digest
 from unpaired.experiment import read_experiment
-from unpaired.state import load_state
+from unpaired.imaging import parquet as rows
+from unpaired.imaging import remote
 from unpaired.training import train
-from unpaired.training.feed import feed
-from unpaired.training.run import Run
+from unpaired.training.loop import Run
+from unpaired.training.prefetch import feed
 
 NAME = "hf://datasets/ada/shapes"
 OTHER = "f" * 40

@@ -10,10 +10,10 @@ import yaml
 
 from tests.data_sets import make_data, make_model, tiny
 from tests.hub.server import COMMIT
-from unpaired.checkpoint import BUNDLE, load_bundle
+from unpaired.checkpoints.bundle import BUNDLE, load_bundle
 from unpaired.cli import run
-from unpaired.errors import BadInput
-from unpaired.files import file_sha256
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
 from unpaired.hub import fetch, pull, push
 from unpaired.inference import Translator
 from unpaired.training import train

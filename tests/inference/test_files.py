@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.data_sets import make_model, shapes
-from unpaired.checkpoint import BUNDLE
+from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
-from unpaired.errors import BadInput
-from unpaired.images import Picture, read_picture, write_picture
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Picture, read_picture, write_picture
 from unpaired.inference import Options, Translator, translate_files
 from unpaired.inference.files import in_order
 

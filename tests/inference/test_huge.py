@@ -20,8 +20,8 @@ from tests.data_sets import make_model
 from tests.test_metadata import GEO, camera_exif, geotiff
 from unpaired import Translator
 from unpaired.cli import run
-from unpaired.errors import BadInput, Stopped
-from unpaired.images import Picture, read_picture, write_picture
+from unpaired.core.errors import BadInput, Stopped
+from unpaired.imaging.images import Picture, read_picture, write_picture
 from unpaired.inference import Options, huge, streams, translate_files
 from unpaired.inference.huge import translate_huge
 from unpaired.inference.streams import open_stream

@@ -6,8 +6,8 @@ from PIL import Image
 
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
-from unpaired.errors import BadInput
-from unpaired.images import read_picture
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import read_picture
 from unpaired.inference import Options, translate_files
 from unpaired.inference.masks import weights
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.inference.graph import evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
 from unpaired.inference.tiling import Memory, Tiling, spread, statistics_of, translate_by

@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
-from unpaired.checkpoint import load_bundle
-from unpaired.codecs import suffix_of
-from unpaired.errors import BadInput
-from unpaired.images import Picture, encode_picture, read_picture, to_pixels, to_tensor
+from unpaired.checkpoints.bundle import load_bundle
+from unpaired.core.errors import BadInput
+from unpaired.imaging.codecs import suffix_of
+from unpaired.imaging.images import Picture, encode_picture, read_picture, to_pixels, to_tensor
 from unpaired.runtimes.torch import pad_to_multiple
 
 

@@ -14,7 +14,7 @@ import torch
 
 from tests.data_sets import make_model
 from unpaired import Translator
-from unpaired.errors import BadInput, Stopped
+from unpaired.core.errors import BadInput, Stopped
 from unpaired.inference import Options, translate_files, video
 from unpaired.inference.tiling import statistics_of, translate_by
 from unpaired.inference.video import Smoothing, translate_video

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from unpaired.images import to_tensor
+from unpaired.imaging.images import to_tensor
 from unpaired.metrics.paired import PSNR_CAP, levels, mean_abs_error, psnr, ssim
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from unpaired.core.errors import BadInput
 from unpaired.data.prepare.cityscapes import CLASSES
-from unpaired.errors import BadInput
 from unpaired.metrics.palette import IGNORE, Palette
 
 FLAG = {"palette": {"domain": "B", "classes": {"black": [0, 0, 0], "red": [200, 0, 0], "white": [255, 255, 255]}}}

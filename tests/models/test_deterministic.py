@@ -8,9 +8,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.data_sets import make_data, tiny
+from unpaired.checkpoints.run_state import load_state
 from unpaired.experiment import build_method
 from unpaired.models.deterministic import Double, ReflectionPad, make_deterministic
-from unpaired.state import load_state
 from unpaired.training import train
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.trainer import Trainer

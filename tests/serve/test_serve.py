@@ -16,7 +16,7 @@ from tests.corpus import encoded, exif, hostile, png_header, scene, tiff
 from tests.data_sets import make_model, shapes
 from tests.serve.running import server
 from unpaired.cli import run
-from unpaired.images import Picture, encode_picture, read_picture
+from unpaired.imaging.images import Picture, encode_picture, read_picture
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data_sets import make_model
-from unpaired.errors import BadInput
-from unpaired.images import Picture
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Picture
 from unpaired.inference import Translator
 from unpaired.serve.wire import packed, read
 from unpaired.serve.worker import Joiner, Task, warm_up

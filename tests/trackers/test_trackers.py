@@ -9,9 +9,8 @@ import pytest
 
 from tests.data_sets import make_data, tiny
 from tests.training.test_run import assert_same_end
-from unpaired import trackers
-from unpaired.errors import BadInput
-from unpaired.training import train
+from unpaired.core.errors import BadInput
+from unpaired.training import trackers, train
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from threading import current_thread, main_thread
 import pytest
 import torch
 
-from unpaired import parallel
 from unpaired.config import OptimConfig, RuntimeConfig
+from unpaired.core import parallel
 from unpaired.methods import BiGAN, BiGANConfig, CycleGAN, CycleGANConfig, Pix2Pix, Pix2PixConfig, SimGAN, SimGANConfig
 from unpaired.methods import base as methods
 from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig
-from unpaired.training import descent
+from unpaired.training import optimizer_step as descent
 from unpaired.training.engine import Engine
 from unpaired.training.graphs import halves
 from unpaired.training.processes import Processes

@@ -7,7 +7,7 @@ import torch
 
 from tests.data_sets import make_data, shapes, tiny
 from unpaired.cli import run
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.experiment import with_settings
 from unpaired.inference import Translator
 from unpaired.methods import METHODS

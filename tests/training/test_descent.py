@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from tests.data_sets import make_data, tiny
-from unpaired.errors import BadInput
+from unpaired.checkpoints.run_state import load_state
+from unpaired.core.errors import BadInput
 from unpaired.experiment import build_method
-from unpaired.state import load_state
 from unpaired.training import train
-from unpaired.training.descent import NotFinite, Unsettled
 from unpaired.training.engine import Engine
+from unpaired.training.optimizer_step import NotFinite, Unsettled
 from unpaired.training.trainer import Trainer
 
 pytestmark = pytest.mark.promise("finite numbers")

@@ -12,9 +12,9 @@ from PIL import Image
 from skimage import data
 
 from tests.data_sets import make_data
+from unpaired.evaluation.report import write_report
 from unpaired.experiment import with_root, with_settings
 from unpaired.presets import preset
-from unpaired.report import write_report
 from unpaired.training import train
 from unpaired.training.doctor import Doctor, examine, overwhelmed
 from unpaired.training.samples import FAINT, Tried

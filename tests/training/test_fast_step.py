@@ -10,8 +10,8 @@ from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.experiment import build_method
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import PatchGANConfig, ResNetConfig
-from unpaired.training.descent import Unsettled
 from unpaired.training.engine import STEPS_TO_COMPILE, Engine, pays_to_compile
+from unpaired.training.optimizer_step import Unsettled
 from unpaired.training.samples import FixedSamples
 from unpaired.training.trainer import Trainer, players
 

@@ -7,7 +7,7 @@ from tests.data_sets import make_data, tiny
 from unpaired.config import RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.training.engine import Engine
-from unpaired.training.feed import feed, one_ahead
+from unpaired.training.prefetch import feed, one_ahead
 
 
 def assert_fed(root, runtime):

@@ -5,10 +5,10 @@ import torch
 
 from tests.data_sets import make_data, make_model, tiny
 from tests.training.test_run import assert_same_end, train_in_pieces
-from unpaired.checkpoint import BUNDLE, Bundle, load_bundle, write_bundle
-from unpaired.errors import BadInput
+from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
+from unpaired.checkpoints.run_state import load_state
+from unpaired.core.errors import BadInput
 from unpaired.experiment import build_method
-from unpaired.state import load_state
 from unpaired.training import train
 
 

@@ -20,21 +20,21 @@ from tests.processes import end, start
 from tests.training.test_processes import wait_for
 from tests.training.test_run import assert_same_end, assert_same_tensors, kill_in_step, lines, read_events, stop_at
 from unpaired import cli
-from unpaired.checkpoint import BEST, BUNDLE, load_bundle
-from unpaired.errors import BadInput, Stopped
-from unpaired.evaluate import evaluate
-from unpaired.evaluate.sets import with_intervals
+from unpaired.checkpoints.bundle import BEST, BUNDLE, load_bundle
+from unpaired.checkpoints.run_state import load_state, save_state
+from unpaired.core.errors import BadInput, Stopped
+from unpaired.evaluation import evaluate
+from unpaired.evaluation.report import write_report
+from unpaired.evaluation.sets import with_intervals
 from unpaired.features import Extractor, load_extractor
 from unpaired.features.resizing import RESIZE
-from unpaired.images import to_pixels, to_tensor
+from unpaired.imaging.images import to_pixels, to_tensor
 from unpaired.inference import Translator
 from unpaired.metrics.kid import kernel_distance
-from unpaired.report import write_report
-from unpaired.state import load_state, save_state
-from unpaired.training import judge as judging
 from unpaired.training import logging, train
+from unpaired.training import validation as judging
 from unpaired.training.doctor import PATIENCE, plateau
-from unpaired.training.judge import Judge, Judgement
+from unpaired.training.validation import Judge, Judgement
 
 GRAY = ((127.5,) * 3, (127.5,) * 3)
 

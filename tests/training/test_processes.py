@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from tests.data_sets import make_data
 from tests.processes import PROJECT, end, start
 from tests.training.test_descent import fresh, images, unchanged, weights
+from unpaired.checkpoints.run_state import load_state
 from unpaired.config import DataConfig
 from unpaired.data.pairing import Part, UnpairedImages
-from unpaired.state import load_state
 
 pytestmark = pytest.mark.promise("several processes")
 STEPS = str(PROJECT / "tests/training/equal_steps.py")

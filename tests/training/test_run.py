@@ -18,13 +18,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.data_sets import make_data, shapes, tiny
-from unpaired.checkpoint import BUNDLE, load_bundle
-from unpaired.errors import BadInput, Stopped
+from unpaired.checkpoints.bundle import BUNDLE, load_bundle
+from unpaired.checkpoints.run_state import load_state, save_state
+from unpaired.core.errors import BadInput, Stopped
 from unpaired.experiment import build_method, read_experiment, with_root, with_settings
 from unpaired.inference import Translator
 from unpaired.presets import smoke
-from unpaired.state import load_state, save_state
-from unpaired.training import folder, train
+from unpaired.training import run_folder as folder
+from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
@@ -267,7 +268,7 @@ COMMAND += ["--runtime.sample-every", "1000", "--runtime.save-every", "1000"]
 @pytest.mark.promise("stop on request")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_finishes_the_run(data, tmp_path, workers):
-    pytest.importorskip("unpaired.report")
+    pytest.importorskip("unpaired.evaluation.report")
     steps, run = 40, tmp_path / "run"
     command = [sys.executable, "-m", "unpaired", "train", "smoke", "--data", str(data), "--out", str(run)]
     command += ["--steps", str(steps), "--data.workers", str(workers), *COMMAND]
@@ -573,7 +574,7 @@ def test_a_disk_that_runs_full_stops_the_run_and_what_was_saved_goes_on(whole, d
         return save_state(out, step, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("unpaired.training.folder.save_state", save)
+        patch.setattr("unpaired.training.run_folder.save_state", save)
         train(tiny(data), run)
     assert load_state(run)[0].step == 2
     assert_same_end(train(tiny(data), run), whole)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unpaired.bench.plain_cyclegan import PlainCycleGAN, generator
 from unpaired.bench.timing import Taken, Timing, environment, interleaved
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import ResNetConfig, ResNetGenerator

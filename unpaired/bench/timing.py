@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unpaired import __version__
-from unpaired.progress import progress
+from unpaired.core.progress import progress
+from unpaired.core.version import __version__
 
 
 @dataclass(frozen=True)

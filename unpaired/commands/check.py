@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from unpaired.errors import BAD, DONE
+from unpaired.core.errors import BAD, DONE
 
 
 def check(data: Annotated[Path, Positional], *, json: bool = False) -> int:
@@ -17,7 +17,7 @@ def check(data: Annotated[Path, Positional], *, json: bool = False) -> int:
         data: Folder with trainA and trainB, or hf://datasets/user/name, all of which is fetched.
         json: Print the findings as JSON.
     """
-    from unpaired.data.doctor import examine
+    from unpaired.data.checks import examine
 
     diagnosis = examine(data)
     print(diagnosis.to_json() if json else "\n".join(diagnosis.lines()))

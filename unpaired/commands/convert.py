@@ -27,6 +27,6 @@ def convert(
         epoch: Which files of a folder: EPOCH_net_G_A.pth.
         b: The name that an mmagic file gives to the domain of folder B.
     """
-    from unpaired.convert import convert
+    from unpaired.checkpoints.convert import convert
 
     print("\n".join(convert(source, out, direction=direction, epoch=epoch, b=b)))

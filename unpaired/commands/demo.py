@@ -16,6 +16,6 @@ def demo(out: Annotated[Path, Positional] = Path("demo"), *, steps: int | None =
         steps: Training steps, fewer for a quick look.
         seed: Start of every random choice.
     """
-    from unpaired.demo import run_demo
+    from unpaired.commands.demo_run import run_demo
 
     run_demo(out, steps=steps, seed=seed)

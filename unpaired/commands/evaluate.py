@@ -27,8 +27,8 @@ def evaluate(
         paired: Whether equal names mean the same place; auto asks the data set's own description.
         limit: Judge only this many pictures of each domain.
     """
-    from unpaired.evaluate import evaluate, table
-    from unpaired.report import write_report
+    from unpaired.evaluation import evaluate, table
+    from unpaired.evaluation.report import write_report
 
     kept = model / "evaluation.json" if model.is_dir() and out is None else out
     result = evaluate(model, data, out=kept, paired=paired, limit=limit)

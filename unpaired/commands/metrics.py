@@ -32,8 +32,8 @@ def metrics(
     """
     import json
 
-    from unpaired.evaluate import write_json
-    from unpaired.evaluate.sets import compare_sets
+    from unpaired.evaluation import write_json
+    from unpaired.evaluation.sets import compare_sets
 
     result = compare_sets(fake, real, features, weights, resize, download)
     if out is not None:

@@ -27,7 +27,7 @@ def segmenter(
         seed: Start of every random choice.
         width: Feature maps of the first stage.
     """
-    from unpaired.segmenter import train_segmenter
+    from unpaired.evaluation.segmenter import train_segmenter
 
     made = train_segmenter(data, out, steps, seed, width)
     print(json.dumps({"segmenter": str(out), "ceiling": made.facts["ceiling"]}))
@@ -52,9 +52,9 @@ def labels(
         segmenter_size: Width and height it reads photos at (the protocol on Cityscapes: 2048 1024).
         limit: Judge only this many pictures.
     """
-    from unpaired.errors import BadInput
-    from unpaired.evaluate.labels import label_scores
-    from unpaired.segmenter import foreign_segmenter, load_segmenter
+    from unpaired.core.errors import BadInput
+    from unpaired.evaluation.labels import label_scores
+    from unpaired.evaluation.segmenter import foreign_segmenter, load_segmenter
 
     judge = None
     if segmenter is not None and ":" in segmenter:

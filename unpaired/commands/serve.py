@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 
 
 def serve(

@@ -39,9 +39,9 @@ def train(
         allow_config_change: Go on from a checkpoint although settings that touch its numbers have changed.
         settings: Dotted settings, taken from the flags that have a dot.
     """
+    from unpaired.evaluation.report import write_report
     from unpaired.experiment import read_settings, with_root, with_settings
     from unpaired.presets import preset as named
-    from unpaired.report import write_report
     from unpaired.training import train
 
     experiment = named(preset)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from unpaired.config import Direction
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 
 
 def translate(

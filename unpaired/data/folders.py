@@ -12,14 +12,14 @@ from typing import overload
 
 from PIL import Image
 
-from unpaired.archives import KINDS, PARQUET, archive_of, entries, is_archive
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
+from unpaired.core.safe_text import read_text
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
-from unpaired.errors import BadInput
-from unpaired.images import Pixels, image_names, names_with, read_picture, with_channels
-from unpaired.parquet import RowNames, rows_of
-from unpaired.remote import SCHEME, files_under, is_remote, matching
-from unpaired.texts import read_text
+from unpaired.imaging.archives import KINDS, PARQUET, archive_of, entries, is_archive
+from unpaired.imaging.images import Pixels, image_names, names_with, read_picture, with_channels
+from unpaired.imaging.parquet import RowNames, rows_of
+from unpaired.imaging.remote import SCHEME, files_under, is_remote, matching
 
 MAX_LIST = 256 * 1024**2
 """Largest list of files, in bytes: some two million paths."""

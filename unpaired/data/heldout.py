@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from unpaired.codecs import FORMATS
+from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
-from unpaired.errors import BadInput
-from unpaired.images import Images, OneImage, read_picture, to_tensor, with_channels
+from unpaired.imaging.codecs import FORMATS
+from unpaired.imaging.images import Images, OneImage, read_picture, to_tensor, with_channels
 
 Paired = Literal["auto", "yes", "no"]
 Side = Literal["A", "B"]

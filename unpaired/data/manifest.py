@@ -16,8 +16,8 @@ from PIL import Image
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from unpaired.errors import BadInput, brief, shown
-from unpaired.texts import read_json
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.safe_text import read_json
 
 MANIFEST = "dataset.json"
 FORMAT = 1

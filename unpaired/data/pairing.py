@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.transforms import augmented
-from unpaired.errors import BadInput
-from unpaired.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
+from unpaired.imaging.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from unpaired.config import DataConfig
-from unpaired.errors import BadInput
-from unpaired.images import MAX_PIXELS, Pixels, full_scale
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import MAX_PIXELS, Pixels, full_scale
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import Bundle, bundle_file, load_bundle
+from unpaired.checkpoints.bundle import Bundle, bundle_file, load_bundle
 from unpaired.config import DIRECTIONS, Direction
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256, flush
 from unpaired.export.calibration import training_pictures
 from unpaired.export.formats import OFFERED, SUFFIX, Format
 from unpaired.export.graph import PixelGraph
@@ -21,8 +22,7 @@ from unpaired.export.onnx import write_onnx
 from unpaired.export.openvino import write_openvino
 from unpaired.export.pt2 import Written, write_pt2
 from unpaired.export.verify import verify
-from unpaired.files import file_sha256, flush
-from unpaired.images import Array
+from unpaired.imaging.images import Array
 from unpaired.models import Generator
 from unpaired.runtimes import Facts, Precision, open_exported
 from unpaired.runtimes.torch import TorchRuntime

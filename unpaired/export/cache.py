@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from unpaired.config import Direction
+from unpaired.core.files import file_sha256
 from unpaired.export.formats import SUFFIX, Format
-from unpaired.files import file_sha256
 from unpaired.runtimes.facts import FORMAT, Precision
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files
 from unpaired.data.transforms import central
-from unpaired.errors import BadInput
 from unpaired.experiment import Experiment
-from unpaired.images import Array, read_picture, to_array, with_channels
+from unpaired.imaging.images import Array, read_picture, to_array, with_channels
 
 CALIBRATED, JUDGED = 128, 32
 """Pictures for the ranges, and for the verdict."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.export.graph import PixelGraph
 from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts
 

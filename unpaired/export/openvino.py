@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unpaired.errors import BadInput
-from unpaired.images import Array
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Array
 from unpaired.runtimes.facts import KEY, Facts, to_levels
 from unpaired.runtimes.openvino import only
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import TRACED, quietly
-from unpaired.images import Array
+from unpaired.imaging.images import Array
 from unpaired.runtimes.facts import WHITE, Described, Facts, from_levels, to_levels
 
 FACTS = "unpaired.json"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from unpaired.errors import BadInput
-from unpaired.images import Array
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Array
 from unpaired.metrics.paired import ssim
 from unpaired.runtimes import Exported, Runtime
 from unpaired.runtimes.facts import Precision

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unpaired.config import FeaturesName
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.core.torch_pickle import load_foreign
 from unpaired.features.efficientnet import EfficientNetLite0
 from unpaired.features.inception import Inception
 from unpaired.features.resizing import RESIZE, Resize, ResizeName
-from unpaired.files import file_sha256
-from unpaired.foreign import load_foreign
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of pytorch-fid's and torch-fidelity's file, which are one; nothing else gives FID."""

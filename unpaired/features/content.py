@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.torch_pickle import load_foreign
 from unpaired.features import load_lite0, require_weights
 from unpaired.features.trunks import RELU4_2, vgg16
-from unpaired.foreign import load_foreign
 
 VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 """Of torchvision's vgg16-397923af.pth."""

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unpaired.errors import BadInput, brief, shown
-from unpaired.tensorfile import Header, check_finite, read_header
-from unpaired.texts import MAX_SETTINGS, read_json
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.safe_text import MAX_SETTINGS, read_json
+from unpaired.core.safetensors_file import Header, check_finite, read_header
 
 MOST, MOST_LAYERS = 2**20, 1000
 """Any number of a network's settings; layers. The largest published ones have 49,408 words and 40 layers."""

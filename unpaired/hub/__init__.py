@@ -13,14 +13,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from unpaired.checkpoint import BUNDLE, load_bundle, write_bundle
+from unpaired.checkpoints.bundle import BUNDLE, load_bundle, write_bundle
+from unpaired.core.errors import BadInput, shown
+from unpaired.core.files import file_sha256, write_text, written_whole
+from unpaired.core.safe_text import read_json, read_text
 from unpaired.data.manifest import read_manifest
-from unpaired.errors import BadInput, shown
 from unpaired.experiment import with_root
-from unpaired.files import file_sha256, write_text, written_whole
 from unpaired.hub.card import card
-from unpaired.remote import asking, huggingface
-from unpaired.texts import read_json, read_text
+from unpaired.imaging.remote import asking, huggingface
 
 __all__ = ["fetch", "is_hub", "pull", "push"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from unpaired.checkpoint import Bundle
+from unpaired.checkpoints.bundle import Bundle
 from unpaired.config import DIRECTIONS
 from unpaired.experiment import to_yaml
 

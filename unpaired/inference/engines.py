@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from unpaired.checkpoint import Bundle, bundle_file
+from unpaired.checkpoints.bundle import Bundle, bundle_file
 from unpaired.config import Direction
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.export import cache
 from unpaired.export.formats import Format
 from unpaired.runtimes import Precision, Runtime, RuntimeName, is_installed, open_exported

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from unpaired.codecs import header_size, suffix_of
-from unpaired.errors import BadInput, naming
-from unpaired.images import (
+from unpaired.core.errors import BadInput, naming
+from unpaired.core.progress import Advance, progress
+from unpaired.imaging.codecs import header_size, suffix_of
+from unpaired.imaging.images import (
     SUFFIXES,
     Array,
     Picture,
@@ -26,11 +27,10 @@ from unpaired.images import (
     read_picture,
     write_picture,
 )
+from unpaired.imaging.metadata import Metadata
 from unpaired.inference.masks import blended, mask_files, read_mask, weights
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
-from unpaired.metadata import Metadata
-from unpaired.progress import Advance, progress
 
 STREAM = "-"
 """Standard input and output."""

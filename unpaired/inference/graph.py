@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.models import Generator
 from unpaired.models.layers import BlurDown, BlurUp
 from unpaired.models.resnet import ResidualBlock, ResNetGenerator

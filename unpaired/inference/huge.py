@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unpaired.codecs import MAX_PIXELS, tiff_layout
-from unpaired.errors import BadInput, Stopped, naming
-from unpaired.files import file_sha256, written_whole
-from unpaired.images import Images, Picture, Pixels, to_pixels, to_tensor, with_channels, write_picture
+from unpaired.core.errors import BadInput, Stopped, naming
+from unpaired.core.files import file_sha256, written_whole
+from unpaired.core.progress import Advance, progress
+from unpaired.imaging.codecs import MAX_PIXELS, tiff_layout
+from unpaired.imaging.images import Images, Picture, Pixels, to_pixels, to_tensor, with_channels, write_picture
+from unpaired.imaging.metadata import Metadata
 from unpaired.inference.graph import Box
 from unpaired.inference.masks import blended_pixels, weights
 from unpaired.inference.scratch import Scratch, require_room, work_folder
 from unpaired.inference.streams import Stream, open_stream
 from unpaired.inference.tiling import TILE, Tiling, spread
 from unpaired.inference.translator import Translator
-from unpaired.metadata import Metadata
 from unpaired.models import Generator
-from unpaired.progress import Advance, progress
 
 FORMAT = 1
 """Version of the work folders; others are begun anew."""

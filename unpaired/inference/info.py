@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from unpaired.checkpoint import BEST, Bundle, load_bundle
-from unpaired.errors import shown
+from unpaired.checkpoints.bundle import BEST, Bundle, load_bundle
+from unpaired.core.errors import shown
 from unpaired.experiment import to_dict
 from unpaired.runtimes import is_exported, open_exported
 

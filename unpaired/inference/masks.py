@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unpaired.errors import BadInput
-from unpaired.images import Picture, Pixels, full_scale, image_files, read_picture, with_channels
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Picture, Pixels, full_scale, image_files, read_picture, with_channels
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the picture is translated."""

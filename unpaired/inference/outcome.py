@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unpaired.errors import BadInput
-from unpaired.files import write_text
+from unpaired.core.errors import BadInput
+from unpaired.core.files import write_text
 
 
 @dataclass(frozen=True)

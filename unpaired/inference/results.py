@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import numpy as np
 
-from unpaired.errors import BadInput, naming
-from unpaired.files import write_text
-from unpaired.images import Picture, read_picture, write_picture
+from unpaired.core.errors import BadInput, naming
+from unpaired.core.files import write_text
+from unpaired.core.progress import progress
+from unpaired.imaging.images import Picture, read_picture, write_picture
 from unpaired.inference.files import jobs_of
 from unpaired.inference.outcome import Outcome, require_whole
 from unpaired.inference.translator import Translator
-from unpaired.progress import progress
 
 LABEL = re.compile(r"(.+)_((?:real|fake)_[AB])\.png$")
 ORDER = ("real_A", "fake_B", "real_B", "fake_A")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unpaired.errors import BadInput
-from unpaired.files import flush
+from unpaired.core.errors import BadInput
+from unpaired.core.files import flush
 
 
 class Scratch:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unpaired.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, has_stack, header_size, suffix_of
-from unpaired.errors import BadInput, naming
-from unpaired.exif import ORIENTATION
-from unpaired.images import Picture, Pixels, read_picture
-from unpaired.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
+from unpaired.core.errors import BadInput, naming
+from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, has_stack, header_size, suffix_of
+from unpaired.imaging.exif import ORIENTATION
+from unpaired.imaging.images import Picture, Pixels, read_picture
+from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 
 MOST_PIXELS = 10**10
 """Larger pictures are taken for a mistake."""
@@ -77,7 +77,7 @@ def as_stored(upright: NDArray, orientation: int) -> NDArray:
 
 
 def open_stream(path: Path) -> Stream:
-    """The picture in a file, by the rule of `unpaired.images`, without its pixels in memory where that can be.
+    """The picture in a file, by the rule of `unpaired.imaging.images`, without its pixels in memory where that can be.
 
     Raises:
         BadInput: it cannot be read, or only with the extra `big`.

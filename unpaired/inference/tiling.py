@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.inference.graph import Box, Pointwise, Size, Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
 from unpaired.models import Generator

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.codecs import suffix_of
 from unpaired.config import DIRECTIONS, Direction
-from unpaired.errors import BadInput
-from unpaired.images import (
+from unpaired.core.errors import BadInput
+from unpaired.imaging.codecs import suffix_of
+from unpaired.imaging.images import (
     Array,
     Picture,
     encode_picture,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import TypeIs
 
-    from unpaired.checkpoint import Bundle
-    from unpaired.images import Images
+    from unpaired.checkpoints.bundle import Bundle
+    from unpaired.imaging.images import Images
 
     AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str, bytes)
 
@@ -74,7 +74,7 @@ class Translator:
         path = Path(model)
         if is_exported(path):
             return cls._of_exported(path, direction, runtime, precision)
-        from unpaired.checkpoint import load_bundle
+        from unpaired.checkpoints.bundle import load_bundle
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.engines import bundle_runtime
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unpaired.errors import BadInput, Stopped
-from unpaired.files import file_sha256, written_whole
-from unpaired.images import Picture, Pixels
+from unpaired.core.errors import BadInput, Stopped
+from unpaired.core.files import file_sha256, written_whole
+from unpaired.core.progress import Advance, progress
+from unpaired.imaging.images import Picture, Pixels
 from unpaired.inference.scratch import Scratch, work_folder
 from unpaired.inference.translator import Translator
 from unpaired.metrics.flicker import Flicker
-from unpaired.progress import Advance, progress
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from unpaired.config import Direction
-from unpaired.images import Images
+from unpaired.core.parallel import both
+from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import Scalar
 from unpaired.methods.history import History
 from unpaired.models import Critic, Generator
-from unpaired.parallel import both
 
 First = TypeVar("First")
 Second = TypeVar("Second")

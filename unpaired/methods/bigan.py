@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unpaired.config import Direction
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History

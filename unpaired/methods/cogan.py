@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unpaired.config import Direction
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Method, Terms

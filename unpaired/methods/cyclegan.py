@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.losses.masks import background, inside
 from unpaired.methods.base import Fakes, Terms

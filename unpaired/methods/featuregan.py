@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unpaired.features.content import load_content
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.twoway import TwoWay, TwoWayConfig

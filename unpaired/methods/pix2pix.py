@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.bigan import pair

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unpaired.config import Direction
-from unpaired.images import Images
+from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History

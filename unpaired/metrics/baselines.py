@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unpaired.images import LUMA
+from unpaired.imaging.images import LUMA
 from unpaired.metrics.paired import WHITE, levels
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     Colour = Float[Tensor, "c"]
     """One value per channel, in [-1, 1]."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unpaired.images import Pixels
+from unpaired.imaging.images import Pixels
 
 STILL = 2 / 255
 """A pixel whose channels change by no more than this part of the range shows nothing that moves."""

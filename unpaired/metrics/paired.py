@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     Levels = Float[Tensor, "b c h w"]
     """Whole numbers from 0 to 255, as floats."""

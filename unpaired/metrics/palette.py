@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.metrics.paired import levels
 
 if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     Labels = Int[Tensor, "b h w"]
 

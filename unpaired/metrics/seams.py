@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unpaired.images import Pixels
+from unpaired.imaging.images import Pixels
 
 NEIGHBOURS = 2
 """Lines on each side of a border that it is compared with."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     Labels = Int[Tensor, "..."]
     """Class numbers from 0, of any shape."""

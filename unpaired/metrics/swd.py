@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     Sample = Float[NDArray[np.float32], "p n"]
     """n numbers for each of p projections."""

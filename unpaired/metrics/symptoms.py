@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from unpaired.images import Images
+    from unpaired.imaging.images import Images
 
     PerImage = Float[Tensor, "n"]
 

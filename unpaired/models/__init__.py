@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.models.coupled import Rendering
 from unpaired.models.init import init_normal
 from unpaired.models.patchgan import PatchGAN, PatchGANConfig, PixelGAN, PixelGANConfig

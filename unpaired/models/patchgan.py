@@ -8,7 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.errors import brief
+from unpaired.core.errors import brief
 from unpaired.models.fused import Layers
 from unpaired.models.layers import Norm, has_bias, norm_layer
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from unpaired.errors import brief
+from unpaired.core.errors import brief
 from unpaired.models.fused import Layers
 from unpaired.models.layers import BlurDown, BlurUp, Norm, Padding, ResizeConv, has_bias, norm_layer
 

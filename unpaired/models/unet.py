@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.errors import brief
+from unpaired.core.errors import brief
 from unpaired.models.fused import Layers
 from unpaired.models.layers import Norm, ResizeConv, Upsampling, has_bias, norm_layer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.features.content import content_name, load_content
 from unpaired.reproduce.applications import applications
 from unpaired.reproduce.failures import failures

@@ -15,7 +15,7 @@ from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import Pair, prepare_earth
 from unpaired.experiment import Experiment
-from unpaired.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_picture
 from unpaired.inference.translator import Translator
 from unpaired.methods import CycleGANConfig
 from unpaired.reproduce.figures import save_columns

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from unpaired.core.files import write_text
 from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import new_dataset, read_manifest
 from unpaired.data.prepare.earth import MASK, SOUTH, raster_folder, read_globe, read_labels
 from unpaired.data.prepare.earth_labels import earth_labels, painted
 from unpaired.experiment import with_settings
-from unpaired.files import write_text
-from unpaired.images import Pixels, read_picture, to_tensor
+from unpaired.imaging.images import Pixels, read_picture, to_tensor
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, pixel_accuracy

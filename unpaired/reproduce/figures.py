@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from unpaired.config import Direction
 from unpaired.data.heldout import open_held_out
-from unpaired.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_picture
 from unpaired.inference.translator import Translator
 from unpaired.reproduce.runs import Workshop
 

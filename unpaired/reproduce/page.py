@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from unpaired.files import write_text
+from unpaired.core.files import write_text
 from unpaired.reproduce.tables import markdown
 
 PAGE = "index.html"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
 from unpaired.methods import (
     ABLATIONS,

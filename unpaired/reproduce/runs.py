@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.core.errors import BadInput
+from unpaired.core.files import write_text
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import prepare_earth
-from unpaired.errors import BadInput
-from unpaired.evaluate.labels import Copying, label_scores
-from unpaired.files import write_text
+from unpaired.evaluation.labels import Copying, label_scores
+from unpaired.evaluation.segmenter import Segmenter, load_segmenter, train_segmenter
 from unpaired.reproduce.plan import ROWS, Budget, experiment
-from unpaired.segmenter import Segmenter, load_segmenter, train_segmenter
 from unpaired.training import train
 
 PLAN, SCORES, COPYING = "plan.json", "scores.json", "copying.json"

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
-from unpaired.errors import BadInput
-from unpaired.images import Array
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Array
 from unpaired.runtimes.facts import Facts, Precision
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]

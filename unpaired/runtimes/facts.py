@@ -15,9 +15,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from unpaired.config import DIRECTIONS, Direction
-from unpaired.errors import BadInput, brief
-from unpaired.images import Array
-from unpaired.texts import parse_json
+from unpaired.core.errors import BadInput, brief
+from unpaired.core.safe_text import parse_json
+from unpaired.imaging.images import Array
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unpaired.errors import BadInput
-from unpaired.images import Array
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Array
 from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
 
 ERRORS_ONLY = 3

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unpaired.errors import BadInput
-from unpaired.images import Array
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Array
 from unpaired.runtimes.facts import KEY, Described, Facts, Precision, onnx_content, through
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from unpaired.images import Array, Images
+from unpaired.imaging.images import Array, Images
 from unpaired.models import Generator
 from unpaired.models.fused import fuse
 

@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.checkpoint import bundle_file
+from unpaired.checkpoints.bundle import bundle_file
 from unpaired.config import Direction
-from unpaired.errors import BadInput, naming
-from unpaired.files import file_sha256, write_text
-from unpaired.images import Picture, read_picture, write_picture
+from unpaired.core.errors import BadInput, naming
+from unpaired.core.files import file_sha256, write_text
+from unpaired.core.progress import progress
+from unpaired.core.safe_text import read_json
+from unpaired.imaging.images import Picture, read_picture, write_picture
 from unpaired.inference.files import Job, jobs_of, outcome_of
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
-from unpaired.progress import progress
-from unpaired.texts import read_json
 
 MARK = ".unpaired.json"
 """In the output folder: what its pictures were made with, so that another model's are not taken for done."""

@@ -18,7 +18,7 @@ import gradio as gr  # pyright: ignore[reportMissingImports]  # asks for an olde
 from PIL import Image
 
 from unpaired.config import DIRECTIONS
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 from unpaired.serve.names import named_models
 

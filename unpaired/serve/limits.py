@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 
 MIB = 2**20
 

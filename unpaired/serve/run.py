@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.serve.dispatcher import Dispatcher
 from unpaired.serve.guard import LOOPBACK, Guard
 from unpaired.serve.limits import Limits

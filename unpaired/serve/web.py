@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from unpaired import __version__
 from unpaired.config import Direction
+from unpaired.core.version import __version__
 from unpaired.serve.body import FIELD, Held, read_body
 from unpaired.serve.dispatcher import Busy, Dispatcher, Job, Reply
 from unpaired.serve.guard import refusal

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from unpaired.codecs import suffix_of
-from unpaired.errors import BadInput
-from unpaired.images import Picture, encode_picture, read_picture
+from unpaired.core.errors import BadInput
+from unpaired.imaging.codecs import suffix_of
+from unpaired.imaging.images import Picture, encode_picture, read_picture
 from unpaired.inference import Translator
 from unpaired.serve.wire import packed, read
 

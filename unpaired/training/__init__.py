@@ -1,5 +1,5 @@
 """The loop that updates weights, and what it writes."""
 
-from unpaired.training.run import train
+from unpaired.training.loop import train
 
 __all__ = ["train"]

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from unpaired.config import Direction
-from unpaired.images import Images, OneImage
+from unpaired.imaging.images import Images, OneImage
 from unpaired.metrics import symptoms
 from unpaired.training.findings import Finding
-from unpaired.training.judge import Judgement
 from unpaired.training.samples import FAINT, Tried
+from unpaired.training.validation import Judgement
 
 BLANK = 1.0
 """Levels of deviation under which a picture is blank."""

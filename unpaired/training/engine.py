@@ -14,12 +14,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
+from unpaired.core.parallel import in_turn
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.fused import fuse
 from unpaired.models.resnet import checkpoint_blocks
-from unpaired.parallel import in_turn
-from unpaired.training.descent import Descent, Unsettled
+from unpaired.training.optimizer_step import Descent, Unsettled
 from unpaired.training.processes import ALONE, Processes, synchronise_norms
 
 STEPS_TO_COMPILE = 10_000

@@ -16,14 +16,14 @@ from PIL import Image
 from tensorboardX import SummaryWriter
 from torch import Tensor
 
-from unpaired.errors import BadInput, brief
-from unpaired.files import written_whole
-from unpaired.images import OneImage, Pixels, to_pixels
+from unpaired.core.errors import BadInput, brief
+from unpaired.core.files import written_whole
+from unpaired.core.safe_text import json_lines
+from unpaired.imaging.images import OneImage, Pixels, to_pixels
 from unpaired.methods import Terms
-from unpaired.texts import json_lines
-from unpaired.trackers import Trackers
 from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
+from unpaired.training.trackers import Trackers
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unpaired.errors import BadInput, Stopped
+from unpaired.core.errors import BadInput, Stopped
 
 LAST_WORDS = "unpaired/last words"
 SECONDS_FOR_LAST_WORDS = 5.0

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from unpaired.config import DataConfig, Direction
+from unpaired.core.errors import BadInput
+from unpaired.core.parallel import in_turn
 from unpaired.data.folders import domain_files, has_domain
 from unpaired.data.transforms import central
-from unpaired.errors import BadInput
 from unpaired.experiment import Experiment
-from unpaired.images import Images, OneImage, Pixels, read_picture, to_tensor, with_channels
+from unpaired.imaging.images import Images, OneImage, Pixels, read_picture, to_tensor, with_channels
 from unpaired.methods import Method
 from unpaired.metrics.symptoms import LEVEL
-from unpaired.parallel import in_turn
 from unpaired.training.engine import Engine
 from unpaired.training.logging import picture_grid
 from unpaired.training.trainer import Trainer

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from unpaired.config import Direction, OptimConfig
-from unpaired.errors import BadInput
-from unpaired.images import Images
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Images
 from unpaired.methods import Method, Terms
 from unpaired.models import require_fit
 from unpaired.training.adam import Adam
-from unpaired.training.dice import dice, set_dice
 from unpaired.training.engine import Engine, frozen
+from unpaired.training.rng import dice, set_dice
 
 Both = tuple[Images, Images]
 """Of X and of Y."""

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from tests.data.prepare.pictures import tree
+from unpaired.core.errors import BadInput
 from unpaired.data.manifest import read_manifest
 from unpaired.data.prepare.cityscapes import prepare_cityscapes
-from unpaired.errors import BadInput
 
 PALETTE = np.array([[128, 64, 128], [244, 35, 232], [70, 70, 70], [0, 0, 142], [107, 142, 35]], np.uint8)
 SCENES = {

@@ -17,8 +17,8 @@ from tests.data.prepare.server import (
     trickles,
     truncated_at,
 )
+from unpaired.core.errors import BadInput
 from unpaired.data.prepare.download import Limits, Refused, WrongHash, download
-from unpaired.errors import BadInput
 
 CONTENT = bytes(range(256)) * 800
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from tests.data.prepare.pictures import tree
+from unpaired.core.errors import BadInput
 from unpaired.data.manifest import read_manifest
 from unpaired.data.prepare.earth import LABELS, SPLITS, prepare_earth, tiles_of
-from unpaired.errors import BadInput
 
 SIZE, GLOBE, STRIDE = 32, 720, 16
 FOLDERS = ("trainA", "trainB", "testA", "testB")

@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from tests.data.prepare.pictures import png, tree, write
+from unpaired.core.errors import BadInput
 from unpaired.data.manifest import MANIFEST, read_manifest
 from unpaired.data.prepare.folders import prepare_folders
-from unpaired.errors import BadInput
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 
 from tests.data.prepare.pictures import png, tree
 from tests.data.prepare.server import serving, status
+from unpaired.core.errors import BadInput
 from unpaired.data.manifest import MANIFEST, read_manifest
 from unpaired.data.prepare import published
 from unpaired.data.prepare.published import PUBLISHED, Counts, prepare_published
-from unpaired.errors import BadInput
 
 TINY = Counts(trainA=3, trainB=2, testA=2, testB=2)
 

@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
+from unpaired.core.errors import BadInput
 from unpaired.data.prepare.unpack import unpack_zip
-from unpaired.errors import BadInput
 
 pytestmark = pytest.mark.promise("hostile weights and archives")
 

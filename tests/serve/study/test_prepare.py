@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.data_sets import shapes
-from unpaired.errors import BadInput
-from unpaired.images import read_picture
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import read_picture
 from unpaired.serve.study import open_study, prepare_study
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.serve.study.ledger import ANSWERS, OutOfTurn, Session, open_ledger, read_sessions
 from unpaired.serve.study.plan import algorithm_for, trials
 from unpaired.serve.study.prepare import Study

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from unpaired.core.errors import BadInput
+from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
-from unpaired.errors import BadInput
-from unpaired.images import read_picture
-from unpaired.progress import track
+from unpaired.imaging.images import read_picture
 
 SPLITS = {"train": "train", "val": "test"}
 """Cityscapes' split and ours. Its own test split has no public labels."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib import error, request
 
-from unpaired.errors import BadInput
-from unpaired.files import file_sha256
-from unpaired.progress import duration, progress
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.core.progress import duration, progress
 
 SCHEMES = ("http://", "https://")
 CHUNK = 1 << 16

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.earth_labels import PALETTE, earth_labels, painted
-from unpaired.errors import BadInput
-from unpaired.files import file_sha256
 
 Pair = Literal["satellite-elevation", "satellite-relief", "satellite-labels"]
 RASTERS: dict[Pair, tuple[str, str]] = {

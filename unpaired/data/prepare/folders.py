@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.masks import GRAY_OR_RGB, by_name
-from unpaired.errors import BadInput
-from unpaired.files import file_sha256
-from unpaired.images import image_files, image_names, read_picture
-from unpaired.progress import track
+from unpaired.imaging.images import image_files, image_names, read_picture
 
 LEAST = 2
 """Images a side needs: one to train on, one to test on."""

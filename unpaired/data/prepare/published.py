@@ -14,12 +14,12 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256, write_text
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.download import Refused, WrongHash, download
 from unpaired.data.prepare.unpack import unpack_zip
-from unpaired.errors import BadInput
-from unpaired.files import file_sha256, write_text
-from unpaired.images import image_files
+from unpaired.imaging.images import image_files
 
 BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 

@@ -6,11 +6,11 @@ import io
 import tarfile
 from pathlib import Path
 
-from unpaired.archives import archive_of, read_entry
+from unpaired.core.errors import BadInput
+from unpaired.core.progress import track
 from unpaired.data.folders import domain_files, has_domain, own_name
 from unpaired.data.manifest import Manifest, new_dataset, read_manifest
-from unpaired.errors import BadInput
-from unpaired.progress import track
+from unpaired.imaging.archives import archive_of, read_entry
 
 PARTS = ("trainA", "trainB", "testA", "testB", "pairsA", "pairsB", "masksA", "masksB")
 MAX_IMAGE = 2 * 1024**3

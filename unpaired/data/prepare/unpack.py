@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 
 MAX_FILES = 100_000
 MAX_BYTES = 20 * 10**9

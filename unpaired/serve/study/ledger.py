@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from unpaired.errors import BadInput
+from unpaired.core.errors import BadInput
 from unpaired.serve.study.plan import Side, Trial, algorithm_for, trials
 from unpaired.serve.study.prepare import Study
 

@@ -12,11 +12,11 @@ from random import Random
 
 import numpy as np
 
-from unpaired.codecs import full_scale
-from unpaired.errors import BadInput
-from unpaired.files import flush, write_text
-from unpaired.images import Picture, Pixels, encode_picture, image_files, read_picture, with_channels
-from unpaired.progress import track
+from unpaired.core.errors import BadInput
+from unpaired.core.files import flush, write_text
+from unpaired.core.progress import track
+from unpaired.imaging.codecs import full_scale
+from unpaired.imaging.images import Picture, Pixels, encode_picture, image_files, read_picture, with_channels
 
 STUDY, PICTURES = "study.json", "pictures"
 FORMAT = 1

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, Field
 
-from unpaired import __version__
+from unpaired.core.version import __version__
 from unpaired.serve.study.ledger import Ledger, OutOfTurn, Session
 from unpaired.serve.study.plan import Side
 from unpaired.serve.study.prepare import PICTURES

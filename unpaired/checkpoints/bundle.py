@@ -1,0 +1,167 @@
+"""The bundle: the trained generators and their settings in one file, all that translating needs.
+
+Tensors in safetensors, settings in its metadata; nothing is unpickled. The state to resume from is `state.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from safetensors.torch import save
+from torch import Tensor
+
+from unpaired.config import Direction
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.files import write_bytes, written_whole
+from unpaired.core.safe_text import parse_json
+from unpaired.core.safetensors_file import Header, check_finite, check_fit, read_header, read_tensors
+from unpaired.experiment import Experiment, draft_method, from_dict, to_dict
+from unpaired.methods import Method
+from unpaired.models import Generator
+
+FORMAT = 1
+"""Version of a bundle; newer ones are refused, older ones read."""
+BUNDLE = "bundle.safetensors"
+BEST = "best.safetensors"
+"""The bundle of the step that was judged best on held-out pictures, where a run judges."""
+FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
+"""Names that other tools give their weights."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Why a bundle was kept as a run's best: no judgement before it had so low a KID."""
+
+    features: str
+    """Whose features judged."""
+    kid: FiniteFloat
+    """Mean over the directions."""
+    pictures: tuple[NonNegativeInt, NonNegativeInt]
+    """Held-out pictures of A and of B that it was judged on."""
+
+    def __str__(self) -> str:
+        """In words."""
+        a, b = self.pictures
+        return (
+            f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test pictures of A and {b} of B"
+        )
+
+
+_CHOSEN = TypeAdapter(Chosen)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Trained generators, of one direction or both, and the experiment they came from."""
+
+    experiment: Experiment
+    translators: Mapping[Direction, Generator]
+    step: int
+    source: str = ""
+    """The foreign file that the weights were converted from; empty where they were trained here."""
+    chosen: Chosen | None = None
+    """Why it was kept, where it was the best of several."""
+
+
+def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
+    """Write the trained generators of a method."""
+    write_bundle(path, Bundle(experiment, method.translators, step))
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write generators with their experiment in the file's metadata."""
+    tensors = {key: value.clone() for key, value in _tensors_of(bundle.translators).items()}  # some layers are shared
+    facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
+    facts |= {"source": bundle.source} if bundle.source else {}
+    facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"unpaired": json.dumps(facts)})
+    with written_whole(path) as part:
+        write_bytes(part, content)
+
+
+def bundle_file(model: Path) -> Path:
+    """The file of a model that is given as a run's folder or as the file itself."""
+    return model / BUNDLE if model.is_dir() else model
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Rebuild the generators of a bundle, or of the run whose folder is given, on the CPU in fp32.
+
+    What the file says of its tensors is compared with what its settings ask for before any memory is taken.
+
+    Raises:
+        BadInput: not a bundle, damaged, of a newer format, weights that do not fit their own settings or are not
+            finite.
+    """
+    path = bundle_file(path)
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE})")
+    try:
+        header = read_header(path)
+        facts = parse_json(header.metadata.get("unpaired", "{}"))
+        experiment, step, source = _read_facts(facts, path)
+        chosen = _read_chosen(facts, path)
+        translators = _those_in(header, draft_method(experiment).translators)
+        check_fit(header, _tensors_of(translators))
+        tensors = read_tensors(path)
+        check_finite(tensors)
+    except BadInput:
+        raise
+    except (ValueError, OSError) as error:
+        hint = "; `unpaired convert` makes one of another tool's weights" if path.suffix in FOREIGN_SUFFIXES else ""
+        raise BadInput(f"{path}: not a readable bundle ({shown(error)}){hint}") from error
+    for direction, network in translators.items():
+        network.load_state_dict(_under(tensors, f"{direction}."), assign=True)
+        network.eval().requires_grad_(False)
+    return Bundle(experiment, translators, step, source, chosen)
+
+
+def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
+    if not isinstance(facts, dict) or not isinstance(facts.get("experiment"), dict):
+        raise BadInput(f"{path}: a safetensors file, but not a bundle of unpaired (its metadata names no experiment)")
+    _check_format(facts, path)
+    step = facts.get("step")
+    if type(step) is not int or step < 0:
+        raise BadInput(f"{path}: expected the number of steps behind it, found {brief(step)}; train or convert again")
+    return from_dict(facts["experiment"], str(path)), step, str(facts.get("source", ""))
+
+
+def _read_chosen(facts: dict[str, Any], path: Path) -> Chosen | None:
+    if "chosen" not in facts:
+        return None
+    try:
+        return _CHOSEN.validate_python(facts["chosen"])
+    except ValidationError as error:
+        raise BadInput(f"{path}: expected why it was chosen, found {brief(facts['chosen'])}; train again") from error
+
+
+def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Direction, Generator]:
+    """The generators that the file has weights for: of one direction, or of both."""
+    there = {name.partition(".")[0] for name in header.tensors}
+    if not there or there - set(known):
+        raise ValueError(f"expected generators {' or '.join(known)}, found {brief(sorted(there)) if there else 'none'}")
+    return {direction: network for direction, network in known.items() if direction in there}
+
+
+def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]:
+    """Every tensor by the name that it has in the file; layers that both directions share are there twice."""
+    return {
+        f"{direction}.{key}": value
+        for direction, network in translators.items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _check_format(facts: dict[str, Any], path: Path) -> None:
+    version = facts.get("format", FORMAT)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")

@@ -1,0 +1,281 @@
+"""The state of a run on disk: whatever happens, a whole one is there, and none is read that is not whole.
+
+    checkpoints/step-00000500/state.safetensors         what all processes share, and what process 0 has of its own
+    checkpoints/step-00000500/process-0001.safetensors  what process 1 of several has of its own
+    checkpoints/step-00000500/best.safetensors          the best bundle of that time, where the run judges
+    checkpoints/step-00000500/manifest.json             facts, size and SHA-256 of each file, sealed by its own hash
+    checkpoints/step-00000500/pinned                    put there by the user (or `best`): never deleted
+    checkpoints/latest                                  the name of the newest, for people and scripts
+
+A checkpoint is written beside its place, flushed, renamed, read back, and only then are older ones deleted.
+Reading does not rely on `latest`: the newest checkpoint that is whole is the one, even if the power failed between
+its rename and that of the pointer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.files import file_sha256, flush, write_bytes, written_whole
+from unpaired.core.safe_text import MAX_JSON, parse_json
+from unpaired.core.safetensors_file import read_tensors
+
+FORMAT = 2
+"""Version of a checkpoint; newer ones are refused, older ones read. 1 had no sizes, no seal, one process."""
+CHECKPOINTS, LATEST = "checkpoints", "latest"
+STATE, MANIFEST = "state.safetensors", "manifest.json"
+OWN = ("random/", "history/")
+"""What each process has of its own, by the beginning of a tensor's name."""
+PROTECTED = ("pinned", "best")
+"""A checkpoint whose folder holds a file of one of these names is never deleted."""
+
+Facts = dict[str, Any]
+
+
+class Damaged(ValueError):
+    """A checkpoint is not as it was written."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A checkpoint: the trainer's tensors, the number of steps behind them, and what else is known of the run."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: Facts = field(default_factory=dict)
+    folder: Path = Path()
+
+
+def save_state(
+    run: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    keep: int,
+    facts: Mapping[str, Any] | None = None,
+    beside: Sequence[Path] = (),
+) -> list[str]:
+    """Write `checkpoints/step-N`, then drop all but the last `keep` whole ones; returns what could not be deleted.
+
+    Args:
+        run: The run's folder.
+        step: N.
+        tensors: The state.
+        keep: How many checkpoints to keep.
+        facts: What else the manifest shall say.
+        beside: Files to keep a copy of in it.
+
+    Raises:
+        OSError: it could not be written, or does not read back; the earlier ones are still there.
+    """
+    part = open_part(run, step)
+    try:
+        files = {STATE: write_tensors(part / STATE, tensors)} | copy_files(beside, part)
+        return publish(part, step, files, keep, facts or {})
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def open_part(run: Path, step: int) -> Path:
+    """The folder to write step N in, beside its place; what a killed save has left is cleared away."""
+    folder = run / CHECKPOINTS
+    for left in folder.glob("step-*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+    part = folder / f"{_name(step)}.part"
+    part.mkdir(parents=True, exist_ok=True)
+    return part
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Facts:
+    """Write tensors; returns the size and SHA-256 that the file must have."""
+    return _write(
+        path, safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    )
+
+
+def copy_files(files: Iterable[Path], part: Path) -> dict[str, Facts]:
+    """Copy files into a checkpoint; returns, by name, the size and SHA-256 that each must have."""
+    return {file.name: _write(part / file.name, file.read_bytes()) for file in files}
+
+
+def _write(path: Path, content: bytes) -> Facts:
+    write_bytes(path, content)
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def publish(part: Path, step: int, files: Mapping[str, Facts], keep: int, facts: Mapping[str, Any]) -> list[str]:
+    """Give a written folder its manifest and its name, read it back, point `latest` at it, drop older ones."""
+    folder, final = part.parent, part.with_suffix("")
+    content = {"format": FORMAT, "step": step, **facts, "files": dict(files)}
+    write_bytes(part / MANIFEST, seal(content).encode())
+    flush(part)
+    if final.exists():  # still found, under this name, if all ends between the two renames
+        final.rename(final.with_suffix(".old"))
+    part.rename(final)
+    flush(folder)
+    try:
+        verify(final)
+    except Damaged as error:
+        raise OSError(f"{final}: does not read back as it was written ({error}); is the disk failing?") from error
+    with written_whole(folder / LATEST) as new:
+        write_bytes(new, f"{final.name}\n".encode())
+    return _drop_older(folder.parent, keep)
+
+
+def load_state(run: Path) -> tuple[RunState | None, list[str]]:
+    """The newest checkpoint that is whole, and a line for each damaged one passed over.
+
+    Raises:
+        BadInput: a checkpoint of a newer format; passed over, it would be trained anew and dropped.
+    """
+    notes = []
+    for folder in reversed(_folders(run)):
+        try:
+            return read_state(folder), notes
+        except (Damaged, OSError) as error:
+            notes.append(f"{folder}: damaged ({shown(error)}); using the one before it")
+    return None, notes
+
+
+def read_state(folder: Path, process: int = 0) -> RunState:
+    """The state of one process from one checkpoint, all of whose files are checked by process 0.
+
+    A process that the run did not have then gets what all share, and keeps the rest of its own.
+
+    Raises:
+        Damaged: something is not as it was written.
+        BadInput: of a newer format.
+    """
+    facts, own = (verify if process == 0 else read_manifest)(folder), f"process-{process:04d}.safetensors"
+    tensors = _tensors(folder / STATE)
+    if process:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(OWN)}
+        tensors |= _tensors(folder / own) if own in facts["files"] else {}
+    return RunState(facts["step"], tensors, facts, folder)
+
+
+def verify(folder: Path) -> Facts:
+    """The manifest of a checkpoint all of whose files have their size and SHA-256.
+
+    Raises:
+        Damaged: they have not.
+        BadInput: of a newer format.
+    """
+    facts = read_manifest(folder)
+    for name, expected in facts["files"].items():
+        path = folder / name
+        try:
+            if "bytes" in expected and path.stat().st_size != expected["bytes"]:
+                raise Damaged(f"{name} has {path.stat().st_size} bytes instead of {expected['bytes']}")
+            if file_sha256(path) != expected["sha256"]:
+                raise Damaged(f"the content of {name} does not match its hash")
+        except OSError as error:
+            raise Damaged(f"{name}: {error.strerror}") from error
+    return facts
+
+
+def read_manifest(folder: Path) -> Facts:
+    """The facts of a checkpoint, if they are as they were written.
+
+    Raises:
+        Damaged: they are not.
+        BadInput: of a newer format.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise ValueError(f"{path.stat().st_size} bytes")
+        text = path.read_bytes().decode()
+        facts = parse_json(text)
+        if facts.get("format") == 1:
+            return {"format": 1, "step": _step(facts), "files": {STATE: {"sha256": str(facts["sha256"])}}}
+        facts.pop("seal")
+        _check_files(facts)
+        whole = seal(facts) == text and _name(_step(facts)) == folder.name.partition(".")[0]
+    except OSError as error:
+        raise Damaged(f"{MANIFEST}: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Damaged(f"{MANIFEST}: {shown(error)}") from error
+    if not whole:
+        raise Damaged(f"{MANIFEST} does not match its seal")
+    if facts["format"] > FORMAT:
+        raise BadInput(f"{folder}: format {facts['format']}, this version reads up to {FORMAT}; upgrade unpaired")
+    return facts
+
+
+def seal(facts: Mapping[str, Any]) -> str:
+    """The text of a manifest: its last entry is the SHA-256 of the rest, so that any other byte shows."""
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return json.dumps({**facts, "seal": digest}, indent=2) + "\n"
+
+
+def _drop_older(run: Path, keep: int) -> list[str]:
+    """Delete all but the last `keep` whole checkpoints that nothing protects; what resists is reported."""
+    replaced = [old for old in (run / CHECKPOINTS).glob("step-*.old") if _complete(old.with_suffix(""))]
+    whole = [folder for folder in _folders(run) if folder not in replaced and _complete(folder)]
+    free = [folder for folder in whole if not any((folder / name).exists() for name in PROTECTED)]
+    notes = []
+    for old in [*replaced, *free[:-keep]]:
+        try:
+            gone = old.with_name(f"{old.name}.part")  # out of sight at once, not file by file
+            old.rename(gone)
+            shutil.rmtree(gone)
+        except OSError as error:
+            notes.append(f"{old}: cannot be deleted ({error.strerror}); going on")
+    return notes
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a checkpoint was finished and has all its bytes; their content is not read."""
+    try:
+        files = read_manifest(folder)["files"]
+        return all(
+            (folder / name).stat().st_size == facts.get("bytes", (folder / name).stat().st_size)
+            for name, facts in files.items()
+        )
+    except (Damaged, BadInput, OSError):
+        return False
+
+
+def _folders(run: Path) -> list[Path]:
+    """Checkpoints that have a manifest, oldest first; of one step, one set aside before its replacement."""
+    folders = (path for path in (run / CHECKPOINTS).glob("step-*") if not path.name.endswith(".part"))
+    return sorted(
+        (path for path in folders if (path / MANIFEST).is_file()),
+        key=lambda p: (p.name.partition(".")[0], p.suffix != ".old"),
+    )
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path)
+    except (ValueError, OSError) as error:
+        raise Damaged(f"{path.name}: {shown(error)}") from error
+
+
+def _check_files(facts: Facts) -> None:
+    """Refuse what the writer never writes: a manifest may come from a stranger, with a seal that agrees."""
+    if type(facts["format"]) is not int:
+        raise ValueError(f"the format {brief(facts['format'])}")
+    for name, about in facts["files"].items():
+        if Path(name).name != name or type(about["sha256"]) is not str or type(about.get("bytes", 0)) is not int:
+            raise ValueError(f"the file {brief(name)} with {brief(about)}")
+
+
+def _step(facts: Facts) -> int:
+    if type(facts["step"]) is not int or facts["step"] < 0:
+        raise ValueError(f"the step {brief(facts['step'])}")
+    return facts["step"]
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"

@@ -1,0 +1,143 @@
+"""JSON and YAML that nobody vouches for: plain values, bounded in length and depth, without references.
+
+A text is parsed only where it is short, so that neither billions of shared references, nor brackets without end, nor
+a million empty lists take more memory than the text itself is worth.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unpaired.core.errors import BadInput, brief, shown
+
+MAX_SETTINGS = 2**16
+"""Bytes of a file of settings; a whole experiment takes two thousand."""
+MAX_JSON = 2**23
+"""Bytes of any other JSON: the numbers of some 50,000 pictures."""
+MAX_LINE = 2**14
+"""Characters of a line of a log."""
+MAX_DEPTH = 32
+"""Nested lists and mappings; an experiment has four."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The values in a JSON text.
+
+    Raises:
+        ValueError: not JSON, nested too deeply, or an object that names something twice.
+    """
+    try:
+        return _shallow(json.loads(text, object_pairs_hook=_once))
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The values in a YAML text of plain types.
+
+    Raises:
+        ValueError: not YAML, nested too deeply, or with references (`*name`), which a few lines can make billions of.
+    """
+    try:
+        return _shallow(yaml.load(text, _WithoutReferences))  # a SafeLoader: plain types, no objects
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def read_text(path: Path, most: int = MAX_JSON) -> str:
+    """A text file of at most `most` bytes.
+
+    Raises:
+        BadInput: no such file, too long, or not UTF-8; the message names it.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe may have no end
+            raise BadInput(f"{path}: expected a text file, found no regular file")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > most:
+        raise BadInput(f"{path}: over the limit of {most} bytes; expected a file written by unpaired, or one like it")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def read_json(path: Path, most: int = MAX_JSON) -> Any:
+    """The values in a JSON file.
+
+    Raises:
+        BadInput: as `read_text`, or not JSON.
+    """
+    try:
+        return parse_json(read_text(path, most))
+    except BadInput:
+        raise
+    except ValueError as error:
+        raise BadInput(f"{path}: not valid JSON ({shown(error)})") from error
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each line of a file of JSON objects, as text and as values; a last line that was never finished is left out.
+
+    Raises:
+        BadInput: a line is no JSON object, or too long for one of ours; the message names the file and the line.
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if len(line) == MAX_LINE:
+                    raise ValueError(f"more than {MAX_LINE} characters")
+                if not line.endswith("\n"):
+                    return
+                values = parse_json(line) if line.strip() else {}
+                if not isinstance(values, dict):
+                    raise ValueError(f"found {brief(values)}")
+                if values:
+                    yield line, values
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: expected one JSON object a line; line {number}: {shown(error)}") from error
+
+
+class _WithoutReferences(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("references (*name) are not taken; write the value out")
+        return super().compose_node(parent, index)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{brief(name)} is there twice")
+    return values
+
+
+def _shallow(value: Any, left: int = MAX_DEPTH) -> Any:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | set) else ()
+    if inside and not left:
+        raise ValueError(_too_deep())
+    for each in inside:
+        _shallow(each, left - 1)
+    return value
+
+
+def _too_deep() -> str:
+    return f"nested more than {MAX_DEPTH} deep"

@@ -1,0 +1,57 @@
+"""Stopping on request: Ctrl-C and SIGTERM ask, a second one insists."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from unpaired.core.errors import Stopped
+
+
+class Request:
+    """What has been asked for: work polls `asked` where it can stop, or is interrupted while `at_once`."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.at_once = True
+        """Whether a signal raises Stopped where it comes; else it only sets `asked`."""
+        self.asked = False
+        self.patience = 0.0
+        """Seconds within which further signals are the same request: launchers pass on what the terminal sent too."""
+        self.since = 0.0
+
+    def later(self) -> None:
+        """From now on a signal waits for whoever polls `asked`."""
+        self.at_once = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """The signal's handler."""
+        now = time.monotonic()
+        if self.asked and now - self.since >= self.patience:
+            sys.exit(128 + number)
+        if self.asked:
+            return
+        self.asked, self.since = True, now
+        if self.at_once:
+            raise Stopped(self.words)
+        print("stopping after this step and a checkpoint; once more to stop at once", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stop_on_request(words: str = "stopped; the same command starts again") -> Iterator[Request]:
+    """Inside, the first signal asks to stop, by raising Stopped(words) until `later()`; a second ends the process."""
+    request = Request(words)
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

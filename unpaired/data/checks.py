@@ -1,0 +1,390 @@
+"""The dataset doctor behind `unpaired check`: names, before the first step, every file that training would refuse.
+
+Four folders are read: trainA, trainB and, where they exist, testA and testB; and the masks of the first two. Files are
+decoded one by one in a few threads; of each only a few numbers are kept, so memory does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput, shown
+from unpaired.core.progress import progress
+from unpaired.data.folders import has_domain, images_of, within
+from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
+from unpaired.data.transforms import fitted_size
+from unpaired.imaging.archives import archive_of, is_archive
+from unpaired.imaging.images import Pixels, full_scale, read_picture, with_channels
+from unpaired.imaging.remote import is_remote
+
+Severity = Literal["refused", "warning"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Seen = Callable[[str, Path, Pixels], None]
+"""Gets the folder's name, e.g. trainA, a picture's path and its pixels as they were decoded."""
+
+TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
+NEARLY_CONSTANT = 1 / 255
+"""Standard deviation, full scale being 1, under which a picture counts as blank; see `spread`."""
+FEWEST = 50
+"""A training folder with fewer pictures is warned of: critics learn so few by heart (the paper's sets start at 400)."""
+IMBALANCE = 10
+"""One training folder this many times larger than the other is warned of."""
+WORKERS = min(4, os.cpu_count() or 1)
+"""Pictures decoded at a time; with the pixel limit of `read_picture`, the bound on memory."""
+LARGE = 2**24
+"""Pixels above which pictures are decoded one at a time."""
+_LARGE_ALONE = threading.Lock()
+NAMES_SHOWN = 10
+"""Ignored files named in a note for people; JSON has them all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One file or folder, and what is wrong with it."""
+
+    path: str
+    """Relative to the data set."""
+    reason: str
+    """folder, link, not-a-file, empty, unreadable, tiny, channels, mask, settings (refused); blank, range, odd-mode,
+    duplicate, few, imbalance (warning)."""
+    message: str
+    severity: Severity
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What one folder holds."""
+
+    images: int
+    """Pictures that can be read."""
+    widths: tuple[float, ...]
+    """Smallest, median and largest in pixels; empty where there are no pictures."""
+    heights: tuple[float, ...]
+    kinds: dict[str, int]
+    """Pictures by channels and bit depth, commonest first: {"3 channels, 8-bit": 120}."""
+    ignored: tuple[str, ...]
+    """Files that are no images by their suffix, or hidden; relative to the folder."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that `examine` found."""
+
+    root: Path
+    folders: dict[str, Folder]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether training would start: no finding is of severity "refused"."""
+        return not self._of("refused")
+
+    def to_json(self) -> str:
+        """Everything, for programs."""
+        folders = {name: asdict(folder) for name, folder in self.folders.items()}
+        findings = [asdict(finding) for finding in self.findings]
+        content = {"root": str(self.root), "ok": self.ok, "folders": folders, "findings": findings}
+        return json.dumps({**content, "notes": self.notes}, indent=2)
+
+    def lines(self) -> Iterator[str]:
+        """Everything, for people: the folders, each finding with its file, the verdict last."""
+        for name, folder in self.folders.items():
+            yield f"{name:8}{_count(folder.images, 'image')}{_size_words(folder)}"
+            yield from (f"{'':8}{count} of {kind}" for kind, count in folder.kinds.items())
+        yield from (f"{f.severity:8} {shown(f.path)}: {f.message}" for f in self.findings)
+        yield from (f"{'note':8} {note}" for note in self.notes)
+        refused, warnings = len(self._of("refused")), len(self._of("warning"))
+        verdict = f"{refused} refused; replace or remove what is named" if refused else "nothing refused"
+        yield f"{verdict}, {_count(warnings, 'warning')}"
+
+    def _of(self, severity: Severity) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == severity]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of a picture: enough to compare it with the others."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: str
+    digest: bytes
+    findings: tuple[tuple[str, str], ...]
+    """(reason, message) of the warnings that the picture alone gives rise to."""
+
+    @property
+    def kind(self) -> str:
+        depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[self.dtype]
+        return f"{_count(self.shape[2], 'channel')}, {depth}"
+
+
+_Verdict = _Look | tuple[str, str]
+"""A picture, or (reason, message) where it is refused."""
+
+
+def examine(
+    root: Path,
+    smallest: int = 16,
+    cfg: DataConfig | None = None,
+    streamed: bool = True,
+    seen: Seen = lambda name, path, pixels: None,
+) -> Diagnosis:
+    """Read every picture of a data set and tell what is wrong with it.
+
+    Args:
+        root: The folder that holds trainA, trainB and, if there are any, testA, testB, masksA and masksB.
+        smallest: A picture with a shorter side, in pixels, is refused.
+        cfg: Settings of a training; pictures to train with that do not fit them are refused too, and masks are looked
+            at only where it asks for them.
+        streamed: Whether pictures on the hub are fetched and read, too.
+        seen: Called with each picture that can be read, in several threads at once.
+
+    Raises:
+        BadInput: `root` is not a folder. All else is a finding.
+    """
+    if not (root.is_dir() or is_remote(root)):
+        raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
+    names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
+    masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
+    parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
+    paths = {name: list(files if streamed else files.here()) for name, files in parts.items()}
+    every = list({path: name for name, files in paths.items() for path in files}.items())
+    found = _in_threads(lambda each: _look(*each, smallest, seen), every, "check")
+    looks = {path: look for (path, _), look in zip(every, found, strict=True)}
+
+    good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in paths}
+    bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], _Look))
+    findings = [_finding(root, path, *look, "refused") for path, look in bad]
+    for name in masked:
+        findings += _masks(root, name, paths, looks)
+    for name in names:
+        findings += [_finding(root, look.path, *words, "warning") for look in good[name] for words in look.findings]
+        findings += _odd_ones(root, name, good[name])
+    for train, test in zip(TRAIN, TEST, strict=True):
+        findings += _duplicates(root, good[train], good.get(test, []))
+    findings += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
+    findings += _unfit(root, good, findings, cfg) if cfg else []
+    folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
+    order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
+    return Diagnosis(root, folders, tuple(order), tuple(_notes(folders)))
+
+
+def spread(pixels: Pixels) -> float:
+    """The largest standard deviation of a channel, full scale being 1.
+
+    InstanceNorm divides by sqrt(variance + 1e-5) of what it is given, in [-1, 1] at the network's entrance. With a
+    spread of one 8-bit level (1/255 here, variance 6e-5 there) that is a gain of over a hundred: rounding and JPEG
+    noise become full contrast, and below it the 1e-5 decides what the network sees. A photograph of fog has 3 to 5
+    levels, so the threshold lies well under any picture with something in it. Bands of rows bound the memory.
+    """
+    height, width, channels = pixels.shape
+    rows = max(1, 2**20 // (width * channels))
+    first = pixels[0, 0].astype(np.float64)  # sums of differences from it do not cancel
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for top in range(0, height, rows):
+        band = (pixels[top : top + rows] - first) / full_scale(pixels.dtype)
+        total += band.sum(axis=(0, 1))
+        squares += np.square(band).sum(axis=(0, 1))
+    variance = squares / (height * width) - np.square(total / (height * width))
+    return float(np.sqrt(max(variance.max(), 0)))
+
+
+def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
+    """A picture's numbers, or (reason, message) where it is refused."""
+    fault = _file_fault(path)
+    if fault:
+        return fault
+    try:
+        pixels = _read(path)
+    except BadInput as error:
+        return "unreadable", str(error).removeprefix(shown(f"{path}: "))
+    height, width, channels = pixels.shape
+    if min(height, width) < smallest:
+        return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
+    seen(name, path, pixels)
+    shape = (height, width, channels)
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+    return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
+
+
+def _read(path: Path) -> Pixels:
+    """A large picture is decoded while no other large one is: a few small files can unpack to a lot of memory."""
+    try:
+        return read_picture(path, LARGE).pixels
+    except BadInput:
+        with _LARGE_ALONE:
+            return read_picture(path).pixels
+
+
+def _file_fault(path: Path) -> tuple[str, str] | None:
+    """What is wrong before any decoding, as (reason, message)."""
+    if archive_of(path) is not None:
+        return None
+    try:
+        about = path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            return "link", f"a link to {shown(path.readlink())}, which cannot be reached ({error.strerror})"
+        return "unreadable", f"cannot be read ({error.strerror}); replace or remove it"
+    if not stat.S_ISREG(about.st_mode):
+        what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
+        return "not-a-file", f"{what} with the name of an image; rename or remove it"
+    return None if about.st_size else ("empty", "empty (0 bytes); replace or remove it")
+
+
+def _oddities(pixels: Pixels) -> Iterator[tuple[str, str]]:
+    deviation = spread(pixels)
+    if deviation < NEARLY_CONSTANT:
+        what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
+        yield "blank", f"{what}; normalisation would blow up its noise"
+    if pixels.dtype == np.float32 and (pixels.min() < 0 or pixels.max() > 1):
+        yield "range", f"float values from {pixels.min():g} to {pixels.max():g}; 0 to 1 is expected, so scale them"
+
+
+def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
+    """Pictures unlike most of their folder; refused where no rule turns theirs into the folder's channels."""
+    if not looks:
+        return
+    usual = Counter(look.kind for look in looks).most_common(1)[0][0]
+    channels = next(look.shape[2] for look in looks if look.kind == usual)
+    for look in looks:
+        if look.kind == usual:
+            continue
+        message = f"{look.kind}, where most of {name} is {usual}"
+        try:
+            with_channels(np.zeros((1, 1, look.shape[2]), np.uint8), channels)
+        except BadInput:
+            yield _finding(root, look.path, "channels", f"{message}; convert or remove it", "refused")
+        else:
+            yield _finding(root, look.path, "odd-mode", message, "warning")
+
+
+def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
+    """Pictures to train with that a training's own settings refuse, where nothing else does."""
+    refused = {finding.path for finding in found if finding.severity == "refused"}
+    for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
+        for look in good[name]:
+            height, width, have = look.shape
+            try:
+                with_channels(np.zeros((1, 1, have), np.uint8), channels)
+                fitted_size(width, height, cfg)
+            except BadInput as error:
+                if look.path.relative_to(root).as_posix() not in refused:
+                    yield _finding(root, look.path, "settings", str(error), "refused")
+
+
+def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:
+    """Test pictures that training has seen: the same pixels, whatever the file's name or format."""
+    seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
+    for look in test:
+        if twin := seen.get((look.shape, look.dtype, look.digest)):
+            same = shown(within(twin, root).as_posix())
+            yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
+
+
+def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path, _Verdict]) -> Iterator[Finding]:
+    """Images whose mask is missing, cannot be used or has another size."""
+    masks = paths[MASKS[name]]
+    for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
+        image = looks[path]
+        if masks and isinstance(image, _Look) and (fault := _mask_fault(root, name, image, mask, looks)):
+            yield _finding(root, path, "mask", fault, "refused")
+
+
+def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: dict[Path, _Verdict]) -> str:
+    if mask is None:
+        return f"no mask of its name in {MASKS[name]}"
+    look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
+    if not isinstance(look, _Look):
+        return f"{words}: {look[1]}"
+    if look.shape[2] not in GRAY_OR_RGB:
+        return f"{words} has {look.shape[2]} channels; a mask is gray or RGB"
+    (height, width), (h, w) = image.shape[:2], look.shape[:2]
+    return f"{words} is {w}x{h}, the image {width}x{height}" if (h, w) != (height, width) else ""
+
+
+def _missing(root: Path, paths: dict[str, list[Path]], needed: Sequence[str]) -> Iterator[Finding]:
+    for name in needed:
+        if not paths[name]:
+            entries = root.iterdir() if root.is_dir() else []
+            found = ", ".join(sorted(entry.name for entry in entries)[:NAMES_SHOWN]) or "nothing"
+            state = "holds no images" if (root / name).is_dir() else f"no such folder (found {shown(found)})"
+            yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
+
+
+def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
+    counts = {name: len(good[name]) for name in TRAIN}
+    for name, count in counts.items():
+        if 0 < count < FEWEST:
+            words = f"{_count(count, 'image')} to train with; expect the critic to learn fewer than {FEWEST} by heart"
+            yield _finding(root, root / name, "few", words, "warning")
+    small, large = sorted(counts, key=lambda name: counts[name])
+    if counts[small] and counts[large] > IMBALANCE * counts[small]:
+        words = f"{counts[large]} images to {counts[small]} in {small}, over {IMBALANCE} to 1"
+        yield _finding(root, root / large, "imbalance", words, "warning")
+
+
+def _folder(folder: Path, looks: list[_Look], images: list[Path]) -> Folder:
+    known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
+    others = (path for path in entries if path not in known and not path.is_dir() and not is_archive(path))
+    ignored = (path.relative_to(folder).as_posix() for path in others)
+    kinds = dict(Counter(look.kind for look in looks).most_common())
+    widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
+    return Folder(len(looks), widths, heights, kinds, tuple(ignored))
+
+
+def _notes(folders: dict[str, Folder]) -> Iterator[str]:
+    for name, folder in folders.items():
+        if folder.ignored:
+            names = ", ".join(shown(path) for path in folder.ignored[:NAMES_SHOWN])
+            more = f" and {len(folder.ignored) - NAMES_SHOWN} more" if len(folder.ignored) > NAMES_SHOWN else ""
+            yield f"{name}: {_count(len(folder.ignored), 'file')} ignored, not images by suffix: {names}{more}"
+    if absent := [name for name in TEST if name not in folders]:
+        yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
+
+
+def _finding(root: Path, path: Path, reason: str, message: str, severity: Severity) -> Finding:
+    return Finding(within(path, root).as_posix(), reason, message, severity)
+
+
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
+    """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        with progress(title, len(items)) as advance:
+            for result in pool.map(work, items):
+                yield result
+                advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _three(sides: list[int]) -> tuple[float, ...]:
+    return (min(sides), statistics.median(sides), max(sides)) if sides else ()
+
+
+def _size_words(folder: Folder) -> str:
+    if not folder.images:
+        return ""
+    low, middle, high = (f"{w:g}x{h:g}" for w, h in zip(folder.widths, folder.heights, strict=True))
+    return f", all {low}" if low == high else f", width x height {low} to {high}, median {middle}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,149 @@
+"""Which images a run may use: decided before its first step, kept with the run, the same to its last.
+
+What a step sees depends on the list of files, so a resumed run takes the decision from its folder and is refused
+where the list is no longer the one it began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.files import write_text
+from unpaired.core.safe_text import read_json
+from unpaired.data.checks import Finding, examine
+from unpaired.data.folders import Files, PixelStore, images_of
+
+SKIPPED = "skipped.json"
+MOST_NAMED = 500
+"""Bad files named in the message of a training that they stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """What a run's `skipped.json` holds."""
+
+    format: Literal[1] = 1
+    skipped: tuple[Finding, ...] = ()
+    """What `unpaired check` refuses, word for word, and what does not fit the run's own settings."""
+    used: dict[str, int] | None = None
+    """Images used, by folder."""
+    names_sha256: str = ""
+    """Of the names used, in order; empty until a run has begun."""
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The images left out, by their paths inside the data set."""
+        return frozenset(finding.path for finding in self.skipped)
+
+    def describe(self, run: Path) -> str:
+        """One line for people; empty where nothing is left out."""
+        counts = Counter(path.partition("/")[0] for path in self.paths)
+        folders = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+        return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
+
+
+def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> Usable:
+    """Read every image of the data set, or what a run that has begun decided when it did.
+
+    Images on the hub are not read before training asks for them: one that cannot be used then stops it.
+
+    Args:
+        cfg: The data set, and whether bad images stop the training or are left out.
+        run: The run's folder.
+        begun: Whether it has taken steps: then nothing is read again.
+        store: Where what is read is kept for the training, while there is room.
+
+    Raises:
+        BadInput: bad images and `cfg.on_bad_image` "fail", one message for all; or a damaged `skipped.json`.
+    """
+    if begun:
+        return _read(run / SKIPPED)
+    _check_streamed(cfg)
+    store = store or PixelStore(replace(cfg, cache_gb=0))
+    findings = examine(Path(cfg.root), cfg=cfg, streamed=False, seen=store.take).findings
+    refused = (finding for finding in findings if finding.severity == "refused")
+    bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
+    if bad and cfg.on_bad_image == "fail":
+        raise BadInput(_all_named(bad, cfg.root))
+    return Usable(skipped=tuple(bad))
+
+
+def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
+    """Write `skipped.json`, or compare it with the images that are there now.
+
+    Raises:
+        BadInput: a run that has begun would see other images than it began with.
+    """
+    digest = _digest(a, b)
+    used = {"trainA": len(a), "trainB": len(b)}
+    if usable.names_sha256 and usable.names_sha256 != digest:
+        raise BadInput(
+            f"{root}: no longer holds the images that {run} began with (then {_counts(usable.used)}, now "
+            f"{_counts(used)}, or other names); put them back, or start another run with another --out"
+        )
+    if not usable.names_sha256:
+        now = Usable(skipped=usable.skipped, used=used, names_sha256=digest)
+        write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
+
+
+def _digest(a: Files, b: Files) -> str:
+    """SHA-256 of all names, with a zero between two."""
+    digest, between = hashlib.sha256(), b""
+    for name in chain(a.inside(), b.inside()):
+        digest.update(between + name.encode("utf-8", "surrogateescape"))
+        between = b"\0"
+    return digest.hexdigest()
+
+
+def _check_streamed(cfg: DataConfig) -> None:
+    """What has to read every image before the first step is refused for images on the hub."""
+    asked = {"data.on_bad_image skip": cfg.on_bad_image == "skip", "data.masks": cfg.masks}
+    parts = {name: images_of(Path(cfg.root), name) for name in ("trainA", "trainB")} if any(asked.values()) else {}
+    for setting in (name for name, wanted in asked.items() if wanted):
+        if streamed := [name for name, files in parts.items() if len(files.here()) < len(files)]:
+            raise BadInput(
+                f"{setting}: needs every image read before the first step, and {' and '.join(streamed)} of {cfg.root} "
+                f"is on the hub; set it to its default, or bring the data here with `unpaired prepare shards`"
+            )
+
+
+def _read(path: Path) -> Usable:
+    """The decision kept in a run; one begun before there was such a file left nothing out."""
+    if not path.exists():
+        return Usable()
+    try:
+        return _USABLE.validate_python(read_json(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        words = shown(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}")
+        raise BadInput(f"{path}: expected what training wrote ({words}); start another run") from error
+
+
+def _all_named(bad: list[Finding], root: str) -> str:
+    named = "; ".join(f"{shown(finding.path)} ({shown(finding.message)})" for finding in bad[:MOST_NAMED])
+    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    return (
+        f"{root}: {_count(len(bad))} cannot be used: {named}{more}; replace or remove them "
+        f"(`unpaired check {root}` lists them), or leave them out with --data.on-bad-image skip"
+    )
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
+
+
+def _counts(used: dict[str, int] | None) -> str:
+    return ", ".join(f"{count} in {name}" for name, count in (used or {}).items())
+
+
+_USABLE = TypeAdapter(Usable)

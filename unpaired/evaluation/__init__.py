@@ -1,0 +1,137 @@
+"""`evaluate`: a trained model against its test set, beside what needs no network.
+
+Each direction is judged by every number that its data allow: against the truth where testA and testB show the same
+places, against the set of real pictures always, and by the way there and back where the model has both directions.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unpaired.core.errors import BadInput
+from unpaired.core.files import write_text
+from unpaired.core.parallel import side_by_side
+from unpaired.core.progress import Advance, progress
+from unpaired.data.heldout import HeldOut, Paired, open_held_out, picture_size
+from unpaired.evaluation.baselines import Histograms, fitted
+from unpaired.evaluation.recipe import recipe, to_judge
+from unpaired.evaluation.scores import MODEL, Judge, Scores, Setting, judge_direction, real_patches
+from unpaired.evaluation.tables import table
+from unpaired.inference.translator import Translator
+from unpaired.metrics import swd
+from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.words import METRICS
+
+__all__ = ["evaluate", "table", "write_json"]
+
+
+def evaluate(
+    model: Path | str | Translator,
+    data: Path,
+    *,
+    out: Path | None = None,
+    paired: Paired = "auto",
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Judge a model, in every direction it has, on testA and testB of a data set.
+
+    Args:
+        model: A run, a bundle, an exported file, or a translator already loaded.
+        data: Folder with testA and testB; with trainA and trainB two more baselines are fitted.
+        out: JSON file to write.
+        paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
+        limit: Judge this many pictures of each domain, spread evenly.
+
+    Returns:
+        What the JSON holds: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
+        `baseline_intervals`, `images`.
+
+    Raises:
+        BadInput: no model, no test pictures, or pictures that cannot be judged.
+    """
+    data = Path(data)
+    translator = to_judge(model) if isinstance(model, str | Path) else model
+    held_out = open_held_out(data, paired, limit)
+    sizes = [picture_size(path) for path in (*held_out.a, *held_out.b)]
+    levels = _levels(held_out, sizes)
+    histograms = Histograms(data)
+    total = len(translator.directions) * (len(held_out.a) + len(held_out.b)) + histograms.count
+    with progress(f"evaluating on {data}", total) as advance:
+        judged = {
+            direction: _one_direction(translator.to(direction), held_out, levels, histograms, advance)
+            for direction in translator.directions
+        }
+    result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in judged.items()}
+    result["recipe"] = recipe(model, translator, held_out, sizes, levels, histograms.missing)
+    for part in ("intervals", "baselines", "baseline_intervals", "images"):
+        result[part] = {direction: parts[part] for direction, parts in judged.items()}
+    if out is not None:
+        write_json(result, Path(out))
+    return result
+
+
+def _one_direction(
+    translator: Translator, held_out: HeldOut, levels: list[int], histograms: Histograms, advance: Advance
+) -> dict[str, Any]:
+    """The model and every baseline in the translator's direction, by part of the JSON."""
+    setting = Setting(held_out, translator.direction, levels, _water(held_out, translator))
+    judges = judge_direction(translator, fitted(translator, histograms, advance), setting, advance)
+    real = real_patches(translator.channels_out, setting, advance)
+    results = dict(zip(judges, side_by_side(lambda judge: judge.result(real), judges.values()), strict=True))
+    numbers, intervals = results.pop(MODEL)
+    return {
+        "numbers": _rounded(numbers),
+        "intervals": _plain(intervals),
+        "baselines": {name: _rounded(scores) for name, (scores, _) in results.items()},
+        "baseline_intervals": {name: _plain(spans) for name, (_, spans) in results.items()},
+        "images": _per_image(judges[MODEL]),
+    }
+
+
+def write_json(result: dict[str, Any], path: Path) -> None:
+    """Write beside `path`, then rename.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def _levels(held_out: HeldOut, sizes: list[tuple[int, int]]) -> list[int]:
+    smallest = min(range(len(sizes)), key=lambda k: min(sizes[k]))
+    try:
+        return swd.level_sizes(min(sizes[smallest]))
+    except ValueError as error:
+        path = (*held_out.a, *held_out.b)[smallest]
+        raise BadInput(
+            f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side to judge by, got {min(sizes[smallest])}"
+        ) from error
+
+
+def _water(held_out: HeldOut, translator: Translator) -> float | None:
+    bounds = held_out.manifest.get("water") or {}
+    return bounds.get(translator.direction[-1]) if translator.channels_out == 3 else None
+
+
+def _per_image(judge: Judge) -> list[dict[str, Any]]:
+    shown = [name for name in METRICS if name in judge.per_image]
+    return [
+        {"name": judge.setting.held_out.name(path)} | _rounded({name: judge.per_image[name][k] for name in shown})
+        for k, path in enumerate(judge.setting.source)
+    ]
+
+
+def _rounded(scores: dict[str, Any]) -> Scores:
+    return {name: round(float(value), 5) for name, value in scores.items()}
+
+
+def _plain(intervals: dict[str, Interval]) -> dict[str, dict[str, float]]:
+    return {
+        name: {"low": round(span.low, 5), "high": round(span.high, 5), "n": span.n} for name, span in intervals.items()
+    }

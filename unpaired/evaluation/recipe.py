@@ -1,0 +1,94 @@
+"""What the numbers of an evaluation depend on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unpaired.checkpoints.bundle import Bundle, bundle_file
+from unpaired.core.files import file_sha256
+from unpaired.core.version import __version__
+from unpaired.data.heldout import HeldOut
+from unpaired.inference.translator import Translator
+from unpaired.metrics import bootstrap, swd
+from unpaired.runtimes import is_exported
+
+FORMAT = 1
+
+
+def to_judge(model: Path | str) -> Translator:
+    """A model in torch and fp32, whatever has been exported: numbers must not change with what is installed."""
+    return Translator.load(model, runtime="auto" if is_exported(Path(model)) else "torch")
+
+
+def recipe(
+    model: Path | str | Translator,
+    translator: Translator,
+    held_out: HeldOut,
+    sizes: list[tuple[int, int]],
+    levels: list[int],
+    no_training: bool,
+) -> dict[str, Any]:
+    """All that the numbers depend on, so that they can be had again."""
+    named = isinstance(model, str | Path)
+    groups = {side: held_out.groups(side) for side in ("A", "B")}
+    return {
+        "format": FORMAT,
+        "unpaired": __version__,
+        "torch": str(torch.__version__),
+        "model": str(model) if named else "a translator in memory",
+        "runtime": translator.runtime.label,
+        "model_sha256": _sha256(Path(model)) if named else None,
+        "data": str(held_out.root),
+        "data_name": held_out.manifest.get("name"),
+        "data_sha256": held_out.manifest.get("sha256"),
+        "n": {"A": len(held_out.a), "B": len(held_out.b)},
+        "sizes": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),
+        "resize": "none: every picture at its own size",
+        "quantisation": "outputs rounded to 8 bits before they are judged; the way back starts from unrounded ones",
+        "aligned": held_out.aligned,
+        "aligned_decided": held_out.decided,
+        "water_bluer_than_red_by": held_out.manifest.get("water"),
+        "bootstrap": {
+            "level": bootstrap.LEVEL,
+            "draws": bootstrap.DRAWS,
+            "seed": bootstrap.SEED,
+            "groups": {side: len(set(g)) if g else None for side, g in groups.items()},
+        },
+        "swd": {
+            "levels": levels,
+            "projections": swd.PROJECTIONS,
+            "neighbourhood": swd.SIDE,
+            "per_image": {side: swd.per_image(len(held_out.side(side))) for side in ("A", "B")},
+            "seed": 0,
+            "interval": f"1.96 deviations of {swd.HALVES} half-samples",
+        },
+        "notes": _notes(held_out, groups["A"], no_training, translator.bundle),
+    }
+
+
+def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
+    notes = ["intervals cover the choice of test pictures, not the luck of training: train with several seeds for that"]
+    if bundle is not None and bundle.chosen is not None:
+        notes.append(
+            f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the pictures "
+            f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
+        )
+    if not held_out.aligned:
+        notes.append(
+            f"testA and testB are not pairs ({held_out.decided}), so there is no truth to compare with: "
+            f"no mean_abs_error, psnr, ssim or water_iou"
+        )
+    if groups:
+        notes.append(f"test tiles overlap; intervals draw {len(set(groups))} groups of tiles, not single tiles")
+    if no_training:
+        notes.append("no trainA and trainB, so mean colour and histogram matching could not be fitted")
+    return notes
+
+
+def _sha256(model: Path) -> str | None:
+    file = bundle_file(model)
+    return file_sha256(file) if file.is_file() else None

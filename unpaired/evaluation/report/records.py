@@ -1,0 +1,144 @@
+"""What a run wrote of itself, read again: its log and its evaluation, each checked before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Required
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.safe_text import json_lines, read_json
+
+FORMAT = 1
+"""Of a line of `metrics.jsonl` and of an `evaluation.json`'s recipe; newer ones are refused."""
+MOST_LINES = 10_000
+"""Lines of a log kept to draw from, at least; twice as many at most."""
+Number = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
+Scores = dict[str, Number]
+
+
+class FindingLine(TypedDict):
+    """Something the doctor of training saw."""
+
+    symptom: str
+    where: str
+    seen: str
+    pictures: list[str]
+    advice: str
+
+
+class BestLine(TypedDict):
+    """The judgement that was the best when a line was written."""
+
+    step: Annotated[int, Field(ge=0, le=10**15)]
+    mean_kid: Number
+
+
+class JudgedLine(TypedDict):
+    """What held-out pictures said during training, by direction."""
+
+    features: Annotated[str, Field(max_length=100)]
+    kid: Annotated[Scores, Field(max_length=2)]
+    cycle_error: Annotated[Scores, Field(max_length=2)]
+    best: BestLine
+
+
+class LogLine(TypedDict, total=False):
+    """A line of `metrics.jsonl`."""
+
+    step: Required[Annotated[int, Field(ge=0, le=10**15)]]
+    epoch: int
+    lr: Number
+    images_per_second: Number
+    seconds: Number
+    terms: Annotated[Scores, Field(max_length=100)]
+    judged: JudgedLine
+    findings: Annotated[list[FindingLine], Field(max_length=100)]
+
+
+class Span(TypedDict):
+    """An interval, and how many pictures it rests on."""
+
+    low: Number
+    high: Number
+    n: int
+
+
+class PictureScores(TypedDict, total=False):
+    """What one test picture is ranked by."""
+
+    name: Required[str]
+    mean_abs_error: Number
+    cycle_error: Number
+
+
+class Recipe(TypedDict, total=False):
+    """How the numbers were taken, with notes for people."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    aligned: bool
+    notes: list[str]
+
+
+class Evaluation(TypedDict, total=False):
+    """What `evaluation.json` holds, as far as the page shows it."""
+
+    AtoB: Scores
+    BtoA: Scores
+    recipe: Recipe
+    intervals: dict[str, dict[str, Span]]
+    baselines: dict[str, dict[str, Scores]]
+    images: dict[str, list[PictureScores]]
+
+
+_LOG_LINE, _EVALUATION = TypeAdapter(LogLine), TypeAdapter(Evaluation)
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """An `evaluation.json`, empty where there is none.
+
+    Raises:
+        BadInput: it is not what `unpaired evaluate` writes.
+    """
+    if not path.exists():
+        return {}
+    try:
+        evaluation: dict[str, Any] = dict(_EVALUATION.validate_python(read_json(path), strict=True))
+    except ValidationError as error:
+        raise BadInput(f"{path}: not what `unpaired evaluate` writes ({_words(error)}); run it again") from error
+    _check_format(evaluation.get("recipe", {}), path)
+    return evaluation
+
+
+def read_log(path: Path) -> list[LogLine]:
+    """The lines of a `metrics.jsonl`, evenly thinned where there are more than a chart can show; none without one.
+
+    Raises:
+        BadInput: a line is not what training writes.
+    """
+    if not path.exists():
+        return []
+    lines: list[LogLine] = []
+    try:
+        for _, values in json_lines(path):
+            _check_format(values, path)
+            lines.append(_LOG_LINE.validate_python(values, strict=True))
+            if len(lines) == 2 * MOST_LINES:
+                lines = lines[1::2]
+    except ValidationError as error:
+        raise BadInput(f"{path}: not what training writes ({_words(error)})") from error
+    return lines
+
+
+def _check_format(values: Mapping[str, Any], path: Path) -> None:
+    version = values.get("format", FORMAT)
+    if type(version) is not int or version > FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
+
+
+def _words(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return shown(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}")

@@ -1,0 +1,137 @@
+"""One direction of a model, or a baseline, gathered picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unpaired.config import Direction
+from unpaired.core.parallel import side_by_side
+from unpaired.core.progress import Advance
+from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
+from unpaired.imaging.images import Images
+from unpaired.inference.translator import Translator
+from unpaired.metrics import bootstrap, swd
+from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.paired import mean_abs_error, psnr, ssim
+from unpaired.metrics.segmentation import overlap, water_mask
+
+MODEL = "model"
+Transform = Callable[[Images], Images]
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What judging one direction needs to know, the same for the model and for every baseline."""
+
+    held_out: HeldOut
+    direction: Direction
+    levels: list[int]
+    """Short sides of the pyramid's levels, for SWD."""
+    water: float | None
+    """How much bluer than red water is in the target; None where nothing tells."""
+
+    @property
+    def source(self) -> tuple[Path, ...]:
+        """The files to translate."""
+        return self.held_out.side(self.direction[0])
+
+    @property
+    def target(self) -> tuple[Path, ...]:
+        """Real pictures of the other domain; the truths, in the same order, where aligned."""
+        return self.held_out.side(self.direction[-1])
+
+
+@dataclass
+class Judge:
+    """Gathers the scores of one rival in one direction."""
+
+    setting: Setting
+    patches: swd.Patches
+    per_image: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def see(self, indices: Sequence[int], outputs: Images, truths: Images | None) -> None:
+        """Score a batch of outputs, each by itself."""
+        self.patches.add(outputs, indices)
+        if truths is None:
+            return
+        scores = {metric.__name__: metric(outputs, truths) for metric in (mean_abs_error, psnr, ssim)}
+        if self.setting.water is not None:
+            both = overlap(*(water_mask(images, self.setting.water) for images in (outputs, truths)))
+            scores |= {"water_in_both": both[0], "water_in_either": both[1]}
+        self.note(indices, scores)
+
+    def note(self, indices: Sequence[int], scores: dict[str, torch.Tensor]) -> None:
+        """Keep a number per image under its name."""
+        for name, values in scores.items():
+            kept = self.per_image.setdefault(name, np.zeros(len(self.setting.source)))
+            kept[list(indices)] = values.numpy()
+
+    def result(self, real: swd.Patches) -> tuple[Scores, dict[str, Interval]]:
+        """Every number, and its interval."""
+        held_out, direction = self.setting.held_out, self.setting.direction
+        groups = (held_out.groups(direction[0]), held_out.groups(direction[-1]))
+        scores, intervals = {}, {}
+        for name in ("mean_abs_error", "psnr", "ssim", "cycle_error"):
+            if name in self.per_image:
+                scores[name] = float(self.per_image[name].mean())
+                intervals[name] = bootstrap.mean_interval(self.per_image[name], groups[0])
+        both, either = (self.per_image.get(f"water_in_{which}", np.zeros(1)) for which in ("both", "either"))
+        if either.sum():
+            scores["water_iou"] = float(both.sum() / either.sum())
+            intervals["water_iou"] = bootstrap.ratio_interval(both, either, groups[0])
+        distance = swd.distance(self.patches, real, groups, together=held_out.aligned)
+        scores["swd"], intervals["swd"] = distance.mean, distance.interval
+        for size, value, interval in zip(self.setting.levels, distance.levels, distance.intervals, strict=True):
+            scores[f"swd_{size}px"], intervals[f"swd_{size}px"] = value, interval
+        return scores, intervals
+
+
+def judge_direction(
+    translator: Translator, rivals: dict[str, Transform], setting: Setting, advance: Advance
+) -> dict[str, Judge]:
+    """Every test picture of one direction through the model and every baseline."""
+    there = translator.to(setting.direction)
+    back = translator.to(_opposite(setting.direction)) if len(translator.directions) == 2 else None
+    judges = {name: Judge(setting, _patches(setting, len(setting.source))) for name in (MODEL, *rivals)}
+
+    def judge(batch: HeldOutBatch) -> int:
+        translated = there.translate(batch.inputs)
+        judges[MODEL].see(batch.indices, translated, batch.truths)
+        if back is not None:
+            judges[MODEL].note(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), batch.inputs)})
+        for name, rival in rivals.items():
+            judges[name].see(batch.indices, rival(batch.inputs), batch.truths)
+        return len(batch.indices)
+
+    truths = setting.target if setting.held_out.aligned else None
+    batches = held_out_batches(setting.source, there.channels_in, truths, there.channels_out)
+    for pictures in side_by_side(judge, batches):
+        advance(pictures)
+    return judges
+
+
+def real_patches(channels: int, setting: Setting, advance: Advance) -> swd.Patches:
+    """Neighbourhoods of the target's real test pictures, which every rival is compared with."""
+    patches = _patches(setting, len(setting.target))
+
+    def gather(batch: HeldOutBatch) -> int:
+        patches.add(batch.inputs, batch.indices)
+        return len(batch.indices)
+
+    for pictures in side_by_side(gather, held_out_batches(setting.target, channels, None, channels)):
+        advance(pictures)
+    return patches
+
+
+def _patches(setting: Setting, images: int) -> swd.Patches:
+    return swd.Patches(len(setting.levels), images)
+
+
+def _opposite(direction: Direction) -> Direction:
+    return "BtoA" if direction == "AtoB" else "AtoB"

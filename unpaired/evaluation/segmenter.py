@@ -1,0 +1,215 @@
+"""The judge of the FCN score: a network that tells the classes of a real photo, trained on real photos and labels.
+
+A translation labels -> photo is good if the segmenter finds the labels it was made from (CycleGAN Sec. 5.1.1). How well
+it does on real photos is the ceiling of that score. The paper's judge is a Caffe FCN-8s; numbers got with another one
+are not comparable with the paper's, and `Segmenter.label` says which it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy, interpolate
+
+from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.files import written_whole
+from unpaired.core.progress import progress
+from unpaired.core.safe_text import parse_json
+from unpaired.core.safetensors_file import check_finite, check_fit, read_header, read_tensors
+from unpaired.data.folders import domain_files
+from unpaired.data.heldout import open_held_out
+from unpaired.data.manifest import read_manifest
+from unpaired.imaging.images import Images, read_picture, to_tensor, with_channels
+from unpaired.metrics.palette import IGNORE, Palette
+from unpaired.metrics.segmentation import confusion_matrix, mean_class_accuracy, mean_class_iou, pixel_accuracy
+from unpaired.models.fcn import FCN, FCNConfig
+
+FORMAT = "unpaired segmenter 1"
+BATCH, RATE = 16, 2e-3
+MOST, MOST_STAGES = 2**16, 16
+"""Feature maps, classes and stages of a network that is read from a file; beyond are mistakes."""
+NOT_COMPARABLE = "not comparable with the paper's numbers, whose segmenter is a Caffe FCN-8s"
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Photos in, class numbers out."""
+
+    classify: Callable[[Images], Tensor]
+    """(b, 3, h, w) in [-1, 1] to scores (b, classes, h, w)."""
+    label: str
+    """What judged, for the tables."""
+    facts: dict[str, Any]
+    """What is known of it: its own scores on real test photos, and how it was trained."""
+    size: Size | None = None
+    """Width and height that photos are brought to before they are judged; their own unless given."""
+
+    @torch.inference_mode()
+    def __call__(self, photos: Images) -> Tensor:
+        """Class numbers, (b, h, w), at the photos' own size or at `size`."""
+        if self.size is not None:
+            width, height = self.size
+            photos = interpolate(photos, size=(height, width), mode="bilinear", antialias=True).clamp(-1, 1)
+        return self.classify(photos).argmax(1)
+
+
+def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, width: int = 24) -> Segmenter:
+    """Train on the real pairs of trainA and trainB, write `out`, and measure it on the real test photos.
+
+    Args:
+        data: A data set of labels whose training folders hold pairs (`prepare earth --aligned`, Cityscapes).
+        out: The `.safetensors` file to write.
+        steps: Batches of 16 tiles, mirrored half of the time; the rate falls linearly to zero.
+        seed: Start of every random choice.
+        width: Feature maps of the first stage.
+
+    Raises:
+        BadInput: not a data set of labels, or training folders without pairs.
+    """
+    palette = Palette.of(read_manifest(data), data)
+    photos, truths = _pairs(data, palette)
+    torch.manual_seed(seed)
+    cfg = FCNConfig(classes=len(palette.names), width=width)
+    network = FCN(cfg)
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    with progress("training the segmenter", steps) as advance:
+        for _ in range(steps):
+            chosen = torch.randint(len(photos), (min(BATCH, len(photos)),))
+            images, labels = photos[chosen], truths[chosen]
+            if torch.rand(()) < 0.5:
+                images, labels = images.flip(3), labels.flip(2)
+            loss = cross_entropy(network(images), labels, ignore_index=IGNORE)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            advance(note=f"loss {loss.item():.3f}")
+    network.eval()
+    segmenter = Segmenter(network, "FCN of unpaired", {})
+    facts = {
+        "network": asdict(cfg),
+        "classes": list(palette.names),
+        "data": read_manifest(data).get("sha256"),
+        "steps": steps,
+        "seed": seed,
+        "ceiling": ceiling(segmenter, data),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as part:
+        save_file(network.state_dict(), part, {"format": FORMAT, "facts": json.dumps(facts)})
+    return Segmenter(network, segmenter.label, facts)
+
+
+def load_segmenter(path: Path) -> Segmenter:
+    """What `train_segmenter` wrote. Its tensors are held against its settings before any memory is taken.
+
+    Raises:
+        BadInput: no such file, or not one of ours.
+    """
+    try:
+        header = read_header(path)
+        if header.metadata.get("format") != FORMAT:
+            raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote, found another safetensors file")
+        facts = parse_json(header.metadata["facts"])
+        network = _draft(facts["network"])
+        check_fit(header, network.state_dict())
+        tensors = read_tensors(path)
+        check_finite(tensors)
+    except BadInput:
+        raise
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote ({shown(error)})") from error
+    network.load_state_dict(tensors, assign=True)
+    return Segmenter(network.eval(), "FCN of unpaired", facts)
+
+
+def _draft(settings: Mapping[str, int]) -> FCN:
+    """The network of a file's settings, without memory for its weights.
+
+    Raises:
+        ValueError, TypeError: settings of no network.
+    """
+    cfg = FCNConfig(**settings)
+    if not all(type(value) is int and 1 <= value <= MOST for value in asdict(cfg).values()) or cfg.stages > MOST_STAGES:
+        raise ValueError(f"a network of {brief(settings)}")
+    with torch.device("meta"):
+        return FCN(cfg)
+
+
+def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
+    """A segmenter of the user's own: `module:function`, called with the weight file, gives what classifies photos.
+
+    The function gets (b, 3, h, w) in [-1, 1] and returns scores (b, classes, h, w), classes in the palette's order.
+
+    Raises:
+        BadInput: no such module or function, or no weight file.
+    """
+    module, _, function = name.partition(":")
+    if not weights.is_file():
+        raise BadInput(f"--segmenter-weights: no such file: {weights}")
+    try:
+        classify = getattr(importlib.import_module(module), function)(weights)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"--segmenter: expected MODULE:FUNCTION that can be imported, got {name} ({error})") from error
+    return Segmenter(classify, f"{name} with {weights.name}", {}, size)
+
+
+def ceiling(segmenter: Segmenter, data: Path) -> dict[str, float]:
+    """The segmenter's scores on the real test photos: what no translation can be expected to pass."""
+    palette, held_out = Palette.of(read_manifest(data), data), open_held_out(data, "yes")
+    labels_of = held_out.side(palette.domain)
+    photos_of = held_out.side("A" if palette.domain == "B" else "B")
+    total = torch.zeros(len(palette.names), len(palette.names), dtype=torch.long)
+    for photo, label in zip(photos_of, labels_of, strict=True):
+        truth = palette.exact(_read(label)[None])
+        total += confusion_matrix(*same_size(segmenter(_read(photo)[None]), truth), len(palette.names), IGNORE)
+    return scores(total)
+
+
+def same_size(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at the size of `predicted`, the truth by its nearest pixel."""
+    if predicted.shape != truth.shape:
+        truth = interpolate(truth[:, None].float(), size=predicted.shape[1:], mode="nearest")[:, 0].long()
+    return predicted, truth
+
+
+def scores(confusion: Tensor) -> dict[str, float]:
+    """The three numbers of Tables 2 to 5."""
+    return {
+        "pixel_accuracy": round(pixel_accuracy(confusion), 5),
+        "class_accuracy": round(mean_class_accuracy(confusion), 5),
+        "class_iou": round(mean_class_iou(confusion), 5),
+    }
+
+
+def _pairs(data: Path, palette: Palette) -> tuple[Tensor, Tensor]:
+    """All training photos (n, 3, h, w), and their labels (n, h, w)."""
+    labels_in, photos_in = f"train{palette.domain}", f"train{'A' if palette.domain == 'B' else 'B'}"
+    photos = {path.name: path for path in domain_files(data, photos_in)}
+    labels = {path.name: path for path in domain_files(data, labels_in)}
+    if photos.keys() != labels.keys():
+        raise BadInput(
+            f"{data}: a segmenter learns from pairs: expected {photos_in} and {labels_in} to hold the same names, "
+            f"found {len(photos.keys() ^ labels.keys())} alone; `unpaired prepare earth --aligned` makes pairs"
+        )
+    names = sorted(photos)
+    try:
+        images = torch.stack([_read(photos[name]) for name in names])
+        truths = torch.stack([palette.exact(_read(labels[name])[None])[0] for name in names])
+    except RuntimeError as error:
+        raise BadInput(f"{data}: expected training pictures of one size ({error})") from error
+    return images, truths
+
+
+def _read(path: Path) -> Tensor:
+    return to_tensor(with_channels(read_picture(path).pixels, 3))

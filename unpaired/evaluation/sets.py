@@ -1,0 +1,181 @@
+"""`metrics`: two folders of pictures in, the numbers people publish out, with their recipe, n and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.core.errors import BadInput
+from unpaired.core.progress import track
+from unpaired.core.version import __version__
+from unpaired.data.prepare.download import download
+from unpaired.data.prepare.published import cache_folder
+from unpaired.features import (
+    INCEPTION_SHA256,
+    INCEPTION_URL,
+    Extractor,
+    FeaturesName,
+    load_extractor,
+)
+from unpaired.features.resizing import ResizeName
+from unpaired.imaging.images import image_files, read_picture, shown, to_pixels, to_tensor, with_channels
+from unpaired.metrics.fid import frechet_distance
+from unpaired.metrics.halves import HALVES, half_widths
+from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
+from unpaired.metrics.prdc import NEIGHBOURS, prdc
+
+if TYPE_CHECKING:
+    from unpaired.metrics.fid import Features
+
+FORMAT = 1
+FEW = 500
+"""Below this many pictures FID says more of n than of the pictures."""
+SHARES = ("precision", "recall", "coverage")
+Numbers = dict[str, float]
+
+
+def compare_sets(
+    fake: Path,
+    real: Path,
+    features: FeaturesName = "efficientnet-lite0",
+    weights: Path | None = None,
+    resize: ResizeName = "clean",
+    fetch: bool = False,
+) -> dict[str, Any]:
+    """How far a folder of translations, as a set, is from a folder of real pictures.
+
+    Args:
+        fake: Translations.
+        real: Real pictures of the target domain; kept out of training, or the numbers flatter.
+        features: Whose features: see `unpaired.features.load_extractor`.
+        weights: The network's weights, where they are not shipped.
+        resize: How pictures are brought to the network's size.
+        fetch: Download the Inception weights where they are not there yet.
+
+    Returns:
+        The numbers, `intervals`, `n`, `recipe` and `notes`. `fid` is called so for the field's Inception alone, `fd`
+        for any other network.
+
+    Raises:
+        BadInput: no or too few pictures, pictures that cannot be read (all are named), or weights that are missing.
+    """
+    files = {"fake": _pictures(fake), "real": _pictures(real)}
+    if features == "inception" and weights is None and fetch:
+        weights = fetch_inception()
+    extractor = load_extractor(features, weights, resize)
+    rows = {side: _features(extractor, paths, side) for side, paths in files.items()}
+    numbers, intervals = with_intervals(rows["fake"], rows["real"], lambda a, b: set_numbers(a, b, features))
+    return {
+        **numbers,
+        "intervals": intervals,
+        "n": {side: len(paths) for side, paths in files.items()},
+        "recipe": _recipe(extractor),
+        "notes": _notes(files, numbers, extractor),
+    }
+
+
+def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbers:
+    """Every number that these features give."""
+    kid = kernel_distance(fake, real)
+    numbers = {
+        "fid" if features == "inception" else "fd": frechet_distance(fake, real),
+        "kid": kid.mean,
+        "kid_std": kid.std,
+        **asdict(prdc(fake, real)),
+    }
+    return numbers | ({"cmmd": cmmd(fake, real)} if features == "clip" else {})
+
+
+def with_intervals(
+    fake: Features, real: Features, score: Callable[[Features, Features], Numbers]
+) -> tuple[Numbers, dict[str, dict[str, float]]]:
+    """The numbers, and for each the interval that random halves of both sets tell: see `unpaired.metrics.halves`."""
+    numbers = score(fake, real)
+    spread = half_widths(fake, real, score, least=NEIGHBOURS + 1)
+    spread.pop("kid_std", None)
+    return numbers, {name: _around(name, numbers[name], wide) for name, wide in spread.items()}
+
+
+def fetch_inception() -> Path:
+    """The field's Inception weights in the cache, downloaded if they are not there; their SHA-256 is checked."""
+    path = cache_folder() / INCEPTION_URL.rpartition("/")[2]
+    download(INCEPTION_URL, path, INCEPTION_SHA256)
+    return path
+
+
+def _around(name: str, number: float, wide: float) -> dict[str, float]:
+    low, high = number - wide, number + wide
+    least = -np.inf if name == "kid" else 0.0  # the only one that may be below
+    most = 1.0 if name in SHARES else np.inf
+    return {"low": max(low, least), "high": min(high, most)}
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: expected a folder of pictures, found {'a file' if folder.exists() else 'nothing'}")
+    paths = image_files(folder)
+    if len(paths) <= NEIGHBOURS:
+        raise BadInput(f"{folder}: expected more than {NEIGHBOURS} pictures, found {len(paths)}")
+    return paths
+
+
+def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> NDArray[np.float32]:
+    bad: list[str] = []
+
+    def pictures():
+        for path in track(paths, f"features of the {title} pictures"):
+            try:
+                yield _levels(path)
+            except BadInput as error:
+                bad.append(str(error))
+
+    rows = extractor(pictures()) if paths else np.zeros((0, 0), np.float32)
+    if bad:
+        raise BadInput(f"{len(bad)} of {len(paths)} pictures cannot be judged: {'; '.join(bad)}")
+    return rows
+
+
+def _levels(path: Path) -> NDArray[np.uint8]:
+    """A picture in colour and 8 bits, as a file of it would be seen."""
+    pixels = read_picture(path).pixels
+    try:
+        colour = with_channels(pixels, 3)
+    except BadInput as error:
+        raise BadInput(shown(f"{path}: {error}")) from error
+    return colour if colour.dtype == np.uint8 else to_pixels(to_tensor(colour))
+
+
+def _recipe(extractor: Extractor) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "unpaired": __version__,
+        "features": extractor.name,
+        **extractor.recipe,
+        "quantisation": "8-bit pictures as stored; resized values are not rounded",
+        "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
+        "neighbours": NEIGHBOURS,
+        "interval": f"1.96 deviations of {HALVES} random halves",
+    }
+
+
+def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor) -> list[str]:
+    fewest = min(len(paths) for paths in files.values())
+    notes = []
+    if fewest < FEW:
+        notes.append(
+            f"n = {fewest}: a Frechet distance of so few pictures is biased upwards, by an amount that depends on n; "
+            f"compare only at equal n, and judge by KID"
+        )
+    if numbers["kid"] < 0:
+        notes.append("KID is unbiased and so may be a little below 0, where the sets cannot be told apart")
+    if any(path.suffix.lower() in (".jpg", ".jpeg") for path in files["fake"]):
+        notes.append("the fakes are JPEGs: compression alone moves these numbers, by tens of FID; translate to PNG")
+    if extractor.name != "inception":
+        notes.append(f"features of {extractor.name}: not FID as published; compare only within this recipe")
+    notes.append("numbers of the best checkpoint of several flatter; say which one was judged and why")
+    return notes

@@ -1,0 +1,361 @@
+"""Image files as bytes, in and out, for what can be trusted with nothing: sizes are checked before anything is decoded.
+
+The rule of what becomes what stands at the top of `unpaired.imaging.images`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unpaired.core.errors import BadInput
+from unpaired.imaging.exif import ORIENTATION
+from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
+
+Pixels = NDArray[Any]
+"""(h, w, c) of uint8, uint16 or float32, nothing else."""
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+MAGICS = (
+    ((b"\x89PNG\r\n\x1a\n",), ".png"),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tif"),
+    ((b"\xff\xd8\xff",), ".jpg"),
+    ((b"RIFF",), ".webp"),
+    ((b"BM",), ".bmp"),
+)
+"""How files of each format begin."""
+MAX_PIXELS = 178_956_970
+"""Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
+BYTES_PER_PIXEL = 8
+"""Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
+MAX_CHANNELS = 256
+"""More channels than this in a file are taken for a mistake."""
+MAX_TAGS = 4096
+"""Tags of a page of a TIFF that tifffile reads."""
+MAX_LEVELS = 32
+"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
+SUB_DIRECTORIES = 330
+"""The TIFF tag that tells their places."""
+TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
+"""No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
+LERC) bring a size of their own, which no check of the header bounds."""
+TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+"""TIFF's photometric interpretations that mean the same at any bit depth."""
+PREMULTIPLIED, STRAIGHT = 1, 2
+"""TIFF's two kinds of alpha."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr
+PILLOW = re.compile(r"PIL\.")
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+"""What Pillow, tifffile and imagecodecs raise on damaged files; found by feeding them such files."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image file."""
+
+    pixels: Pixels
+    """Colours, (h, w, c) of uint8, uint16 or float32."""
+    alpha: Pixels | None = None
+    """Opacity, (h, w, 1) of the same type, where the file has it."""
+    about: Metadata = NOTHING
+    """What the file says beside the pixels."""
+
+
+def full_scale(dtype: np.dtype) -> float:
+    """The value that stands for white: 255, 65535 or 1.0."""
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
+def suffix_of(data: bytes) -> str:
+    """The suffix of the format that a file's first bytes tell.
+
+    Raises:
+        BadInput: none of the five formats.
+    """
+    for magics, suffix in MAGICS:
+        if data.startswith(magics):
+            return suffix
+    if not data:
+        raise BadInput("empty (0 bytes); replace or remove it")
+    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Height and width as a file tells them, before the picture is turned; (0, 0) where they are not to be had."""
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    readers: dict[str, Callable[[BinaryIO], Image.Image]] = {
+        ".png": PngImagePlugin.PngImageFile,
+        ".jpg": JpegImagePlugin.JpegImageFile,
+        ".webp": WebPImagePlugin.WebPImageFile,
+        ".bmp": BmpImagePlugin.BmpImageFile,
+    }
+    _quieten_pillow()
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return 0, 0
+    try:
+        with path.open("rb") as file:
+            suffix = suffix_of(file.read(16))
+            file.seek(0)
+            if suffix == ".tif":
+                import tifffile
+
+                with tifffile.TiffFile(file) as tiff:
+                    page = tiff.pages.first.aspage()
+                    return page.imagelength, page.imagewidth
+            image = readers[suffix](file)
+            return image.height, image.width
+    except DAMAGE:  # BadInput is one of them, too
+        return 0, 0
+
+
+def decode(data: bytes, max_pixels: int) -> Picture:
+    """The picture in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE.
+
+    Each format goes to its own reader: `Image.open` would add a pixel limit and warnings of its own.
+    """
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+    _quieten_pillow()
+    match suffix_of(data):
+        case ".png" if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
+            return _decode_deep_png(data, max_pixels)
+        case ".png":
+            return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
+        case ".tif":
+            deep, about = _decode_tiff(data, max_pixels)
+            return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about)
+        case ".jpg":
+            return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
+        case ".webp":
+            return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
+        case _:
+            return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
+
+
+def _quieten_pillow() -> None:
+    """Ignore Pillow's warnings: of odd EXIF blocks, harmless here, and of sizes, checked here.
+
+    A standing filter, since `catch_warnings` is not safe in threads; put back where others reset the filters.
+    """
+    if not warnings.filters or warnings.filters[0][3] != PILLOW:
+        warnings.filterwarnings("ignore", module=PILLOW.pattern)
+
+
+def _decode_pillow(
+    reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int, about: Metadata | None = None
+) -> Picture:
+    with reader(io.BytesIO(data)) as image:
+        _check_size(image.width, image.height, max_pixels)
+        image.load()
+        if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
+            raise BadInput(f"pixels of kind {image.mode} have no known range; convert to RGB or grayscale")
+        colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+        has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+        pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
+        about = about or metadata_of(image.info)
+        return _finished(pixels, has_alpha, _orientation(image), about)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 (upright) also where a sound picture carries a damaged EXIF block."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except DAMAGE:
+        return 1
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise BadInput(f"{width}x{height} holds no pixels; replace or remove it")
+    if width * height > max_pixels:
+        raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
+
+
+def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
+    """16 bits, which Pillow flattens to 8 where there is colour."""
+    from imagecodecs import png_decode
+
+    _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), max_pixels)
+    bare, at, about = [data[:8]], 8, Image.new("1", (1, 1))
+    beside: list[tuple[bytes, bytes]] = []
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):  # of the others libpng complains on stderr
+            bare.append(data[at:end])
+        else:
+            beside.append((kind, data[at + 8 : end - 4]))
+        at = end
+    about.info.update(png_info(beside))
+    pixels = np.atleast_3d(png_decode(b"".join(bare)))
+    return _finished(pixels, pixels.shape[2] in (2, 4), _orientation(about), metadata_of(about.info))
+
+
+def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata]:
+    """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page: Any = tiff.pages.first
+        stack: Any = tiff.series[0] if has_stack(tiff) else page
+        by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
+        samples = stack.shape[0] if by_page else page.samplesperpixel
+        extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
+        _check_tiff_size(page, samples, max_pixels)
+        about = tiff_metadata(tiff, data)
+        if not _is_plain_tiff(page, extra):
+            return None, about
+        pixels = stack.asarray() if by_page else page.asarray()
+        tag = page.tags.get(ORIENTATION)
+    first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
+    pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        pixels = pixels.astype(np.float32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("="), copy=False)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
+    if page.photometric == WHITE_IS_ZERO and samples == 1:
+        pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
+    return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
+
+
+def has_stack(tiff: Any) -> bool:
+    """Whether pages may be channels: ImageJ, tifffile or OME says of them what they are, and they are few.
+
+    tifffile would go through all pages, however many and round any circle, and through all directories below each.
+
+    Raises:
+        BadInput: such pages lead in a circle.
+    """
+    if tiff.pages.first.samplesperpixel != 1 or not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
+        return False
+    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
+    while at and at + form.tagnosize <= file.size:
+        if at in seen:
+            raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
+        seen.add(at)
+        file.seek(at)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
+        if len(seen) > MAX_CHANNELS or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
+            return False
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
+    return True
+
+
+def _directories(form: Any, tags: bytes) -> int:
+    """How many directories the tags of a page say are below it."""
+    whole = tags[: len(tags) // form.tagsize * form.tagsize]
+    entries = struct.iter_unpack(form.tagheaderformat, whole)
+    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)
+
+
+def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
+    """All that the header lets a decoder allocate: the picture, and one strip or tile."""
+    _check_size(page.imagewidth, page.imagelength, max_pixels)
+    if samples > MAX_CHANNELS:
+        raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
+    width = page.dtype.itemsize if page.dtype else 1
+    need = width * max(page.imagewidth * page.imagelength * page.imagedepth * samples, math.prod(page.chunks))
+    if need > max_pixels * BYTES_PER_PIXEL:
+        raise BadInput(f"TIFF that unpacks to {need} bytes, over the limit of {max_pixels * BYTES_PER_PIXEL}")
+    if not page.is_contiguous and math.prod(page.chunked) > len(page.dataoffsets):
+        raise BadInput("damaged (TIFF without the places of all its strips or tiles); replace or remove it")
+
+
+def _is_plain_tiff(page: Any, extra: int) -> bool:
+    """Whole samples of a known range, RGB or gray, in a stream of bytes; else 8 bits at most, for Pillow to read."""
+    kind, bits, coding = page.dtype, page.bitspersample, (page.compression, page.photometric)
+    simple = coding[0] in TIFF_STREAMS and coding[1] in TIFF_COLORS and page.imagedepth == 1
+    if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and extra != PREMULTIPLIED):
+        return False
+    if kind not in (np.uint8, np.uint16, np.float16, np.float32, np.float64) or bits != 8 * np.dtype(kind).itemsize:
+        raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
+    if not simple:
+        how = f"compression {coding[0]}, colour space {coding[1]}, depth {page.imagedepth}"
+        raise BadInput(f"TIFF of {kind} in {how}; save one slice, RGB or gray, with deflate or LZW")
+    return True
+
+
+def _encode_tiff(pixels: Pixels, picture: Picture) -> bytes:
+    import tifffile
+
+    buffer = io.BytesIO()
+    flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    tifffile.imwrite(buffer, flat, compression="zlib", **tiff_layout(picture), **picture.about.for_tiff())
+    picture.about.finish_tiff(buffer)
+    return buffer.getvalue()
+
+
+def tiff_layout(picture: Picture) -> dict[str, Any]:
+    """Arguments of tifffile's writer that tell what the channels are."""
+    colors = picture.pixels.shape[2]
+    return {
+        "photometric": "rgb" if colors == 3 else "minisblack",
+        "planarconfig": "contig" if colors > 1 or picture.alpha is not None else None,
+        "extrasamples": ["unassalpha"] if picture.alpha is not None else None,
+    }
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the camera's turn: EXIF orientations 5 to 8 swap the axes first, then rows or columns are reversed."""
+    turned = pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
+
+
+def _finished(pixels: Pixels, has_alpha: bool, orientation: int, about: Metadata) -> Picture:
+    """Upright, alpha apart, and what is said of them true."""
+    pixels = _upright(pixels, orientation)
+    about = about.upright(turned=orientation in range(2, 9)).with_channels(pixels.shape[2] - has_alpha)
+    return Picture(pixels[..., :-1], pixels[..., -1:], about) if has_alpha else Picture(pixels, None, about)
+
+
+def encode(picture: Picture, suffix: str) -> bytes:
+    """The bytes of an image file of the kind that `suffix` names.
+
+    Raises:
+        BadInput: it cannot hold this bit depth, number of channels or size.
+    """
+    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    pixels = np.ascontiguousarray(np.concatenate(layers, axis=2))  # a network's output comes channels first
+    colors, channels, deep = picture.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
+    plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
+    if suffix not in SUFFIXES:
+        raise BadInput(f"expected a name ending in {', '.join(sorted(SUFFIXES))}")
+    if suffix in (".tif", ".tiff"):
+        return _encode_tiff(pixels, picture)
+    if suffix == ".png" and pixels.dtype == np.uint16 and plain:
+        from imagecodecs import png_encode
+
+        return picture.about.into_png(bytes(png_encode(pixels)))
+    if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
+        kind = f"{channels} channels of {pixels.dtype}"
+        raise BadInput(f"{suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    buffer = io.BytesIO()
+    image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
+    beside = picture.about.for_pillow(suffix) if suffix != ".png" else {}
+    try:
+        image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}), **beside)
+    except (OSError, ValueError) as error:  # more pixels a side than WebP (16383) or JPEG (65500) has
+        raise BadInput(f"{suffix} cannot hold {image.width}x{image.height} ({error})") from error
+    return picture.about.into_png(buffer.getvalue()) if suffix == ".png" else buffer.getvalue()

@@ -1,0 +1,205 @@
+"""Images as files, as arrays and as tensors; bit depth kept.
+
+The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name):
+
+- EXIF orientation is applied; of an animation or a stack of pages the first picture counts.
+- 8-bit stays 8-bit, 16-bit stays 16-bit (colour too), float stays float with 0..1 as its range.
+- Grayscale is one channel, palette and CMYK become RGB, more than four channels (TIFF) stay as they are.
+- Alpha is kept apart: networks see the colours under it.
+
+`Pixels` are (h, w, c) arrays of uint8, uint16 or float32 (nothing else). `Images` are tensors in [-1, 1].
+Torch is imported only where tensors are named, so that exported models translate files without it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.core.errors import BadInput, shown
+from unpaired.core.files import written_whole
+from unpaired.imaging.archives import archive_of, read_entry
+from unpaired.imaging.codecs import (
+    BYTES_PER_PIXEL,
+    DAMAGE,
+    MAX_PIXELS,
+    SUFFIXES,
+    Picture,
+    Pixels,
+    decode,
+    encode,
+    full_scale,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+    Images = Float[Tensor, "b c h w"]
+    """A batch in [-1, 1]."""
+    OneImage = Float[Tensor, "c h w"]
+    """One image in [-1, 1]."""
+
+Array = NDArray[np.float32]
+"""The same without torch: (b, c, h, w) or (c, h, w) in [-1, 1]."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in grayscale (ITU-R BT.601), as in the official code."""
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Every image under `folder`, recursively, by suffix, sorted by path; hidden files left out; none of no folder."""
+    return [folder / name for name in image_names(folder)]
+
+
+def image_names(folder: Path) -> list[str]:
+    """The paths of `image_files` inside `folder`, with forward slashes: what a million of them can be held as."""
+    return names_with(folder, SUFFIXES)
+
+
+def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """Paths inside `folder`, recursively, that end in one of the lower-case `suffixes`, sorted; none is hidden."""
+    names = [name for name in _names(folder, "") if os.path.splitext(name)[1].lower() in suffixes]
+    names.sort(key=lambda name: name.replace("/", "\0"))  # part by part: a folder before what its name begins
+    return names
+
+
+def _names(folder: str | Path, prefix: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except (PermissionError, FileNotFoundError, NotADirectoryError):  # not to be read, or gone: no images there
+        return
+    for entry in entries:
+        if not entry.name.startswith("."):
+            yield prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _names(entry.path, f"{prefix}{entry.name}/")
+
+
+def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode an image by the rule at the top of this file.
+
+    Args:
+        source: A path, or the bytes of an image file.
+        max_pixels: Height times width above which the file is refused, judged by its header.
+
+    Raises:
+        BadInput: not one of the five formats, damaged, too large, or of a kind the rule does not cover.
+    """
+    name = "image" if isinstance(source, bytes) else source
+    try:
+        data = source if isinstance(source, bytes) else _read_file(source, max_pixels)
+        return decode(data, max_pixels)
+    except BadInput as error:
+        raise BadInput(shown(f"{name}: {error}")) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadInput(shown(f"{name}: cannot be read ({reason}); replace or remove it")) from error
+    except DAMAGE as error:
+        raise BadInput(shown(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it")) from error
+
+
+def write_picture(picture: Picture, path: Path) -> None:
+    """Encode by the suffix of `path` (PNG, TIFF, JPEG, WebP, BMP), beside it first, then renamed into place.
+
+    Raises:
+        BadInput: the format cannot hold this bit depth, number of channels or size.
+    """
+    with written_whole(path, durable=False) as part:
+        part.write_bytes(encode_picture(picture, path.suffix.lower(), str(path)))
+
+
+def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:
+    """The bytes of an image file; see `write_picture`."""
+    try:
+        return encode(picture, suffix)
+    except BadInput as error:
+        raise BadInput(shown(f"{name}: {error}")) from error
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """The picture in `channels` channels: gray is repeated, RGB becomes luminance, equal counts stay.
+
+    Raises:
+        BadInput: any other change of channels, which would be a guess.
+    """
+    have = pixels.shape[2]
+    if have == channels:
+        return pixels
+    if have == 1:
+        return np.repeat(pixels, channels, axis=2)
+    if (have, channels) == (3, 1):
+        luma = pixels.astype(np.float32) @ LUMA
+        return (luma if pixels.dtype == np.float32 else np.rint(luma).astype(pixels.dtype))[..., None]
+    raise BadInput(f"expected {channels} channels, found {have}; set data.channels-a / data.channels-b to the files'")
+
+
+def to_array(pixels: Pixels) -> Array:
+    """(h, w, c) pixels to a (c, h, w) array in [-1, 1]: 0 to -1, full scale to 1."""
+    scaled = pixels.astype(np.float32) * (2 / full_scale(pixels.dtype)) - 1
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def to_tensor(pixels: Pixels) -> OneImage:
+    """`to_array` as a tensor."""
+    import torch
+
+    return torch.from_numpy(to_array(pixels))
+
+
+def to_weights(mask: Pixels) -> OneImage:
+    """(h, w, 1) pixels of a mask as a (1, h, w) tensor from 0 to 1, which full scale becomes exactly."""
+    import torch
+
+    scaled = mask.astype(np.float32) / np.float32(full_scale(mask.dtype))
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+
+
+def to_images(pixels: Tensor, layout: torch.memory_format) -> Images:
+    """`to_array` for a batch of (b, h, w, c) pixels, on whatever device they lie: the same numbers."""
+    import torch
+
+    batch, height, width, channels = pixels.shape
+    shape = (batch, channels, height, width)
+    images = torch.empty(shape, dtype=torch.float32, device=pixels.device, memory_format=layout)
+    scale = 2 / full_scale(np.dtype(str(pixels.dtype).removeprefix("torch.")))
+    return images.copy_(pixels.permute(0, 3, 1, 2)).mul_(scale).sub_(1)
+
+
+def to_pixels(image: OneImage | Array, dtype: np.dtype | type = np.uint8) -> Pixels:
+    """A (c, h, w) tensor or array in [-1, 1] to (h, w, c) pixels, rounded to the nearest level."""
+    dtype = np.dtype(dtype)
+    top = full_scale(dtype)
+    array = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
+    values = (array.transpose(1, 2, 0) + 1) * (top / 2)
+    return values.clip(0, top).astype(dtype) if dtype.kind == "f" else np.rint(values.clip(0, top)).astype(dtype)
+
+
+def __getattr__(name: str) -> Any:
+    """The kinds of tensors, made when somebody asks for them."""
+    if name not in ("Images", "OneImage"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jaxtyping import Float
+    from torch import Tensor
+
+    return Float[Tensor, "b c h w" if name == "Images" else "c h w"]
+
+
+def _read_file(path: Path, max_pixels: int) -> bytes:
+    """The whole file; never a device or a pipe, which may have no end, nor more than a picture can need."""
+    most = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
+    archive = archive_of(path)
+    if archive is not None:
+        return read_entry(path, archive, most)
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise BadInput("not a regular file; remove or rename it")
+    if about.st_size > most:
+        raise BadInput(f"{about.st_size} bytes is over the limit of {most}")
+    return path.read_bytes()

@@ -1,0 +1,252 @@
+"""What an image file says about its picture, beside the pixels: carried from one format to another where it can be."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from unpaired.imaging.exif import (
+    LAYOUT,
+    ORIENTATION,
+    Bytes,
+    Directory,
+    Entry,
+    read_directory,
+    read_exif,
+    short,
+    write_directory,
+    write_exif,
+)
+
+GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
+"""TIFF tags of the georeference: pixel scale, tie points, matrix, keys with their numbers and texts, GDAL's nodata."""
+ABOUT = (269, 270, 271, 272, 285, 305, 306, 315, 33432)
+"""TIFF tags that describe the picture in words: document, description, make, model, page, software, date, artist,
+copyright."""
+EXIF, GPS, XMP, ICC = 34665, 34853, 700, 34675
+COLOURS = {b"RGB ": 3, b"GRAY": 1}
+"""Channels of the pixels that a colour profile speaks of, by the word in its header."""
+LONGEST_IN_JPEG = 65_533
+"""Bytes that a JPEG's EXIF or XMP block may have."""
+LONGEST_PROFILE = 2**24
+"""Bytes at which unpacking a colour profile stops."""
+XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
+"""Keyword of the text chunk that holds XMP, not compressed, in no language."""
+OWN_WORDS = re.compile(rb'^\{"shape"|^ImageJ=|<OME')
+"""Descriptions by which programs tell themselves how the pixels are laid out; they would be wrong for others."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Beside the pixels. The pixels are upright, and it says so."""
+
+    icc: bytes = b""
+    """Colour profile."""
+    exif: Directory | None = None
+    """Camera, time, place."""
+    xmp: bytes = b""
+    """The same and more in XML."""
+    resolution: tuple[float, float, int] | None = None
+    """Pixels across and down for each inch (2), centimetre (3) or unknown unit (1)."""
+    geo: tuple[tuple[int, int, int, Any], ...] = ()
+    """Tag, type, count and value of each GeoTIFF tag."""
+    lost: tuple[str, ...] = ()
+    """What was there but cannot be kept, in words."""
+
+    def upright(self, turned: bool) -> Metadata:
+        """For pixels that were brought upright; a georeference speaks of the file's own rows and columns."""
+        exif = self.exif
+        if exif and ORIENTATION in exif:
+            exif = {**exif, ORIENTATION: short(1)}
+        xmp = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", self.xmp)
+        lost = (*self.lost, "georeference (the picture was turned)") if turned and self.geo else self.lost
+        return replace(self, exif=exif, xmp=xmp, geo=() if turned else self.geo, lost=lost)
+
+    def with_channels(self, channels: int) -> Metadata:
+        """For pixels of so many channels: a colour profile of others would be wrong."""
+        if not self.icc or COLOURS.get(self.icc[16:20]) == channels:
+            return self
+        return replace(self, icc=b"", lost=(*self.lost, "colour profile (of other channels)"))
+
+    def dropped(self, suffix: str) -> tuple[str, ...]:
+        """In words, what a file of this kind does not take along."""
+        parts = {"colour profile": self.icc, "EXIF": self.exif, "XMP": self.xmp, "georeference": self.geo}
+        if suffix in (".tif", ".tiff"):
+            return self.lost
+        there = {"colour profile", "EXIF", "XMP"} if suffix != ".bmp" else set()
+        if suffix in (".jpg", ".jpeg"):
+            there -= {
+                word for word, data in (("EXIF", self._block()), ("XMP", self.xmp)) if len(data) > LONGEST_IN_JPEG
+            }
+        lost = tuple(word for word, part in parts.items() if part and word not in there)
+        return self.lost + lost + (("resolution",) if self.resolution and suffix == ".webp" else ())
+
+    def for_pillow(self, suffix: str) -> dict[str, Any]:
+        """Arguments of `Image.save` for JPEG, WebP and BMP."""
+        lost, options = self.dropped(suffix), {}
+        if self.icc and "colour profile" not in lost:
+            options["icc_profile"] = self.icc
+        if self.exif and "EXIF" not in lost:
+            options["exif"] = b"Exif\0\0" + self._block()
+        if self.xmp and "XMP" not in lost:
+            options["xmp"] = self.xmp
+        if self.resolution and suffix != ".webp" and self.dpi:
+            options["dpi"] = self.dpi
+        return options
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels for each inch, where the unit is known."""
+        if not self.resolution or self.resolution[2] not in (2, 3):
+            return None
+        scale = 2.54 if self.resolution[2] == 3 else 1.0
+        return self.resolution[0] * scale, self.resolution[1] * scale
+
+    def into_png(self, png: bytes) -> bytes:
+        """The chunks of a PNG with these beside them, in front of the pixels."""
+        chunks = []
+        if self.icc:
+            chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)))
+        if self.dpi:
+            metre = [round(value / 0.0254) for value in self.dpi]
+            chunks.append((b"pHYs", struct.pack(">IIB", *metre, 1)))
+        if self.exif:
+            chunks.append((b"eXIf", self._block()))
+        if self.xmp:
+            chunks.append((b"iTXt", XMP_IN_PNG + self.xmp))
+        body = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+        return png[:33] + body + png[33:]  # behind the signature and IHDR, which always have 33 bytes
+
+    def for_tiff(self) -> dict[str, Any]:
+        """Arguments of tifffile's writer. The directories within EXIF follow by `finish_tiff`."""
+        tags: list[tuple] = [(code, kind, count, value, True) for code, kind, count, value in self.geo]
+        words: Directory = self.exif or {}
+        for code, item in words.items():
+            if code in ABOUT and isinstance(item, Entry) and item.type == 2:
+                tags.append((code, 2, 0, item.data.rstrip(b"\0"), True))
+        tags += [(code - 1, 4, 1, 0, True) for code in (EXIF, GPS) if code in words]  # tifffile leaves these two out
+        if self.xmp:
+            tags.append((XMP, 1, len(self.xmp), self.xmp, True))
+        options: dict[str, Any] = {"extratags": tags, "metadata": None, "software": False}
+        if self.icc:
+            options["iccprofile"] = self.icc
+        if self.resolution:
+            options |= {"resolution": self.resolution[:2], "resolutionunit": self.resolution[2]}
+        return options
+
+    def finish_tiff(self, file: BinaryIO) -> None:
+        """Append the directories within EXIF to a written TIFF (open for reading and writing), and point to them.
+
+        `for_tiff` kept places for their tags, numbered one too low.
+        """
+        for code in (EXIF, GPS):
+            directory = (self.exif or {}).get(code)
+            if isinstance(directory, dict):
+                tag, value, big = _places(file, code - 1)
+                end = file.seek(0, 2)
+                end += file.write(b"\0" * (-end % 8))
+                file.write(write_directory(directory, end, big))
+                for place, form, number in ((tag, "<H", code), (value, "<I", end)):
+                    file.seek(place)
+                    file.write(struct.pack(form, number))
+
+    def _block(self) -> bytes:
+        return write_exif(self.exif) if self.exif else b""
+
+
+NOTHING = Metadata()
+
+
+def metadata_of(info: Mapping[Any, Any]) -> Metadata:
+    """From what Pillow found in a JPEG, PNG, WebP or BMP (`Image.info`); damage loses the block it is in."""
+    lost, exif = [], None
+    if info.get("exif"):
+        try:
+            exif = read_exif(info["exif"])
+        except ValueError:
+            lost.append("EXIF (damaged)")
+    dpi, xmp = info.get("dpi"), info.get("xmp") or b""
+    resolution = (float(dpi[0]), float(dpi[1]), 2) if dpi and min(dpi) > 0 else None
+    xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    return Metadata(info.get("icc_profile") or b"", exif, xmp, resolution, lost=tuple(lost))
+
+
+def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """The chunks of a PNG, kind and content, in Pillow's words: its own decoder flattens deep colour."""
+    info: dict[str, Any] = {}
+    for kind, data in chunks:
+        if kind == b"eXIf":
+            info["exif"] = data
+        elif kind == b"iCCP":
+            unpack = zlib.decompressobj()
+            with contextlib.suppress(zlib.error):
+                info["icc_profile"] = unpack.decompress(data.partition(b"\0")[2][1:], LONGEST_PROFILE)
+        elif kind == b"pHYs" and len(data) == 9 and data[8] == 1:
+            info["dpi"] = tuple(value * 0.0254 for value in struct.unpack(">II", data[:8]))
+        elif kind == b"iTXt" and data.startswith(XMP_IN_PNG):
+            info["xmp"] = data.removeprefix(XMP_IN_PNG)
+    return info
+
+
+def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
+    """From the first page of a TIFF, opened by tifffile, whose file is `data`; damage loses the part it is in."""
+    tags = tiff.pages.first.aspage().tags
+    exif: Directory = {}
+    lost = []
+    for tag in (tags[code] for code in ABOUT if code in tags):
+        if isinstance(tag.value, str) and not OWN_WORDS.search(tag.value.encode()):
+            exif[tag.code] = Entry(2, tag.value.encode() + b"\0")
+    for code, name in ((EXIF, "EXIF"), (GPS, "GPS")):
+        if code in tags:
+            try:
+                exif[code] = read_directory(data, tiff.byteorder, _offset(tags[code], tiff, data), tiff.is_bigtiff)
+            except ValueError:
+                lost.append(f"{name} (damaged)")
+    geo = tuple((code, int(tags[code].dtype), tags[code].count, tags[code].value) for code in GEO if code in tags)
+    icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
+    return Metadata(_bytes(icc), exif or None, _bytes(xmp), _tiff_resolution(tags), geo, tuple(lost))
+
+
+def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
+    """Where a tag of a little-endian TIFF's first directory and its value stand; and whether it is a BigTIFF."""
+    file.seek(0)
+    head = file.read(16)
+    big = head[2:4] == b"+\0"
+    count, entry, offset, inline = LAYOUT[big]
+    at = file.seek(struct.unpack_from("<" + offset, head, 8 if big else 4)[0])
+    (entries,) = struct.unpack("<" + count, file.read(struct.calcsize("<" + count)))
+    width = struct.calcsize("<" + entry)
+    at += struct.calcsize("<" + count)
+    for place in range(at, at + (width + inline) * entries, width + inline):
+        file.seek(place)
+        if struct.unpack("<H", file.read(2))[0] == code:
+            return place, place + width, big
+    raise KeyError(code)
+
+
+def _offset(tag: Any, tiff: Any, data: Bytes) -> int:
+    """Where a tag points to; tifffile has followed it already."""
+    form, head = ("Q", 12) if tiff.is_bigtiff else ("I", 8)
+    return struct.unpack_from(tiff.byteorder + form, data, tag.offset + head)[0]
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _tiff_resolution(tags: Any) -> tuple[float, float, int] | None:
+    if 282 not in tags or 283 not in tags:
+        return None
+    try:
+        x, y = (tags[code].value[0] / tags[code].value[1] for code in (282, 283))
+    except (TypeError, ZeroDivisionError, IndexError):
+        return None
+    return (x, y, int(tags[296].value) if 296 in tags else 2) if x > 0 and y > 0 else None

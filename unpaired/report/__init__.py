@@ -1,5 +1,0 @@
-"""One HTML page that tells a whole run."""
-
-from unpaired.report.page import write_report
-
-__all__ = ["write_report"]
