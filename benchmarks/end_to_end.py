@@ -1,4 +1,4 @@
-"""The whole of `unpaired train` beside its bare step: does reading pictures or logging ever hold it up?
+"""The whole of `unpaired train` beside its bare step: does reading images or logging ever hold it up?
 
     python -m benchmarks.end_to_end --preset cyclegan                       # 2,000 JPEGs of 1024 x 768, to 256 px
     python -m benchmarks.end_to_end --steps 2000 --data.load-size 72 --data.crop-size 64 --method.generator.width 8
@@ -7,7 +7,7 @@ A run of the preset through `unpaired.training.train`, with any setting of `trai
 bare step is timed, on networks of the same settings and a batch that is there already, so that both meet the same
 machine. The last line is JSON: the bare step's time over the run's, for steps of the first epoch and of later ones, by
 the clock (what a user sees) and in processor time of all threads (what a machine without a core to spare would see);
-what logging takes of a bare step; and the time up to the first step, in which a new run reads every picture once.
+what logging takes of a bare step; and the time up to the first step, in which a new run reads every image once.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def bare_steps(experiment: Experiment) -> Callable[[], Taken]:
 
 def now(engine: Engine) -> tuple[float, float]:
     """Seconds of the clock and of the processor, the device's work done."""
-    engine.settle()
+    engine.check_pending()
     return time.perf_counter(), time.process_time()
 
 
@@ -116,7 +116,7 @@ def shares(blocks: list[Block]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Make the pictures unless they are there, run, and report."""
+    """Make the images unless they are there, run, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="cyclegan")
     parser.add_argument("--data", type=Path, help="kept, and used again where it is there")

@@ -1,8 +1,8 @@
 """Flicker of a translated clip with and without smoothing: a still scene under a light that changes.
 
-    python -m benchmarks.flicker MODEL PICTURE
+    python -m benchmarks.flicker MODEL IMAGE
 
-A camera that never moves: the picture, brighter and darker as clouds pass, grain on top. One JSON line.
+A camera that never moves: the image, brighter and darker as clouds pass, grain on top. One JSON line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from unpaired import Translator
-from unpaired.imaging.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_image
 from unpaired.inference.video import translate_video
 
 FRAMES, SMOOTH = 40, (0.0, 0.5, 0.8, 0.9, 0.95)
@@ -25,11 +25,11 @@ FRAMES, SMOOTH = 40, (0.0, 0.5, 0.8, 0.9, 0.95)
 
 def main() -> None:
     """Make the clip once, translate it with each decay."""
-    model, picture = Path(sys.argv[1]), Path(sys.argv[2])
+    model, image = Path(sys.argv[1]), Path(sys.argv[2])
     translator = Translator.load(model, "AtoB", "torch")
     levels = {}
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stderr(io.StringIO()):
-        clip = make_clip(Path(root) / "clip.mkv", read_picture(picture).pixels)
+        clip = make_clip(Path(root) / "clip.mkv", read_image(image).pixels)
         for smooth in SMOOTH:
             out = Path(root) / f"out{smooth}.mkv"
             levels[smooth] = round(translate_video(translator, clip, out, smooth=smooth).levels, 3)

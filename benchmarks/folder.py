@@ -1,4 +1,4 @@
-"""A folder of small images through `translate`, beside the bare network on pictures in memory.
+"""A folder of small images through `translate`, beside the bare network on images in memory.
 
     python -m benchmarks.folder MODEL --images 1000 --size 64
 
@@ -39,10 +39,12 @@ def main(model: Path, /, images: int = 1000, size: int = 64, batch: int = 1, suf
             folder, out = Path(root) / f"in{turn}", Path(root) / f"out{turn}"
             folder.mkdir()
             soft = [rng.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(PART)]
-            pictures = [np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BICUBIC)) for one in soft]
-            for number, pixels in enumerate(pictures):
+            decoded_images = [
+                np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BICUBIC)) for one in soft
+            ]
+            for number, pixels in enumerate(decoded_images):
                 Image.fromarray(pixels).save(folder / f"{number:04}{suffix}")
-            arrays = np.stack([pixels.transpose(2, 0, 1) for pixels in pictures]).astype(np.float32) / 127.5 - 1
+            arrays = np.stack([pixels.transpose(2, 0, 1) for pixels in decoded_images]).astype(np.float32) / 127.5 - 1
             bare = timed(
                 lambda arrays=arrays: [translator.runtime(arrays[k : k + batch]) for k in range(0, PART, batch)]
             )

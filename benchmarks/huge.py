@@ -1,4 +1,4 @@
-"""A picture bigger than memory through a small generator: seconds, peak memory, disk, the seams; killed on the way.
+"""An image bigger than memory through a small generator: seconds, peak memory, disk, the seams; killed on the way.
 
     python -m benchmarks.huge FOLDER --side 20000 --kill-after 300
 
@@ -30,12 +30,12 @@ BLOCK = 256
 
 
 def main(folder: Path, /, side: int = 20_000, tile: int = 512, kill_after: float | None = None) -> None:
-    """Make a picture and a model, translate it as a user would, measure the process from outside."""
+    """Make an image and a model, translate it as a user would, measure the process from outside."""
     folder.mkdir(parents=True, exist_ok=True)
-    picture, out = folder / f"in{side}.tif", folder / f"out{side}.tif"
-    if not picture.exists():
-        make_picture(picture, side)
-    command = [sys.executable, "-m", "unpaired", "translate", str(make_model(folder)), str(picture), str(out)]
+    image, out = folder / f"in{side}.tif", folder / f"out{side}.tif"
+    if not image.exists():
+        make_image(image, side)
+    command = [sys.executable, "-m", "unpaired", "translate", str(make_model(folder)), str(image), str(out)]
     command += ["--tile", str(tile)]
     disk: list[int] = []
     stop = threading.Event()
@@ -76,7 +76,7 @@ def watch_disk(folder: Path, found: list[int], stop: threading.Event) -> None:
         found.append(total)
 
 
-def make_picture(path: Path, side: int) -> None:
+def make_image(path: Path, side: int) -> None:
     """Waves of many lengths under noise, 8-bit RGB, as a tiled TIFF."""
     noise = np.random.default_rng(0).normal(0, 14, (BLOCK, BLOCK, 3)).astype(np.float32)
     waves = [np.sin(np.linspace(0, turns, side)).astype(np.float32) * 40 for turns in (9, 23, 57, 140, 300)]

@@ -4,7 +4,8 @@
     python -m benchmarks.quality ours --data earth64 --out runs/quality --seed 0
     python -m benchmarks.quality table --out runs/quality
 
-Width 32, 6 blocks, transposed convolutions, the published 64-wide 70x70 critic, batch 1, identity 0.5 lambda, 4,000
+Width 32, 6 blocks, transposed convolutions, the published 64-wide 70x70 discriminator, batch 1, identity 0.5 lambda,
+4,000
 steps with the rate falling over the second half. `reference` trains `unpaired/bench/plain_cyclegan.py` in fp32, one
 pass at a time; `ours` trains the package with its default precision, or another by --precision. The score of each
 is what `unpaired evaluate` says of its bundle.

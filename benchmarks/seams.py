@@ -1,4 +1,4 @@
-"""The picture of docs/huge-images.md: a part of the world, tiled in two ways, and the seam scores.
+"""The image of docs/huge-images.md: a part of the world, tiled in two ways, and the seam scores.
 
 python -m benchmarks.seams MODEL docs/images/huge.png
 """
@@ -45,7 +45,7 @@ def main() -> None:
         }
         for name, image in made.items()
     }
-    shown = {"satellite": images, "the whole picture": whole, **made}
+    shown = {"satellite": images, "the whole image": whole, **made}
     draw({name: shown[name] for name in list(shown)[:4]}).save(out, optimize=True)
     print(
         json.dumps(
@@ -63,7 +63,7 @@ def world() -> Pixels:
 
 
 def tiled(plan: Tiling, images: Images) -> Images:
-    """The picture by a plan."""
+    """The image by a plan."""
     out = torch.empty_like(images)
 
     def look(box: Box) -> Images:
@@ -77,19 +77,19 @@ def tiled(plan: Tiling, images: Images) -> Images:
 
 
 def alone(runtime: TorchRuntime, images: Images) -> Images:
-    """The plain way: every tile as a picture of its own."""
+    """The plain way: every tile as an image of its own."""
     rows = []
     for band in images.split(TILE, dim=2):
         rows.append(torch.cat([runtime.translate(part) for part in band.split(TILE, dim=3)], dim=3))
     return torch.cat(rows, dim=2)
 
 
-def draw(pictures: dict[str, Images]) -> Image.Image:
+def draw(decoded_images: dict[str, Images]) -> Image.Image:
     """Two by two, each under its name."""
-    height, width = next(iter(pictures.values())).shape[2:]
+    height, width = next(iter(decoded_images.values())).shape[2:]
     sheet = Image.new("RGB", (2 * width + 8, 2 * (height + 24)), "white")
     pen = ImageDraw.Draw(sheet)
-    for number, (name, image) in enumerate(pictures.items()):
+    for number, (name, image) in enumerate(decoded_images.items()):
         left, top = (number % 2) * (width + 8), (number // 2) * (height + 24)
         pen.text((left + 2, top), name, fill="black", font_size=18)
         sheet.paste(Image.fromarray(to_pixels(image[0])), (left, top + 24))

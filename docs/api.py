@@ -20,8 +20,8 @@ PUBLIC = {
     "Translate": [inference.Translator, inference.Translator.load, inference.Translator.__call__],
     "Judge": [evaluate.evaluate],
     "Export": [export.export],
-    "Images": [images.read_picture, images.write_picture, images.to_tensor, images.to_pixels],
-    "A method of one's own": [Method, Method.generator_terms, Method.critic_terms, Method.each, Method.both],
+    "Images": [images.read_image, images.write_image, images.to_tensor, images.to_pixels],
+    "A method of one's own": [Method, Method.generator_losses, Method.discriminator_losses, Method.each, Method.both],
 }
 WIDTH = 88
 """Characters of a line that the site shows without scrolling."""

@@ -1,7 +1,7 @@
 """GcGAN in one file, added from outside the package: one-sided translation without a cycle.
 
 Fu et al., "Geometry-Consistent Generative Adversarial Networks for One-Sided Unsupervised Domain Mapping", CVPR 2019
-(arXiv:1809.05852). A mirrored or turned picture must translate to the mirrored or turned translation, G(f(x)) =
+(arXiv:1809.05852). A mirrored or turned image must translate to the mirrored or turned translation, G(f(x)) =
 f(G(x)). That takes the place of the cycle, so there is no F and no D_X.
 
     unpaired prepare earth earth64
@@ -27,13 +27,13 @@ from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
 from unpaired.methods import METHODS, Fakes, History, Method, Terms
 from unpaired.models import (
-    Critic,
-    CriticConfig,
+    Discriminator,
+    DiscriminatorConfig,
     Generator,
     GeneratorConfig,
     PatchGANConfig,
     ResNetConfig,
-    build_critic,
+    build_discriminator,
     build_generator,
 )
 
@@ -45,8 +45,8 @@ class GcGANConfig:
     name: Literal["gcgan"] = "gcgan"
     generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
     """Architecture of G."""
-    critic: Annotated[CriticConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
-    """Architecture of D_Y and of its counterpart for turned pictures."""
+    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
+    """Architecture of D_Y and of its counterpart for turned images."""
     geometry: Literal["flip", "rotate"] = "flip"
     """f: upside down, or a quarter turn."""
     geometry_weight: float = 20.0
@@ -54,7 +54,7 @@ class GcGANConfig:
     identity_weight: float = 0.0
     """Weight of |G(y) - y|."""
     history: int = 50
-    """Past translations that the critics are shown; 0 for none."""
+    """Past translations that the discriminators are shown; 0 for none."""
 
     def __post_init__(self) -> None:
         for name in ("geometry_weight", "identity_weight", "history"):
@@ -70,7 +70,7 @@ class TurnedFakes(Fakes):
 
 
 class GcGAN(Method):
-    """L(G, D_Y, D_T) = L_GAN(G, D_Y) + L_GAN(G, D_T) + lambda L_geo(G), with T the turned pictures of Y."""
+    """L(G, D_Y, D_T) = L_GAN(G, D_Y) + L_GAN(G, D_T) + lambda L_geo(G), with T the turned images of Y."""
 
     def __init__(self, cfg: GcGANConfig, channels: tuple[int, int]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class GcGAN(Method):
             raise ValueError(f"method.identity_weight needs equal channels, got {x} and {y}; set it to 0")
         self.cfg = cfg
         self.G = build_generator(cfg.generator, x, y)
-        self.D_Y, self.D_T = build_critic(cfg.critic, y), build_critic(cfg.critic, y)
+        self.D_Y, self.D_T = build_discriminator(cfg.discriminator, y), build_discriminator(cfg.discriminator, y)
         self.past_y, self.past_t = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL["least-squares"]
 
@@ -91,7 +91,7 @@ class GcGAN(Method):
         """And back."""
         return images.flip(2) if self.cfg.geometry == "flip" else images.rot90(-1, (2, 3))
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, TurnedFakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, TurnedFakes]:
         """Both adversarial terms, and geometry consistency both ways."""
         G, cfg = self.G, self.cfg
         fake, turned = G(x), G(self.f(x))
@@ -104,11 +104,11 @@ class GcGAN(Method):
             terms["identity"] = cfg.identity_weight * l1(G(y), y)
         return terms, TurnedFakes(x=x, y=fake.detach(), turned=turned.detach())
 
-    def critic_terms(self, x: Images, y: Images, fakes: TurnedFakes) -> Terms:
-        """Each critic on real pictures, upright or turned, and on its history of translations."""
+    def discriminator_losses(self, x: Images, y: Images, fakes: TurnedFakes) -> Terms:
+        """Each discriminator on real images, upright or turned, and on its history of translations."""
         return {
-            "critic/Y": self.loss.critic(self.D_Y(y), self.D_Y(self.past_y(fakes.y))),
-            "critic/turned": self.loss.critic(self.D_T(self.f(y)), self.D_T(self.past_t(fakes.turned))),
+            "discriminator/Y": self.loss.discriminator(self.D_Y(y), self.D_Y(self.past_y(fakes.y))),
+            "discriminator/turned": self.loss.discriminator(self.D_T(self.f(y)), self.D_T(self.past_t(fakes.turned))),
         }
 
     @property
@@ -117,8 +117,8 @@ class GcGAN(Method):
         return {"G": self.G}
 
     @property
-    def critics(self) -> dict[str, Critic]:
-        """D_Y, and D_T for turned pictures."""
+    def discriminators(self) -> dict[str, Discriminator]:
+        """D_Y, and D_T for turned images."""
         return {"D_Y": self.D_Y, "D_T": self.D_T}
 
     @property
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     options = parser.parse_args()
     base = unpaired.presets.preset(options.preset)
-    networks = {"generator": base.method.generator, "critic": base.method.critic}
+    networks = {"generator": base.method.generator, "discriminator": base.method.discriminator}
     method = GcGANConfig(**networks, geometry=options.geometry, history=base.method.history)
     experiment = replace(base, name="gcgan", method=method, optim=replace(base.optim, steps=options.steps))
     print(unpaired.train(experiment, data=options.data, out=options.out))

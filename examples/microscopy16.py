@@ -1,7 +1,7 @@
 """16-bit images of two channels, as a fluorescence microscope gives them, trained on and translated at full depth.
 
 Domain A is the first microscope: dim nuclei and membranes, a bright background, noise. Domain B is the second: other
-cells, bright, on black. The pictures are drawn here; put your own TIFFs into trainA, trainB, testA and testB instead.
+cells, bright, on black. The images are drawn here; put your own TIFFs into trainA, trainB, testA and testB instead.
 
     python examples/microscopy16.py OUT --steps 2000
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import unpaired
 from unpaired.experiment import with_settings
-from unpaired.imaging.images import Picture, write_picture
+from unpaired.imaging.images import DecodedImage, write_image
 from unpaired.inference import translate_files
 
 SIDE = 64
@@ -46,7 +46,7 @@ def draw(data: Path, train: int, test: int) -> None:
         (data / part).mkdir(parents=True)
         for k in range(count):
             rng = np.random.default_rng((ord(part[-1]), part.startswith("test"), k))
-            write_picture(Picture(cells(rng, bright=part.endswith("B"))), data / part / f"field{k:03}.tif")
+            write_image(DecodedImage(cells(rng, bright=part.endswith("B"))), data / part / f"field{k:03}.tif")
 
 
 def main() -> None:
@@ -66,8 +66,8 @@ def main() -> None:
         "data.preprocess": "none",
         "method.generator.width": options.width,
         "method.generator.blocks": 3,
-        "method.critic.width": options.width,
-        "method.critic.layers": 2,
+        "method.discriminator.width": options.width,
+        "method.discriminator.layers": 2,
         "optim.steps": options.steps,
     }
     experiment = with_settings(unpaired.presets.cyclegan(), settings, "example")

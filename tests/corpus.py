@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from unpaired.imaging.codecs import ORIENTATION
-from unpaired.imaging.images import Picture, encode_picture
+from unpaired.imaging.images import DecodedImage, encode_image
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp")
 ODD_NAMES = (
@@ -30,7 +30,7 @@ ODD_NAMES = (
 
 
 def scene(seed: int, height: int = 24, width: int = 32, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
-    """A picture of noise over a slope, (h, w, c): no two seeds alike, never blank, below full scale."""
+    """An image of noise over a slope, (h, w, c): no two seeds alike, never blank, below full scale."""
     rng = np.random.default_rng(seed)
     values = rng.random((height, width, channels)) * 0.5 + np.linspace(0, 0.4, width)[None, :, None]
     return values.astype(dtype) if np.dtype(dtype).kind == "f" else (values * np.iinfo(dtype).max).astype(dtype)
@@ -49,11 +49,11 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 
 
 def write_good(folder: Path, number: int, first_seed: int = 0) -> None:
-    """`number` sound RGB pictures of 8 bits in all five formats."""
+    """`number` sound RGB images of 8 bits in all five formats."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(number):
         suffix = SUFFIXES[i % len(SUFFIXES)]
-        (folder / f"good{i:03}{suffix}").write_bytes(encode_picture(Picture(scene(first_seed + i)), suffix))
+        (folder / f"good{i:03}{suffix}").write_bytes(encode_image(DecodedImage(scene(first_seed + i)), suffix))
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -68,7 +68,7 @@ def png_header(width: int, height: int, depth: int = 8, extra: bytes = b"") -> b
 
 
 def raw_tiff(tags: dict[int, int], data: bytes = bytes(64)) -> bytes:
-    """A little-endian TIFF of one page: `tags`, absurd ones too, over those of an 8x8 gray picture of 16 bits."""
+    """A little-endian TIFF of one page: `tags`, absurd ones too, over those of an 8x8 gray image of 16 bits."""
     usual = {256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: len(data)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted((usual | tags).items()))
     return (
@@ -103,17 +103,17 @@ def exif(orientation: int) -> bytes:
 
 def hostile() -> Iterator[tuple[str, bytes]]:
     """(name, content) of files that must be refused."""
-    picture = Image.fromarray(scene(1))
-    whole = {suffix: encode_picture(Picture(scene(2)), suffix) for suffix in SUFFIXES}
-    whole[".16.png"] = encode_picture(Picture(scene(3, dtype=np.uint16)), ".png")
-    whole[".16.tif"] = encode_picture(Picture(scene(3, dtype=np.uint16)), ".tif")
+    decoded = Image.fromarray(scene(1))
+    whole = {suffix: encode_image(DecodedImage(scene(2)), suffix) for suffix in SUFFIXES}
+    whole[".16.png"] = encode_image(DecodedImage(scene(3, dtype=np.uint16)), ".png")
+    whole[".16.tif"] = encode_image(DecodedImage(scene(3, dtype=np.uint16)), ".tif")
     for suffix, content in whole.items():
         for twentieth in range(19):
             yield f"cut{twentieth:02}{suffix}", content[: len(content) * twentieth // 20]
     yield "empty.webp", b""
     yield "page.jpg", b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"
     yield "text.png", b"not an image\n"
-    yield "gif.png", encoded(picture, "GIF")
+    yield "gif.png", encoded(decoded, "GIF")
     yield "eps.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     yield "psd.png", b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 24, 32, 8, 3) + bytes(64)
     yield "fits.png", b"SIMPLE  =                    T".ljust(2880)
@@ -145,22 +145,22 @@ def hostile() -> Iterator[tuple[str, bytes]]:
 
 def odd() -> Iterator[tuple[str, bytes]]:
     """(name, content) of unusual files that must be read, all as RGB of 8 bits."""
-    picture = Image.fromarray(scene(5))
-    yield "really-a-jpeg.png", encoded(picture, "JPEG")
-    yield "really-a-png.jpg", encoded(picture, "PNG")
-    yield "cmyk.jpg", encoded(picture.convert("CMYK"), "JPEG")
-    yield "palette.png", encoded(picture.quantize(16), "PNG")
-    yield "palette-clear.png", encoded(picture.quantize(16), "PNG", transparency=bytes([0, 128, 255]))
-    yield "alpha.png", encoded(picture.convert("RGBA"), "PNG")
-    yield "progressive.jpg", encoded(picture, "JPEG", progressive=True)
-    yield "animated.webp", encoded(picture, "WEBP", save_all=True, append_images=[picture.rotate(180)])
-    yield "animated.png", encoded(picture, "PNG", save_all=True, append_images=[picture.rotate(180)])
+    decoded = Image.fromarray(scene(5))
+    yield "really-a-jpeg.png", encoded(decoded, "JPEG")
+    yield "really-a-png.jpg", encoded(decoded, "PNG")
+    yield "cmyk.jpg", encoded(decoded.convert("CMYK"), "JPEG")
+    yield "palette.png", encoded(decoded.quantize(16), "PNG")
+    yield "palette-clear.png", encoded(decoded.quantize(16), "PNG", transparency=bytes([0, 128, 255]))
+    yield "alpha.png", encoded(decoded.convert("RGBA"), "PNG")
+    yield "progressive.jpg", encoded(decoded, "JPEG", progressive=True)
+    yield "animated.webp", encoded(decoded, "WEBP", save_all=True, append_images=[decoded.rotate(180)])
+    yield "animated.png", encoded(decoded, "PNG", save_all=True, append_images=[decoded.rotate(180)])
     yield (
         "bad-exif.jpg",
-        encoded(picture, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0\xff\xff\xff\xff"),
+        encoded(decoded, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0\xff\xff\xff\xff"),
     )
     for orientation in range(1, 9):
-        yield f"exif{orientation}.jpg", encoded(picture, "JPEG", exif=exif(orientation))
+        yield f"exif{orientation}.jpg", encoded(decoded, "JPEG", exif=exif(orientation))
 
 
 def write_hostile(folder: Path) -> set[str]:

@@ -53,7 +53,7 @@ def test_an_import_against_the_layers_would_be_found(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "unpaired", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     with (tmp_path / "unpaired/losses/cycle.py").open("a") as file:
-        file.write("\nfrom unpaired.models import build_critic  # losses know no networks\n")
+        file.write("\nfrom unpaired.models import build_discriminator  # losses know no networks\n")
     code, said = python(LINT, cwd=tmp_path)
     assert code == 1, said
     assert "unpaired.losses is not allowed to import unpaired.models" in said

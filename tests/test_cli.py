@@ -204,7 +204,11 @@ def test_the_version_is_printed(capsys):
         (["--data.no-flip"], {"data.flip": "false"}, []),
         (["--data.flip", "--data.batch", "2"], {"data.flip": "true", "data.batch": "2"}, []),
         (["--data.flip", "false", "--seed", "1"], {"data.flip": "false"}, ["--seed", "1"]),
-        (["--optim.steps", "none", "--optim.critic-lr=null"], {"optim.steps": None, "optim.critic_lr": None}, []),
+        (
+            ["--optim.steps", "none", "--optim.discriminator-lr=null"],
+            {"optim.steps": None, "optim.discriminator_lr": None},
+            [],
+        ),
         (["--method.generator.width", "8"], {"method.generator.width": "8"}, []),
         (["--out", "./a.b", "-h"], {}, ["--out", "./a.b", "-h"]),
         (["--out=runs/v1.2", "--data=d.d"], {}, ["--out=runs/v1.2", "--data=d.d"]),
@@ -231,7 +235,7 @@ def spoil(root, what):
         (root / "trainB").mkdir()
         return "no images in"
     if what == "text":
-        (root / "trainA/03.png").write_text("not a picture\n")
+        (root / "trainA/03.png").write_text("not an image\n")
         return "03.png"
     if what == "truncated":
         path = root / "trainB/02.png"
@@ -316,7 +320,7 @@ def test_what_is_no_model_is_named(capsys, data, command, kind):
     assert not Path("out").exists()
 
 
-def test_a_picture_that_is_not_there_is_named_and_nothing_written(capsys, model):
+def test_a_image_that_is_not_there_is_named_and_nothing_written(capsys, model):
     assert "nowhere.png" in complaint(capsys, "translate", model, "nowhere.png", "out")
     assert os.listdir() == []
 
@@ -392,7 +396,7 @@ def test_a_reader_that_stops_reading_is_no_error(model):
 # The whole way
 
 
-def test_two_folders_become_a_model_and_pictures(capsys, tmp_path):
+def test_two_folders_become_a_model_and_images(capsys, tmp_path):
     """prepare, check, train, info, translate, evaluate, each as the README has them."""
     source = make_data(tmp_path / "source", a=8, b=7, test=0)
     for side in "AB":

@@ -40,13 +40,13 @@ ROWS = [
     ("--preprocess scale_width_and_crop", {"data.preprocess": "scale_width_and_crop"}),
     ("--num_threads 0", {"data.workers": 0}),
     ("--pool_size 0", {"method.history": 0}),
-    ("--ngf 32 --ndf 16", {"method.generator.width": 32, "method.critic.width": 16}),
+    ("--ngf 32 --ndf 16", {"method.generator.width": 32, "method.discriminator.width": 16}),
     ("--netG resnet_6blocks", {"method.generator.blocks": 6}),
     ("--which_model_netG resnet_6blocks", {"method.generator.blocks": 6}),
     ("--netG resnet_9blocks --netD basic --norm instance --gan_mode lsgan --lr_policy linear", {}),
-    ("--netD n_layers --n_layers_D 2", {"method.critic.layers": 2}),
+    ("--netD n_layers --n_layers_D 2", {"method.discriminator.layers": 2}),
     ("--netD basic --n_layers_D 2", {}),  # the official code reads it with n_layers only
-    ("--norm batch", {"method.generator.norm": "batch", "method.critic.norm": "batch"}),
+    ("--norm batch", {"method.generator.norm": "batch", "method.discriminator.norm": "batch"}),
     ("--gan_mode vanilla", {"method.adversarial": "log-likelihood"}),
     ("--no_flip", {"data.flip": False}),
     ("--input_nc 1 --output_nc 4 --lambda_identity 0", {"data.channels_a": 1, "data.channels_b": 4}),
@@ -86,7 +86,7 @@ def test_a_u_net_starts_from_its_own_defaults():
     found = settings("--netG", "unet_128", "--ngf", "32")
     assert found["method.generator.name"] == "unet" and found["method.generator.downs"] == 7
     assert found["method.generator.width"] == 32
-    assert settings("--netD", "pixel")["method.critic.name"] == "pixelgan"
+    assert settings("--netD", "pixel")["method.discriminator.name"] == "pixelgan"
 
 
 @pytest.mark.parametrize(
@@ -200,15 +200,15 @@ def test_stems_that_would_collide_are_refused(tmp_path, capsys):
 def test_sixteen_bits_stay_in_the_official_layout_too(tmp_path):
     import numpy as np
 
-    from unpaired.imaging.images import Picture, read_picture, write_picture
+    from unpaired.imaging.images import DecodedImage, read_image, write_image
 
     make_model(tmp_path / "model")
     deep = np.random.default_rng(0).integers(0, 65536, (16, 16, 3), np.uint16)
-    write_picture(Picture(deep), tmp_path / "one.tif")
+    write_image(DecodedImage(deep), tmp_path / "one.tif")
     words = ["translate", str(tmp_path / "model"), str(tmp_path / "one.tif"), str(tmp_path / "out")]
     assert run([*words, "--layout", "official"]) == 0
-    assert (read_picture(tmp_path / "out/images/one_real_A.png").pixels == deep).all()
-    assert read_picture(tmp_path / "out/images/one_fake_B.png").pixels.dtype == np.uint16
+    assert (read_image(tmp_path / "out/images/one_real_A.png").pixels == deep).all()
+    assert read_image(tmp_path / "out/images/one_fake_B.png").pixels.dtype == np.uint16
 
 
 def test_other_uses_of_train_and_test_are_left_alone():

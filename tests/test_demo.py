@@ -18,7 +18,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_every_test_picture_is_translated_both_ways_under_its_own_name(demo):
+def test_every_test_image_is_translated_both_ways_under_its_own_name(demo):
     assert names(demo / "AtoB") == names(demo / "data" / "testA")
     assert names(demo / "BtoA") == names(demo / "data" / "testB")
 

@@ -141,7 +141,7 @@ def test_the_theory_links_every_function_that_it_names_to_its_lines():
 
 def test_a_link_to_what_is_not_in_its_file_would_be_noticed():
     with pytest.raises(ValueError, match="nothing is called lsgan_judge"):
-        load("sources").line_of("lsgan_judge", "def lsgan_critic(real): ...")
+        load("sources").line_of("lsgan_judge", "def lsgan_discriminator(real): ...")
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
@@ -153,10 +153,12 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "with_settings" in (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
     theory = (tmp_path / "site" / "theory.html").read_text(encoding="utf-8")
     (line,) = set(
-        re.findall(r'href="source/unpaired/losses/adversarial.py.html#(line-\d+)"[^>]*><code>lsgan_critic', theory)
+        re.findall(
+            r'href="source/unpaired/losses/adversarial.py.html#(line-\d+)"[^>]*><code>lsgan_discriminator', theory
+        )
     )
     source = (tmp_path / "site/source/unpaired/losses/adversarial.py.html").read_text(encoding="utf-8")
-    assert "lsgan_critic" in source.partition(f'id="{line}"')[2].partition("id=")[0]
+    assert "lsgan_discriminator" in source.partition(f'id="{line}"')[2].partition("id=")[0]
     for page in (tmp_path / "site").rglob("*.html"):
         assert not re.search(r'href="[^":]*\.py[#"]', page.read_text(encoding="utf-8")), (
             f"{page}: a link out of the site"

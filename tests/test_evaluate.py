@@ -21,8 +21,8 @@ def write(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def pictures(count: int, seed: int, size: int = 32) -> np.ndarray:
-    """Colour pictures with levels from 20 to 235, blocks and noise."""
+def images(count: int, seed: int, size: int = 32) -> np.ndarray:
+    """Colour images with levels from 20 to 235, blocks and noise."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(20, 200, (count, size // 8, size // 8, 3)).repeat(8, 1).repeat(8, 2)
     return (blocks + rng.integers(0, 36, (count, size, size, 3))).astype(np.uint8)
@@ -32,7 +32,7 @@ def pictures(count: int, seed: int, size: int = 32) -> np.ndarray:
 def negatives(tmp_path: Path) -> Path:
     """A data set whose domain B is the negative of A, under the same names."""
     for part, seed in (("train", 1), ("test", 2)):
-        for k, pixels in enumerate(pictures(6, seed)):
+        for k, pixels in enumerate(images(6, seed)):
             write(tmp_path / f"{part}A" / f"{k}.png", pixels)
             write(tmp_path / f"{part}B" / f"{k}.png", 255 - pixels)
     return tmp_path
@@ -80,7 +80,7 @@ def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):
     assert result["histogram_matching"]["mean_abs_error"] == pytest.approx(10)  # 50 and 250 against 60 and 240
 
 
-def test_water_iou_is_pooled_over_the_pictures_and_uses_the_bound_of_the_target(negatives):
+def test_water_iou_is_pooled_over_the_images_and_uses_the_bound_of_the_target(negatives):
     describe(negatives, aligned=True, water={"A": 8, "B": 25})
     for k in range(6):
         for side in ("A", "B"):
@@ -91,7 +91,7 @@ def test_water_iou_is_pooled_over_the_pictures_and_uses_the_bound_of_the_target(
             write(path, pixels)
     less = Rule({"AtoB": lambda x: torch.where(torch.arange(32).view(1, 1, -1, 1) < 8, x + 20 * LEVEL * BLUE, x)})
     scores = evaluate(less, negatives)["AtoB"]
-    # Made bluer by 20 + 20 levels: the first 8 rows, of which the first picture has 4 as sea and gains 20 elsewhere.
+    # Made bluer by 20 + 20 levels: the first 8 rows, of which the first image has 4 as sea and gains 20 elsewhere.
     assert scores["water_iou"] == pytest.approx((4 + 8 * 5) / (4 * (1 + 2 + 3 + 4 + 5 + 6)))
 
 
@@ -103,7 +103,7 @@ def test_one_direction_only_has_no_way_back(negatives):
     assert "BtoA" not in result and "cycle_error" not in result["AtoB"]
 
 
-def test_pictures_that_are_not_pairs_get_no_paired_numbers_and_a_note_says_so(negatives):
+def test_images_that_are_not_pairs_get_no_paired_numbers_and_a_note_says_so(negatives):
     result = evaluate(INVERSE, negatives, paired="no")
     shown = {name for name in result["AtoB"] if not name.startswith("swd_")}
     assert shown == {"swd", "cycle_error"}
@@ -126,7 +126,7 @@ def test_alignment_is_told_by_the_manifest_before_the_names(negatives):
 def test_names_that_differ_by_the_domain_only_are_pairs(tmp_path):
     for side in ("A", "B"):
         for name in ("x", "y"):
-            write(tmp_path / f"test{side}" / f"{name}_{side}.png", pictures(1, 0)[0])
+            write(tmp_path / f"test{side}" / f"{name}_{side}.png", images(1, 0)[0])
     held_out = open_held_out(tmp_path)
     assert held_out.aligned and [path.name for path in held_out.b] == ["x_B.png", "y_B.png"]
 
@@ -136,7 +136,7 @@ def test_paired_yes_takes_other_names_in_order_when_there_are_as_many(negatives)
         (negatives / "testB" / f"{k}.png").rename(negatives / "testB" / f"truth{k}.png")
     assert evaluate(INVERSE, negatives, paired="yes")["AtoB"]["mean_abs_error"] == 0
     (negatives / "testB" / "truth5.png").unlink()
-    with pytest.raises(BadInput, match="6 and 5 pictures"):
+    with pytest.raises(BadInput, match="6 and 5 images"):
         evaluate(INVERSE, negatives, paired="yes")
 
 
@@ -160,7 +160,7 @@ def test_the_same_evaluation_again_gives_the_same_numbers(negatives):
     assert evaluate(off, negatives) == evaluate(off, negatives)
 
 
-def test_pictures_of_many_sizes_are_judged_at_their_own(negatives):
+def test_images_of_many_sizes_are_judged_at_their_own(negatives):
     for k, (height, width) in enumerate([(40, 24), (17, 60)]):
         pixels = np.full((height, width, 3), 10 * k, np.uint8)
         write(negatives / "testA" / f"odd{k}.png", pixels)
@@ -177,7 +177,7 @@ def test_a_truth_of_another_size_is_refused_by_name(negatives):
         evaluate(INVERSE, negatives)
 
 
-def test_pictures_too_small_to_judge_are_refused_by_name(negatives):
+def test_images_too_small_to_judge_are_refused_by_name(negatives):
     write(negatives / "testA" / "3.png", np.zeros((12, 32, 3), np.uint8))
     with pytest.raises(BadInput, match=r"testA/3\.png: expected at least 16 px a side to judge by, got 12"):
         evaluate(INVERSE, negatives, paired="no")
@@ -188,7 +188,7 @@ def test_a_missing_test_folder_is_named_with_what_was_expected(negatives, missin
     for path in (negatives / missing).iterdir():
         path.unlink()
     (negatives / missing).rmdir()
-    with pytest.raises(BadInput, match=f"expected test pictures in .*testA and .*testB; no images in .*{missing}"):
+    with pytest.raises(BadInput, match=f"expected test images in .*testA and .*testB; no images in .*{missing}"):
         evaluate(INVERSE, negatives)
 
 
@@ -209,7 +209,7 @@ def test_a_limit_is_spread_evenly_over_the_set(negatives):
 
 def test_gray_to_colour_and_back_is_judged_with_the_channels_of_the_target(tmp_path):
     for part in ("train", "test"):
-        for k, pixels in enumerate(pictures(3, 0)):
+        for k, pixels in enumerate(images(3, 0)):
             gray = pixels[..., 0]
             write(tmp_path / f"{part}A" / f"{k}.png", gray)
             write(tmp_path / f"{part}B" / f"{k}.png", gray[..., None].repeat(3, 2))
@@ -221,7 +221,7 @@ def test_gray_to_colour_and_back_is_judged_with_the_channels_of_the_target(tmp_p
 
 def test_overlapping_tiles_of_a_globe_are_drawn_in_groups(tmp_path):
     names = [f"lat{lat:+06.2f}_lon{lon:+07.2f}" for lat in (1, 5, 40) for lon in (-70, 50)]
-    for name, pixels in zip(names, pictures(6, 0), strict=True):
+    for name, pixels in zip(names, images(6, 0), strict=True):
         write(tmp_path / "testA" / f"{name}.png", pixels)
         write(tmp_path / "testB" / f"{name}.png", pixels)
     describe(tmp_path, aligned=True, rule={"size": 64, "stride": 16, "globe_width": 1350})
@@ -234,7 +234,7 @@ def test_overlapping_tiles_of_a_globe_are_drawn_in_groups(tmp_path):
 def test_the_table_shows_the_model_its_interval_and_the_baselines_in_aligned_columns(negatives):
     off = Rule({"AtoB": lambda x: -x + 10 * LEVEL})
     lines = table(evaluate(off, negatives)).splitlines()
-    assert lines[0] == "A to B, 6 test pictures"
+    assert lines[0] == "A to B, 6 test images"
     assert lines[1].split("  ")[-1].strip() == "better"
     row = next(line for line in lines if line.startswith("mean error"))
     assert row.split()[3:7] == ["10.0", "10.0", "to", "10.0"] and row.endswith("lower")

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from tests.data_sets import make_data
 from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.methods import METHODS
 from unpaired.models import PatchGANConfig, ResNetConfig
 
@@ -55,14 +55,14 @@ def test_a_method_from_outside_trains_resumes_and_translates(tmp_path, gcgan, mo
 def method(names, **settings):
     torch.manual_seed(0)
     models = ResNetConfig(width=4, blocks=1), PatchGANConfig(width=4, layers=1)
-    return names.GcGAN(names.GcGANConfig(generator=models[0], critic=models[1], **settings), (3, 3))
+    return names.GcGAN(names.GcGANConfig(generator=models[0], discriminator=models[1], **settings), (3, 3))
 
 
 @pytest.mark.parametrize("geometry", ["flip", "rotate"])
 def test_its_geometry_term_is_what_the_paper_writes(gcgan, geometry):
     names = method(gcgan, geometry=geometry, geometry_weight=3.0)
     x, y = torch.rand(2, 1, 3, 32, 24) * 2 - 1
-    terms, fakes = names.generator_terms(x, y)
+    terms, fakes = names.generator_losses(x, y)
     turn = (lambda t: t.flip(-2)) if geometry == "flip" else (lambda t: torch.rot90(t, 1, (-2, -1)))
     back = (lambda t: t.flip(-2)) if geometry == "flip" else (lambda t: torch.rot90(t, 3, (-2, -1)))
     plain, turned = names.G(x), names.G(turn(x))
@@ -72,25 +72,25 @@ def test_its_geometry_term_is_what_the_paper_writes(gcgan, geometry):
     assert expected > 0.01  # a network that turned everything alike would show nothing
 
 
-def test_its_critics_see_upright_and_turned_pictures(gcgan):
+def test_its_discriminators_see_upright_and_turned_images(gcgan):
     names = method(gcgan, history=0)
     x, y = torch.rand(2, 1, 3, 32, 24) * 2 - 1
-    _, fakes = names.generator_terms(x, y)
-    terms = names.critic_terms(x, y, fakes)
+    _, fakes = names.generator_losses(x, y)
+    terms = names.discriminator_losses(x, y, fakes)
 
-    def loss(critic, real, fake):
-        return 0.5 * ((critic(real) - 1).square().mean() + critic(fake).square().mean())
+    def loss(discriminator, real, fake):
+        return 0.5 * ((discriminator(real) - 1).square().mean() + discriminator(fake).square().mean())
 
-    assert_close(terms["critic/Y"], loss(names.D_Y, y, names.G(x)))
-    assert_close(terms["critic/turned"], loss(names.D_T, y.flip(-2), names.G(x.flip(-2))))
+    assert_close(terms["discriminator/Y"], loss(names.D_Y, y, names.G(x)))
+    assert_close(terms["discriminator/turned"], loss(names.D_T, y.flip(-2), names.G(x.flip(-2))))
 
 
 def test_microscopy_keeps_sixteen_bits_and_two_channels_all_the_way(tmp_path, monkeypatch):
     run(load("microscopy16"), monkeypatch, tmp_path, "--steps", "3", "--train", "4", "--width", "4")
-    source = read_picture(tmp_path / "data/testA/field000.tif").pixels
+    source = read_image(tmp_path / "data/testA/field000.tif").pixels
     assert source.shape == (64, 64, 2) and source.dtype == np.uint16
     translated = sorted((tmp_path / "translated").iterdir())
     assert [path.name for path in translated] == [f"field{k:03}.tif" for k in range(4)]
-    pixels = read_picture(translated[0]).pixels
+    pixels = read_image(translated[0]).pixels
     assert pixels.shape == (64, 64, 2) and pixels.dtype == np.uint16
     assert len(np.unique(pixels)) > 1000  # 8 bits would have 256 values at most

@@ -58,8 +58,8 @@ def test_settings_unlike_every_default_come_back_too(tmp_path):
     experiment = Experiment(
         name="odd",
         data=DataConfig(root="a: folder, 'quoted' #1", flip=False, preprocess="scale_width", channels_b=1),
-        method=CycleGANConfig(generator=UNetConfig(downs=6, dropout=True), critic=PixelGANConfig(norm="none")),
-        optim=OptimConfig(lr=1e-5, critic_lr=3e-4, steps=7),
+        method=CycleGANConfig(generator=UNetConfig(downs=6, dropout=True), discriminator=PixelGANConfig(norm="none")),
+        optim=OptimConfig(lr=1e-5, discriminator_lr=3e-4, steps=7),
     )
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(experiment))
@@ -147,8 +147,8 @@ def test_dashes_and_underscores_name_the_same_setting():
 
 
 def test_an_optional_setting_can_be_taken_back():
-    given = with_settings(DEFAULT, {"optim.steps": 5, "optim.critic_lr": 1e-3})
-    assert with_settings(given, {"optim.steps": None, "optim.critic_lr": None}) == DEFAULT
+    given = with_settings(DEFAULT, {"optim.steps": 5, "optim.discriminator_lr": 1e-3})
+    assert with_settings(given, {"optim.steps": None, "optim.discriminator_lr": None}) == DEFAULT
 
 
 def test_settings_that_are_only_possible_together_are_changed_together():
@@ -220,7 +220,7 @@ def test_a_value_of_the_wrong_type_is_answered_with_setting_type_and_value(setti
         ("method.adversarial", "lsgan", ("least-squares", "log-likelihood", "hinge")),
         ("method.generator.norm", "group", ("instance", "batch", "none")),
         ("method.generator.name", "resnt", ("resnet", "unet")),
-        ("method.critic.name", "pacthgan", ("patchgan", "pixelgan")),
+        ("method.discriminator.name", "pacthgan", ("patchgan", "pixelgan")),
         ("method.name", "pixpix", tuple(METHODS)),
     ],
 )
@@ -236,7 +236,7 @@ def test_a_value_outside_its_choices_is_answered_with_all_of_them(key, value, ch
         ({"optim.lr": 0}, "optim.lr", "0"),
         ({"optim.lr": "nan"}, "optim.lr", "nan"),
         ({"optim.lr": "inf"}, "optim.lr", "inf"),
-        ({"optim.critic_lr": -1}, "optim.critic_lr", "-1"),
+        ({"optim.discriminator_lr": -1}, "optim.discriminator_lr", "-1"),
         ({"optim.beta1": 1}, "optim.beta1", "1"),
         ({"optim.beta2": -0.1}, "optim.beta2", "-0.1"),
         ({"optim.epochs": -1}, "optim.epochs", "-1"),
@@ -256,8 +256,12 @@ def test_a_value_outside_its_choices_is_answered_with_all_of_them(key, value, ch
         ({"method.generator.width": 0}, "method.generator: width", "0"),
         ({"method.generator.blocks": -1}, "method.generator: blocks", "-1"),
         ({"method.generator.name": "unet", "method.generator.downs": 4}, "method.generator: downs", "4"),
-        ({"method.critic.layers": 0}, "method.critic: width and layers", "0"),
-        ({"method.critic.name": "pixelgan", "method.critic.width": 0}, "method.critic: width", "0"),
+        ({"method.discriminator.layers": 0}, "method.discriminator: width and layers", "0"),
+        (
+            {"method.discriminator.name": "pixelgan", "method.discriminator.width": 0},
+            "method.discriminator: width",
+            "0",
+        ),
     ],
 )
 def test_a_value_out_of_range_is_answered_with_setting_and_value(settings, where, value):
@@ -278,9 +282,9 @@ def test_another_generator_starts_from_that_networks_own_defaults():
     wide = with_settings(DEFAULT, {"method.generator.width": 7, "method.generator.norm": "batch"})
     changed = with_settings(wide, {"method.generator.name": "unet"})
     assert changed.method.generator == UNetConfig()
-    assert changed.method.critic == DEFAULT.method.critic
-    assert with_settings(wide, {"method.critic.name": "pixelgan"}).method == dataclasses.replace(
-        wide.method, critic=PixelGANConfig()
+    assert changed.method.discriminator == DEFAULT.method.discriminator
+    assert with_settings(wide, {"method.discriminator.name": "pixelgan"}).method == dataclasses.replace(
+        wide.method, discriminator=PixelGANConfig()
     )
 
 
@@ -337,16 +341,16 @@ def on_meta(build):
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_builds_and_can_take_a_step_on_images_of_its_size(name, monkeypatch):
     """On the meta device: every shape is computed, no number is."""
-    for build in ("build_generator", "build_critic"):
+    for build in ("build_generator", "build_discriminator"):
         monkeypatch.setattr(f"unpaired.methods.twoway.{build}", on_meta(getattr(models, build)))
     experiment = preset(name)
     data, method = experiment.data, build_method(experiment)
     sides = (data.batch, data.channels_a, data.crop_size, data.crop_size)
     x = torch.empty(sides, device="meta")
     y = torch.empty((sides[0], data.channels_b, *sides[2:]), device="meta")
-    _, fakes = method.generator_terms(x, y)
+    _, fakes = method.generator_losses(x, y)
     assert fakes.y.shape == y.shape and fakes.x.shape == x.shape
-    assert all(term.shape == () for term in method.critic_terms(x, y, fakes).values())
+    assert all(term.shape == () for term in method.discriminator_losses(x, y, fakes).values())
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -371,7 +375,7 @@ def test_every_preset_keeps_the_form_and_optimiser_of_the_paper(name):
     method, optim = preset(name).method, preset(name).optim
     assert method.identity_weight in (0, method.forward_cycle_weight / 2)  # none, or half of lambda
     assert method.adversarial == "least-squares"
-    assert (optim.lr, optim.critic_lr, optim.beta1, optim.beta2) == (2e-4, None, 0.5, 0.999)
+    assert (optim.lr, optim.discriminator_lr, optim.beta1, optim.beta2) == (2e-4, None, 0.5, 0.999)
     assert optim.epochs == optim.decay_epochs == 100  # by steps, the same half and half
 
 
@@ -385,20 +389,20 @@ def test_presets_of_the_papers_sets_hold_the_published_settings(name):
     assert experiment.data.preprocess == "resize_and_crop" and experiment.data.flip and experiment.data.batch == 1
     assert experiment.method.history == 50
     assert experiment.method.generator == ResNetConfig(blocks=6 if small else 9)
-    assert experiment.method.critic == PatchGANConfig(width=64, layers=3, norm="instance")
+    assert experiment.method.discriminator == PatchGANConfig(width=64, layers=3, norm="instance")
     if name in PAINTINGS_AND_FLOWERS:
         assert experiment.method.identity_weight == 5  # Sec. 5.2
 
 
 def test_without_a_preset_the_defaults_are_the_published_settings():
     assert DEFAULT.optim == OptimConfig(
-        lr=2e-4, critic_lr=None, beta1=0.5, beta2=0.999, epochs=100, decay_epochs=100, steps=None
+        lr=2e-4, discriminator_lr=None, beta1=0.5, beta2=0.999, epochs=100, decay_epochs=100, steps=None
     )
     data = DEFAULT.data
     assert (data.load_size, data.crop_size, data.flip, data.batch) == (286, 256, True, 1)
     assert DEFAULT.method == CycleGANConfig(
         generator=ResNetConfig(width=64, blocks=9, norm="instance", dropout=False, padding="reflect"),
-        critic=PatchGANConfig(width=64, layers=3, norm="instance"),
+        discriminator=PatchGANConfig(width=64, layers=3, norm="instance"),
         adversarial="least-squares",
         forward_cycle_weight=10,
         backward_cycle_weight=10,

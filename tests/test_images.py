@@ -20,14 +20,14 @@ from tests import corpus
 from unpaired.core.errors import BadInput, shown
 from unpaired.imaging.codecs import ORIENTATION
 from unpaired.imaging.images import (
-    Picture,
-    encode_picture,
+    DecodedImage,
+    encode_image,
     image_files,
-    read_picture,
+    read_image,
     to_pixels,
     to_tensor,
     with_channels,
-    write_picture,
+    write_image,
 )
 
 RGB8, RGB16 = corpus.scene(1), corpus.scene(1, dtype=np.uint16)
@@ -44,7 +44,7 @@ def u8(levels: list) -> np.ndarray:
     return np.array(levels, np.uint8)
 
 
-def assert_same(found: Picture, pixels: np.ndarray, alpha: np.ndarray | None = None) -> None:
+def assert_same(found: DecodedImage, pixels: np.ndarray, alpha: np.ndarray | None = None) -> None:
     assert found.pixels.dtype == pixels.dtype
     np.testing.assert_array_equal(found.pixels, pixels)
     assert (found.alpha is None) == (alpha is None)
@@ -57,19 +57,19 @@ def test_a_lossless_file_gives_back_what_was_written(tmp_path, suffix, channels,
     both = corpus.scene(7, channels=channels + 1, dtype=dtype)
     both[:4, :4] = 0  # colours under full transparency count too
     both[:4, :4, 0] = both.max()
-    picture = Picture(both[..., :-1], both[..., -1:] if has_alpha else None)
-    write_picture(picture, tmp_path / f"x{suffix}")
-    assert_same(read_picture(tmp_path / f"x{suffix}"), picture.pixels, picture.alpha)
+    decoded = DecodedImage(both[..., :-1], both[..., -1:] if has_alpha else None)
+    write_image(decoded, tmp_path / f"x{suffix}")
+    assert_same(read_image(tmp_path / f"x{suffix}"), decoded.pixels, decoded.alpha)
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".tif"]), dtype=st.sampled_from([np.uint8, np.uint16]))
-def test_any_small_picture_survives_png_and_tiff(data, suffix, dtype):
+def test_any_small_image_survives_png_and_tiff(data, suffix, dtype):
     sides = st.tuples(
         st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3] if suffix == ".png" else [1, 2, 3, 5])
     )
     pixels = data.draw(hnp.arrays(dtype, sides))
-    assert_same(read_picture(encode_picture(Picture(pixels), suffix)), pixels)
+    assert_same(read_image(encode_image(DecodedImage(pixels), suffix)), pixels)
 
 
 @pytest.mark.parametrize(
@@ -79,29 +79,29 @@ def test_any_small_picture_survives_png_and_tiff(data, suffix, dtype):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_each_8_bit_mode_becomes_gray_or_rgb_with_alpha_apart(mode, channels, has_alpha, kind):
     gray = Image.fromarray(np.where(RGB8[..., 0] > 100, 255, 0).astype(np.uint8))  # the same in every mode
-    picture = read_picture(corpus.encoded(gray.convert(mode), kind))
+    decoded = read_image(corpus.encoded(gray.convert(mode), kind))
     alpha = np.full((24, 32, 1), 255, np.uint8) if has_alpha else None
-    assert_same(picture, np.repeat(np.asarray(gray)[..., None], channels, axis=2), alpha)
+    assert_same(decoded, np.repeat(np.asarray(gray)[..., None], channels, axis=2), alpha)
 
 
 def test_palette_transparency_becomes_alpha_over_the_palettes_colours():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
-    picture = read_picture(corpus.encoded(image, "PNG", transparency=bytes([0, 128])))
-    assert_same(picture, u8([[[10, 20, 30], [40, 50, 60]]]), u8([[[0], [128]]]))
+    decoded = read_image(corpus.encoded(image, "PNG", transparency=bytes([0, 128])))
+    assert_same(decoded, u8([[[10, 20, 30], [40, 50, 60]]]), u8([[[0], [128]]]))
 
 
 def test_a_transparent_gray_level_becomes_alpha():
     image = Image.fromarray(u8([[7, 9]]))
-    assert_same(read_picture(corpus.encoded(image, "PNG", transparency=7)), u8([[[7], [9]]]), u8([[[0], [255]]]))
+    assert_same(read_image(corpus.encoded(image, "PNG", transparency=7)), u8([[[7], [9]]]), u8([[[0], [255]]]))
 
 
 def test_cmyk_jpeg_becomes_rgb_of_the_same_look():
     rgb = np.broadcast_to(u8([200, 120, 40]), (16, 16, 3))
-    picture = read_picture(corpus.encoded(Image.fromarray(rgb).convert("CMYK"), "JPEG", quality=100))
-    assert picture.pixels.shape == (16, 16, 3)
-    np.testing.assert_allclose(picture.pixels.astype(int), rgb, atol=3)
+    decoded = read_image(corpus.encoded(Image.fromarray(rgb).convert("CMYK"), "JPEG", quality=100))
+    assert decoded.pixels.shape == (16, 16, 3)
+    np.testing.assert_allclose(decoded.pixels.astype(int), rgb, atol=3)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -110,30 +110,30 @@ def test_eight_orientations_of_a_tiff_give_the_same_upright_pixels(orientation, 
     pixels = corpus.scene(3, dtype=dtype)
     tag = [(ORIENTATION, "H", 1, orientation, True)]
     stored = corpus.tiff(corpus.turned(orientation, pixels), photometric="rgb", extratags=tag)
-    assert_same(read_picture(stored), pixels)
+    assert_same(read_image(stored), pixels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_eight_orientations_of_a_tiff_read_by_pillow_give_the_same_upright_pixels(orientation):
     stored = Image.fromarray(corpus.turned(orientation, RGB8)).quantize(256)
-    picture = read_picture(corpus.encoded(stored, "TIFF", tiffinfo={ORIENTATION: orientation}))
+    decoded = read_image(corpus.encoded(stored, "TIFF", tiffinfo={ORIENTATION: orientation}))
     upright = corpus.turned(
         8 if orientation == 6 else 6 if orientation == 8 else orientation, np.asarray(stored.convert("RGB"))
     )
-    assert_same(picture, upright)
+    assert_same(decoded, upright)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_eight_orientations_of_an_8_bit_png_give_the_same_upright_pixels(orientation):
     stored = Image.fromarray(corpus.turned(orientation, RGB8))
-    assert_same(read_picture(corpus.encoded(stored, "PNG", exif=corpus.exif(orientation))), RGB8)
+    assert_same(read_image(corpus.encoded(stored, "PNG", exif=corpus.exif(orientation))), RGB8)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_eight_orientations_of_a_16_bit_png_give_the_same_upright_pixels(orientation):
-    whole = encode_picture(Picture(corpus.turned(orientation, RGB16)), ".png")
+    whole = encode_image(DecodedImage(corpus.turned(orientation, RGB16)), ".png")
     block = corpus.png_chunk(b"eXIf", corpus.exif(orientation).removeprefix(b"Exif\0\0"))
-    assert_same(read_picture(whole[:33] + block + whole[33:]), RGB16)  # 33 bytes: signature and IHDR
+    assert_same(read_image(whole[:33] + block + whole[33:]), RGB16)  # 33 bytes: signature and IHDR
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -142,7 +142,7 @@ def test_eight_orientations_of_a_jpeg_give_the_same_upright_pixels(orientation):
     flat[:16, :16], flat[16:, 32:] = 255, (90, 90, 90)
     stored = Image.fromarray(corpus.turned(orientation, flat))
     options = {"quality": 100, "subsampling": 0, "exif": corpus.exif(orientation)}
-    assert_same(read_picture(corpus.encoded(stored, "JPEG", **options)), flat)
+    assert_same(read_image(corpus.encoded(stored, "JPEG", **options)), flat)
 
 
 @pytest.mark.parametrize("layout", ["plain", "big", "lzw", "deflate", "predictor", "tiles", "planes", "big-endian"])
@@ -159,19 +159,19 @@ def test_every_layout_of_a_tiff_gives_the_same_pixels(layout, dtype):
         "planes": {"planarconfig": "separate"},
         "big-endian": {"byteorder": ">"},
     }
-    assert_same(read_picture(corpus.tiff(stored, photometric="rgb", **options.get(layout, {}))), pixels)
+    assert_same(read_image(corpus.tiff(stored, photometric="rgb", **options.get(layout, {}))), pixels)
 
 
 @pytest.mark.parametrize("options", [{"metadata": {"axes": "CYX"}}, {"imagej": True, "metadata": {"axes": "CYX"}}])
 def test_channels_kept_as_pages_come_last(options):
     pixels = corpus.scene(4, channels=5, dtype=np.uint16)
     stored = corpus.tiff(np.moveaxis(pixels, -1, 0), photometric="minisblack", **options)
-    assert_same(read_picture(stored), pixels)
+    assert_same(read_image(stored), pixels)
 
 
 def test_of_a_stack_of_pages_the_first_counts():
     pages = np.stack([corpus.scene(seed, channels=1, dtype=np.uint16)[..., 0] for seed in range(4)])
-    assert_same(read_picture(corpus.tiff(pages, photometric="minisblack", metadata=None)), pages[0][..., None])
+    assert_same(read_image(corpus.tiff(pages, photometric="minisblack", metadata=None)), pages[0][..., None])
 
 
 @pytest.mark.promise("hostile images")
@@ -186,17 +186,17 @@ def test_of_pages_that_lead_in_a_circle_or_fill_the_file_only_the_first_is_looke
         corpus.tiff(pages[:2], photometric="minisblack", extratags=[(330, 4, 99, (8,) * 99, True)]),
     ):
         began = time.process_time()
-        assert_same(read_picture(content), pages[0][..., None])
+        assert_same(read_image(content), pages[0][..., None])
         assert time.process_time() - began < 5
     with pytest.raises(BadInput, match="pages of the TIFF lead in a circle"):
-        read_picture(corpus.circular(corpus.tiff(pages[:4], photometric="minisblack", metadata={"axes": "CYX"})))
+        read_image(corpus.circular(corpus.tiff(pages[:4], photometric="minisblack", metadata={"axes": "CYX"})))
 
 
-def test_of_an_animation_the_first_picture_counts():
+def test_of_an_animation_the_first_image_counts():
     frames = [Image.fromarray(corpus.scene(seed)) for seed in (1, 2)]
     for kind in ("WEBP", "PNG"):
         stored = corpus.encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
-        assert_same(read_picture(stored), RGB8)
+        assert_same(read_image(stored), RGB8)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -204,30 +204,30 @@ def test_a_tiff_whose_white_is_zero_is_read_with_black_as_zero(dtype):
     pixels = corpus.scene(5, channels=1, dtype=dtype)
     white = np.array(1.0 if dtype is np.float32 else np.iinfo(dtype).max, dtype)
     stored = corpus.tiff((white - pixels)[..., 0], photometric="miniswhite")
-    np.testing.assert_allclose(read_picture(stored).pixels, pixels, atol=1e-6 if dtype is np.float32 else 0)
+    np.testing.assert_allclose(read_image(stored).pixels, pixels, atol=1e-6 if dtype is np.float32 else 0)
 
 
 def test_four_bands_without_alpha_stay_four_at_every_depth():
     for dtype in (np.uint8, np.uint16):
         pixels = corpus.scene(6, channels=4, dtype=dtype)
         stored = corpus.tiff(pixels, photometric="rgb", extrasamples=["unspecified"])
-        assert_same(read_picture(stored), pixels)
+        assert_same(read_image(stored), pixels)
 
 
 def test_double_precision_becomes_single_and_keeps_its_values():
     pixels = corpus.scene(6, channels=1, dtype=np.float32)
-    assert_same(read_picture(corpus.tiff(pixels[..., 0].astype(np.float64))), pixels)
+    assert_same(read_image(corpus.tiff(pixels[..., 0].astype(np.float64))), pixels)
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.bmp", "x.tif", "x.webp"])
 def test_content_decides_whatever_the_name_says(tmp_path, name):
-    (tmp_path / name).write_bytes(encode_picture(Picture(RGB16), ".png"))
-    assert_same(read_picture(tmp_path / name), RGB16)
+    (tmp_path / name).write_bytes(encode_image(DecodedImage(RGB16), ".png"))
+    assert_same(read_image(tmp_path / name), RGB16)
 
 
 @pytest.mark.parametrize(("name", "content"), list(corpus.odd()), ids=lambda v: v if isinstance(v, str) else "")
 def test_unusual_but_sound_files_are_read_as_8_bit_rgb(name, content):
-    pixels = read_picture(content).pixels
+    pixels = read_image(content).pixels
     assert pixels.dtype == np.uint8 and sorted(pixels.shape) == [3, 24, 32]
 
 
@@ -240,7 +240,7 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
         if name in ("dot.png", "line.png"):  # sound, only tiny: for the doctor
             continue
         with pytest.raises(BadInput) as caught:
-            read_picture(path)
+            read_image(path)
         message = str(caught.value)
         assert message.startswith(str(path)) and "\n" not in message
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024  # kB
@@ -265,19 +265,19 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
 def test_a_header_that_asks_for_too_much_is_refused_for_that(name, words):
     """Not only because a decoder gives up, which it does after taking the memory."""
     with pytest.raises(BadInput, match=words):
-        read_picture(dict(corpus.hostile())[name])
+        read_image(dict(corpus.hostile())[name])
 
 
 @pytest.mark.promise("hostile images")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp", ".16.png", ".16.tif"]))
 def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suffix):
-    picture = Picture(RGB16 if suffix.startswith(".16") else RGB8)
-    content = bytearray(encode_picture(picture, suffix.removeprefix(".16")))
+    decoded = DecodedImage(RGB16 if suffix.startswith(".16") else RGB8)
+    content = bytearray(encode_image(decoded, suffix.removeprefix(".16")))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        found = read_picture(bytes(content[: data.draw(st.integers(0, len(content)))]))
+        found = read_image(bytes(content[: data.draw(st.integers(0, len(content)))]))
     except BadInput as error:
         assert "\n" not in str(error)
     else:
@@ -287,16 +287,16 @@ def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suf
 @pytest.mark.promise("hostile images")
 def test_the_pixel_limit_is_judged_by_the_header_in_every_format():
     for suffix in corpus.SUFFIXES:
-        content = encode_picture(Picture(RGB8), suffix)
-        assert read_picture(content, max_pixels=24 * 32).pixels.shape == (24, 32, 3)
+        content = encode_image(DecodedImage(RGB8), suffix)
+        assert read_image(content, max_pixels=24 * 32).pixels.shape == (24, 32, 3)
         with pytest.raises(BadInput, match="32x24 is over the limit of 767 pixels"):
-            read_picture(content, max_pixels=24 * 32 - 1)
+            read_image(content, max_pixels=24 * 32 - 1)
 
 
 def test_pillows_own_pixel_limit_neither_warns_nor_refuses(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for suffix in (".png", ".jpg", ".bmp", ".tif"):
-        assert read_picture(encode_picture(Picture(RGB8), suffix)).pixels.shape == (24, 32, 3)
+        assert read_image(encode_image(DecodedImage(RGB8), suffix)).pixels.shape == (24, 32, 3)
 
 
 def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path):
@@ -304,19 +304,19 @@ def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for name in ("pipe.png", "folder.png"):
         with pytest.raises(BadInput, match=f"{name}: not a regular file"):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
     with pytest.raises(BadInput, match=r"gone.png: cannot be read \(No such file or directory\)"):
-        read_picture(tmp_path / "gone.png")
+        read_image(tmp_path / "gone.png")
 
 
 @pytest.mark.parametrize("name", corpus.ODD_NAMES)
 def test_any_name_is_read_and_shown_on_one_printable_line(tmp_path, name):
     path = tmp_path / name
-    path.write_bytes(encode_picture(Picture(RGB8), ".png"))
-    assert_same(read_picture(path), RGB8)
+    path.write_bytes(encode_image(DecodedImage(RGB8), ".png"))
+    assert_same(read_image(path), RGB8)
     path.write_bytes(b"")
     with pytest.raises(BadInput) as caught:
-        read_picture(path)
+        read_image(path)
     assert str(caught.value).isprintable() and shown(name) in str(caught.value)
 
 
@@ -324,28 +324,28 @@ def test_a_name_that_is_no_text_is_shown_escaped():
     assert shown(os.fsdecode(b"a\xff\n.png")) == r"a\udcff\n.png"
 
 
-def test_nothing_is_left_on_disk_where_jpeg_cannot_hold_the_picture(tmp_path):
+def test_nothing_is_left_on_disk_where_jpeg_cannot_hold_the_image(tmp_path):
     with pytest.raises(BadInput, match=r"x.jpg: .jpg cannot hold 3 channels of uint16"):
-        write_picture(Picture(RGB16), tmp_path / "x.jpg")
+        write_image(DecodedImage(RGB16), tmp_path / "x.jpg")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("shape", "suffix"), [((4, 4, 2), ".png"), ((4, 4, 4), ".png"), ((4, 4, 5), ".bmp"), ((1, 17_000, 3), ".webp")]
 )
-def test_a_picture_the_format_cannot_give_back_is_refused(shape, suffix):
+def test_a_image_the_format_cannot_give_back_is_refused(shape, suffix):
     with pytest.raises(BadInput, match=f"{suffix} cannot hold"):
-        encode_picture(Picture(np.zeros(shape, np.uint8)), suffix)
+        encode_image(DecodedImage(np.zeros(shape, np.uint8)), suffix)
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones():
     with pytest.raises(BadInput, match=r"expected a name ending in .bmp, .jpeg"):
-        encode_picture(Picture(RGB8), ".gif")
+        encode_image(DecodedImage(RGB8), ".gif")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
-    write_picture(Picture(RGB8), path)
+    write_image(DecodedImage(RGB8), path)
 
     def half(self: Path, content: bytes) -> int:
         with self.open("wb") as file:
@@ -354,8 +354,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="No space left"):
-        write_picture(Picture(corpus.scene(9)), path)
-    assert_same(read_picture(path), RGB8)
+        write_image(DecodedImage(corpus.scene(9)), path)
+    assert_same(read_image(path), RGB8)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -411,5 +411,5 @@ def test_images_are_listed_by_suffix_in_order_without_hidden_ones(tmp_path):
 
 def test_pillow_opens_what_is_written():
     for suffix in corpus.SUFFIXES:
-        with Image.open(io.BytesIO(encode_picture(Picture(RGB8), suffix))) as image:
+        with Image.open(io.BytesIO(encode_image(DecodedImage(RGB8), suffix))) as image:
             assert image.size == (32, 24)

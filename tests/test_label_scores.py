@@ -30,7 +30,7 @@ def brighter(image):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """B: left and right part of a picture, their border anywhere; A: the same at half the brightness."""
+    """B: left and right part of an image, their border anywhere; A: the same at half the brightness."""
     root = tmp_path_factory.mktemp("labels") / "data"
     rng = np.random.default_rng(0)
     with new_dataset(root) as manifest:

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
 from unpaired.imaging.exif import Entry, read_exif, write_exif
-from unpaired.imaging.images import Picture, encode_picture, read_picture
+from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.inference import translate_files
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -59,9 +59,9 @@ def opened(data):
 def test_what_a_photo_says_is_found_by_others_in_every_format(suffix, deep):
     if deep and suffix in (".jpg", ".webp"):
         pytest.skip("8 bits only")
-    read = read_picture(photo())
+    read = read_image(photo())
     pixels = read.pixels.astype(np.uint16) * 257 if deep else read.pixels
-    image = opened(encode_picture(Picture(pixels, None, read.about), suffix))
+    image = opened(encode_image(DecodedImage(pixels, None, read.about), suffix))
     exif = image.getexif()
     assert image.info["icc_profile"] == PROFILE
     assert exif[0x010F] == "Maker"
@@ -74,14 +74,14 @@ def test_what_a_photo_says_is_found_by_others_in_every_format(suffix, deep):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_turned_photo_is_brought_upright_once_and_says_so(translator, suffix):
-    data = encode_picture(translator.picture(read_picture(photo())), suffix)
+    data = encode_image(translator.translate_decoded(read_image(photo())), suffix)
     image = opened(data)
     assert image.size == (36, 40)
     assert image.getexif().get(0x0112, 1) == 1
-    assert read_picture(data).pixels.shape == (40, 36, 3)
+    assert read_image(data).pixels.shape == (40, 36, 3)
 
 
-def test_the_thumbnail_of_the_untranslated_picture_is_left_out():
+def test_the_thumbnail_of_the_untranslated_image_is_left_out():
     exif = camera_exif()
     exif.get_ifd(1).update({0x0201: 0, 0x0202: 0})  # the directory of thumbnails
     block = exif.tobytes()
@@ -99,11 +99,11 @@ def test_exif_of_the_other_byte_order_means_the_same():
 
 
 @pytest.mark.parametrize("cut", range(0, 180, 7))
-def test_a_damaged_block_is_lost_and_said_and_the_picture_kept(cut):
+def test_a_damaged_block_is_lost_and_said_and_the_image_kept(cut):
     block = camera_exif().tobytes()[:cut]
     buffer = io.BytesIO()
     shapes("A", 1).save(buffer, "PNG", exif=block)
-    about = read_picture(buffer.getvalue()).about
+    about = read_image(buffer.getvalue()).about
     assert about.exif is None
     assert about.lost == (("EXIF (damaged)",) if cut else ())
 
@@ -140,7 +140,7 @@ def test_a_format_that_cannot_hold_something_is_said_in_one_line(translator, tmp
 
 def test_a_profile_of_other_channels_is_not_kept(tmp_path):
     gray = Translator.load(make_model(tmp_path, 3, 1))
-    out = gray.picture(read_picture(photo()))
+    out = gray.decoded(read_image(photo()))
     assert out.about.icc == b"" and out.about.lost == ("colour profile (of other channels)",)
     assert out.about.exif
 
@@ -150,8 +150,8 @@ def test_a_program_s_own_words_about_the_layout_are_not_repeated(tmp_path):
     tifffile.imwrite(
         tmp_path / "b.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb", description="mine", metadata=None
     )
-    assert 270 not in (read_picture(tmp_path / "a.tif").about.exif or {})
-    assert (read_picture(tmp_path / "b.tif").about.exif or {})[270] == Entry(2, b"mine\0")
-    again = encode_picture(read_picture(tmp_path / "b.tif"), ".tif")
+    assert 270 not in (read_image(tmp_path / "a.tif").about.exif or {})
+    assert (read_image(tmp_path / "b.tif").about.exif or {})[270] == Entry(2, b"mine\0")
+    again = encode_image(read_image(tmp_path / "b.tif"), ".tif")
     with tifffile.TiffFile(io.BytesIO(again)) as tiff:
         assert tiff.pages[0].description == "mine"

@@ -1,7 +1,7 @@
 """Runs of earlier versions: each is resumed, translated, judged and reported by this one.
 
 tests/fixtures/vX holds what version X left of a run stopped after step 5 of 8 (`run`), its data set (`data`), where
-the same run went uninterrupted (`end`) and one picture that its stopped run translated.
+the same run went uninterrupted (`end`) and one image that its stopped run translated.
 """
 
 from __future__ import annotations

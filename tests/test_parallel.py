@@ -5,7 +5,7 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
-from unpaired.core.parallel import both, in_turn
+from unpaired.core.parallel import both, sequential
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +62,8 @@ def test_in_turn_one_follows_the_other_on_the_same_half_of_the_threads():
     def piece():
         return current_thread(), torch.get_num_threads()
 
-    with in_turn():
+    with sequential():
         assert both(piece, piece) == ((current_thread(), 2),) * 2
-    with in_turn(False):
+    with sequential(False):
         (_, threads), (other, others) = both(piece, piece)
     assert other is not current_thread() and threads == others == 2

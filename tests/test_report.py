@@ -46,7 +46,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def make_data(root: Path, names: list[str], size: int = 32) -> Path:
-    """Test pictures of noise and their negatives; the k-th is brighter the later it comes."""
+    """Test images of noise and their negatives; the k-th is brighter the later it comes."""
     rng = np.random.default_rng(0)
     for k, name in enumerate(names):
         pixels = (rng.integers(0, 100, (size, size, 3)) + 10 * k).astype(np.uint8)
@@ -68,7 +68,7 @@ def make_run(root: Path, data: Path, **changes: object) -> Path:
     root.mkdir()
     settings = {"name": "tiny", "data": {"root": str(data), "batch": 1}, "method": {"name": "cyclegan"}}
     (root / "config.yaml").write_text(yaml.safe_dump({**settings, "runtime": {"seed": 7}, **changes}))
-    names = ("gan/G", "gan/F", "critic/X", "critic/Y", "cycle/X", "cycle/Y", "identity/X", "identity/Y")
+    names = ("gan/G", "gan/F", "discriminator/X", "discriminator/Y", "cycle/X", "cycle/Y", "identity/X", "identity/Y")
     lines = [log_line(step, **{name: 1 / step for name in names}) for step in range(10, 510, 10)]
     (root / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     for step in range(0, 500, 50):
@@ -88,7 +88,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """An evaluation of `INVERSE` on the same pictures."""
+    """An evaluation of `INVERSE` on the same images."""
     return evaluate(INVERSE, make_data(tmp_path_factory.mktemp("judged"), NAMES))
 
 
@@ -103,12 +103,12 @@ def test_the_page_stands_alone_and_asks_nothing_of_the_network(run, data, judged
         for name in ("src", "href", "srcset", "action", "data", "xlink:href"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), value
-    outside_pictures = re.sub(r"data:image/\w+;base64,[\w+/=]+", "", page.source)
-    assert not re.search(r"https?:|url\(|@import|//[a-z]", outside_pictures)
+    outside_images = re.sub(r"data:image/\w+;base64,[\w+/=]+", "", page.source)
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", outside_images)
     assert not page.all("script") and not page.all("link")[1:]
 
 
-def test_every_picture_has_words_for_those_who_do_not_see_it_and_opens(run, data, judged):
+def test_every_image_has_words_for_those_who_do_not_see_it_and_opens(run, data, judged):
     page = Page(write_report(run, judged, data, INVERSE))
     assert len(page.all("img")) > 60
     for image in page.all("img"):
@@ -120,7 +120,7 @@ def test_every_picture_has_words_for_those_who_do_not_see_it_and_opens(run, data
     assert len(charts) == 5 and all(svg["aria-label"] for svg in charts)
 
 
-def test_small_pictures_are_embedded_pixel_for_pixel(run, data):
+def test_small_images_are_embedded_pixel_for_pixel(run, data):
     page = Page(write_report(run, None, data, INVERSE))
     sources = {image["alt"]: image["src"] for image in page.all("img")}
     content = (sources["translation, A to B: place5.png"] or "").partition(",")[2]
@@ -171,7 +171,7 @@ def test_the_worst_and_the_best_are_those_of_the_evaluation(run, data):
     assert f"{ranked[-1]['mean_abs_error']:.1f} levels" in worst
 
 
-def test_pictures_without_pairs_show_no_truth(run, data):
+def test_images_without_pairs_show_no_truth(run, data):
     page = Page(write_report(run, evaluate(INVERSE, data, paired="no"), data, INVERSE))
     assert not any("truth" in (image["alt"] or "") for image in page.all("img"))
     assert "The worst of A to B, by cycle error" in page.text
@@ -192,11 +192,11 @@ def test_a_run_that_has_just_begun_has_a_page_that_says_what_is_missing(tmp_path
         assert words in page.text
 
 
-def test_without_weights_or_test_pictures_the_page_says_why(run, data):
-    assert "No test pictures: " in Page(write_report(run, None, data)).text  # no bundle in this run
+def test_without_weights_or_test_images_the_page_says_why(run, data):
+    assert "No test images: " in Page(write_report(run, None, data)).text  # no bundle in this run
     for path in (data / "testA").iterdir():
         path.unlink()
-    assert "expected test pictures in" in Page(write_report(run, None, data, INVERSE)).text
+    assert "expected test images in" in Page(write_report(run, None, data, INVERSE)).text
 
 
 def test_the_evaluation_kept_in_the_run_is_taken_unless_one_is_given(run, data, judged):
@@ -222,7 +222,7 @@ def test_a_line_that_the_trainer_is_still_writing_is_left_out_and_a_broken_one_i
         write_report(run, None, data, INVERSE)
 
 
-def test_large_pictures_do_not_make_a_large_page(tmp_path):
+def test_large_images_do_not_make_a_large_page(tmp_path):
     data = make_data(tmp_path / "data", [f"p{k}" for k in range(16)], size=256)
     run = make_run(tmp_path / "run", data)
     noise = np.random.default_rng(0).integers(0, 100, (1546, 1030, 3)).astype(np.uint8)
@@ -244,8 +244,8 @@ def test_a_chart_draws_each_line_raw_and_smoothed_inside_its_axes():
     assert all(0 <= x <= 420 and 0 <= y <= 220 for x, y in points)
 
 
-def test_charts_of_other_critics_do_not_claim_what_only_least_squares_mean():
-    log = [json.loads(log_line(step, **{"critic/X": 1.0})) for step in (1, 2, 3)]
+def test_charts_of_other_discriminators_do_not_claim_what_only_least_squares_mean():
+    log = [json.loads(log_line(step, **{"discriminator/X": 1.0})) for step in (1, 2, 3)]
     assert any("0.25" in chart["note"] for chart in draw_charts(log))
     assert not any("0.25" in chart["note"] for chart in draw_charts(log, least_squares=False))
 

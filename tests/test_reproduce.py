@@ -54,7 +54,7 @@ def test_figures_show_all_methods_on_the_same_inputs_between_input_and_truth(out
         assert image.width == 8 * 98 - 2  # input, six methods, truth
 
 
-def test_the_page_holds_every_experiment_and_every_picture(out):
+def test_the_page_holds_every_experiment_and_every_image(out):
     page = (out / "index.html").read_text()
     for slug in ("table1", "table2", "table3", "table4", "table5", "findings"):
         assert f"id={slug}>" in page

@@ -18,10 +18,8 @@ def folder(path, seed, count=8, blur=0, suffix=".png"):
     path.mkdir()
     for k in range(count):
         levels = draws.integers(0, 256, (6, 6, 3), np.uint8)
-        picture = Image.fromarray(levels).resize(
-            (48, 48), Image.Resampling.BICUBIC if blur else Image.Resampling.NEAREST
-        )
-        picture.save(path / f"{k}{suffix}")
+        image = Image.fromarray(levels).resize((48, 48), Image.Resampling.BICUBIC if blur else Image.Resampling.NEAREST)
+        image.save(path / f"{k}{suffix}")
     return path
 
 
@@ -58,22 +56,22 @@ def test_the_command_prints_json_and_keeps_it(sets, tmp_path, capsys):
     assert {"fd", "kid", "kid_std", "precision", "recall", "density", "coverage"} <= set(printed)
 
 
-def test_every_picture_that_cannot_be_judged_is_named(sets, tmp_path):
+def test_every_image_that_cannot_be_judged_is_named(sets, tmp_path):
     mixed = folder(tmp_path / "mixed", 4)
     for name in ("x.png", "y.png"):
-        (mixed / name).write_text("no picture")
-    with pytest.raises(BadInput, match=r"2 of 10 pictures cannot be judged: .*x\.png.*y\.png"):
+        (mixed / name).write_text("no image")
+    with pytest.raises(BadInput, match=r"2 of 10 images cannot be judged: .*x\.png.*y\.png"):
         compare_sets(mixed, sets["real"])
 
 
-def test_too_few_pictures_and_no_folder_are_refused(sets, tmp_path):
-    with pytest.raises(BadInput, match="more than 5 pictures, found 3"):
+def test_too_few_images_and_no_folder_are_refused(sets, tmp_path):
+    with pytest.raises(BadInput, match="more than 5 images, found 3"):
         compare_sets(folder(tmp_path / "few", 5, count=3), sets["real"])
-    with pytest.raises(BadInput, match="expected a folder of pictures, found nothing"):
+    with pytest.raises(BadInput, match="expected a folder of images, found nothing"):
         compare_sets(tmp_path / "none", sets["real"])
 
 
-def test_intervals_cover_the_mean_of_new_pictures_about_as_often_as_they_say():
+def test_intervals_cover_the_mean_of_new_images_about_as_often_as_they_say():
     draws, covered = np.random.default_rng(0), 0
     for _ in range(200):
         fake, real = draws.standard_normal((40, 1)), draws.standard_normal((40, 1))

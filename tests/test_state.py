@@ -132,12 +132,12 @@ def test_any_byte_flipped_and_any_byte_missing_is_noticed(tmp_path, promise, nam
     for step in (1, 2):
         save_state(tmp_path, step, {"weight": torch.full((50,), float(step))}, keep=2)
     path = tmp_path / "checkpoints/step-00000002" / name
-    content, dice = path.read_bytes(), random.Random(5)
+    content, rng = path.read_bytes(), random.Random(5)
     everywhere = range(len(content))
-    places = everywhere if name == "manifest.json" else dice.sample(everywhere, 100)
+    places = everywhere if name == "manifest.json" else rng.sample(everywhere, 100)
     for place in places:
         for spoilt in (
-            content[:place] + bytes([content[place] ^ dice.randrange(1, 256)]) + content[place + 1 :],
+            content[:place] + bytes([content[place] ^ rng.randrange(1, 256)]) + content[place + 1 :],
             content[:place],
         ):
             path.write_bytes(spoilt)

@@ -15,17 +15,17 @@ Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
-"""Networks whose features pictures are judged by: `unpaired.features`."""
+"""Networks whose features images are judged by: `unpaired.features`."""
 
 
 MOST = {
     **{"data.load_size": 2**14, "data.crop_size": 2**14, "data.channels_a": 256, "data.channels_b": 256},
     **{"data.batch": 2**12, "data.workers": 256, "runtime.threads": 2**10, "runtime.samples": 2**10},
-    **{"runtime.seed": 2**63 - 1, "runtime.judge_pictures": 1000},
+    **{"runtime.seed": 2**63 - 1, "runtime.judge_images": 1000},
 }
 """Numbers over these are mistakes, and would ask for more memory or threads than any machine has."""
 FEWEST_JUDGED = 10
-"""Pictures of a domain from which a KID has an interval at all."""
+"""Images of a domain from which a KID has an interval at all."""
 
 
 def _at_least(value: float, least: float, name: str) -> None:
@@ -84,8 +84,8 @@ class OptimConfig:
 
     lr: float = 2e-4
     """Step size of the generators' Adam."""
-    critic_lr: float | None = None
-    """Step size of the critics' Adam; the generators' unless given."""
+    discriminator_lr: float | None = None
+    """Step size of the discriminators' Adam; the generators' unless given."""
     beta1: float = 0.5
     """Decay of the first moment."""
     beta2: float = 0.999
@@ -98,22 +98,23 @@ class OptimConfig:
     """Total steps instead of epochs; the rate falls over the same share of them."""
     start: str = ""
     """Bundle or run whose generators training starts from, to fine-tune them; drawn afresh unless given."""
-    critic_warmup: int = 0
-    """First steps, in which only the critics learn: given trained generators, fresh critics would mislead them."""
+    discriminator_warmup: int = 0
+    """First steps, in which only the discriminators learn: given trained generators, fresh discriminators would
+    mislead them."""
     accumulate: int = 1
     """Parts, one after another through the networks, of data.batch images each, that make one step."""
-    average: float = 0.0
+    ema_decay: float = 0.0
     """Decay per step of the running average of the generators that the bundle gets; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "critic_lr"):
+        for name in ("lr", "discriminator_lr"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"optim.{name} must be positive and finite, got {value}")
-        for name in ("beta1", "beta2", "average"):
+        for name in ("beta1", "beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("epochs", "decay_epochs", "critic_warmup"):
+        for name in ("epochs", "decay_epochs", "discriminator_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
         for name in ("steps", "accumulate"):
@@ -145,20 +146,20 @@ class RuntimeConfig:
     """Steps between sample grids."""
     save_every: int = 500
     """Steps between checkpoints; a run also saves when it is stopped."""
-    judge_every: int = 0
-    """Steps between judgements on test pictures by KID, the best of which is kept as best.safetensors; 0 for none."""
+    validate_every: int = 0
+    """Steps between judgements on test images by KID, the best of which is kept as best.safetensors; 0 for none."""
     judge_features: FeaturesName = "efficientnet-lite0"
     """Whose features judge: efficientnet-lite0 comes with unpaired[metrics], the others need judge_weights."""
     judge_weights: str = ""
     """Weights of the network that judges: a file for inception, a folder for dinov2 and clip."""
-    judge_pictures: int = 200
-    """Test pictures of each domain that a judgement translates and compares, at most."""
+    judge_images: int = 200
+    """Test images of each domain that a judgement translates and compares, at most."""
     trackers: str = ""
     """Trackers to write to beside the run's own files, joined by commas: wandb, trackio, mlflow."""
     project: str = "unpaired"
     """The trackers' name for the group of runs that this one belongs to."""
     samples: int = 6
-    """Test pictures of each domain in a sample grid."""
+    """Test images of each domain in a sample grid."""
     keep: int = 2
     """Checkpoints kept, beside those pinned by a file `pinned` or `best` in their folder."""
 
@@ -167,7 +168,7 @@ class RuntimeConfig:
         if self.compile == "on" and self.precision == "exact":
             raise ValueError("runtime.compile on rounds in another order; not with runtime.precision exact")
         _at_least(self.threads, 0, "runtime.threads")
-        _at_least(self.judge_every, 0, "runtime.judge_every")
-        _at_least(self.judge_pictures, FEWEST_JUDGED, "runtime.judge_pictures")
+        _at_least(self.validate_every, 0, "runtime.validate_every")
+        _at_least(self.judge_images, FEWEST_JUDGED, "runtime.judge_images")
         for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
             _at_least(getattr(self, name), 1, f"runtime.{name}")

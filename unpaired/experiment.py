@@ -50,7 +50,7 @@ def build_method(experiment: Experiment) -> Method:
     if size > MAX_PARAMETERS:
         raise BadInput(
             f"method: networks of {size:,} parameters in all, at most {MAX_PARAMETERS:,} are trained; lower "
-            f"method.generator.width or method.critic.width"
+            f"method.generator.width or method.discriminator.width"
         )
     return _method(experiment)
 
@@ -115,7 +115,7 @@ def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment
 def with_settings(experiment: Experiment, settings: Mapping[str, Any], source: str = "settings") -> Experiment:
     """The experiment with dotted settings changed, e.g. {"optim.lr": "1e-4"}; text is converted.
 
-    A new `method.name`, `method.generator.name` or `method.critic.name` starts that part from its own defaults.
+    A new `method.name`, `method.generator.name` or `method.discriminator.name` starts that part from its own defaults.
 
     Raises:
         BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.

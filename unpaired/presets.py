@@ -26,7 +26,7 @@ def smoke() -> Experiment:
         data=DataConfig(load_size=36, crop_size=32),
         method=CycleGANConfig(
             generator=ResNetConfig(width=4, blocks=1),
-            critic=PatchGANConfig(width=4, layers=1),
+            discriminator=PatchGANConfig(width=4, layers=1),
             identity_weight=5.0,
             history=4,
         ),
@@ -47,7 +47,8 @@ def earth() -> Experiment:
     """Satellite image to elevation colours at 64 px, minutes on two CPU cores: what `unpaired demo` trains.
 
     Not the published settings: at this size and budget InstanceNorm's loss of a tile's colour decides, so the
-    generator is a U-Net, whose outer skip carries none, its critics see colours (no norm), and lambda is 2, for at
+    generator is a U-Net, whose outer skip carries none, its discriminators see colours (no norm), and lambda is 2,
+    for at
     10 both maps stay copies of their input. Measured in docs/lab-notes.md.
 
     unpaired prepare earth earth64
@@ -58,12 +59,12 @@ def earth() -> Experiment:
         data=DataConfig(preprocess="none", load_size=64, crop_size=64),
         method=CycleGANConfig(
             generator=UNetConfig(width=32, downs=5, upsampling="resize"),
-            critic=PatchGANConfig(layers=2, norm="none"),
+            discriminator=PatchGANConfig(layers=2, norm="none"),
             forward_cycle_weight=2.0,
             backward_cycle_weight=2.0,
             identity_weight=1.0,
         ),
-        optim=OptimConfig(steps=4000, average=0.998),
+        optim=OptimConfig(steps=4000, ema_decay=0.998),
         runtime=RuntimeConfig(log_every=20),
     )
 
@@ -79,7 +80,7 @@ def earth_labels() -> Experiment:
 
 
 def earth128() -> Experiment:
-    """The same places at twice the resolution, hours on two CPU cores; `--steps 3000` made the README's picture.
+    """The same places at twice the resolution, hours on two CPU cores; `--steps 3000` made the README's image.
 
     unpaired prepare earth earth128 --size 128 --globe-width 2700
     unpaired train earth128 --data earth128 --out runs/earth128
@@ -90,7 +91,7 @@ def earth128() -> Experiment:
         name="earth128",
         data=replace(base.data, load_size=128, crop_size=128),
         method=replace(base.method, generator=UNetConfig(width=48, downs=6, upsampling="resize")),
-        optim=OptimConfig(steps=12_000, average=0.998),
+        optim=OptimConfig(steps=12_000, ema_decay=0.998),
         runtime=RuntimeConfig(sample_every=1000, save_every=1000),
     )
 

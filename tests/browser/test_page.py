@@ -1,4 +1,4 @@
-"""The web page in a real browser, from the picture picked to the file on the disk."""
+"""The web page in a real browser, from the image picked to the file on the disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def running(models):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     for number, name in enumerate(("one.png", "two.jpg", "deep in the woods.tif")):
         shapes("A", number).save(tmp_path / name)
     return tmp_path
@@ -57,24 +57,24 @@ def translated(models, source, target, direction):
     return target.read_bytes()
 
 
-def test_what_is_downloaded_is_what_translate_writes(open_page, running, models, pictures, tmp_path):
+def test_what_is_downloaded_is_what_translate_writes(open_page, running, models, images, tmp_path):
     page = ready(open_page(running.url))
     page.get_by_label("Model").select_option("two")
     page.get_by_role("radio", name="B → A").check()
     names = ["one.png", "two.jpg", "deep in the woods.tif"]
-    page.locator("#files").set_input_files([pictures / name for name in names])
+    page.locator("#files").set_input_files([images / name for name in names])
     for name in names:
         stem, _, suffix = name.rpartition(".")
         assert download(page, name, tmp_path / "got" / name) == f"{stem}_BtoA.{suffix}"
-        expected = translated(models[1], pictures / name, tmp_path / "expected" / name, "BtoA")
+        expected = translated(models[1], images / name, tmp_path / "expected" / name, "BtoA")
         assert (tmp_path / "got" / name).read_bytes() == expected
     expect(card(page, "one.png")).to_contain_text("40 × 36")
     expect(card(page, "deep in the woods.tif")).to_contain_text("cannot show this kind of file")
 
 
-def test_a_slider_shows_before_and_after_and_is_moved_by_keys(open_page, running, pictures):
+def test_a_slider_shows_before_and_after_and_is_moved_by_keys(open_page, running, images):
     page = ready(open_page(running.url))
-    page.locator("#files").set_input_files(pictures / "one.png")
+    page.locator("#files").set_input_files(images / "one.png")
     slider = page.get_by_role("slider", name="Before and after of one.png")
     expect(slider).to_have_value("50", **LATE)
     edge = page.locator(".line").bounding_box()["x"]
@@ -87,7 +87,7 @@ def test_a_slider_shows_before_and_after_and_is_moved_by_keys(open_page, running
         assert page.get_by_alt_text(image).evaluate("image => image.naturalWidth") == 40
 
 
-def test_the_keyboard_alone_is_enough(open_page, running, models, pictures, tmp_path):
+def test_the_keyboard_alone_is_enough(open_page, running, models, images, tmp_path):
     page = ready(open_page(running.url))
     page.on("filechooser", lambda _: None)  # asked for before one opens, or the browser may keep it to itself
     reached = []
@@ -105,26 +105,26 @@ def test_the_keyboard_alone_is_enough(open_page, running, models, pictures, tmp_
 
     tab_to("AtoB")
     page.keyboard.press("ArrowRight")
-    tab_to("Choose pictures")
+    tab_to("Choose images")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-    chooser.value.set_files(pictures / "one.png")
+    chooser.value.set_files(images / "one.png")
     expect(page.get_by_role("link", name="Download one_BtoA.png")).to_be_visible(**LATE)
     tab_to("Download")
     with page.expect_download() as started:
         page.keyboard.press("Enter")
     started.value.save_as(tmp_path / "got.png")
-    expected = translated(models[0], pictures / "one.png", tmp_path / "expected.png", "BtoA")
+    expected = translated(models[0], images / "one.png", tmp_path / "expected.png", "BtoA")
     assert (tmp_path / "got.png").read_bytes() == expected
     tab_to("Remove")
     page.keyboard.press("Enter")
     expect(page.get_by_role("article")).to_have_count(0)
-    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    expect(page.get_by_role("button", name="Choose images")).to_be_focused()
 
 
-def test_a_phone_shows_all_without_scrolling_sideways(open_page, running, pictures):
+def test_a_phone_shows_all_without_scrolling_sideways(open_page, running, images):
     page = ready(open_page(running.url, **PHONE))
-    page.locator("#photo").set_input_files(pictures / "two.jpg")
+    page.locator("#photo").set_input_files(images / "two.jpg")
     expect(card(page, "two.jpg").get_by_role("link")).to_be_visible(**LATE)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     for button in page.get_by_role("button").all() + page.get_by_role("link", name="Download").all():
@@ -132,9 +132,9 @@ def test_a_phone_shows_all_without_scrolling_sideways(open_page, running, pictur
         assert box["height"] >= 44 and box["x"] >= 0 and box["x"] + box["width"] <= 390
 
 
-def test_a_picture_is_dropped_or_taken_by_the_camera(open_page, running, pictures):
+def test_a_image_is_dropped_or_taken_by_the_camera(open_page, running, images):
     page = ready(open_page(running.url, permissions=["camera"]))
-    content = (pictures / "one.png").read_bytes()
+    content = (images / "one.png").read_bytes()
     transfer = page.evaluate_handle(
         """bytes => { const data = new DataTransfer();
            data.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" })); return data; }""",
@@ -176,7 +176,7 @@ def test_no_photo_is_taken_before_the_camera_has_shown_a_frame(open_page, runnin
 
 
 def test_errors_say_what_is_wrong(open_page, running, tmp_path):
-    (tmp_path / "notes.png").write_text("no picture")
+    (tmp_path / "notes.png").write_text("no image")
     page = ready(open_page(running.url))
     page.locator("#files").set_input_files(tmp_path / "notes.png")
     alert = card(page, "notes.png").get_by_role("alert")
@@ -191,9 +191,9 @@ def test_errors_say_what_is_wrong(open_page, running, tmp_path):
     expect(card(page, "good.png").get_by_role("link")).to_be_visible(**LATE)
 
 
-def test_everything_that_can_be_used_has_a_name(open_page, running, pictures):
+def test_everything_that_can_be_used_has_a_name(open_page, running, images):
     page = ready(open_page(running.url))
-    page.locator("#files").set_input_files(pictures / "one.png")
+    page.locator("#files").set_input_files(images / "one.png")
     expect(card(page, "one.png").get_by_role("link")).to_be_visible(**LATE)
     tree = page.locator("body").aria_snapshot()
     assert re.search(r"- (button|link|slider|combobox|radio|textbox)\s*(:|$)", tree, re.M) is None, tree

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.data_sets import shapes
 from tests.serve.running import server
 from unpaired.cli import run
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.serve.study import open_study
 
 LATE = {"timeout": 60_000}
@@ -21,14 +21,14 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A study in which the real pictures are the red discs; seen for 50 ms, all else as in the paper."""
+    """A study in which the real images are the red discs; seen for 50 ms, all else as in the paper."""
     folder = tmp_path_factory.mktemp("study")
     for name, domain in (("real", "A"), ("ours", "B")):
         (folder / name).mkdir()
         for number in range(12):
             shapes(domain, number % 8).resize((96, 96)).rotate(number).save(folder / name / f"{number}.png")
-    pictures = [folder / "study", folder / "real", f"ours={folder / 'ours'}"]
-    assert run(["study", "prepare", *map(str, pictures), "--exposure-ms", "50", "--seed", "4"]) == 0
+    images = [folder / "study", folder / "real", f"ours={folder / 'ours'}"]
+    assert run(["study", "prepare", *map(str, images), "--exposure-ms", "50", "--seed", "4"]) == 0
     return folder / "study"
 
 
@@ -40,13 +40,13 @@ def running(folder):
 
 @pytest.fixture(scope="module")
 def real(folder):
-    """The names of real pictures: a participant who never errs."""
+    """The names of real images: a participant who never errs."""
     return {name for pair in open_study(folder).pairs["ours"] for name in pair[:1]}
 
 
 def where(page, real):
-    """left or right, whichever the real picture is on."""
-    name = re.search(r"([0-9a-f]{24})\.png", page.locator("#left-picture").get_attribute("src"))[1]
+    """left or right, whichever the real image is on."""
+    name = re.search(r"([0-9a-f]{24})\.png", page.locator("#left-image").get_attribute("src"))[1]
     return "left" if name in real else "right"
 
 
@@ -71,7 +71,7 @@ def table(page, running):
 
 def test_all_trials_by_keyboard_with_a_reload_and_then_the_table(open_page, running, folder, real):
     page = open_page(f"{running.url}/?code=anna")
-    expect(page.get_by_role("heading", name="Which picture is real?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Which image is real?")).to_be_visible()
     expect(page.get_by_role("button", name="Begin")).to_be_focused(**LATE)
     page.keyboard.press("Enter")
 
@@ -119,20 +119,20 @@ def test_a_phone_and_a_participant_who_does_not_look(open_page, running, folder,
     assert found["excluded"] == 1
 
 
-def test_nothing_tells_the_real_picture_before_the_answer(running):
+def test_nothing_tells_the_real_image_before_the_answer(running):
     with running.client() as client:
         begun = client.post("/session", json={"code": "curious"}).json()
         assert set(begun) == {"code", "exposure_ms", "practice", "done", "trials", "next"}
         assert set(begun["next"]) == {"left", "right", "practice"}
         answers = [
-            client.get(f"/pictures/{begun['next'][side]}.png", headers={"Accept": "*/*"}).headers for side in OTHER
+            client.get(f"/images/{begun['next'][side]}.png", headers={"Accept": "*/*"}).headers for side in OTHER
         ]
         assert (
             len({tuple((k, v) for k, v in each.items() if k not in ("content-length", "date")) for each in answers})
             == 1
         )
         for wrong in ("../study", "..%2fstudy", "study", "0" * 24):
-            assert client.get(f"/pictures/{wrong}.png").status_code == 404
+            assert client.get(f"/images/{wrong}.png").status_code == 404
         assert client.get("/results").status_code == client.get("/results?key=guess").status_code == 403
         assert client.post("/session", json={"code": "../x"}).status_code == 422
         late = {"code": "curious", "trial": 5, "choice": "left", "shown_ms": 1, "answered_ms": 1}
@@ -140,7 +140,7 @@ def test_nothing_tells_the_real_picture_before_the_answer(running):
         assert client.post("/answer", json=late | {"code": "nobody"}).status_code == 404
 
 
-def test_the_stored_pictures_are_those_shown(running, folder):
+def test_the_stored_images_are_those_shown(running, folder):
     name = open_study(folder).pairs["ours"][0][0]
-    shown = read_picture(running.get(f"/pictures/{name}.png").content).pixels
-    np.testing.assert_array_equal(shown, read_picture(folder / "pictures" / f"{name}.png").pixels)
+    shown = read_image(running.get(f"/images/{name}.png").content).pixels
+    np.testing.assert_array_equal(shown, read_image(folder / "images" / f"{name}.png").pixels)

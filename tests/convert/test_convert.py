@@ -17,7 +17,7 @@ from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 
-PICTURE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5)) * 2 - 1
+IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5)) * 2 - 1
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def saved(path, state, **options):
 
 
 def outputs(model, direction="AtoB"):
-    return Translator.load(model, direction).translate(PICTURE)
+    return Translator.load(model, direction).translate(IMAGE)
 
 
 @torch.no_grad()
-def plain(network, picture=PICTURE):
-    return network.eval()(picture)
+def plain(network, image=IMAGE):
+    return network.eval()(image)
 
 
 def assert_translates_as(model, network, direction="AtoB"):
@@ -118,7 +118,7 @@ def test_statistics_that_instance_norm_once_kept_are_dropped(tmp_path):
     )
     convert(saved(tmp_path / "net.pth", old.state_dict()), tmp_path / "out")
     with torch.no_grad():
-        expected = old.train()(PICTURE)  # as the official test ran it: each image's own statistics
+        expected = old.train()(IMAGE)  # as the official test ran it: each image's own statistics
     assert_close(outputs(tmp_path / "out"), expected, atol=1e-5, rtol=0)
 
 
@@ -138,7 +138,7 @@ def test_mmagic_takes_bgr_and_says_which_domain_a_generator_makes(tmp_path, opti
     file = saved(tmp_path / "iter_80000.pth", {"meta": {"iter": 80000}, "state_dict": state})
     convert(file, tmp_path / "out", b="zebra")
     for direction, network in (("AtoB", to_zebra), ("BtoA", to_horse)):
-        expected = plain(network, PICTURE.flip(1)).flip(1)
+        expected = plain(network, IMAGE.flip(1)).flip(1)
         assert expected.std() > 0.05
         assert_close(outputs(tmp_path / "out", direction), expected, atol=1e-4, rtol=0)  # sums in another order
     with pytest.raises(BadInput, match="names its domains horse and zebra; tell which one is folder B, e.g. --b zebra"):
@@ -272,7 +272,10 @@ def test_a_mismatch_names_the_key_what_was_expected_and_what_was_found(tmp_path,
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ({"model.0.weight": torch.zeros(64, 3, 4, 4), "model.0.bias": torch.zeros(64)}, "found a critic's names"),
+        (
+            {"model.0.weight": torch.zeros(64, 3, 4, 4), "model.0.bias": torch.zeros(64)},
+            "found a discriminator's names",
+        ),
         ({"conv1.weight": torch.zeros(2)}, "found names of no known tool: conv1.weight"),
         ({"encoder.model.0.weight": torch.zeros(4, 3, 7, 7)}, "expected joliGEN's plain resnet"),
     ],

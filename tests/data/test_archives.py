@@ -19,7 +19,7 @@ from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
 from unpaired.data.prepare.shards import prepare_shards
 from unpaired.imaging.archives import entries
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.training import train
 
 
@@ -66,7 +66,7 @@ def as_lists(root, folders, suffix):
 
 
 def pixels(paths):
-    return [read_picture(path).pixels for path in paths]
+    return [read_image(path).pixels for path in paths]
 
 
 def test_shards_hold_the_same_images_in_the_same_order(folders, shards):
@@ -167,7 +167,7 @@ def test_names_that_lead_out_of_a_shard_lead_nowhere(tmp_path):
     make_tar(tmp_path / "x.tar", names, kinds={"link.png": tarfile.SYMTYPE})
     assert entries(tmp_path / "x.tar") == [tmp_path / "x.tar/a/in.png"]
     with pytest.raises(BadInput, match="not in its archive"):
-        read_picture(tmp_path / "x.tar/../x.tar/nothing.png")
+        read_image(tmp_path / "x.tar/../x.tar/nothing.png")
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:xz"])

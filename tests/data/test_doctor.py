@@ -14,12 +14,12 @@ import pytest
 from tests import corpus
 from unpaired.core.errors import BadInput, shown
 from unpaired.data.checks import Diagnosis, examine, spread
-from unpaired.imaging.images import Picture, read_picture, write_picture
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 
 
 @pytest.fixture
 def good(tmp_path) -> Path:
-    """200 sound pictures in all five formats, 50 in each folder."""
+    """200 sound images in all five formats, 50 in each folder."""
     for i, name in enumerate(("trainA", "trainB", "testA", "testB")):
         corpus.write_good(tmp_path / name, 50, first_seed=1000 * i)
     return tmp_path
@@ -78,7 +78,7 @@ def test_unusual_but_sound_files_are_not_refused(good):
 
 @pytest.mark.parametrize("name", corpus.ODD_NAMES)
 def test_odd_names_are_read_and_each_finding_is_one_line(good, name):
-    write_picture(Picture(corpus.scene(9)), good / "trainA" / "plain.png")
+    write_image(DecodedImage(corpus.scene(9)), good / "trainA" / "plain.png")
     (good / "trainA" / "plain.png").rename(good / "trainA" / name)
     assert examine(good).findings == ()
     (good / "trainA" / name).write_bytes(b"")
@@ -94,10 +94,10 @@ def test_a_file_without_permission_is_named(good):
     assert found(examine(good), "refused") == {"trainA/good000.png": "unreadable"}
 
 
-def test_a_test_picture_seen_in_training_is_named_whatever_its_format(good):
-    twin = read_picture(good / "trainA" / "good000.png")
-    write_picture(twin, good / "testA" / "other.bmp")
-    shutil.copy(good / "trainA" / "good005.png", good / "testB" / "across.png")  # A and B may share pictures
+def test_a_test_image_seen_in_training_is_named_whatever_its_format(good):
+    twin = read_image(good / "trainA" / "good000.png")
+    write_image(twin, good / "testA" / "other.bmp")
+    shutil.copy(good / "trainA" / "good005.png", good / "testB" / "across.png")  # A and B may share images
     diagnosis = examine(good)
     assert diagnosis.ok
     assert found(diagnosis, "warning") == {"testA/other.bmp": "duplicate"}
@@ -105,9 +105,9 @@ def test_a_test_picture_seen_in_training_is_named_whatever_its_format(good):
 
 
 def test_files_unlike_their_folder_are_warned_of_and_refused_where_no_rule_turns_them(good):
-    write_picture(Picture(corpus.scene(1, channels=1)), good / "trainA" / "gray.png")
-    write_picture(Picture(corpus.scene(2, dtype=np.uint16)), good / "trainA" / "deep.png")
-    write_picture(Picture(corpus.scene(3, channels=5)), good / "trainA" / "bands.tif")
+    write_image(DecodedImage(corpus.scene(1, channels=1)), good / "trainA" / "gray.png")
+    write_image(DecodedImage(corpus.scene(2, dtype=np.uint16)), good / "trainA" / "deep.png")
+    write_image(DecodedImage(corpus.scene(3, channels=5)), good / "trainA" / "bands.tif")
     diagnosis = examine(good)
     assert found(diagnosis, "warning") == {"trainA/gray.png": "odd-mode", "trainA/deep.png": "odd-mode"}
     assert found(diagnosis, "refused") == {"trainA/bands.tif": "channels"}
@@ -116,20 +116,20 @@ def test_files_unlike_their_folder_are_warned_of_and_refused_where_no_rule_turns
     )
 
 
-def test_blank_and_nearly_constant_pictures_are_warned_of(good):
+def test_blank_and_nearly_constant_images_are_warned_of(good):
     flat = np.full((32, 32, 3), 200, np.uint8)
     speck = flat.copy()
     speck[::2, ::2] += 1
     fog = (200 + np.random.default_rng(0).normal(0, 3, flat.shape)).astype(np.uint8)
     for name, pixels in {"flat": flat, "speck": speck, "fog": fog}.items():
-        write_picture(Picture(pixels), good / "trainA" / f"{name}.png")
+        write_image(DecodedImage(pixels), good / "trainA" / f"{name}.png")
     assert found(examine(good), "warning") == {"trainA/flat.png": "blank", "trainA/speck.png": "blank"}
 
 
-def test_float_pictures_beyond_0_to_1_are_warned_of(good):
+def test_float_images_beyond_0_to_1_are_warned_of(good):
     for i in range(60):
         metres = corpus.scene(i, channels=1, dtype=np.float32) * (8000 if i == 0 else 1)
-        write_picture(Picture(metres), good / "trainB" / f"dem{i:02}.tif")
+        write_image(DecodedImage(metres), good / "trainB" / f"dem{i:02}.tif")
     for path in (good / "trainB").glob("good*"):
         path.unlink()
     assert found(examine(good), "warning") == {"trainB/dem00.tif": "range"}
@@ -154,7 +154,7 @@ def test_missing_and_empty_training_folders_are_refused(tmp_path):
         examine(tmp_path / "nowhere")
 
 
-def test_few_pictures_and_lopsided_sides_are_warned_of(tmp_path):
+def test_few_images_and_lopsided_sides_are_warned_of(tmp_path):
     corpus.write_good(tmp_path / "trainA", 5)
     corpus.write_good(tmp_path / "trainB", 51, first_seed=100)
     assert [(f.path, f.reason) for f in examine(tmp_path).findings] == [("trainA", "few"), ("trainB", "imbalance")]
@@ -185,12 +185,12 @@ def test_json_holds_what_the_lines_say(good):
 
 
 @pytest.mark.promise("hostile images")
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     pixels = corpus.scene(1, 512, 512)  # 0.75 MB each, 45 MB in all
     for side in "AB":
         (tmp_path / f"train{side}").mkdir()
         for i in range(30):
-            write_picture(Picture(pixels), tmp_path / f"train{side}" / f"{i}.bmp")
+            write_image(DecodedImage(pixels), tmp_path / f"train{side}" / f"{i}.bmp")
     tracemalloc.start()
     examine(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]

@@ -69,8 +69,8 @@ def cfg(**settings):
 def test_pixels_are_decoded_once_while_they_fit_in_memory_and_again_where_they_do_not(tmp_path):
     root = make_data(tmp_path)
     first, second = root / "trainA/00.png", root / "trainA/01.png"
-    one_picture = 40 * 36 * 3
-    store = PixelStore(cfg(cache_gb=1.5 * one_picture / 1e9))
+    one_image = 40 * 36 * 3
+    store = PixelStore(cfg(cache_gb=1.5 * one_image / 1e9))
     kept, not_kept = store.read(first, 3), store.read(second, 3)
     for path in (first, second):
         shapes("B", 99).save(path)
@@ -78,14 +78,14 @@ def test_pixels_are_decoded_once_while_they_fit_in_memory_and_again_where_they_d
     assert (store.read(second, 3) != not_kept).any()
 
 
-def test_a_picture_of_other_channels_is_refused_by_name(tmp_path):
+def test_a_image_of_other_channels_is_refused_by_name(tmp_path):
     path = tmp_path / "two.png"
     Image.new("RGB", (8, 8)).save(path)
     with pytest.raises(BadInput, match=r"two\.png: expected 5 channels, found 3"):
         PixelStore(cfg()).read(path, 5)
 
 
-def test_a_picture_smaller_than_the_crop_is_refused_by_name(tmp_path):
+def test_a_image_smaller_than_the_crop_is_refused_by_name(tmp_path):
     path = tmp_path / "small.png"
     Image.new("RGB", (40, 31)).save(path)
     with pytest.raises(BadInput, match=r"small\.png: .*crop_size = 32 .*found 40x31"):

@@ -23,7 +23,7 @@ from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.prepare.shards import prepare_shards
 from unpaired.data.selection import SKIPPED
 from unpaired.experiment import build_method
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
@@ -32,16 +32,16 @@ PARTS = ("trainA", "trainB", "testA", "testB", "masksA", "masksB")
 
 
 def masked_data(root, **counts):
-    """A data set whose pictures show in red where their mask is white."""
+    """A data set whose images show in red where their mask is white."""
     make_data(root, **counts)
     for part, masks in (("trainA", "masksA"), ("trainB", "masksB")):
         (root / masks).mkdir()
         for k, path in enumerate(sorted((root / part).iterdir())):
-            picture = np.array(Image.open(path))
-            inside = np.zeros(picture.shape[:2], np.uint8)
+            image = np.array(Image.open(path))
+            inside = np.zeros(image.shape[:2], np.uint8)
             inside[4 : 20 + k, 6 + k : 30] = 255
-            picture[..., 0] = inside
-            Image.fromarray(picture).save(path)
+            image[..., 0] = inside
+            Image.fromarray(image).save(path)
             Image.fromarray(inside).save(root / masks / f"{path.stem}.bmp")
     return root
 
@@ -180,7 +180,7 @@ def broken(data, tmp_path):
     shutil.copytree(data, root)
     (root / "masksA/01.bmp").rename(root / "masksA/nobody.bmp")
     Image.new("L", (30, 36)).save(root / "masksA/03.bmp")
-    (root / "masksB/00.bmp").write_bytes(b"no picture")
+    (root / "masksB/00.bmp").write_bytes(b"no image")
     Image.new("LA", (40, 36)).save(root / "masksB/04.png")
     return root
 
@@ -264,8 +264,8 @@ def test_prepared_folders_hold_the_masks_of_training_and_test_images(data, tmp_p
     command = ["translate", str(tmp_path / "run"), str(out / "testA"), str(tmp_path / "done")]
     assert run([*command, "--mask", str(out / "masksA")]) == 0
     for path in domain_files(out, "testA"):
-        outside = read_picture(out / f"masksA/{path.stem}.bmp").pixels[..., 0] == 0
-        before, after = (read_picture(folder / path.name).pixels for folder in (out / "testA", tmp_path / "done"))
+        outside = read_image(out / f"masksA/{path.stem}.bmp").pixels[..., 0] == 0
+        before, after = (read_image(folder / path.name).pixels for folder in (out / "testA", tmp_path / "done"))
         assert (after[outside] == before[outside]).all() and outside.any()
 
 

@@ -133,7 +133,7 @@ def test_a_run_may_start_at_any_step(root, whole, bounds, workers):
 
 @pytest.mark.parametrize("cache_gb", [0.0, 2.5 * 20 * 20 * 3 / 1e9])
 def test_the_cache_changes_no_pixel(root, cache_gb):
-    """Off, and with room for two and a half pictures."""
+    """Off, and with room for two and a half images."""
     data = open_data(root, cache_gb=cache_gb)
     assert_same(data.batches(0, 13), open_data(root, cache_gb=4.0).batches(0, 13))
     assert len(data.store.kept) == (2 if cache_gb else 0)
@@ -222,7 +222,7 @@ def test_a_gray_file_serves_a_domain_of_colour_and_the_other_way_round(tmp_path)
 
 
 def paired_folder(root, names_a, names_b):
-    """B is A's picture with its colours exchanged; every pixel tells its place."""
+    """B is A's image with its colours exchanged; every pixel tells its place."""
     for folder, names in (("trainA", names_a), ("trainB", names_b)):
         (root / folder).mkdir(parents=True)
         for name in names:
@@ -249,14 +249,14 @@ def test_pairs_of_different_names_are_refused_and_named(tmp_path):
 
 
 def save_depth(path, dtype):
-    """A picture of noise with the depth of `dtype`."""
+    """An image of noise with the depth of `dtype`."""
     values = np.random.default_rng(0).random((20, 24)) * (1 if dtype == np.float32 else np.iinfo(dtype).max)
     Image.fromarray(values.astype(dtype)).save(path)
 
 
 @pytest.mark.parametrize(("dtype", "suffix"), [(np.uint8, "png"), (np.uint16, "png"), (np.float32, "tiff")])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_what_is_scaled_and_mirrored_as_a_batch_has_the_numbers_of_pictures_one_by_one(tmp_path, dtype, suffix, layout):
+def test_what_is_scaled_and_mirrored_as_a_batch_has_the_numbers_of_images_one_by_one(tmp_path, dtype, suffix, layout):
     for side in "AB":
         (tmp_path / f"train{side}").mkdir()
         for k in range(4):

@@ -39,10 +39,10 @@ def test_the_paired_term_is_the_distance_to_the_truth_both_ways(data):
     torch.manual_seed(0)
     method = build_method(tiny(data, method__paired_weight=3.0))
     x, y = torch.rand(2, 2, 3, 32, 32) * 2 - 1
-    terms = method.paired_terms(x, y)
+    terms = method.paired_losses(x, y)
     assert_close(terms["paired/Y"], 3 * (method.G(x) - y).abs().mean())
     assert_close(terms["paired/X"], 3 * (method.F(y) - x).abs().mean())
-    assert build_method(tiny(data, method__paired_weight=0.0)).paired_terms(x, y) == {}
+    assert build_method(tiny(data, method__paired_weight=0.0)).paired_losses(x, y) == {}
 
 
 def test_the_term_is_there_only_where_pairs_are(data, tmp_path):

@@ -40,7 +40,7 @@ def noise(height, width, channels=3, dtype=np.uint8, seed=0):
         ("none", (1, 2), (4, 4)),
     ],
 )
-def test_a_picture_gets_the_size_that_the_official_code_gives_it(preprocess, size, expected):
+def test_a_image_gets_the_size_that_the_official_code_gives_it(preprocess, size, expected):
     width, height = size
     assert resized(noise(height, width), cfg(preprocess)).shape == (expected[1], expected[0], 3)
 
@@ -55,13 +55,13 @@ def test_what_ends_in_crop_is_cut_to_the_crop_size_and_the_rest_is_not(preproces
 
 
 @pytest.mark.parametrize("size", [(31, 100), (100, 31)])
-def test_a_picture_too_small_for_the_crop_is_refused_with_its_size(size):
+def test_a_image_too_small_for_the_crop_is_refused_with_its_size(size):
     width, height = size
     with pytest.raises(BadInput, match=f"data.crop_size = 32 px a side after crop, found {width}x{height}"):
         resized(noise(height, width), cfg("crop"))
 
 
-def test_a_scaled_picture_narrower_than_the_crop_is_refused():
+def test_a_scaled_image_narrower_than_the_crop_is_refused():
     with pytest.raises(BadInput, match="after scale_width_and_crop, found 20x"):
         resized(noise(50, 50), cfg("scale_width_and_crop", load_size=20))
 
@@ -103,14 +103,14 @@ def test_overshoot_at_an_edge_from_black_to_white_stays_in_range(dtype, channels
     assert (out[:, :28] <= 0.02 * top).all() and (out[:, 36:] >= 0.98 * top).all()
 
 
-def test_a_picture_of_the_right_size_is_left_alone():
+def test_a_image_of_the_right_size_is_left_alone():
     for dtype in (np.uint8, np.uint16, np.float32):
         pixels = noise(40, 40, dtype=dtype)
         np.testing.assert_array_equal(resized(pixels, cfg("resize_and_crop")), pixels)
 
 
 def places(height, width):
-    """A picture whose pixels hold their own row and column."""
+    """An image whose pixels hold their own row and column."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, rows], axis=2).astype(np.uint8)
 
@@ -150,7 +150,7 @@ def test_without_flip_nothing_is_mirrored():
         np.testing.assert_array_equal(augmented(places(4, 4), settings, rng), places(4, 4))
 
 
-def test_fixed_samples_are_the_middle_of_the_picture_and_the_same_each_time():
+def test_fixed_samples_are_the_middle_of_the_image_and_the_same_each_time():
     settings = cfg("crop", crop_size=4)
     out = central(places(8, 11), settings)
     np.testing.assert_array_equal(out, places(8, 11)[2:6, 3:7])

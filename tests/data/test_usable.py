@@ -175,8 +175,8 @@ def test_what_the_check_decoded_is_not_decoded_again_by_the_training(tmp_path, m
     """trainA and trainB whole; of a store without room nothing."""
     data = make_data(tmp_path / "data")
     read = []
-    whole = folders.read_picture
-    monkeypatch.setattr(folders, "read_picture", lambda path: read.append(path) or whole(path))
+    whole = folders.read_image
+    monkeypatch.setattr(folders, "read_image", lambda path: read.append(path) or whole(path))
     train(tiny(data), tmp_path / "run")
     assert read == []
     train(tiny(data, data__cache_gb=0), tmp_path / "other")

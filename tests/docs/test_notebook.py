@@ -40,7 +40,7 @@ def test_every_cell_of_the_notebook_ran(done):
     assert (folder / "runs/earth/report.html").is_file() and (folder / "runs/mine/bundle.safetensors").is_file()
 
 
-def test_its_pictures_are_shown(done):
+def test_its_images_are_shown(done):
     notebook, folder = done
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 4

@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, blocks, name
 from tests.docs.reader import EXCUSED, SMALLER, Reader
-from tests.docs.world import make_world, on_the_hub, picture, small_presets
+from tests.docs.world import image, make_world, on_the_hub, small_presets
 from tests.hub.server import hub_over
 
 READERS_HAVE: dict[str, dict[str, str]] = {
@@ -88,8 +88,8 @@ def provide(world: Path, page: str, folder: Path) -> None:
 
 
 def names_of_python() -> dict[str, Any]:
-    image = picture()
-    return {"__name__": "a page", "image": image, **dict.fromkeys(("one", "two", "three"), image)}
+    shown = image()
+    return {"__name__": "a page", "image": shown, **dict.fromkeys(("one", "two", "three"), shown)}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name)

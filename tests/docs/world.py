@@ -1,4 +1,4 @@
-"""What the readers of the documents have already: folders of pictures, runs, files of other tools. All of it tiny."""
+"""What the readers of the documents have already: folders of images, runs, files of other tools. All of it tiny."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EARTH = {"--size": "48", "--globe-width": "450"}
 SMALL: dict[str, Any] = {
     **{"data.preprocess": "resize_and_crop", "data.load_size": 36, "data.crop_size": 32, "data.workers": 0},
     **{"method.generator.width": 4, "method.generator.blocks": 1, "method.generator.downs": 5},
-    **{"method.critic.width": 4, "method.critic.layers": 1, "method.history": 2, "optim.steps": 2},
+    **{"method.discriminator.width": 4, "method.discriminator.layers": 1, "method.history": 2, "optim.steps": 2},
     **{"runtime.log_every": 1, "runtime.sample_every": 2, "runtime.save_every": 2, "runtime.samples": 2},
     **{"runtime.precision": "fp32", "runtime.device": "cpu", "runtime.threads": 1},
 }
@@ -59,19 +59,19 @@ def command(*words: object) -> None:
 
 def make_world(root: Path) -> Path:
     """All that the pages of the documents presuppose, under `root`."""
-    for part in (pictures, trained, earth, of_other_tools):
+    for part in (images, trained, earth, of_other_tools):
         part(root)
     return root
 
 
-def pictures(root: Path) -> None:
-    """Pictures, masks, a data set with a few pairs, a video, a microscope's slide."""
+def images(root: Path) -> None:
+    """Images, masks, a data set with a few pairs, a video, a microscope's slide."""
     for folder, domain in (("photos", "A"), ("paintings", "B"), ("masks", "A")):
         (root / folder).mkdir()
         for number in range(8):
-            picture = shapes(domain, number)
-            picture = picture.convert("1") if folder == "masks" else picture
-            picture.save(root / folder / f"{number}.png")
+            image = shapes(domain, number)
+            image = image.convert("1") if folder == "masks" else image
+            image.save(root / folder / f"{number}.png")
     data = make_data(root / "data", test=10)  # the fewest that can be judged
     for part in "AB":
         shutil.copytree(data / f"test{part}", data / f"pairs{part}")
@@ -123,6 +123,6 @@ def of_other_tools(root: Path) -> None:
     torch.save({"meta": {"iter": 80000}, "state_dict": state}, root / "iter_80000.pth")
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """What Python on a page calls `image`."""
     return shapes("A", 5)

@@ -27,7 +27,7 @@ from unpaired.export.graph import PixelGraph
 from unpaired.export.openvino import write_openvino
 from unpaired.export.pt2 import write_pt2
 from unpaired.export.verify import five_shapes, similarity
-from unpaired.imaging.images import read_picture, to_array
+from unpaired.imaging.images import read_image, to_array
 from unpaired.inference.engines import torch_runtime
 from unpaired.runtimes import open_exported
 from unpaired.runtimes.torch import pad_to_multiple
@@ -130,16 +130,16 @@ def test_a_pt2_is_the_network_in_a_program_that_knows_only_torch_and_holds_nothi
     assert not any(content[:2] == b"PK" or content[:1] == b"\x80" for content in parts.values())
 
 
-def test_coarser_arithmetic_is_smaller_and_similar_on_training_pictures(data, tmp_path):
+def test_coarser_arithmetic_is_smaller_and_similar_on_training_images(data, tmp_path):
     bundle = smooth_model(tmp_path, data)
     network, sizes = torch_runtime(load_bundle(bundle), "BtoA"), {}
-    pictures = [to_array(read_picture(path).pixels) for path in sorted((data / "testB").iterdir())]
+    decoded_images = [to_array(read_image(path).pixels) for path in sorted((data / "testB").iterdir())]
     for precision in ("fp32", "bf16", "int8"):
         file = export(bundle, tmp_path / "out", "openvino", precision, "BtoA")
         sizes[precision] = file.with_suffix(".bin").stat().st_size
         there = open_exported(file)
         assert there.label == f"openvino {precision}" and there.facts.precision == precision
-        assert similarity(there, network, pictures) > {"fp32": 0.9999, "bf16": 0.99, "int8": 0.95}[precision]
+        assert similarity(there, network, decoded_images) > {"fp32": 0.9999, "bf16": 0.99, "int8": 0.95}[precision]
     assert sizes["fp32"] > 1.9 * sizes["bf16"] > 2.5 * sizes["int8"] / 1.5
     assert names(tmp_path / "out") == sorted(
         f"BtoA{which}.{part}" for which in ("", "-bf16", "-int8") for part in ("bin", "xml")
@@ -208,11 +208,11 @@ def test_a_graph_that_pads_otherwise_is_caught_by_the_odd_shapes(exported, tmp_p
 
 
 def test_int8_without_its_ranges_is_caught(data, tmp_path, capsys, monkeypatch):
-    """Ranges from black pictures are the ranges of nothing."""
+    """Ranges from black images are the ranges of nothing."""
     bundle = smooth_model(tmp_path / "model", data)
 
-    def broken(onnx, facts, pictures, path):
-        write_openvino(onnx, facts, [np.full_like(picture, -1) for picture in pictures], path)
+    def broken(onnx, facts, decoded_images, path):
+        write_openvino(onnx, facts, [np.full_like(image, -1) for image in decoded_images], path)
 
     monkeypatch.setattr(module, "write_openvino", broken)
     args = ["export", str(bundle), str(tmp_path / "out"), "--format", "openvino", "--precision", "int8"]

@@ -21,7 +21,7 @@ from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.evaluation import evaluate
 from unpaired.export import export
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.inference import Translator
 from unpaired.inference.info import describe
 from unpaired.metrics.paired import ssim
@@ -40,7 +40,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def pictures(folder):
+def decoded_images(folder):
     folder.mkdir()
     for number, mode in enumerate(("RGB", "L", "RGBA")):
         shapes("A", number).convert(mode).save(folder / f"{number}.png")
@@ -48,10 +48,10 @@ def pictures(folder):
     return folder
 
 
-def assert_same_pictures(folder, others, levels=1):
+def assert_same_images(folder, others, levels=1):
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in others.iterdir())
     for path in folder.iterdir():
-        one, other = read_picture(path), read_picture(others / path.name)
+        one, other = read_image(path), read_image(others / path.name)
         assert np.abs(one.pixels.astype(int) - other.pixels.astype(int)).max() <= levels, path.name
         assert (one.alpha is None) == (other.alpha is None)
 
@@ -73,14 +73,14 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_a_fresh_process_without_torch_writes_the_same_pictures(exported, openvino, tmp_path, format):
+def test_a_fresh_process_without_torch_writes_the_same_images(exported, openvino, tmp_path, format):
     file = exported().onnx if format == "onnx" else openvino
-    source = pictures(tmp_path / "in")
+    source = decoded_images(tmp_path / "in")
     assert run(["translate", str(exported().bundle), str(source), str(tmp_path / "torch"), "--runtime", "torch"]) == 0
     command = [sys.executable, "-c", WITHOUT_TORCH, "translate", str(file), str(source), str(tmp_path / "there")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert_same_pictures(tmp_path / "there", tmp_path / "torch")
+    assert_same_images(tmp_path / "there", tmp_path / "torch")
 
 
 def test_a_program_that_knows_only_onnxruntime_needs_no_arithmetic(exported):
@@ -141,9 +141,9 @@ def test_an_exported_file_is_a_translator_like_any_other(exported, openvino):
     ):
         there = Translator.load(file, runtime=runtime)
         assert (there.runtime.label, there.direction, there.directions) == (label, "AtoB", ("AtoB",))
-        for picture in (np.asarray(shapes("A", 1)), np.asarray(shapes("A", 2), np.uint16) * 257):
-            top = np.iinfo(picture.dtype).max
-            difference = np.abs(there(picture).astype(float) - torch_one(picture)).max()
+        for decoded in (np.asarray(shapes("A", 1)), np.asarray(shapes("A", 2), np.uint16) * 257):
+            top = np.iinfo(decoded.dtype).max
+            difference = np.abs(there(decoded).astype(float) - torch_one(decoded)).max()
             assert difference <= max(1, 1e-3 * top / 2)
         assert isinstance(there(shapes("A", 1)), Image.Image)
 
@@ -222,7 +222,7 @@ def test_a_runtime_that_is_not_installed_is_named_with_the_way_to_get_it(exporte
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_threads_do_not_mix_up_their_pictures(exported, engine):
+def test_threads_do_not_mix_up_their_images(exported, engine):
     there = open_exported(exported().onnx, engine)
     batches = [noise(1, 16 + 4 * (k % 3), 20, seed=k) for k in range(24)]
     alone = [there(images) for images in batches]

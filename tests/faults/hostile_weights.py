@@ -252,12 +252,15 @@ def facts(good: Good) -> Iterator[File]:
 def architectures(good: Good) -> Iterator[File]:
     """Settings that the tensors do not have: refused before memory is taken for them."""
     huge = (10**9, 2**31, 2**63, 10**30, 10**400)
-    for place in ("generator__width", "generator__blocks", "critic__width", "critic__layers", "history"):
+    for place in ("generator__width", "generator__blocks", "discriminator__width", "discriminator__layers", "history"):
         for value in huge[:3] if place != "history" else huge[3:]:
-            if place not in ("critic__width", "history"):  # the critics are not in a bundle: nothing is built of them
+            if place not in (
+                "discriminator__width",
+                "history",
+            ):  # a bundle holds no discriminators
                 yield f"{place}-{len(str(value))}", good.architecture(**{f"method__{place}": value})
     for value in huge[3:]:
-        for place in ("generator__width", "critic__width"):
+        for place in ("generator__width", "discriminator__width"):
             yield f"{place}-{len(str(value))}", good.architecture(**{f"method__{place}": value})
     for side in "ab":
         for value in (0, -1, 4, 10**9, "three", None, 2.5):

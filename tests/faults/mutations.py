@@ -79,7 +79,7 @@ def _resume():
     yield Mutation(
         "the random states are not restored",
         trainer,
-        'set_dice(_under(state, "random/"))',
+        'set_rng_state(_under(state, "random/"))',
         "pass",
         f"{run}::test_every_kind_of_run_resumes_exactly[dropout]",
     )
@@ -107,8 +107,8 @@ def _resume():
     yield Mutation(
         "the rate begins anew",
         "unpaired/training/loop.py",
-        "self.trainer.set_rate(self.schedule.factor(step - 1))",
-        "self.trainer.set_rate(self.schedule.factor(step - self.__dict__.setdefault('first', step)))",
+        "self.trainer.set_lr(self.schedule.factor(step - 1))",
+        "self.trainer.set_lr(self.schedule.factor(step - self.__dict__.setdefault('first', step)))",
         resumed,
     )
     yield Mutation(
@@ -550,7 +550,7 @@ def _determinism():
     yield Mutation(
         "two threads make layers ready at once",
         "unpaired/training/engine.py",
-        "new = tuple(shapes) not in self.practised",
+        "new = tuple(shapes) not in self.seen_shapes",
         "new = False",
         f"{abreast}::test_a_step_of_new_shapes_does_nothing_at_the_same_time",
     )
@@ -571,7 +571,7 @@ def _determinism():
     yield Mutation(
         "the caller's dice decide",
         "unpaired/training/loop.py",
-        "    throw_from(seed)\n",
+        "    seed_everything(seed)\n",
         "",
         "tests/training/test_run.py::test_the_global_dice_of_the_caller_do_not_decide_a_run",
     )
@@ -592,7 +592,7 @@ def _images():
         "if False:",
         f"{images}::test_the_pixel_limit_is_judged_by_the_header_in_every_format",
     )
-    yield Mutation("a picture without pixels is decoded", codecs, "if width < 1 or height < 1:", "if False:", header)
+    yield Mutation("an image without pixels is decoded", codecs, "if width < 1 or height < 1:", "if False:", header)
     yield Mutation("a TIFF may have any number of channels", codecs, "if samples > MAX_CHANNELS:", "if False:", header)
     yield Mutation(
         "a TIFF may unpack to any size",
@@ -618,7 +618,7 @@ def _images():
         seconds=30,
     )
     yield Mutation(
-        "float pictures may hold NaN", codecs, 'if pixels.dtype.kind == "f" and not', "if False and not", header
+        "float images may hold NaN", codecs, 'if pixels.dtype.kind == "f" and not', "if False and not", header
     )
     yield Mutation(
         "what a library raises on damage is not taken for damage",
@@ -634,7 +634,7 @@ def _images():
         "if False:",
         f"{images}::test_what_is_no_regular_file_is_refused_without_being_opened",
     )
-    yield Mutation("tiny pictures pass", doctor, "if min(height, width) < smallest:", "if False:", named)
+    yield Mutation("tiny images pass", doctor, "if min(height, width) < smallest:", "if False:", named)
     yield Mutation("empty files are opened", doctor, "return None if about.st_size else (", "return None and (", named)
     yield Mutation(
         "bad images do not stop a training",

@@ -82,18 +82,18 @@ def finish(child: int) -> int:
 
 def storm(kind: str, times: int, seed: int, work: Path, workers: int, steps: int) -> dict[str, object]:
     """Interrupt a run `times` times and see it through; every other kill comes inside a save."""
-    dice, number = random.Random(seed), signal.SIGKILL if kind == "kill" else signal.SIGTERM
-    settings = {"optim__average": 0.9, "method__generator__dropout": True, "runtime__save_every": 7}
+    rng, number = random.Random(seed), signal.SIGKILL if kind == "kill" else signal.SIGTERM
+    settings = {"optim__ema_decay": 0.9, "method__generator__dropout": True, "runtime__save_every": 7}
     experiment = tiny(make_data(work / "data"), **settings, optim__steps=steps, data__workers=workers)
     began = time.monotonic()
     assert finish(fork(experiment, work / "whole")) == 0
     length, run = time.monotonic() - began, work / "run"
     inside, codes, exits, ends = 0, [], [], set()
     while len(codes) < times:
-        dies_at = dice.randrange(6, 20) if kind == "kill" and len(codes) % 2 else 0
+        dies_at = rng.randrange(6, 20) if kind == "kill" and len(codes) % 2 else 0
         child = fork(experiment, run, dies_at)
         if not dies_at:
-            time.sleep(dice.uniform(0, 1.5 * length / times))
+            time.sleep(rng.uniform(0, 1.5 * length / times))
             os.kill(child, number)
         asked = time.monotonic()
         code = finish(child)

@@ -19,7 +19,7 @@ TRAIN = ["--steps", 2, "--runtime.sample-every", 2, "--runtime.save-every", 2, "
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """500 sound pictures, the corpus of hostile ones beside half of them, and odd names that hold nothing."""
+    """500 sound images, the corpus of hostile ones beside half of them, and odd names that hold nothing."""
     root = tmp_path_factory.mktemp("images")
     for k, (name, number) in enumerate({"trainA": 200, "trainB": 200, "testA": 50, "testB": 50}.items()):
         corpus.write_good(root / name, number, first_seed=1000 * k)
@@ -46,7 +46,7 @@ def report(outcome: Outcome) -> list[dict[str, str]]:
 
 def test_nothing_is_refused_of_500_good_files_and_the_odd_ones(data, promise):
     assert command(["check", data]).code == 0
-    promise("0 of 500 sound pictures and 18 odd ones refused")
+    promise("0 of 500 sound images and 18 odd ones refused")
 
 
 def test_check_names_every_bad_file_and_no_other(data, bad, promise):

@@ -23,7 +23,7 @@ from unpaired.training import train
 pytestmark = pytest.mark.promise("stop on request")
 OTHERS = {
     "evaluate": lambda root, out: ["evaluate", root / "model", root / "data", "--out", out / "report.json"],
-    "translate": lambda root, out: ["translate", root / "model", root / "data/trainA", out / "pictures"],
+    "translate": lambda root, out: ["translate", root / "model", root / "data/trainA", out / "images"],
     "export": lambda root, out: ["export", root / "model", out / "model.onnx", "--format", "onnx"],
     "convert": lambda root, out: ["convert", root / "model", out / "official"],
     "prepare folders": lambda root, out: [
@@ -58,7 +58,7 @@ def signal_in(monkeypatch, target, number=signal.SIGTERM, at=1):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", ["unpaired.data.selection.examine", "unpaired.training.loop.try_out"])
+@pytest.mark.parametrize("place", ["unpaired.data.selection.examine", "unpaired.training.loop.dry_run"])
 def test_before_the_first_step_it_stops_at_once_and_leaves_nothing(data, tmp_path, monkeypatch, place, number):
     signal_in(monkeypatch, place, number)
     before = signal.getsignal(number)
@@ -70,7 +70,7 @@ def test_before_the_first_step_it_stops_at_once_and_leaves_nothing(data, tmp_pat
 
 def test_while_sampling_it_saves_and_stops_after_the_same_step(data, tmp_path, monkeypatch):
     """Samples are drawn at 0, 3 and 6; checkpoints every 2."""
-    signal_in(monkeypatch, "unpaired.training.samples.picture_grid", at=3)
+    signal_in(monkeypatch, "unpaired.training.samples.image_grid", at=3)
     with pytest.raises(Stopped, match="stopped after step 3 of 6"):
         train(tiny(data), tmp_path / "run")
     assert load_state(tmp_path / "run")[0].step == 3
@@ -123,10 +123,10 @@ def stop_storm(place, folder, name, times):
     """Stop a command at random moments; returns how often that was in time, and the slowest exit in seconds."""
     began = time.monotonic()
     assert signalled(OTHERS[name](place, folder / "whole"), after=3600).code == 0
-    length, whole, dice = time.monotonic() - began, below(folder / "whole"), random.Random(name)
+    length, whole, rng = time.monotonic() - began, below(folder / "whole"), random.Random(name)
     stopped, slowest = 0, 0.0
     for k in range(times):
-        after, began = dice.uniform(0, length), time.monotonic()
+        after, began = rng.uniform(0, length), time.monotonic()
         outcome = signalled(OTHERS[name](place, folder / str(k)), after)
         there = below(folder / str(k)) if (folder / str(k)).exists() else {}
         assert outcome.code in (0, RESUMABLE) and "Traceback" not in outcome.said, outcome.said

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from skimage import data
 
-from tests.pictures import wave_levels
+from tests.images import wave_levels
 from unpaired.core.errors import BadInput
 from unpaired.features import load_extractor
 
@@ -21,15 +21,15 @@ def lite0():
 
 @pytest.mark.parametrize(("name", "label"), [("chelsea", 285), ("coffee", 967)])
 def test_lite0_knows_a_cat_from_a_cup(lite0, name, label):
-    picture = lite0.prepare(np.asarray(Image.fromarray(getattr(data, name)()).convert("RGB")))
+    image = lite0.prepare(np.asarray(Image.fromarray(getattr(data, name)()).convert("RGB")))
     with torch.inference_mode():
-        found = lite0.network._fc(lite0.network(picture[None]))[0].argmax().item()
+        found = lite0.network._fc(lite0.network(image[None]))[0].argmax().item()
     assert found == label  # ImageNet's Egyptian cat, espresso
 
 
 def test_features_do_not_depend_on_the_batch(lite0):
-    pictures = [wave_levels(40 + 8 * k, 60) for k in range(3)]
-    together, alone = lite0(pictures), np.concatenate([lite0([picture]) for picture in pictures])
+    images = [wave_levels(40 + 8 * k, 60) for k in range(3)]
+    together, alone = lite0(images), np.concatenate([lite0([image]) for image in images])
     assert together.shape == (3, 1280)
     np.testing.assert_allclose(together, alone, atol=1e-5)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.pictures import wave_levels
+from tests.images import wave_levels
 from unpaired.features.inception import Inception
 from unpaired.features.resizing import tensorflow
 
@@ -56,10 +56,10 @@ def test_its_names_are_those_of_the_published_file(network):
     assert len(keys) == 6 * 94 + 2  # 94 convolutions with their batch norms, and the classes
 
 
-def test_equals_torch_fidelity_on_the_same_weights_and_picture(network):
+def test_equals_torch_fidelity_on_the_same_weights_and_image(network):
     resized = tensorflow(wave_levels(), 299)
     with torch.inference_mode():
         features = network((resized[None] - 128) / 128)[0]
-    # torch-fidelity 0.4.0, FeatureExtractorInceptionV3, layer 2048, on this picture with these weights
+    # torch-fidelity 0.4.0, FeatureExtractorInceptionV3, layer 2048, on this image with these weights
     assert features[[0, 1, -2, -1]].tolist() == pytest.approx([0.034200333, 0, 0, 0.049930781], abs=1e-6)
     assert features.sum().item() == pytest.approx(67.1144714, rel=1e-5)

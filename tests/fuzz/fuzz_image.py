@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["unpaired", "PIL", "tifffile"]):
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
     from unpaired.core.errors import BadInput
-    from unpaired.imaging.images import read_picture
+    from unpaired.imaging.images import read_image
 
 from tests import corpus
 
@@ -24,7 +24,7 @@ MOST = 2**20
 
 def one(data: bytes) -> None:
     try:
-        pixels = read_picture(data, MOST).pixels
+        pixels = read_image(data, MOST).pixels
     except BadInput as error:
         assert str(error).isprintable(), str(error)
     else:

@@ -59,7 +59,7 @@ def published(hub, folders, tmp_path):
 
 
 def moved_on(root):
-    """A new commit of the data set, in which the pictures of A are others."""
+    """A new commit of the data set, in which the images of A are others."""
     shutil.copytree(root, root.with_name(f"{root.name}@{COMMIT}"))
     root.with_name(f"{root.name}.commit").write_text(OTHER)
     for k in range(2):
@@ -163,8 +163,8 @@ def test_lists_take_files_on_the_hub_with_a_star_and_any_names_of_splits(publish
     for part in ("testA", "testB"):
         shutil.copytree(folders / part, root / part)
     assert_same_end(train(tiny(root, optim__steps=3), tmp_path / "run"), plain)
-    (root / "trainA.txt").write_text(f"{NAME}/data/pictures-*.parquet\n")
-    with pytest.raises(BadInput, match=r"pictures-\*\.parquet: no \.parquet file of that name, found data/drawings-"):
+    (root / "trainA.txt").write_text(f"{NAME}/data/images-*.parquet\n")
+    with pytest.raises(BadInput, match=r"images-\*\.parquet: no \.parquet file of that name, found data/drawings-"):
         domain_files(root, "trainA")
 
 
@@ -258,7 +258,7 @@ def test_a_hub_that_is_gone_ends_the_run_with_one_line_and_the_same_command_goes
 def test_a_bad_image_stops_the_training_that_meets_it_with_its_name(published, folders, tmp_path):
     files = [*domain_files(folders, "trainA")][:3]
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     parquet(published / "data/trainA-00000-of-00002.parquet", [*files, bad])
     with pytest.raises(BadInput, match=r"shapes@0123.*/data/trainA-00000-of-00002\.parquet/00000003\.png"):
         train(tiny(NAME), tmp_path / "run")

@@ -18,7 +18,7 @@ from unpaired.hub import fetch, pull, push
 from unpaired.inference import Translator
 from unpaired.training import train
 
-PICTURE = torch.rand(1, 3, 16, 16) * 2 - 1
+IMAGE = torch.rand(1, 3, 16, 16) * 2 - 1
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
 
 
 def same(model, other):
-    return torch.equal(Translator.load(model).translate(PICTURE), Translator.load(other).translate(PICTURE))
+    return torch.equal(Translator.load(model).translate(IMAGE), Translator.load(other).translate(IMAGE))
 
 
 def test_a_run_goes_to_the_hub_and_comes_back(hub, trained, tmp_path, capsys):

@@ -16,7 +16,7 @@ from tests.data_sets import make_model, shapes
 from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import Picture, read_picture, write_picture
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference import Options, Translator, translate_files
 from unpaired.inference.files import in_order
 
@@ -27,7 +27,7 @@ def translator(tmp_path_factory):
 
 
 def put(folder, *names):
-    """Pictures, no two alike; returns their paths."""
+    """Images, no two alike; returns their paths."""
     paths = [folder / name for name in names]
     for number, path in enumerate(paths):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def tree(folder):
 
 
 def assert_translated(translator, source, target):
-    np.testing.assert_array_equal(read_picture(target).pixels, translator.picture(read_picture(source)).pixels)
+    np.testing.assert_array_equal(read_image(target).pixels, translator.translate_decoded(read_image(source)).pixels)
 
 
 def test_one_image_goes_to_the_file_named(translator, tmp_path):
@@ -63,8 +63,8 @@ def test_one_image_goes_into_the_folder_named_under_its_own_name(translator, tmp
 def test_a_folder_keeps_its_tree_and_names(translator, tmp_path):
     names = ["1.png", "a/1.png", "a/b/2.bmp", "ümlaut 3.webp", "UPPER.PNG"]
     sources = put(tmp_path / "in", *names)
-    (tmp_path / "in/notes.txt").write_text("no picture")
-    (tmp_path / "in/.hidden.png").write_text("no picture")
+    (tmp_path / "in/notes.txt").write_text("no image")
+    (tmp_path / "in/.hidden.png").write_text("no image")
     written = translate_files(translator, str(tmp_path / "in"), tmp_path / "out")
     assert tree(tmp_path / "out") == sorted(names) and len(written) == 5
     for name, source in zip(names, sources, strict=True):
@@ -96,17 +96,17 @@ def test_two_inputs_that_would_become_one_output_are_refused(translator, tmp_pat
 def test_sixteen_bits_are_kept(translator, tmp_path, suffix):
     pixels = np.random.default_rng(0).integers(0, 65536, (16, 20, 3), np.uint16)
     alpha = np.random.default_rng(1).integers(0, 65536, (16, 20, 1), np.uint16)
-    for name, picture in (("plain", Picture(pixels)), ("clear", Picture(pixels, alpha))):
-        write_picture(picture, tmp_path / f"{name}{suffix}")
+    for name, decoded in (("plain", DecodedImage(pixels)), ("clear", DecodedImage(pixels, alpha))):
+        write_image(decoded, tmp_path / f"{name}{suffix}")
         (target,) = translate_files(translator, str(tmp_path / f"{name}{suffix}"), tmp_path / "out")
-        out = read_picture(target)
+        out = read_image(target)
         np.testing.assert_array_equal(out.pixels, translator(pixels))
         assert out.pixels.dtype == np.uint16
         assert (out.alpha is None) if name == "plain" else np.array_equal(out.alpha, alpha)
 
 
 def bad_ones(folder):
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     (folder / "empty.jpg").touch()
     broken = folder / "a/broken.png"
     broken.write_bytes(broken.read_bytes()[:60])
@@ -134,9 +134,9 @@ def test_the_command_says_so_in_one_line_with_code_2(translator, tmp_path, capsy
     assert tree(tmp_path / "out") == ["1.png", "z.png"]
 
 
-def test_a_picture_the_output_format_cannot_hold_is_named_with_what_could(translator, tmp_path):
+def test_a_image_the_output_format_cannot_hold_is_named_with_what_could(translator, tmp_path):
     pixels = np.zeros((8, 8, 3), np.uint16)
-    write_picture(Picture(pixels), tmp_path / "deep.png")
+    write_image(DecodedImage(pixels), tmp_path / "deep.png")
     with pytest.raises(BadInput, match=r"out\.jpg: \.jpg cannot hold .*choose \.png .* or \.tif"):
         translate_files(translator, str(tmp_path / "deep.png"), tmp_path / "out.jpg")
     assert tree(tmp_path) == ["deep.png"]
@@ -213,13 +213,13 @@ def test_a_run_or_its_bundle_may_be_given_to_the_command(tmp_path, capsys):
         assert image.size == (40, 36)
 
 
-def test_batches_give_what_single_pictures_give(translator, tmp_path):
+def test_batches_give_what_single_images_give(translator, tmp_path):
     sources = put(tmp_path / "in", *(f"{n}.png" for n in range(7)))
     shapes("A", 3).resize((24, 24)).save(tmp_path / "in/2.png")
     translate_files(translator, str(tmp_path / "in"), tmp_path / "out", Options(batch=3))
     for source in sources:
-        expected = translator.picture(read_picture(source)).pixels.astype(int)
-        assert np.abs(read_picture(tmp_path / "out" / source.name).pixels - expected).max() <= 1
+        expected = translator.translate_decoded(read_image(source)).pixels.astype(int)
+        assert np.abs(read_image(tmp_path / "out" / source.name).pixels - expected).max() <= 1
 
 
 def test_what_is_read_ahead_is_bounded():
@@ -231,7 +231,7 @@ def test_what_is_read_ahead_is_bounded():
     assert taken == 50
 
 
-def test_standard_input_and_output_carry_a_picture_in_its_own_format(tmp_path, monkeypatch):
+def test_standard_input_and_output_carry_a_image_in_its_own_format(tmp_path, monkeypatch):
     model = make_model(tmp_path / "run")
     translator = Translator.load(model)
     shapes("A", 1).save(tmp_path / "in.jpg")
@@ -239,7 +239,7 @@ def test_standard_input_and_output_carry_a_picture_in_its_own_format(tmp_path, m
     command = [sys.executable, "-m", "unpaired", "translate", str(model), "-", "-"]
     piped = subprocess.run(command, input=data, capture_output=True, timeout=120)
     assert piped.returncode == 0 and piped.stdout == translator(data), piped.stderr
-    for given, code in ((data, 0), (b"no picture", 2)):
+    for given, code in ((data, 0), (b"no image", 2)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert run(["translate", str(model), "-", str(tmp_path / f"{code}.png")]) == code
     assert_translated(translator, tmp_path / "in.jpg", tmp_path / "0.png")

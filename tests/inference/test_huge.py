@@ -13,15 +13,15 @@ import pytest
 import tifffile
 from PIL import Image
 
+from benchmarks.huge import make_image
 from benchmarks.huge import make_model as make_small_model
-from benchmarks.huge import make_picture
 from tests.corpus import write_hostile
 from tests.data_sets import make_model
 from tests.test_metadata import GEO, camera_exif, geotiff
 from unpaired import Translator
 from unpaired.cli import run
 from unpaired.core.errors import BadInput, Stopped
-from unpaired.imaging.images import Picture, read_picture, write_picture
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference import Options, huge, streams, translate_files
 from unpaired.inference.huge import translate_huge
 from unpaired.inference.streams import open_stream
@@ -54,14 +54,14 @@ def assert_close(one, other):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_tiles_write_what_the_whole_picture_gives_with_depth_alpha_and_georeference(translator, tmp_path, dtype, alpha):
+def test_tiles_write_what_the_whole_image_gives_with_depth_alpha_and_georeference(translator, tmp_path, dtype, alpha):
     pixels = noise(130, 203, dtype=dtype)
-    picture = Picture(pixels, noise(130, 203, 1, dtype, 1) if alpha else None)
-    write_picture(picture, tmp_path / "in.tif")
+    decoded = DecodedImage(pixels, noise(130, 203, 1, dtype, 1) if alpha else None)
+    write_image(decoded, tmp_path / "in.tif")
     translate_files(translator, str(tmp_path / "in.tif"), tmp_path / "out.tif", TILES)
-    out, whole = read_picture(tmp_path / "out.tif"), translator.picture(picture)
+    out, whole = read_image(tmp_path / "out.tif"), translator.translate_decoded(decoded)
     assert_close(out.pixels, whole.pixels)
-    assert (out.alpha is None) if not alpha else np.array_equal(out.alpha, picture.alpha)
+    assert (out.alpha is None) if not alpha else np.array_equal(out.alpha, decoded.alpha)
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
         assert tiff.pages[0].is_tiled and tiff.pages[0].compression == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.tif"]
@@ -79,7 +79,8 @@ def test_what_a_file_says_goes_along_through_tiles(translator, tmp_path):
         assert image.size == (90, 120)  # brought upright
         assert image.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
     assert_close(
-        read_picture(tmp_path / "photo.tif").pixels, translator.picture(read_picture(tmp_path / "photo.jpg")).pixels
+        read_image(tmp_path / "photo.tif").pixels,
+        translator.translate_decoded(read_image(tmp_path / "photo.jpg")).pixels,
     )
 
 
@@ -117,7 +118,7 @@ def test_every_orientation_is_poured_upright(tmp_path, orientation):
     stream = open_stream(tmp_path / "in.tif")
     poured = np.zeros(stream.shape, stream.dtype)
     stream.pour(lambda: poured)
-    np.testing.assert_array_equal(poured, read_picture(tmp_path / "in.tif").pixels)
+    np.testing.assert_array_equal(poured, read_image(tmp_path / "in.tif").pixels)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
@@ -133,7 +134,7 @@ def test_other_formats_come_through_libvips_band_by_band(tmp_path, monkeypatch, 
     assert len(list(stream.blocks())) == 4
     poured = np.zeros(stream.shape, stream.dtype)
     stream.pour(lambda: poured)
-    read = read_picture(path)
+    read = read_image(path)
     assert np.abs(poured.astype(int) - read.pixels).max() <= (4 if suffix in (".jpg", ".tif") else 0)
     if suffix != ".tif":
         assert stream.shape == (44, 60, 3) and stream.about.exif == read.about.exif
@@ -150,19 +151,19 @@ def test_without_the_extra_the_pip_line_is_given(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("feather", [0, 5])
 def test_a_mask_holds_across_tiles_as_it_does_on_the_whole(translator, tmp_path, feather):
-    write_picture(Picture(noise(140, 170)), tmp_path / "in.png")
+    write_image(DecodedImage(noise(140, 170)), tmp_path / "in.png")
     rows, columns = np.mgrid[:140, :170]
     disc = (rows - 66) ** 2 + (columns - 63) ** 2 < 2000  # over the corners of four tiles
     Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     for name, tile in (("tiled", 64), ("whole", None)):
         options = Options(mask=tmp_path / "mask.png", feather=feather, tile=tile)
         translate_files(translator, str(tmp_path / "in.png"), tmp_path / f"{name}.png", options)
-    tiled, whole = (read_picture(tmp_path / f"{name}.png").pixels for name in ("tiled", "whole"))
+    tiled, whole = (read_image(tmp_path / f"{name}.png").pixels for name in ("tiled", "whole"))
     assert_close(tiled, whole)
     np.testing.assert_array_equal(tiled[~disc], noise(140, 170)[~disc])
 
 
-def test_pictures_over_the_limit_are_tiled_by_themselves_in_a_folder_too(translator, tmp_path, monkeypatch):
+def test_images_over_the_limit_are_tiled_by_themselves_in_a_folder_too(translator, tmp_path, monkeypatch):
     monkeypatch.setattr("unpaired.inference.files.LARGE", 5000)
     seen = []
     real = huge.translate_huge
@@ -170,19 +171,21 @@ def test_pictures_over_the_limit_are_tiled_by_themselves_in_a_folder_too(transla
         huge, "translate_huge", lambda *args, **options: seen.append(args[1].name) or real(*args, **options)
     )
     for name, side in (("big.png", 80), ("small.png", 60), ("big.tif", 90)):
-        write_picture(Picture(noise(side, side)), tmp_path / "in" / name) if (tmp_path / "in").mkdir(
+        write_image(DecodedImage(noise(side, side)), tmp_path / "in" / name) if (tmp_path / "in").mkdir(
             exist_ok=True
         ) is None else None
     translate_files(translator, str(tmp_path / "in"), tmp_path / "out")
     assert sorted(seen) == ["big.png", "big.tif"]
     for path in (tmp_path / "in").iterdir():
-        assert_close(read_picture(tmp_path / "out" / path.name).pixels, translator.picture(read_picture(path)).pixels)
+        assert_close(
+            read_image(tmp_path / "out" / path.name).pixels, translator.translate_decoded(read_image(path)).pixels
+        )
 
 
 def test_bad_files_settings_and_places_are_refused_in_one_line_and_leave_nothing(translator, tmp_path, monkeypatch):
-    write_picture(Picture(noise(80, 80)), tmp_path / "in.tif")
+    write_image(DecodedImage(noise(80, 80)), tmp_path / "in.tif")
     (tmp_path / "broken.tif").write_bytes((tmp_path / "in.tif").read_bytes()[:-4000])
-    write_picture(Picture(noise(80, 80, 5)), tmp_path / "five.tif")
+    write_image(DecodedImage(noise(80, 80, 5)), tmp_path / "five.tif")
     nan = noise(80, 80, dtype=np.float32)
     nan[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "nan.tif", nan, photometric="rgb")
@@ -206,14 +209,14 @@ def test_bad_files_settings_and_places_are_refused_in_one_line_and_leave_nothing
 
 
 def test_tiles_are_refused_for_an_exported_file_which_cannot_be_taken_apart(translator, tmp_path):
-    write_picture(Picture(noise(80, 80)), tmp_path / "in.png")
+    write_image(DecodedImage(noise(80, 80)), tmp_path / "in.png")
     exported = Translator(translator.direction, translator.runtime)
     with pytest.raises(BadInput, match="tiles need the run or the bundle, found an exported file"):
         translate_files(exported, str(tmp_path / "in.png"), tmp_path / "out.png", TILES)
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_next_call_does_not_begin_anew(translator, tmp_path, monkeypatch):
-    write_picture(Picture(noise(200, 200)), tmp_path / "in.tif")
+    write_image(DecodedImage(noise(200, 200)), tmp_path / "in.tif")
     expected = tmp_path / "expected.tif"
     translate_huge(translator, tmp_path / "in.tif", expected, tile=64)
     monkeypatch.setattr("unpaired.inference.tiling.SECONDS_BETWEEN_MARKS", 0)
@@ -237,7 +240,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_call_does_not_begin_anew(translat
 
 
 def test_other_settings_begin_anew_and_clear_what_was_left(translator, tmp_path, monkeypatch):
-    write_picture(Picture(noise(100, 100)), tmp_path / "in.tif")
+    write_image(DecodedImage(noise(100, 100)), tmp_path / "in.tif")
     monkeypatch.setattr(huge.Canvas, "write", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     keys = set()
     for tile in (64, 80):
@@ -255,7 +258,7 @@ def translate_in_a_process(model, source, target, *options, **more):
 
 def test_after_kill_9_the_same_command_goes_on_and_ends_in_the_same_file(tmp_path):
     model = make_small_model(tmp_path)
-    make_picture(tmp_path / "in.tif", 400)
+    make_image(tmp_path / "in.tif", 400)
     assert run(["translate", str(model), str(tmp_path / "in.tif"), str(tmp_path / "whole.tif"), "--tile", "64"]) == 0
     killed = 0
     for plane in ("done", "plane", "out"):
@@ -280,13 +283,13 @@ def peak_mb(model, source, target, *options):
     return usage.ru_maxrss / 1024
 
 
-def test_memory_does_not_grow_with_the_picture(tmp_path):
+def test_memory_does_not_grow_with_the_image(tmp_path):
     model, peaks = make_small_model(tmp_path), []
     for side in (600, 2400):
-        make_picture(tmp_path / f"{side}.tif", side)
+        make_image(tmp_path / f"{side}.tif", side)
         peaks.append(peak_mb(model, tmp_path / f"{side}.tif", tmp_path / f"out{side}.tif", "--tile", "256"))
     pixels = 2400 * 2400
-    whole = 3 * 8 * 4 * pixels / 2**20  # three planes of eight channels: what the whole picture takes at least
+    whole = 3 * 8 * 4 * pixels / 2**20  # three planes of eight channels: what the whole image takes at least
     assert peaks[1] - peaks[0] < 100 < whole
     out = tifffile.imread(tmp_path / "out2400.tif")
     assert seam_score(out, 256) == pytest.approx(1, abs=0.02)
@@ -296,7 +299,7 @@ def test_memory_does_not_grow_with_the_picture(tmp_path):
 @pytest.mark.timeout(7200)
 def test_20000_by_20000_pixels_within_1500_megabytes_killed_on_the_way(tmp_path):
     model = make_small_model(tmp_path)
-    make_picture(tmp_path / "in.tif", 20_000)
+    make_image(tmp_path / "in.tif", 20_000)
     process = translate_in_a_process(model, tmp_path / "in.tif", tmp_path / "out.tif")
     time.sleep(300)
     process.kill()
@@ -308,19 +311,19 @@ def test_20000_by_20000_pixels_within_1500_megabytes_killed_on_the_way(tmp_path)
 
 def test_sampled_statistics_come_nearer_than_tiles_alone_and_leave_no_seams(tmp_path, monkeypatch):
     model = Translator.load(make_small_model(tmp_path))
-    make_picture(tmp_path / "in.tif", 600)
+    make_image(tmp_path / "in.tif", 600)
 
     def translated(name, statistics):
         options = Options(tile=128, statistics=statistics)
         translate_files(model, str(tmp_path / "in.tif"), tmp_path / f"{name}.tif", options)
-        return read_picture(tmp_path / f"{name}.tif").pixels.astype(np.float32)
+        return read_image(tmp_path / f"{name}.tif").pixels.astype(np.float32)
 
     exact = translated("exact", "exact")
-    assert np.abs(translated("all", "sampled") - exact).max() <= 1  # the sample holds all of so small a picture
+    assert np.abs(translated("all", "sampled") - exact).max() <= 1  # the sample holds all of so small an image
     monkeypatch.setattr("unpaired.inference.tiling.SAMPLED", 384)
     monkeypatch.setattr("unpaired.inference.tiling.RUN", 32)
     some = translated("some", "sampled")
-    pixels = read_picture(tmp_path / "in.tif").pixels
+    pixels = read_image(tmp_path / "in.tif").pixels
     parts = [np.s_[top : top + 300, left : left + 300] for top in (0, 300) for left in (0, 300)]
     alone = np.mean([np.abs(model(pixels[part]) - exact[part]).mean() for part in parts])
     assert 0 < np.abs(some - exact).mean() < 0.8 * alone
@@ -329,9 +332,9 @@ def test_sampled_statistics_come_nearer_than_tiles_alone_and_leave_no_seams(tmp_
 
 @pytest.mark.parametrize("options", [Options(), TILES], ids=["whole", "tiles"])
 def test_hostile_files_are_named_at_once_in_one_line_and_the_good_one_is_written(translator, tmp_path, options):
-    tiny = {"dot.png", "line.png"}  # odd for training, but pictures
+    tiny = {"dot.png", "line.png"}  # odd for training, but images
     names = write_hostile(tmp_path / "in") - tiny
-    write_picture(Picture(noise(40, 40)), tmp_path / "in/good.png")
+    write_image(DecodedImage(noise(40, 40)), tmp_path / "in/good.png")
     with pytest.raises(BadInput) as caught:
         translate_files(translator, str(tmp_path / "in"), tmp_path / "out", options)
     assert [name for name in names if name not in str(caught.value)] == []

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.inference import Options, translate_files
 from unpaired.inference.masks import weights
 
@@ -19,7 +19,7 @@ def translator(tmp_path_factory):
 
 @pytest.fixture
 def scene(tmp_path):
-    """Three pictures, one mask per picture with a disc in it, and the discs."""
+    """Three images, one mask per image with a disc in it, and the discs."""
     rows, columns = np.mgrid[:36, :40]
     discs = {}
     for number, name in enumerate(("1.png", "a/2.png", "a/3.png")):
@@ -48,7 +48,7 @@ def test_a_weight_is_the_distance_to_the_outside_in_units_of_the_feather(feather
             assert found[row, column] == pytest.approx(min(distance(mask, row, column) / (feather + 1), 1), abs=1e-6)
 
 
-def test_the_border_of_the_picture_is_no_edge():
+def test_the_border_of_the_image_is_no_edge():
     assert weights(np.ones((5, 6), bool), 3).min() == 1 and weights(np.zeros((5, 6), bool), 3).max() == 0
 
 
@@ -57,8 +57,8 @@ def test_outside_of_the_mask_every_pixel_is_untouched_and_deep_inside_translated
     root, discs = scene
     translate_files(translator, str(root / "in"), root / "out", Options(mask=root / "masks", feather=feather))
     for name, disc in discs.items():
-        before, after = read_picture(root / "in" / name).pixels, read_picture(root / "out" / name).pixels
-        whole = translator.picture(read_picture(root / "in" / name)).pixels
+        before, after = read_image(root / "in" / name).pixels, read_image(root / "out" / name).pixels
+        whole = translator.translate_decoded(read_image(root / "in" / name)).pixels
         np.testing.assert_array_equal(after[~disc], before[~disc])
         inside = weights(disc, feather) == 1
         assert inside.any()
@@ -73,10 +73,10 @@ def test_one_mask_serves_all_and_a_folder_may_be_flat(translator, scene):
     root, discs = scene
     translate_files(translator, str(root / "in"), root / "one", Options(mask=root / "masks/1.bmp"))
     disc = discs["1.png"]
-    before, after = (read_picture(root / folder / "a/2.png").pixels for folder in ("in", "one"))
+    before, after = (read_image(root / folder / "a/2.png").pixels for folder in ("in", "one"))
     np.testing.assert_array_equal(after[~disc], before[~disc])
     translate_files(translator, str(root / "in/a/*.png"), root / "flat", Options(mask=root / "masks/a"))
-    np.testing.assert_array_equal(after.shape, read_picture(root / "flat/2.png").pixels.shape)
+    np.testing.assert_array_equal(after.shape, read_image(root / "flat/2.png").pixels.shape)
 
 
 def test_masks_that_are_missing_or_of_another_size_are_named_and_the_others_written(translator, scene):
@@ -86,7 +86,7 @@ def test_masks_that_are_missing_or_of_another_size_are_named_and_the_others_writ
     with pytest.raises(BadInput, match="2 of 3 files") as caught:
         translate_files(translator, str(root / "in"), root / "out", Options(mask=root / "masks"))
     assert "1.png: no mask of this name" in str(caught.value)
-    assert "2.png: the mask has 9x9 pixels, the picture 40x36" in str(caught.value)
+    assert "2.png: the mask has 9x9 pixels, the image 40x36" in str(caught.value)
     assert [path.name for path in (root / "out").rglob("*.png")] == ["3.png"]
 
 

@@ -44,7 +44,7 @@ def network(name, channels=3, out_channels=3, gain=3):
     return built
 
 
-def picture(height, width, channels=3, seed=0):
+def decoded(height, width, channels=3, seed=0):
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -63,8 +63,8 @@ def tiled(plan, images, out_channels=3, arrays=None):
 
 @pytest.mark.parametrize("size", [(64, 96), (65, 130), (131, 47), (33, 33)])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_exact_tiles_equal_the_whole_picture(name, size):
-    built, images = network(name), picture(*size)
+def test_exact_tiles_equal_the_whole_image(name, size):
+    built, images = network(name), decoded(*size)
     whole = TorchRuntime(built, 3, 3).translate(images)
     assert whole.std() > 1e-4
     out = tiled(Tiling.exact(built, size, 3, tile=32), images)
@@ -72,7 +72,7 @@ def test_exact_tiles_equal_the_whole_picture(name, size):
 
 
 def test_tiles_alone_do_not():
-    built, images = network("resnet"), picture(64, 96)
+    built, images = network("resnet"), decoded(64, 96)
     runtime = TorchRuntime(built, 3, 3)
     alone = torch.cat([runtime.translate(images[..., left : left + 32]) for left in (0, 32, 64)], dim=3)
     assert (alone - runtime.translate(images)).abs().max() > 0.1
@@ -80,20 +80,20 @@ def test_tiles_alone_do_not():
 
 @pytest.mark.parametrize("tile", [8, 13, 32, 64, 1000])
 def test_any_side_of_tiles_gives_the_same(tile):
-    built, images = network("resnet", 1, 2), picture(50, 61, 1)
+    built, images = network("resnet", 1, 2), decoded(50, 61, 1)
     out = tiled(Tiling.exact(built, (50, 61), 1, tile), images, 2)
     torch.testing.assert_close(out, TorchRuntime(built, 1, 2).translate(images), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["resnet", "resnet resize", "unet"])
-def test_sampled_statistics_of_the_picture_itself_give_the_picture_itself(name):
-    built, images = network(name), picture(65, 98)
+def test_sampled_statistics_of_the_image_itself_give_the_image_itself(name):
+    built, images = network(name), decoded(65, 98)
     out = tiled(Tiling.sampled(built, (65, 98), images, tile=40), images)
     torch.testing.assert_close(out, TorchRuntime(built, 3, 3).translate(images), atol=1e-4, rtol=0)
 
 
-def test_sampled_statistics_of_another_picture_are_those_used():
-    built, images, other = network("resnet"), picture(64, 64), 0.3 * picture(32, 32, seed=1)
+def test_sampled_statistics_of_another_image_are_those_used():
+    built, images, other = network("resnet"), decoded(64, 64), 0.3 * decoded(32, 32, seed=1)
     out = tiled(Tiling.sampled(built, (64, 64), other, tile=32), images)
     given = dict(zip(normalised(steps_of(built, (64, 64), 3)), statistics_of(built, other), strict=True))
     torch.testing.assert_close(out, translate_by(built, images, lambda n, _: given[n]), atol=1e-4, rtol=0)
@@ -104,7 +104,7 @@ def test_the_borders_of_tiles_are_not_to_be_seen_and_those_of_tiles_alone_are():
     built = network("resnet", gain=5)
     rows, columns = torch.meshgrid(torch.linspace(0, 9, 320), torch.linspace(0, 7, 320), indexing="ij")
     waves = torch.stack([rows.sin(), (rows * columns / 9).cos(), columns.sin()])[None] * 0.6
-    images = waves + 0.02 * picture(320, 320)
+    images = waves + 0.02 * decoded(320, 320)
     runtime = TorchRuntime(built, 3, 3)
     out = tiled(Tiling.exact(built, (320, 320), 3, tile=64), images)
     alone = torch.full_like(out, torch.nan)
@@ -124,13 +124,13 @@ def test_the_module_is_left_as_it_is():
     built = network("unet")
     keys, hooks = list(built.state_dict()), [len(module._forward_hooks) for module in built.modules()]
     before = {key: value.clone() for key, value in built.state_dict().items()}
-    tiled(Tiling.exact(built, (40, 40), 3, 32), picture(40, 40))
+    tiled(Tiling.exact(built, (40, 40), 3, 32), decoded(40, 40))
     assert keys == list(built.state_dict()) and hooks == [len(module._forward_hooks) for module in built.modules()]
     assert all(torch.equal(before[key], value) for key, value in built.state_dict().items())
 
 
 def test_work_stopped_at_any_tile_goes_on_and_ends_in_the_same_bits():
-    built, images = network("resnet"), picture(65, 70)
+    built, images = network("resnet"), decoded(65, 70)
     plan = Tiling.exact(built, (65, 70), 3, tile=32)
     expected, begun = tiled(plan, images), 0
     for stop_after in range(0, plan.tiles, 7):
@@ -156,8 +156,8 @@ def test_work_stopped_at_any_tile_goes_on_and_ends_in_the_same_bits():
     assert begun > 0
 
 
-def test_only_planes_smaller_than_the_picture_are_kept_and_dropped_when_read():
-    built, images = network("resnet"), picture(64, 64)
+def test_only_planes_smaller_than_the_image_are_kept_and_dropped_when_read():
+    built, images = network("resnet"), decoded(64, 64)
     plan = Tiling.exact(built, (64, 64), 3, tile=32)
     assert all(sweep.size[0] < 64 for sweep in plan.sweeps if sweep.kept)
     arrays = Memory()
@@ -177,7 +177,7 @@ def test_moments_of_parts_merge_to_those_of_the_whole_and_do_not_cancel():
 
 def test_a_box_takes_only_what_it_needs():
     steps, seen = steps_of(network("resnet none"), (400, 400), 3), []
-    images = picture(400, 400)
+    images = decoded(400, 400)
 
     def known(number, box):
         if number == 0:

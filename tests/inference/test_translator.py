@@ -17,7 +17,7 @@ from unpaired import Translator
 from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
-from unpaired.imaging.images import Picture, encode_picture, read_picture, to_pixels, to_tensor
+from unpaired.imaging.images import DecodedImage, encode_image, read_image, to_pixels, to_tensor
 from unpaired.runtimes.torch import pad_to_multiple
 
 
@@ -46,7 +46,7 @@ SIZES = [(1, 1), (1, 64), (2, 3), (4, 4), (5, 7), (8, 8), (9, 4), (33, 50), (64,
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_a_picture_of_any_size_comes_back_at_its_own(colour, height, width):
+def test_a_image_of_any_size_comes_back_at_its_own(colour, height, width):
     out = colour(noise(height, width))
     assert out.shape == (height, width, 3)
     if height * width > 1:
@@ -61,7 +61,7 @@ def test_a_u_net_takes_any_size_too(tmp_path, height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 50), (30, 31), (9, 10)])
-def test_a_size_that_does_not_divide_is_the_network_on_the_mirrored_out_picture_cut_back(colour, height, width):
+def test_a_size_that_does_not_divide_is_the_network_on_the_mirrored_out_image_cut_back(colour, height, width):
     images = batch(height, width)
     network = colour.bundle.translators["AtoB"]
     mirrored = pad(images, (0, -width % 4, 0, -height % 4), mode="reflect")
@@ -94,20 +94,20 @@ def test_an_array_is_the_network_between_two_roundings(colour):
     np.testing.assert_array_equal(colour(pixels), to_pixels(expected))
 
 
-def test_each_kind_of_picture_comes_back_as_its_own_kind_with_the_same_pixels(colour, tmp_path):
+def test_each_kind_of_image_comes_back_as_its_own_kind_with_the_same_pixels(colour, tmp_path):
     pixels = noise(20, 27)
     expected = colour(pixels)
     assert isinstance(expected, np.ndarray) and expected.dtype == np.uint8
     image = colour(Image.fromarray(pixels))
     assert isinstance(image, Image.Image) and image.mode == "RGB" and image.size == (27, 20)
     np.testing.assert_array_equal(np.asarray(image), expected)
-    path = tmp_path / "picture.png"
-    path.write_bytes(encode_picture(Picture(pixels), ".png"))
+    path = tmp_path / "image.png"
+    path.write_bytes(encode_image(DecodedImage(pixels), ".png"))
     for name in (path, str(path)):
         np.testing.assert_array_equal(np.asarray(colour(name)), expected)
-    picture = colour(Picture(pixels))
-    assert isinstance(picture, Picture) and picture.alpha is None
-    np.testing.assert_array_equal(picture.pixels, expected)
+    decoded = colour(DecodedImage(pixels))
+    assert isinstance(decoded, DecodedImage) and decoded.alpha is None
+    np.testing.assert_array_equal(decoded.pixels, expected)
     tensor = to_tensor(pixels)
     assert colour(tensor).shape == (3, 20, 27) and torch.equal(colour(tensor[None])[0], colour(tensor))
     np.testing.assert_array_equal(to_pixels(colour(tensor)), expected)
@@ -120,12 +120,12 @@ def test_a_list_comes_back_as_a_list_of_the_same_kinds_and_sizes(colour):
     assert colour([]) == []
 
 
-def test_translating_changes_neither_the_picture_nor_the_dice_and_gives_the_same_again(colour):
+def test_translating_changes_neither_the_image_nor_the_dice_and_gives_the_same_again(colour):
     pixels, images = noise(17, 18), batch(17, 18)
-    before, clone, dice = pixels.copy(), images.clone(), torch.get_rng_state()
+    before, clone, rng = pixels.copy(), images.clone(), torch.get_rng_state()
     assert np.array_equal(colour(pixels), colour(pixels)) and torch.equal(colour(images), colour(images))
     assert np.array_equal(pixels, before) and torch.equal(images, clone)
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), rng)
     assert not colour(images).requires_grad
 
 
@@ -138,7 +138,7 @@ def test_depth_is_kept_and_used(colour, dtype):
     assert len(levels) > 100  # more than 8 bits in between
 
 
-def test_sixteen_bits_and_eight_bits_of_one_picture_agree_to_a_level(colour):
+def test_sixteen_bits_and_eight_bits_of_one_image_agree_to_a_level(colour):
     eight = noise(32, 32)
     coarse, fine = colour(eight), colour(eight.astype(np.uint16) * 257)
     assert np.abs(fine / 257 - coarse).max() <= 0.51
@@ -166,13 +166,13 @@ def test_alpha_passes_through_untouched(colour, mode):
 
 def test_what_hides_under_full_transparency_is_translated_too(colour):
     pixels = noise(16, 16)
-    out = colour(Picture(pixels, np.zeros((16, 16, 1), np.uint8)))
+    out = colour(DecodedImage(pixels, np.zeros((16, 16, 1), np.uint8)))
     np.testing.assert_array_equal(out.pixels, colour(pixels))
     assert not out.alpha.any()
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_gray_picture_goes_into_a_colour_model(colour, dims):
+def test_a_gray_image_goes_into_a_colour_model(colour, dims):
     gray = noise(16, 20, 1)
     out = colour(gray if dims == 3 else gray[..., 0])
     np.testing.assert_array_equal(out, colour(np.repeat(gray, 3, axis=2)))
@@ -206,7 +206,7 @@ def test_many_channels_from_a_tiff(models, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         noise(8, 8, 2),
         noise(8, 8, 4),
@@ -223,11 +223,11 @@ def test_many_channels_from_a_tiff(models, tmp_path):
         Path("nowhere.png"),
         "nowhere.png",
     ],
-    ids=lambda picture: f"{type(picture).__name__} {getattr(picture, 'dtype', '')} {getattr(picture, 'shape', '')}",
+    ids=lambda image: f"{type(image).__name__} {getattr(image, 'dtype', '')} {getattr(image, 'shape', '')}",
 )
-def test_what_the_model_does_not_take_is_refused_in_one_line(colour, picture):
+def test_what_the_model_does_not_take_is_refused_in_one_line(colour, image):
     with pytest.raises(BadInput) as caught:
-        colour(picture)
+        colour(image)
     assert "\n" not in str(caught.value)
     assert any(word in str(caught.value) for word in ("expected", "convert", "nowhere.png"))
 
@@ -261,10 +261,10 @@ def test_an_opened_photo_is_not_turned_again(colour, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
 def test_the_bytes_of_a_file_come_back_as_bytes_of_the_same_format(colour, suffix):
-    data = encode_picture(Picture(noise(12, 16)), suffix)
+    data = encode_image(DecodedImage(noise(12, 16)), suffix)
     out = colour(data)
     assert isinstance(out, bytes) and suffix_of(out) == suffix
-    assert out == encode_picture(colour(read_picture(data)), suffix)
+    assert out == encode_image(colour(read_image(data)), suffix)
 
 
 def test_a_pil_image_keeps_its_profile_and_resolution(colour):
@@ -273,14 +273,14 @@ def test_a_pil_image_keeps_its_profile_and_resolution(colour):
     assert colour(image).info == {"icc_profile": b"profile", "dpi": (72, 72)}
 
 
-def test_pictures_of_one_size_go_through_the_network_together(colour):
+def test_images_of_one_size_go_through_the_network_together(colour):
     seen = []
     counting = replace(colour, runtime=Counting(colour.runtime, seen))
-    pictures = [noise(12, 16, seed=n) for n in range(5)] + [noise(16, 12, seed=n) for n in range(2)]
-    pictures = [pictures[n] for n in (0, 5, 1, 2, 6, 3, 4)]
-    out = counting([*pictures, batch(8, 8)], batch=3)
+    decoded_images = [noise(12, 16, seed=n) for n in range(5)] + [noise(16, 12, seed=n) for n in range(2)]
+    decoded_images = [decoded_images[n] for n in (0, 5, 1, 2, 6, 3, 4)]
+    out = counting([*decoded_images, batch(8, 8)], batch=3)
     assert sorted(seen) == [(1, 3, 8, 8), (2, 3, 12, 16), (2, 3, 16, 12), (3, 3, 12, 16)]
-    for one, other in zip(out, pictures, strict=False):
+    for one, other in zip(out, decoded_images, strict=False):
         assert np.abs(one.astype(int) - colour(other)).max() <= 1
 
 

@@ -6,11 +6,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, sigmoid
 
 from unpaired.losses.adversarial import (
     ADVERSARIAL,
-    hinge_critic,
+    hinge_discriminator,
     hinge_generator,
-    log_likelihood_critic,
+    log_likelihood_discriminator,
     log_likelihood_generator,
-    lsgan_critic,
+    lsgan_discriminator,
     lsgan_generator,
 )
 
@@ -26,12 +26,12 @@ def everywhere(value):
     return torch.full((2, 1, 3, 3), float(value), dtype=torch.float64)
 
 
-def test_least_squares_critic_matches_values_worked_by_hand():
-    assert lsgan_critic(everywhere(1), everywhere(0)) == 0
-    assert lsgan_critic(everywhere(0), everywhere(1)) == 1  # (1 + 1) / 2
-    assert lsgan_critic(everywhere(0.5), everywhere(0.5)) == 0.25  # (1/4 + 1/4) / 2
+def test_least_squares_discriminator_matches_values_worked_by_hand():
+    assert lsgan_discriminator(everywhere(1), everywhere(0)) == 0
+    assert lsgan_discriminator(everywhere(0), everywhere(1)) == 1  # (1 + 1) / 2
+    assert lsgan_discriminator(everywhere(0.5), everywhere(0.5)) == 0.25  # (1/4 + 1/4) / 2
     # real: (4 + 0.25) / 2 = 2.125; fake: (4 + 0 + 1) / 3 = 5/3; half of the sum
-    assert lsgan_critic(scores(3, 0.5), scores(2, 0, -1)).item() == pytest.approx((2.125 + 5 / 3) / 2, abs=1e-15)
+    assert lsgan_discriminator(scores(3, 0.5), scores(2, 0, -1)).item() == pytest.approx((2.125 + 5 / 3) / 2, abs=1e-15)
 
 
 def test_least_squares_generator_matches_values_worked_by_hand():
@@ -42,10 +42,10 @@ def test_least_squares_generator_matches_values_worked_by_hand():
 
 def test_log_likelihood_matches_values_worked_by_hand():
     # D = sigmoid(0) = 1/2: (log 2 + log 2) / 2
-    assert log_likelihood_critic(everywhere(0), everywhere(0)).item() == pytest.approx(math.log(2), abs=1e-15)
+    assert log_likelihood_discriminator(everywhere(0), everywhere(0)).item() == pytest.approx(math.log(2), abs=1e-15)
     assert log_likelihood_generator(everywhere(0)).item() == pytest.approx(math.log(2), abs=1e-15)
     # D(y) = sigmoid(log 3) = 3/4, D(G(x)) = sigmoid(-log 4) = 1/5: (-log 3/4 - log 4/5) / 2 = -log(3/5) / 2
-    value = log_likelihood_critic(everywhere(math.log(3)), everywhere(-math.log(4)))
+    value = log_likelihood_discriminator(everywhere(math.log(3)), everywhere(-math.log(4)))
     assert value.item() == pytest.approx(-math.log(3 / 5) / 2, abs=1e-15)
     # D(G(x)) = 3/4 and 1/5: (-log 3/4 - log 1/5) / 2 = log(20/3) / 2
     value = log_likelihood_generator(scores(math.log(3), -math.log(4)))
@@ -53,11 +53,11 @@ def test_log_likelihood_matches_values_worked_by_hand():
 
 
 def test_hinge_matches_values_worked_by_hand():
-    assert hinge_critic(everywhere(1), everywhere(-1)) == 0
-    assert hinge_critic(everywhere(5), everywhere(-7)) == 0  # beyond the margin nothing is gained
-    assert hinge_critic(everywhere(0), everywhere(0)) == 1  # (1 + 1) / 2
+    assert hinge_discriminator(everywhere(1), everywhere(-1)) == 0
+    assert hinge_discriminator(everywhere(5), everywhere(-7)) == 0  # beyond the margin nothing is gained
+    assert hinge_discriminator(everywhere(0), everywhere(0)) == 1  # (1 + 1) / 2
     # real: (max(0, 1 - 3) + max(0, 1 + 1)) / 2 = 1; fake: (max(0, 1 + 0.5) + max(0, 1 - 2)) / 2 = 0.75
-    assert hinge_critic(scores(3, -1), scores(0.5, -2)).item() == 0.875
+    assert hinge_discriminator(scores(3, -1), scores(0.5, -2)).item() == 0.875
     assert hinge_generator(scores(3, -1, 0.5)).item() == pytest.approx(-2.5 / 3, abs=1e-15)
 
 
@@ -67,7 +67,7 @@ def test_log_likelihood_is_the_cross_entropy_of_the_sigmoid():
     ones, zeros = torch.ones_like(real), torch.zeros_like(fake)
     by_torch = binary_cross_entropy_with_logits(real, ones) + binary_cross_entropy_with_logits(fake, zeros)
     by_definition = -(sigmoid(real).log().mean() + (1 - sigmoid(fake)).log().mean())  # Eq. 1, negated
-    ours = log_likelihood_critic(real, fake)
+    ours = log_likelihood_discriminator(real, fake)
     assert ours.item() == pytest.approx(by_torch.item() / 2, rel=1e-12)
     assert ours.item() == pytest.approx(by_definition.item() / 2, rel=1e-9)
     by_torch = binary_cross_entropy_with_logits(fake, ones)
@@ -77,17 +77,17 @@ def test_log_likelihood_is_the_cross_entropy_of_the_sigmoid():
 @pytest.mark.parametrize("score", [HUGE, -HUGE])
 def test_log_likelihood_and_its_gradient_stay_finite_for_huge_scores(score):
     real, fake = (torch.full((1, 1, 2, 2), score, requires_grad=True) for _ in range(2))
-    critic, generator = log_likelihood_critic(real, fake), log_likelihood_generator(fake)
-    assert critic.item() == HUGE / 2  # one player wholly right, the other wrong by 1e4
+    discriminator, generator = log_likelihood_discriminator(real, fake), log_likelihood_generator(fake)
+    assert discriminator.item() == HUGE / 2  # one player wholly right, the other wrong by 1e4
     assert generator.item() == (0 if score > 0 else HUGE)
-    (critic + generator).backward()
+    (discriminator + generator).backward()
     assert real.grad is not None and real.grad.isfinite().all()
     assert fake.grad is not None and fake.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("form", ADVERSARIAL)
-def test_the_critic_minimises_half_the_sum_of_its_two_errors(form):
-    loss = ADVERSARIAL[form].critic
+def test_the_discriminator_minimises_half_the_sum_of_its_two_errors(form):
+    loss = ADVERSARIAL[form].discriminator
     error_on_one = {"least-squares": 4.0, "log-likelihood": math.log(1 + math.e), "hinge": 2.0}[form]
     perfect = {"least-squares": (1, 0), "log-likelihood": (HUGE, -HUGE), "hinge": (1, -1)}[form]
     assert loss(everywhere(perfect[0]), everywhere(perfect[1])) == 0
@@ -96,9 +96,9 @@ def test_the_critic_minimises_half_the_sum_of_its_two_errors(form):
 
 
 @pytest.mark.parametrize("form", ADVERSARIAL)
-def test_the_critic_pulls_real_scores_up_and_fake_ones_down_and_the_generator_pulls_them_up(form):
+def test_the_discriminator_pulls_real_scores_up_and_fake_ones_down_and_the_generator_pulls_them_up(form):
     real, fake = (everywhere(0.3).requires_grad_() for _ in range(2))
-    ADVERSARIAL[form].critic(real, fake).backward()
+    ADVERSARIAL[form].discriminator(real, fake).backward()
     assert real.grad is not None and (real.grad < 0).all()  # descent raises them
     assert fake.grad is not None and (fake.grad > 0).all()
     judged = everywhere(0.3).requires_grad_()
@@ -111,13 +111,13 @@ def test_losses_are_means_so_repeating_patches_and_images_changes_nothing(form):
     torch.manual_seed(1)
     real, fake = (torch.randn(1, 1, 3, 3, dtype=torch.float64) for _ in range(2))
     game = ADVERSARIAL[form]
-    critic, generator = game.critic(real, fake).item(), game.generator(fake).item()
-    assert game.critic(real.repeat(4, 1, 2, 3), fake.repeat(4, 1, 2, 3)).item() == pytest.approx(critic)
+    discriminator, generator = game.discriminator(real, fake).item(), game.generator(fake).item()
+    assert game.discriminator(real.repeat(4, 1, 2, 3), fake.repeat(4, 1, 2, 3)).item() == pytest.approx(discriminator)
     assert game.generator(fake.repeat(4, 1, 2, 3)).item() == pytest.approx(generator)
 
 
 def test_the_forms_are_called_as_in_the_paper_and_its_successors():
     assert set(ADVERSARIAL) == {"least-squares", "log-likelihood", "hinge"}
     assert ADVERSARIAL["least-squares"].generator is lsgan_generator
-    assert ADVERSARIAL["log-likelihood"].critic is log_likelihood_critic
-    assert ADVERSARIAL["hinge"].critic is hinge_critic
+    assert ADVERSARIAL["log-likelihood"].discriminator is log_likelihood_discriminator
+    assert ADVERSARIAL["hinge"].discriminator is hinge_discriminator

@@ -12,7 +12,7 @@ from unpaired.training.engine import Engine, frozen
 from unpaired.training.trainer import Trainer
 
 FORMS = ("least-squares", "log-likelihood", "hinge")
-TINY = {"generator": ResNetConfig(width=4, blocks=1), "critic": PatchGANConfig(width=4, layers=1)}
+TINY = {"generator": ResNetConfig(width=4, blocks=1), "discriminator": PatchGANConfig(width=4, layers=1)}
 X, Y = 0.5, -0.25
 """The images of the worked example: two of each domain, constant."""
 
@@ -48,15 +48,15 @@ DISTANCES = {
     "identity/Y": 1.125,  # 5 |G(y) - y| = 5 |-0.025 + 0.25|
     "identity/X": 4.0,  # 5 |F(x) - x| = 5 |-0.3 - 0.5|
 }
-CRITIC = {
+DISCRIMINATOR = {
     # ((-0.5 - 1)^2 + 0.7^2) / 2 and ((-0.5 - 1)^2 + (-0.55)^2) / 2
-    "least-squares": {"critic/Y": 1.37, "critic/X": 1.27625},
+    "least-squares": {"discriminator/Y": 1.37, "discriminator/X": 1.27625},
     "log-likelihood": {
-        "critic/Y": (log1pexp(0.5) + log1pexp(0.7)) / 2,
-        "critic/X": (log1pexp(0.5) + log1pexp(-0.55)) / 2,
+        "discriminator/Y": (log1pexp(0.5) + log1pexp(0.7)) / 2,
+        "discriminator/X": (log1pexp(0.5) + log1pexp(-0.55)) / 2,
     },
     # (max(0, 1 + 0.5) + max(0, 1 + 0.7)) / 2 and (max(0, 1 + 0.5) + max(0, 1 - 0.55)) / 2
-    "hinge": {"critic/Y": 1.6, "critic/X": 0.975},
+    "hinge": {"discriminator/Y": 1.6, "discriminator/X": 0.975},
 }
 
 
@@ -65,7 +65,7 @@ CRITIC = {
 def test_every_generator_term_equals_its_value_worked_by_hand(form, joined):
     method = worked_example(adversarial=form)
     method.joined = joined
-    terms, fakes = method.generator_terms(constant(X), constant(Y))
+    terms, fakes = method.generator_losses(constant(X), constant(Y))
     assert values(terms) == pytest.approx(GENERATOR[form] | DISTANCES, abs=1e-12)
     assert_close(fakes.y, constant(0.35))
     assert_close(fakes.x, constant(0.45))
@@ -73,27 +73,27 @@ def test_every_generator_term_equals_its_value_worked_by_hand(form, joined):
 
 @pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_critic_term_equals_its_value_worked_by_hand(form, joined):
+def test_every_discriminator_term_equals_its_value_worked_by_hand(form, joined):
     method = worked_example(adversarial=form)
     method.joined = joined
-    terms = method.critic_terms(constant(X), constant(Y), Fakes(x=constant(0.45), y=constant(0.35)))
-    assert values(terms) == pytest.approx(CRITIC[form], abs=1e-12)
+    terms = method.discriminator_losses(constant(X), constant(Y), Fakes(x=constant(0.45), y=constant(0.35)))
+    assert values(terms) == pytest.approx(DISCRIMINATOR[form], abs=1e-12)
 
 
-def test_critics_judge_what_their_own_history_hands_out():
+def test_discriminators_judge_what_their_own_history_hands_out():
     method = worked_example()
     method.past_y = lambda fakes: torch.full_like(fakes, 0.8)  # an older G(x): D_Y scores it 1.6
     method.past_x = lambda fakes: torch.full_like(fakes, 0.2)  # an older F(y): D_X scores it -0.8
-    terms = method.critic_terms(constant(X), constant(Y), Fakes(x=constant(0.45), y=constant(0.35)))
+    terms = method.discriminator_losses(constant(X), constant(Y), Fakes(x=constant(0.45), y=constant(0.35)))
     # ((-0.5 - 1)^2 + 1.6^2) / 2 and ((-0.5 - 1)^2 + 0.8^2) / 2
-    assert values(terms) == pytest.approx({"critic/Y": 2.405, "critic/X": 1.445}, abs=1e-12)
+    assert values(terms) == pytest.approx({"discriminator/Y": 2.405, "discriminator/X": 1.445}, abs=1e-12)
 
 
-def test_only_the_critics_step_adds_to_the_histories():
+def test_only_the_discriminators_step_adds_to_the_histories():
     method = worked_example(history=5)
-    _, fakes = method.generator_terms(constant(X), constant(Y))
+    _, fakes = method.generator_losses(constant(X), constant(Y))
     assert method.past_x.images == method.past_y.images == []
-    method.critic_terms(constant(X), constant(Y), fakes)
+    method.discriminator_losses(constant(X), constant(Y), fakes)
     assert_close(torch.stack(method.past_y.images), constant(0.35))
     assert_close(torch.stack(method.past_x.images), constant(0.45))
 
@@ -108,13 +108,13 @@ def test_only_the_critics_step_adds_to_the_histories():
     ],
 )
 def test_a_weight_of_zero_takes_its_own_term_out_and_no_other(setting, names):
-    terms, _ = worked_example(**{setting: 0.0}).generator_terms(constant(X), constant(Y))
+    terms, _ = worked_example(**{setting: 0.0}).generator_losses(constant(X), constant(Y))
     whole = GENERATOR["least-squares"] | DISTANCES
     assert values(terms) == pytest.approx({k: v for k, v in whole.items() if k not in names}, abs=1e-12)
 
 
 def test_the_weight_of_the_game_multiplies_both_adversarial_terms():
-    terms, _ = worked_example(gan_weight=3.0).generator_terms(constant(X), constant(Y))
+    terms, _ = worked_example(gan_weight=3.0).generator_losses(constant(X), constant(Y))
     assert values(terms) == pytest.approx(DISTANCES | {"gan/G": 0.27, "gan/F": 7.2075}, abs=1e-12)
 
 
@@ -129,7 +129,7 @@ def test_the_weight_of_the_game_multiplies_both_adversarial_terms():
 )
 def test_the_ablations_keep_the_terms_that_tables_4_and_5_name(name, kept):
     weights = {key.removeprefix("method."): value for key, value in ABLATIONS[name].items()}
-    terms, _ = worked_example(identity_weight=0.0, **weights).generator_terms(constant(X), constant(Y))
+    terms, _ = worked_example(identity_weight=0.0, **weights).generator_losses(constant(X), constant(Y))
     assert set(terms) == kept
 
 
@@ -140,23 +140,23 @@ def test_an_objective_without_terms_is_refused():
 
 def test_without_identity_weight_its_terms_are_neither_computed_nor_named():
     method = worked_example(identity_weight=0.0)
-    terms, _ = method.generator_terms(constant(X), constant(Y))
+    terms, _ = method.generator_losses(constant(X), constant(Y))
     expected = GENERATOR["least-squares"] | {name: DISTANCES[name] for name in ("cycle/X", "cycle/Y")}
     assert values(terms) == pytest.approx(expected, abs=1e-12)
     assert method.G.calls == method.F.calls == [2, 2]  # a translation and a way back, two images each
 
 
-@pytest.mark.parametrize(("joined", "generator", "critic"), [(False, [2, 2, 2], [2, 2]), (True, [4, 2], [4])])
-def test_joining_saves_passes_over_the_same_images(joined, generator, critic):
+@pytest.mark.parametrize(("joined", "generator", "discriminator"), [(False, [2, 2, 2], [2, 2]), (True, [4, 2], [4])])
+def test_joining_saves_passes_over_the_same_images(joined, generator, discriminator):
     method = worked_example()
     method.joined = joined
-    _, fakes = method.generator_terms(constant(X), constant(Y))
+    _, fakes = method.generator_losses(constant(X), constant(Y))
     assert method.G.calls == method.F.calls == generator
     assert method.D_X.calls == method.D_Y.calls == [2]
     method.D_X.calls.clear()
     method.D_Y.calls.clear()
-    method.critic_terms(constant(X), constant(Y), fakes)
-    assert method.D_X.calls == method.D_Y.calls == critic
+    method.discriminator_losses(constant(X), constant(Y), fakes)
+    assert method.D_X.calls == method.D_Y.calls == discriminator
 
 
 def test_batches_of_different_sizes_and_networks_that_mix_images_are_never_joined():
@@ -182,54 +182,54 @@ def test_joined_batches_of_different_lengths_come_back_in_their_order():
 
 def test_gradients_of_the_generator_terms_reach_both_generators_through_both_cycles():
     method = worked_example()
-    terms, _ = method.generator_terms(constant(X), constant(Y))
+    terms, _ = method.generator_losses(constant(X), constant(Y))
     # F(G(x)) - x = 0.2 - (s x + t) - x is negative: d(10 |.|)/ds = 10 x, d/dt = 10
     slope, shift = torch.autograd.grad(terms["cycle/X"], [method.G.slope, method.G.shift])
     assert (slope.item(), shift.item()) == pytest.approx((5.0, 10.0))
     # G(F(y)) - y = (s (0.2 - y) + t) - y is positive: d(7 |.|)/ds = 7 * 0.45, d/dt = 7
-    terms, _ = method.generator_terms(constant(X), constant(Y))
+    terms, _ = method.generator_losses(constant(X), constant(Y))
     slope, shift = torch.autograd.grad(terms["cycle/Y"], [method.G.slope, method.G.shift])
     assert (slope.item(), shift.item()) == pytest.approx((3.15, 7.0))
 
 
-def test_translations_handed_to_the_critics_carry_no_gradient():
-    _, fakes = worked_example().generator_terms(constant(X), constant(Y))
+def test_translations_handed_to_the_discriminators_carry_no_gradient():
+    _, fakes = worked_example().generator_losses(constant(X), constant(Y))
     assert not fakes.x.requires_grad and not fakes.y.requires_grad
 
 
-def test_the_critics_step_gives_the_generators_no_gradient():
+def test_the_discriminators_step_gives_the_generators_no_gradient():
     method = worked_example()
-    _, fakes = method.generator_terms(constant(X), constant(Y))
-    sum(method.critic_terms(constant(X), constant(Y), fakes).values()).backward()
+    _, fakes = method.generator_losses(constant(X), constant(Y))
+    sum(method.discriminator_losses(constant(X), constant(Y), fakes).values()).backward()
     assert all(p.grad is None for network in method.generators.values() for p in network.parameters())
-    assert all(p.grad is not None for network in method.critics.values() for p in network.parameters())
+    assert all(p.grad is not None for network in method.discriminators.values() for p in network.parameters())
 
 
-def test_inside_frozen_the_generators_step_gives_the_critics_no_gradient():
+def test_inside_frozen_the_generators_step_gives_the_discriminators_no_gradient():
     method = worked_example()
-    with frozen(method.critics):
-        terms, _ = method.generator_terms(constant(X), constant(Y))
+    with frozen(method.discriminators):
+        terms, _ = method.generator_losses(constant(X), constant(Y))
         sum(terms.values()).backward()
-    assert all(p.grad is None for network in method.critics.values() for p in network.parameters())
+    assert all(p.grad is None for network in method.discriminators.values() for p in network.parameters())
     assert all(p.grad is not None for network in method.generators.values() for p in network.parameters())
-    assert all(p.requires_grad for network in method.critics.values() for p in network.parameters())
+    assert all(p.requires_grad for network in method.discriminators.values() for p in network.parameters())
 
 
-def test_critics_are_thawed_even_when_the_step_fails():
+def test_discriminators_are_thawed_even_when_the_step_fails():
     method = worked_example()
-    with pytest.raises(ZeroDivisionError), frozen(method.critics):
-        assert not any(p.requires_grad for network in method.critics.values() for p in network.parameters())
+    with pytest.raises(ZeroDivisionError), frozen(method.discriminators):
+        assert not any(p.requires_grad for network in method.discriminators.values() for p in network.parameters())
         _ = 1 / 0
-    assert all(p.requires_grad for network in method.critics.values() for p in network.parameters())
+    assert all(p.requires_grad for network in method.discriminators.values() for p in network.parameters())
 
 
 def test_domains_may_differ_in_channels():
     method = CycleGAN(CycleGANConfig(**TINY), (1, 3))
     x, y = torch.rand(2, 1, 16, 16), torch.rand(2, 3, 16, 16)
-    terms, fakes = method.generator_terms(x, y)
+    terms, fakes = method.generator_losses(x, y)
     assert fakes.x.shape == x.shape and fakes.y.shape == y.shape
-    critic_terms = method.critic_terms(x, y, fakes)
-    assert all(term.isfinite() for term in (terms | critic_terms).values())
+    discriminator_losses = method.discriminator_losses(x, y, fakes)
+    assert all(term.isfinite() for term in (terms | discriminator_losses).values())
 
 
 def test_identity_needs_equal_channels_and_says_which_setting_to_change():
@@ -248,32 +248,32 @@ def test_directions_and_players_carry_the_papers_letters():
     method = CycleGAN(CycleGANConfig(**TINY), (2, 3))
     assert method.translators == {"AtoB": method.G, "BtoA": method.F}
     assert method.generators == {"G": method.G, "F": method.F}
-    assert method.critics == {"D_X": method.D_X, "D_Y": method.D_Y}
+    assert method.discriminators == {"D_X": method.D_X, "D_Y": method.D_Y}
     assert method.histories == {"X": method.past_x, "Y": method.past_y}
     assert [method.G.model[1].in_channels, method.F.model[1].in_channels] == [2, 3]
     assert [method.D_X.model[0].in_channels, method.D_Y.model[0].in_channels] == [2, 3]
 
 
-def trainer(joined, critic, history=2, batch_norm=False):
+def trainer(joined, discriminator, history=2, batch_norm=False):
     torch.manual_seed(0)
     generator = ResNetConfig(width=4, blocks=1, norm="batch" if batch_norm else "instance")
-    cfg = CycleGANConfig(generator=generator, critic=critic, identity_weight=5.0, history=history)
+    cfg = CycleGANConfig(generator=generator, discriminator=discriminator, identity_weight=5.0, history=history)
     method = CycleGAN(cfg, (3, 3)).double()
     made = Trainer(method, OptimConfig(), Engine(RuntimeConfig(precision="fp32", device="cpu")))
     method.joined = joined
     return made
 
 
-@pytest.mark.parametrize("critic", [PatchGANConfig(width=4, layers=2), PixelGANConfig(width=4)])
-def test_joined_passes_train_the_same_weights_as_separate_ones(critic):
+@pytest.mark.parametrize("discriminator", [PatchGANConfig(width=4, layers=2), PixelGANConfig(width=4)])
+def test_joined_passes_train_the_same_weights_as_separate_ones(discriminator):
     """Exact arithmetic would make them equal; float64 leaves 1e-9 after twenty Adam steps."""
-    together, apart = trainer(True, critic), trainer(False, critic)
+    together, apart = trainer(True, discriminator), trainer(False, discriminator)
     random = torch.Generator().manual_seed(0)
     for _ in range(20):
         x, y = torch.rand(2, 2, 3, 16, 16, generator=random, dtype=torch.float64) * 2 - 1
         first, second = together.train_step(x, y), apart.train_step(x, y)
         assert values(first) == pytest.approx(values(second), rel=1e-8)
-    start = trainer(False, critic).method.state_dict()
+    start = trainer(False, discriminator).method.state_dict()
     ends = zip(together.method.state_dict().items(), apart.method.state_dict().values(), strict=True)
     for (name, ours), theirs in ends:
         assert_close(ours, theirs, rtol=0, atol=1e-9, msg=name)
@@ -281,21 +281,21 @@ def test_joined_passes_train_the_same_weights_as_separate_ones(critic):
 
 
 def test_a_generator_that_mixes_images_trains_the_same_when_joining_is_allowed():
-    critic = PatchGANConfig(width=4, layers=1)
-    together, apart = trainer(True, critic, batch_norm=True), trainer(False, critic, batch_norm=True)
+    discriminator = PatchGANConfig(width=4, layers=1)
+    together, apart = trainer(True, discriminator, batch_norm=True), trainer(False, discriminator, batch_norm=True)
     x, y = torch.rand(2, 2, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for ours, theirs in zip(together.train_step(x, y).values(), apart.train_step(x, y).values(), strict=True):
         assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
 
 
-def test_a_step_updates_the_generators_against_the_critics_as_they_were_before_it():
+def test_a_step_updates_the_generators_against_the_discriminators_as_they_were_before_it():
     made = trainer(False, PatchGANConfig(width=4, layers=1))
     x, y = torch.rand(2, 1, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in made.method.state_dict().items()}
-    expected, fakes = made.method.generator_terms(x, y)
+    expected, fakes = made.method.generator_losses(x, y)
     terms = made.train_step(x, y)
     assert {name: terms[name].item() for name in expected} == pytest.approx(values(expected), rel=1e-12)
-    # the critics were shown the translations made before the update
+    # the discriminators were shown the translations made before the update
     assert_close(torch.stack(made.method.past_y.images), fakes.y)
     assert not any(term.requires_grad for term in terms.values())
     changed = [name for name, value in made.method.state_dict().items() if not torch.equal(value, before[name])]

@@ -23,7 +23,7 @@ def masks():
 def test_every_masked_term_equals_its_value_worked_by_hand(joined):
     method = worked_example()
     method.joined = joined
-    terms, fakes = method.masked_terms(constant(X), constant(Y), masks())
+    terms, fakes = method.masked_losses(constant(X), constant(Y), masks())
     assert values(terms) == pytest.approx(
         {
             "background/X": 0.75,  # 10 |G(x) - x| = 10 |0.35 - 0.5| on half of the pixels
@@ -47,13 +47,13 @@ def test_white_masks_change_nothing_to_the_bit():
     torch.manual_seed(0)
     method, white = worked_example(), torch.ones(2, 1, 4, 4, dtype=torch.float64)
     x, y = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64) * 2 - 1
-    (terms, fakes), (plain, made) = method.masked_terms(x, y, (white, white)), method.generator_terms(x, y)
+    (terms, fakes), (plain, made) = method.masked_losses(x, y, (white, white)), method.generator_losses(x, y)
     assert values(terms) == values(plain) | {"background/X": 0, "background/Y": 0}
     assert torch.equal(fakes.x, made.x) and torch.equal(fakes.y, made.y)
 
 
 def test_the_background_term_can_be_left_out():
-    terms, _ = worked_example(background_weight=0.0).masked_terms(constant(X), constant(Y), masks())
+    terms, _ = worked_example(background_weight=0.0).masked_losses(constant(X), constant(Y), masks())
     assert not any(name.startswith("background") for name in terms)
 
 
@@ -87,4 +87,4 @@ def test_the_generators_themselves_learn_to_leave_what_is_outside_of_masks():
 def test_a_method_that_takes_none_says_so():
     assert not SimGAN.masked
     with pytest.raises(NotImplementedError, match="SimGAN takes no masks"):
-        SimGAN(SimGANConfig(**SMALL), GRAY).masked_terms(constant(X), constant(Y), masks())
+        SimGAN(SimGANConfig(**SMALL), GRAY).masked_losses(constant(X), constant(Y), masks())

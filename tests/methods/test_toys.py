@@ -25,8 +25,8 @@ from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
 GRAY, SIZE, BATCH = (1, 1), 8, 8
-CRITIC, OF_PATCHES = PixelGANConfig(width=8, norm="none"), PatchGANConfig(width=16, layers=1, norm="none")
-SMALL = {"generator": ResNetConfig(width=2, blocks=0), "critic": CRITIC, "history": 0}
+DISCRIMINATOR, OF_PATCHES = PixelGANConfig(width=8, norm="none"), PatchGANConfig(width=16, layers=1, norm="none")
+SMALL = {"generator": ResNetConfig(width=2, blocks=0), "discriminator": DISCRIMINATOR, "history": 0}
 INVERTING = [
     (CycleGANConfig(**SMALL), 150),
     (BiGANConfig(**SMALL), 500),
@@ -94,7 +94,7 @@ def test_what_must_stay_near_its_input_changes_no_more_than_the_domain_asks(cfg,
 
 def test_cogan_finds_the_latent_of_an_image_and_renders_it_in_the_other_domain():
     torch.manual_seed(0)
-    cfg = CoGANConfig(generator=CoupledConfig(width=16, halvings=2, latent=8), critic=OF_PATCHES)
+    cfg = CoGANConfig(generator=CoupledConfig(width=16, halvings=2, latent=8), discriminator=OF_PATCHES)
     method = CoGAN(cfg, GRAY)
     x = squares(torch.Generator().manual_seed(1), 16)
     translators = trained(method, 300, torch.neg, lr=0.003)

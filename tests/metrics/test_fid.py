@@ -18,7 +18,7 @@ def test_two_gaussians_in_one_dimension_by_hand():
     assert frechet_distance(a, b) == pytest.approx(27)
 
 
-def test_zero_for_a_set_and_itself_also_with_fewer_pictures_than_features():
+def test_zero_for_a_set_and_itself_also_with_fewer_images_than_features():
     few = np.random.default_rng(0).standard_normal((10, 64))
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(reals(), reals()) == pytest.approx(0, abs=1e-9)

@@ -30,7 +30,7 @@ def test_subsets_are_no_larger_than_the_smaller_set():
     assert kid.subset_size == 30
 
 
-def test_one_picture_is_refused():
+def test_one_image_is_refused():
     with pytest.raises(ValueError, match="at least 2 rows"):
         kernel_distance(fakes()[:1], reals())
 

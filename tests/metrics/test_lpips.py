@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.pictures import waves
+from tests.images import waves
 from unpaired.features.trunks import ALEXNET_ENDS, VGG16_ENDS, alexnet, vgg16
 from unpaired.metrics.lpips import lpips
 
@@ -25,7 +25,7 @@ def by_formula(network):
 
 @pytest.mark.parametrize(
     ("make", "ends", "expected"),
-    # The package lpips 0.1.4 on these trunks and pictures, with heads of cos(index)^2 / channels
+    # The package lpips 0.1.4 on these trunks and images, with heads of cos(index)^2 / channels
     [(alexnet, ALEXNET_ENDS, 0.006537801586091518), (vgg16, VGG16_ENDS, 0.0057446956634521484)],
 )
 def test_equals_its_authors_code_on_the_same_weights(make, ends, expected):
@@ -42,6 +42,6 @@ def test_one_place_and_two_channels_by_hand():
     assert lpips([a], [b], [torch.tensor([1.0, 10.0])]).item() == pytest.approx(0.36 + 0.4)
 
 
-def test_equal_pictures_have_no_distance():
+def test_equal_images_have_no_distance():
     a = torch.rand(2, 3, 4, 4)
     assert lpips([a], [a], [torch.ones(3)]).tolist() == [0, 0]

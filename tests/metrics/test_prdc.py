@@ -24,6 +24,6 @@ def test_points_on_a_line_by_hand():
     assert found.recall == 3 / 4
 
 
-def test_too_few_pictures_are_refused():
+def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="more than 5 rows"):
         prdc(fakes()[:5], reals())

@@ -12,7 +12,7 @@ from unpaired.models import (
     PixelGANConfig,
     ResNetConfig,
     UNetConfig,
-    build_critic,
+    build_discriminator,
     build_generator,
 )
 from unpaired.models.columns import from_image_gradient, to_image, to_image_gradients
@@ -27,8 +27,8 @@ NETWORKS = {
     "resnet resize": (lambda: build_generator(ResNetConfig(width=16, blocks=1, upsampling="resize"), 3, 3), 3),
     "unet": (lambda: build_generator(UNetConfig(width=4, downs=5), 3, 3), 3),
     "unet resize": (lambda: build_generator(UNetConfig(width=4, downs=5, upsampling="resize"), 3, 3), 3),
-    "patchgan": (lambda: build_critic(PatchGANConfig(width=8), 3), 3),
-    "pixelgan": (lambda: build_critic(PixelGANConfig(width=8), 3), 3),
+    "patchgan": (lambda: build_discriminator(PatchGANConfig(width=8), 3), 3),
+    "pixelgan": (lambda: build_discriminator(PixelGANConfig(width=8), 3), 3),
 }
 
 

@@ -9,7 +9,7 @@ from unpaired.models import (
     PixelGANConfig,
     ResNetConfig,
     UNetConfig,
-    build_critic,
+    build_discriminator,
     build_generator,
 )
 from unpaired.models.init import init_normal
@@ -19,8 +19,8 @@ BUILD = {
     "resnet": lambda norm: build_generator(ResNetConfig(width=24, blocks=1, norm=norm), 3, 3),
     "resize": lambda norm: build_generator(ResNetConfig(width=24, blocks=1, norm=norm, upsampling="resize"), 3, 3),
     "unet": lambda norm: build_generator(UNetConfig(width=8, downs=6, norm=norm), 3, 3),
-    "patchgan": lambda norm: build_critic(PatchGANConfig(width=24, norm=norm), 3),
-    "pixelgan": lambda norm: build_critic(PixelGANConfig(width=64, norm=norm), 3),
+    "patchgan": lambda norm: build_discriminator(PatchGANConfig(width=24, norm=norm), 3),
+    "pixelgan": lambda norm: build_discriminator(PixelGANConfig(width=64, norm=norm), 3),
 }
 
 

@@ -34,12 +34,12 @@ def described(prefix, convolutions, norms, biased, norm):
     return found
 
 
-def test_the_published_critic_has_the_published_number_of_parameters():
+def test_the_published_discriminator_has_the_published_number_of_parameters():
     network = on_meta(PatchGAN, PatchGANConfig())
     assert sum(p.numel() for p in network.parameters()) == 2_764_737
 
 
-def test_the_documented_names_of_the_three_layer_critic_are_met_literally():
+def test_the_documented_names_of_the_three_layer_discriminator_are_met_literally():
     expected = {f"model.{k}.{part}" for k in (0, 2, 5, 8, 11) for part in ("weight", "bias")}
     assert set(on_meta(PatchGAN, PatchGANConfig()).state_dict()) == expected
 
@@ -101,7 +101,7 @@ def test_pixelgan_judges_each_pixel_by_that_pixel_alone():
     assert seen_by(network, 9, 3, 5) == ([3, 5], [3, 5])
 
 
-def test_the_published_critic_gives_a_map_of_thirty_or_fourteen_scores_a_side():
+def test_the_published_discriminator_gives_a_map_of_thirty_or_fourteen_scores_a_side():
     network = on_meta(PatchGAN, PatchGANConfig())
     for side, scores in ((256, 30), (128, 14)):
         assert network(torch.empty(2, 3, side, side, device="meta")).shape == (2, 1, scores, scores)

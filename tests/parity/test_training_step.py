@@ -16,7 +16,7 @@ from unpaired.training.engine import Engine
 from unpaired.training.schedule import Schedule
 from unpaired.training.trainer import Trainer
 
-STEPS, SIZE, WIDTH, BLOCKS, CRITIC_WIDTH = 20, 32, 8, 2, 8
+STEPS, SIZE, WIDTH, BLOCKS, DISCRIMINATOR_WIDTH = 20, 32, 8, 2, 8
 
 
 class SameDice:
@@ -34,10 +34,10 @@ class SameDice:
 
 
 def pair(history_size: int, precision: str = "exact", width: int = WIDTH) -> tuple[PlainCycleGAN, Trainer]:
-    plain = PlainCycleGAN(width, BLOCKS, seed=3, critic_width=CRITIC_WIDTH)
+    plain = PlainCycleGAN(width, BLOCKS, seed=3, discriminator_width=DISCRIMINATOR_WIDTH)
     cfg = CycleGANConfig(
         generator=ResNetConfig(width=width, blocks=BLOCKS),
-        critic=PatchGANConfig(width=CRITIC_WIDTH),
+        discriminator=PatchGANConfig(width=DISCRIMINATOR_WIDTH),
         identity_weight=5.0,
         history=history_size,
     )
@@ -59,7 +59,7 @@ def test_the_trainer_equals_the_plain_reference_for_twenty_steps(history_size, b
     for step in range(STEPS):
         x, y = (torch.from_numpy(rng.uniform(-1, 1, (batch, 3, SIZE, SIZE)).astype(np.float32)) for _ in range(2))
         plain.set_lr(2e-4 * (1 - max(0, step + 1 - STEPS // 2) / (STEPS // 2 + 1)))
-        trainer.set_rate(schedule.factor(step))
+        trainer.set_lr(schedule.factor(step))
         expected = plain.step(x, y)
         terms = trainer.train_step(x, y)
         assert set(terms) == set(expected)
@@ -110,7 +110,7 @@ def test_in_fp32_terms_and_gradients_of_one_step_equal_the_reference_to_1e_5(wid
     """
     plain, trainer = pair(50, "fp32", width)
     followed = {}
-    for optimizer in (trainer.generator_optimizer, trainer.critic_optimizer):
+    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
         optimizer.register_step_pre_hook(lambda adam, *_: followed.update(gradients(adam)))
     x, y = images(np.random.default_rng(seed), np.float32, size)
     expected, terms = plain.step(x, y), trainer.train_step(trainer.engine.put(x), trainer.engine.put(y))

@@ -1,4 +1,4 @@
-"""`translate --cluster`: the same pictures and the same report as one process, whatever is lost on the way."""
+"""`translate --cluster`: the same images and the same report as one process, whatever is lost on the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from tests.data_sets import make_model
 
 ENVIRONMENT = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
-PICTURES, BAD = 60, 2
+IMAGES, BAD = 60, 2
 PATIENCE = 240.0
 
 
@@ -28,26 +28,26 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A tree of small pictures of several sizes, two of them none."""
-    root = tmp_path_factory.mktemp("pictures")
-    for k in range(PICTURES):
+def images(tmp_path_factory):
+    """A tree of small images of several sizes, two of them none."""
+    root = tmp_path_factory.mktemp("images")
+    for k in range(IMAGES):
         side = 16 + 4 * (k % 3)
         levels = np.random.default_rng(k).integers(0, 256, (side, 16, 3), np.uint8)
         path = root / f"{k % 4}" / f"{k:02d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(levels).save(path)
     for k in range(BAD):
-        (root / f"bad{k}.png").write_text("no picture")
+        (root / f"bad{k}.png").write_text("no image")
     return root
 
 
 @pytest.fixture(scope="module")
-def alone(model, pictures, tmp_path_factory):
+def alone(model, images, tmp_path_factory):
     """What one process makes of them."""
     out = tmp_path_factory.mktemp("alone")
-    code, _ = unpaired("translate", model, pictures, out / "out", "--report", out / "report.jsonl")
-    assert code == 2  # two files are no pictures
+    code, _ = unpaired("translate", model, images, out / "out", "--report", out / "report.jsonl")
+    assert code == 2  # two files are no images
     return out
 
 
@@ -96,11 +96,11 @@ def cluster():
         nodes.stdout.close()
 
 
-def test_a_node_an_actor_and_the_driver_are_lost_and_the_pictures_are_those_of_one_process(
-    cluster, model, pictures, alone, tmp_path
+def test_a_node_an_actor_and_the_driver_are_lost_and_the_images_are_those_of_one_process(
+    cluster, model, images, alone, tmp_path
 ):
     out, said = tmp_path / "out", tmp_path / "report.jsonl"
-    words = ["translate", model, pictures, out, "--cluster", cluster.address, "--report", said]
+    words = ["translate", model, images, out, "--cluster", cluster.address, "--report", said]
     driver = subprocess.Popen([sys.executable, "-m", "unpaired", *map(str, words)], env=ENVIRONMENT)
     wait_for(out, 3, driver)
     kill_an_actor()
@@ -112,27 +112,27 @@ def test_a_node_an_actor_and_the_driver_are_lost_and_the_pictures_are_those_of_o
     driver.send_signal(signal.SIGKILL)
     driver.wait(60)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    assert len(before) < PICTURES  # killed midway, or this shows nothing
+    assert len(before) < IMAGES  # killed midway, or this shows nothing
     code, stderr = unpaired(*words)
-    assert code == 2 and f"{BAD} of {PICTURES + BAD} files could not be translated" in stderr
+    assert code == 2 and f"{BAD} of {IMAGES + BAD} files could not be translated" in stderr
     assert contents(out) == contents(alone / "out")
     assert report(said) == report(alone / "report.jsonl")
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())  # what was there is not made again
 
 
-def test_another_models_translations_are_not_taken_for_done(model, pictures, tmp_path):
+def test_another_models_translations_are_not_taken_for_done(model, images, tmp_path):
     (tmp_path / ".unpaired.json").write_text('{"model_sha256": "other", "direction": "AtoB"}')
-    code, stderr = unpaired("translate", model, pictures, tmp_path, "--cluster", "local")
+    code, stderr = unpaired("translate", model, images, tmp_path, "--cluster", "local")
     assert code == 2 and "holds translations of another model" in stderr
 
 
-def test_a_cluster_that_is_not_there_is_said_in_one_line(model, pictures, tmp_path):
-    code, stderr = unpaired("translate", model, pictures, tmp_path / "out", "--cluster", "127.0.0.1:9")
+def test_a_cluster_that_is_not_there_is_said_in_one_line(model, images, tmp_path):
+    code, stderr = unpaired("translate", model, images, tmp_path / "out", "--cluster", "127.0.0.1:9")
     assert code == 2 and stderr.count("\n") <= 2 and "no Ray cluster there" in stderr
 
 
 def wait_for(out, count, driver):
-    """Until so many pictures are there."""
+    """Until so many images are there."""
     end = time.monotonic() + PATIENCE
     while len(list(out.rglob("*.png"))) < count:
         assert driver.poll() is None and time.monotonic() < end

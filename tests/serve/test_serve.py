@@ -16,7 +16,7 @@ from tests.corpus import encoded, exif, hostile, png_header, scene, tiff
 from tests.data_sets import make_model, shapes
 from tests.serve.running import server
 from unpaired.cli import run
-from unpaired.imaging.images import Picture, encode_picture, read_picture
+from unpaired.imaging.images import DecodedImage, encode_image, read_image
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +32,16 @@ def running(models):
 
 
 def png(number=0, side=None):
-    picture = shapes("A", number)
-    return encoded(picture.resize((side, side)) if side else picture, "PNG")
+    decoded = shapes("A", number)
+    return encoded(decoded.resize((side, side)) if side else decoded, "PNG")
 
 
-PICTURES = {
+IMAGES = {
     "a.png": png(),
     "a.jpg": encoded(shapes("A", 1), "JPEG"),
     "a.webp": encoded(shapes("A", 2), "WEBP", lossless=True),
     "a.bmp": encoded(shapes("A", 3), "BMP"),
-    "deep.png": encode_picture(Picture(scene(1, dtype=np.uint16)), ".png"),
+    "deep.png": encode_image(DecodedImage(scene(1, dtype=np.uint16)), ".png"),
     "deep.tif": tiff(scene(2, dtype=np.uint16), photometric="rgb"),
     "float.tif": tiff(scene(3, dtype=np.float32), photometric="rgb"),
     "clear.png": encoded(shapes("A", 4).convert("RGBA"), "PNG"),
@@ -53,28 +53,28 @@ PICTURES = {
 # The same bits as `translate`
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_the_answer_is_the_file_that_translate_writes(running, models, tmp_path, name, direction):
     source, target = tmp_path / name, tmp_path / "out" / name
-    source.write_bytes(PICTURES[name])
+    source.write_bytes(IMAGES[name])
     assert run(["translate", str(models["one"]), str(source), str(target), "--direction", direction]) == 0
-    answer = running.post(PICTURES[name], f"?direction={direction}")
+    answer = running.post(IMAGES[name], f"?direction={direction}")
     assert answer.status_code == 200, answer.text
     assert answer.content == target.read_bytes()
 
 
 def test_a_form_gives_what_the_bare_body_gives(running):
     with running.client() as client:
-        answer = client.post("/translate", files={"image": ("../../etc/passwd", PICTURES["a.png"], "text/html")})
+        answer = client.post("/translate", files={"image": ("../../etc/passwd", IMAGES["a.png"], "text/html")})
     assert answer.status_code == 200
-    assert answer.content == running.post(PICTURES["a.png"]).content
+    assert answer.content == running.post(IMAGES["a.png"]).content
 
 
 def test_models_are_told_apart_by_name_and_the_first_is_the_default(running):
-    picture = PICTURES["gray.png"]
-    first, second = running.post(picture, "?model=one"), running.post(picture, "?model=second")
-    assert first.content == running.post(picture).content
+    decoded = IMAGES["gray.png"]
+    first, second = running.post(decoded, "?model=one"), running.post(decoded, "?model=second")
+    assert first.content == running.post(decoded).content
     assert first.content != second.content
     listed = running.get("/models").json()["models"]
     assert [model["name"] for model in listed] == ["one", "second"]
@@ -85,32 +85,32 @@ def test_models_are_told_apart_by_name_and_the_first_is_the_default(running):
     ("format", "kind"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("bmp", "BMP")]
 )
 def test_another_format_can_be_asked_for(running, format, kind):
-    answer = running.post(PICTURES["a.png"], f"?format={format}")
+    answer = running.post(IMAGES["a.png"], f"?format={format}")
     assert answer.headers["content-type"] == f"image/{kind.lower()}"
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.format == kind
     if format != "jpg":
-        expected = read_picture(running.post(PICTURES["a.png"]).content).pixels
-        np.testing.assert_array_equal(read_picture(answer.content).pixels, expected)
+        expected = read_image(running.post(IMAGES["a.png"]).content).pixels
+        np.testing.assert_array_equal(read_image(answer.content).pixels, expected)
 
 
-def test_pictures_that_come_together_get_the_bits_they_get_alone(running):
-    pictures = [png(number) for number in range(16)] + [png(number, 50) for number in range(16)]
-    alone = [running.post(picture).content for picture in pictures]
+def test_images_that_come_together_get_the_bits_they_get_alone(running):
+    images = [png(number) for number in range(16)] + [png(number, 50) for number in range(16)]
+    alone = [running.post(decoded).content for decoded in images]
     before = batches(running)
     for _ in range(2):  # batches of a size seen for the first time are checked, later ones are not
         with running.client() as client, ThreadPoolExecutor(16) as pool:
-            together = list(pool.map(lambda picture: client.post("/translate", content=picture), pictures))
+            together = list(pool.map(lambda decoded: client.post("/translate", content=decoded), images))
         assert sum(answer.status_code == 200 for answer in together) > 20
         assert all(a.status_code == 503 or a.content == b for a, b in zip(together, alone, strict=True))
-    count, pictures_in_them = (after - then for after, then in zip(batches(running), before, strict=True))
-    assert pictures_in_them > 1.5 * count  # they did come together
+    count, images_in_them = (after - then for after, then in zip(batches(running), before, strict=True))
+    assert images_in_them > 1.5 * count  # they did come together
 
 
 def batches(running):
-    """Batches and pictures in them, by /metrics."""
+    """Batches and images in them, by /metrics."""
     lines = dict(line.rsplit(" ", 1) for line in running.get("/metrics").text.splitlines() if line[0] != "#")
-    return float(lines["unpaired_batch_pictures_count"]), float(lines["unpaired_batch_pictures_sum"])
+    return float(lines["unpaired_batch_images_count"]), float(lines["unpaired_batch_images_sum"])
 
 
 # What it refuses
@@ -124,7 +124,7 @@ def refused(answer, status, *words):
 
 
 @pytest.mark.parametrize(("name", "content"), [case for case in hostile() if case[0] not in ("dot.png", "line.png")])
-def test_hostile_pictures_are_refused_in_a_line(running, name, content):
+def test_hostile_images_are_refused_in_a_line(running, name, content):
     answer = running.post(content)
     if answer.status_code == 200:  # a file cut at its last byte may still be whole
         assert name.startswith("cut18"), name
@@ -139,19 +139,19 @@ def test_pixels_are_counted_before_they_are_decoded(running):
 
 
 def test_what_is_asked_for_must_be_there(running):
-    picture = PICTURES["a.png"]
-    refused(running.post(picture, "?model=third"), 422, "one, second", "third")
-    refused(running.post(picture, "?direction=up"), 422, "direction")
-    refused(running.post(picture, "?format=gif"), 422, "format")
+    decoded = IMAGES["a.png"]
+    refused(running.post(decoded, "?model=third"), 422, "one, second", "third")
+    refused(running.post(decoded, "?direction=up"), 422, "direction")
+    refused(running.post(decoded, "?format=gif"), 422, "format")
     refused(running.post(b""), 422, "empty")
-    refused(running.post(picture, headers={"Content-Type": "text/plain"}), 415, "text/plain")
-    refused(running.post(PICTURES["clear.png"], "?format=jpg"), 422, ".jpg cannot hold")
+    refused(running.post(decoded, headers={"Content-Type": "text/plain"}), 415, "text/plain")
+    refused(running.post(IMAGES["clear.png"], "?format=jpg"), 422, ".jpg cannot hold")
 
 
 @pytest.mark.parametrize(
     ("form", "status"),
     [
-        ({"files": {"picture": b"x"}}, 422),
+        ({"files": {"image": b"x"}}, 422),
         ({"data": {"image": "text"}, "files": {"other": b"x"}}, 400),
         ({"files": [("image", b"x"), ("image", b"y")]}, 400),
         ({"content": b"no boundary at all", "headers": {"Content-Type": "multipart/form-data"}}, 400),
@@ -201,7 +201,7 @@ def test_a_body_over_the_limit_is_refused_while_it_comes_in(models):
         form = running.client().post("/translate", files={"image": bytes(2**21)})
         refused(form, 413, "1048576 bytes")
         assert psutil.Process(running.process.pid).memory_info().rss - before < 20e6
-        assert running.post(PICTURES["a.png"]).status_code == 200
+        assert running.post(IMAGES["a.png"]).status_code == 200
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e9", b"0x10", b"5, 6", b"\xff"])
@@ -231,10 +231,10 @@ def test_a_token_is_asked_for_where_one_is_set(models, tmp_path):
         for path in ("/models", "/metrics"):
             refused(running.get(path), 401, "Bearer")
             assert running.get(path, headers={"Authorization": f"Bearer {secret}"}).status_code == 200
-        refused(running.post(PICTURES["a.png"]), 401)
+        refused(running.post(IMAGES["a.png"]), 401)
         for wrong in ("Bearer", f"Bearer {secret}x", f"Basic {secret}", secret, "Bearer ünïcode"):
-            refused(running.post(PICTURES["a.png"], headers={"Authorization": wrong.encode()}), 401)
-        assert running.post(PICTURES["a.png"], headers={"Authorization": f"bearer {secret}"}).status_code == 200
+            refused(running.post(IMAGES["a.png"], headers={"Authorization": wrong.encode()}), 401)
+        assert running.post(IMAGES["a.png"], headers={"Authorization": f"bearer {secret}"}).status_code == 200
         assert running.get("/health/ready").status_code == running.get("/").status_code == 200
     with server(models["one"], UNPAIRED_TOKEN=secret) as running:
         refused(running.get("/models"), 401)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.data_sets import make_model
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import Picture
+from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
 from unpaired.serve.wire import packed, read
 from unpaired.serve.worker import Joiner, Task, warm_up
@@ -33,18 +33,18 @@ class Rounding:
 
 def tasks(runtime, number, height=20):
     translator, rng = Translator("AtoB", runtime), np.random.default_rng(0)
-    pictures = [Picture(rng.integers(256, size=(height, 30, 3), dtype=np.uint8)) for _ in range(number)]
-    return [Task(k, translator, picture, ".png") for k, picture in enumerate(pictures)]
+    decoded_images = [DecodedImage(rng.integers(256, size=(height, 30, 3), dtype=np.uint8)) for _ in range(number)]
+    return [Task(k, translator, image, ".png") for k, image in enumerate(decoded_images)]
 
 
-def test_pictures_are_joined_only_where_no_bit_changes():
+def test_images_are_joined_only_where_no_bit_changes():
     same, moved = Rounding(0.0), Rounding(1e-7)
     joiner = Joiner(exact=True)
     for runtime in (same, moved):
         together = tasks(runtime, 4)
         for _ in range(3):
-            for task, picture in zip(together, joiner.translate(together), strict=True):
-                np.testing.assert_array_equal(picture.pixels, 255 - task.picture.pixels)
+            for task, image in zip(together, joiner.translate(together), strict=True):
+                np.testing.assert_array_equal(image.pixels, 255 - task.image.pixels)
     assert same.batches == [4, 1, 1, 1, 1, 4, 4]
     assert moved.batches == [4] + [1] * 12
 

@@ -24,19 +24,19 @@ def png(number, side):
     return encoded(shapes("A", number).resize((side, side)), "PNG")
 
 
-def flood(running, pictures, workers=16):
-    """All pictures at once; the answers in order."""
+def flood(running, images, workers=16):
+    """All images at once; the answers in order."""
     with running.client(limits=httpx.Limits(max_connections=workers)) as client, ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda picture: client.post("/translate", content=picture), pictures))
+        return list(pool.map(lambda image: client.post("/translate", content=image), images))
 
 
 def test_a_killed_workers_requests_are_answered_by_the_next(model):
-    pictures = [png(number, 200) for number in range(24)]
+    images = [png(number, 200) for number in range(24)]
     with server(model) as running:
-        expected = [answer.content for answer in flood(running, pictures, 1)]
+        expected = [answer.content for answer in flood(running, images, 1)]
         first = running.worker.pid
         with ThreadPoolExecutor(1) as pool:
-            answers = pool.submit(flood, running, pictures)
+            answers = pool.submit(flood, running, images)
             waited(lambda: metric(running, "unpaired_waiting_requests") > 2)
             running.worker.send_signal(signal.SIGKILL)
             waited(lambda: running.get("/health/ready").status_code == 503)
@@ -53,7 +53,7 @@ def test_a_request_that_two_workers_died_on_is_answered_503(model):
     with server(model) as running, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(running.post, png(0, 1500))  # takes seconds
         for times in (1, 2):
-            waited(lambda times=times: metric(running, "unpaired_batch_pictures_count") == times)
+            waited(lambda times=times: metric(running, "unpaired_batch_images_count") == times)
             running.worker.kill()
         assert answer.result().status_code == 503 and "2 workers" in answer.result().json()["detail"]
         running.wait_ready()
@@ -83,35 +83,35 @@ def test_a_full_queue_answers_503_and_says_when_to_come_back(model):
 def test_a_client_that_leaves_frees_its_place(model):
     with server(model, "--queue", 2, "--batch", 1) as running:
         running.worker.suspend()
-        pictures = [png(number, 64) for number in range(3)]
+        images = [png(number, 64) for number in range(3)]
         with running.client() as client:
             client.timeout = httpx.Timeout(1.0)
             with ThreadPoolExecutor(3) as pool:
-                for waiting in [pool.submit(client.post, "/translate", content=picture) for picture in pictures]:
+                for waiting in [pool.submit(client.post, "/translate", content=image) for image in images]:
                     with pytest.raises(httpx.ReadTimeout):
                         waiting.result()
         running.worker.resume()
-        assert running.post(pictures[0]).status_code == 200
+        assert running.post(images[0]).status_code == 200
         assert metric(running, "unpaired_requests_total", "499") == 3
 
 
 def taken(running):
     """Requests that wait, are being translated, or have been."""
-    return metric(running, "unpaired_batch_pictures_sum") + metric(running, "unpaired_waiting")
+    return metric(running, "unpaired_batch_images_sum") + metric(running, "unpaired_waiting")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_finishes_what_it_accepted_and_refuses_the_rest(model, number):
-    pictures = [png(number, 300) for number in range(12)]
+    images = [png(number, 300) for number in range(12)]
     with server(model) as running, ThreadPoolExecutor(2) as pool, running.client() as waiting_client:
         assert waiting_client.get("/health/ready").status_code == 200  # a connection that stays open
         before = taken(running)
-        answers = pool.submit(flood, running, pictures)
+        answers = pool.submit(flood, running, images)
         waited(lambda: taken(running) - before >= 12)  # what has not been accepted by then is rightly refused
         assert not answers.done()
         running.process.send_signal(number)
         waited(lambda: any("stopping" in line for line in running.said))
-        late = waiting_client.post("/translate", content=pictures[0])
+        late = waiting_client.post("/translate", content=images[0])
         assert late.status_code == 503 and late.headers["connection"] == "close"
         assert [answer.status_code for answer in answers.result()] == [200] * 12
         assert running.process.wait(20) == 0
@@ -123,7 +123,7 @@ def test_what_cannot_be_finished_in_the_grace_is_told_so(model):
     with server(model, "--grace", 0.5) as running, ThreadPoolExecutor(4) as pool:
         running.worker.suspend()
         answers = [pool.submit(running.post, png(number, 64)) for number in range(4)]
-        waited(lambda: metric(running, "unpaired_batch_pictures_sum") + metric(running, "unpaired_waiting") >= 4)
+        waited(lambda: metric(running, "unpaired_batch_images_sum") + metric(running, "unpaired_waiting") >= 4)
         running.process.send_signal(signal.SIGTERM)
         assert [answer.result().status_code for answer in answers] == [503] * 4
         assert "stopped before" in answers[0].result().json()["detail"]
@@ -146,7 +146,7 @@ def test_it_is_not_ready_before_its_models_are(model):
         assert running.get("/health/ready").status_code == 200
 
 
-def test_health_is_answered_while_pictures_are_translated(model):
+def test_health_is_answered_while_images_are_translated(model):
     with server(model) as running, ThreadPoolExecutor(1) as pool, running.client() as client:
         answers = pool.submit(flood, running, [png(number, 300) for number in range(12)])
         times = []

@@ -62,13 +62,13 @@ def addresses(port: int) -> list[str]:
 
 
 def form(rng: random.Random) -> tuple[bytes, bytes]:
-    """A content type and a body, each nearly a form with a picture."""
+    """A content type and a body, each nearly a form with an image."""
     boundary = rng.choice([b"b", b"-" * 70, b"\xff", b'"', b"b b", b""])
-    picture = encoded(shapes("A", rng.randrange(5)), "PNG")
+    image = encoded(shapes("A", rng.randrange(5)), "PNG")
     name = rng.choice([b'name="image"', b"name=image", b'name="image', b"", b'name="' + b"a" * 9000 + b'"'])
     extra = rng.choice([b'; filename="a.png"', b"; filename*=utf-8''%ff", b'; filename="../../x"', b""])
     head = b"Content-Disposition: form-data; " + name + extra + rng.choice([b"\r\n\r\n", b"\n\n", b"\r\n", b"\0"])
-    part = b"--" + boundary + rng.choice([b"\r\n", b"\n", b""]) + head + picture + b"\r\n"
+    part = b"--" + boundary + rng.choice([b"\r\n", b"\n", b""]) + head + image + b"\r\n"
     body = part * rng.choice([1, 1, 1, 2, 300]) + rng.choice([b"--" + boundary + b"--\r\n", b"", b"--"])
     return b"multipart/form-data; boundary=" + boundary, mutated(body, rng)
 

@@ -57,13 +57,13 @@ class Seen:
             self.unplanned.append(f"{answer.status_code} {answer.text}")
 
 
-def pictures(number, side=SIDE):
+def images(number, side=SIDE):
     return [encoded(shapes("A", k).resize((side, side)), "PNG") for k in range(number)]
 
 
 def overload(running: Running, seen: Seen, over: threading.Event) -> None:
-    """Ask for pictures without a pause; a request without an answer is a request lost."""
-    data = pictures(4)
+    """Ask for images without a pause; a request without an answer is a request lost."""
+    data = images(4)
     with running.client(limits=httpx.Limits(max_connections=1)) as client:
         while not over.is_set():
             begun = time.monotonic()
@@ -129,15 +129,15 @@ def schemathesis(running: Running, folder) -> subprocess.CompletedProcess[str]:
         "--max-time",
         f"{SECONDS:.0f}",
     ]
-    # No schema can tell a picture from other bytes, so the answers to valid data cannot be told from it either.
+    # No schema can tell an image from other bytes, so the answers to valid data cannot be told from it either.
     line += ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--no-shrink", "--warnings", "off"]
     line += ["--seed", "1", "--request-timeout", "180", "--continue-on-failure"]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True)
 
 
 def rate(running: Running, number: int) -> float:
-    """Pictures a second, asked for as fast as they are answered."""
-    data = pictures(4)
+    """Images a second, asked for as fast as they are answered."""
+    data = images(4)
     begun = time.monotonic()
     with running.client() as client, ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda k: client.post("/translate", content=data[k % 4]), range(number)))
@@ -179,7 +179,7 @@ def test_the_server_stands_a_siege(model, tmp_path):
         "statuses": dict(sorted(seen.statuses.items())),
         "lost": len(seen.lost),
         "unplanned": seen.unplanned[:5],
-        "pictures a second before, after": [round(alone, 1), round(recovered, 1)],
+        "images a second before, after": [round(alone, 1), round(recovered, 1)],
         "accepted median, p99 s": [round(float(np.percentile(times, p)), 2) for p in (50, 99)],
         "/health/live median, p99 ms": [round(1000 * float(np.percentile(health, p))) for p in (50, 99)],
         "workers killed": len(seen.downtimes),
@@ -203,7 +203,7 @@ def test_the_server_stands_a_siege(model, tmp_path):
 
 def test_asked_to_stop_under_load_no_accepted_request_is_lost(model):
     number = 200 if WHOLE else 40
-    data = pictures(4, side=100)
+    data = images(4, side=100)
     with server(model, "--queue", 1000, "--batch", 4, "--grace", 120) as running, ThreadPoolExecutor(number) as pool:
         clients = [running.client() for _ in range(number)]
         answers = [pool.submit(client.post, "/translate", content=data[k % 4]) for k, client in enumerate(clients)]
@@ -219,13 +219,13 @@ def test_asked_to_stop_under_load_no_accepted_request_is_lost(model):
 def accepted(running):
     """Requests that wait, or were handed to the worker."""
     lines = dict(line.rsplit(" ", 1) for line in running.get("/metrics").text.splitlines() if line[0] != "#")
-    return float(lines["unpaired_waiting_requests"]) + float(lines["unpaired_batch_pictures_sum"])
+    return float(lines["unpaired_waiting_requests"]) + float(lines["unpaired_batch_images_sum"])
 
 
 def test_paths_and_addresses_leak_nothing_and_open_no_connection(model, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("THE-PLANTED-SECRET")
-    picture = encoded(shapes("A", 0), "PNG")
+    image = encoded(shapes("A", 0), "PNG")
     with socket.create_server(("127.0.0.1", 0)) as canary, server(model) as running:
         canary.settimeout(0.2)
         texts = traversals(str(secret)) + addresses(canary.getsockname()[1])
@@ -238,11 +238,11 @@ def test_paths_and_addresses_leak_nothing_and_open_no_connection(model, tmp_path
                 field = text.encode(errors="surrogateescape")
                 line = field.replace(b"\0", b"%00").replace(b'"', b"%22")
                 disposition = b'Content-Disposition: form-data; name="image"; filename="' + line + b'"\r\n\r\n'
-                form = b"--b\r\n" + disposition + picture + b"\r\n--b--\r\n"
+                form = b"--b\r\n" + disposition + image + b"\r\n--b--\r\n"
                 kind = {"Content-Type": "multipart/form-data; boundary=b"}
                 answers = [
-                    client.post("/translate", params={"model": text}, content=picture),
-                    client.post("/translate", params={"format": text, "direction": text}, content=picture),
+                    client.post("/translate", params={"model": text}, content=image),
+                    client.post("/translate", params={"format": text, "direction": text}, content=image),
                     client.post("/translate", content=field),
                     client.post("/translate", content=form, headers=kind),
                     client.get("/models", headers={"X-Forwarded-Host": quote(text), "Referer": quote(text)}),

@@ -51,7 +51,7 @@ def patient(monkeypatch, seconds):
     monkeypatch.setattr(trackers, "PATIENCE", seconds)
 
 
-def test_weights_and_biases_without_a_server_gets_every_number_and_picture(data, plain, tmp_path, monkeypatch, capsys):
+def test_weights_and_biases_without_a_server_gets_every_number_and_image(data, plain, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     patient(monkeypatch, 120.0)
     run = train(tiny(data, runtime__trackers="wandb", runtime__project="shapes"), tmp_path / "run")
@@ -60,7 +60,7 @@ def test_weights_and_biases_without_a_server_gets_every_number_and_picture(data,
     [log] = (run / "wandb").glob("offline-run-*/run-*.wandb")
     content = log.read_bytes()
     name = json.loads((run / "tracking.json").read_text())["id"]
-    for words in ("shapes", name, "cycle/X", "critic/Y", "images_per_second", "samples/AtoB"):
+    for words in ("shapes", name, "cycle/X", "discriminator/Y", "images_per_second", "samples/AtoB"):
         assert words.encode() in content, words
 
 

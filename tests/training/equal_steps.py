@@ -19,7 +19,11 @@ from unpaired.training.trainer import Trainer
 
 
 def main(data: str, norm: str, batch: str, accumulate: str, out: str, device: str) -> None:
-    settings = {"method__generator__norm": norm, "method__critic__norm": norm, "method__critic__layers": 2}
+    settings = {
+        "method__generator__norm": norm,
+        "method__discriminator__norm": norm,
+        "method__discriminator__layers": 2,
+    }
     settings |= {"method__history": 0, "data__batch": int(batch), "optim__accumulate": int(accumulate)}
     settings |= {"runtime__device": device}
     experiment = tiny(Path(data), **settings)

@@ -16,7 +16,7 @@ from unpaired.training.graphs import halves
 from unpaired.training.processes import Processes
 from unpaired.training.trainer import Trainer
 
-SMALL = {"generator": ResNetConfig(width=8, blocks=2), "critic": PatchGANConfig(width=8), "history": 1}
+SMALL = {"generator": ResNetConfig(width=8, blocks=2), "discriminator": PatchGANConfig(width=8), "history": 1}
 IMAGES = (torch.rand(3, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).unbind(1)
 ONES = torch.ones(2, 1, 64, 64)
 TILED = SMALL | {"generator": ResNetConfig(width=16, blocks=2)}
@@ -97,7 +97,7 @@ def test_both_directions_are_followed_back_at_once_where_they_are_apart(two_thre
     taken = []
     monkeypatch.setattr(descent, "both", lambda *pieces: taken.append(1) or parallel.both(*pieces))
     after_steps(trainer(METHODS["identity"]))
-    assert len(taken) == 2 * len(IMAGES[0])  # generators and critics
+    assert len(taken) == 2 * len(IMAGES[0])  # generators and discriminators
     taken.clear()
     after_steps(trainer(METHODS["bigan"]))
     assert not taken

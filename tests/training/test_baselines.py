@@ -13,7 +13,7 @@ from unpaired.inference import Translator
 from unpaired.methods import METHODS
 from unpaired.training import train
 
-SMALL_UNET = {"method__generator__width": 2, "method__critic__width": 4, "method__critic__layers": 1}
+SMALL_UNET = {"method__generator__width": 2, "method__discriminator__width": 4, "method__discriminator__layers": 1}
 SETTINGS = {
     "cyclegan": {"method__gan_weight": 2.0},
     "cogan": {"method__generator__width": 4, "method__generator__halvings": 3},
@@ -22,7 +22,7 @@ SETTINGS = {
     "featuregan": {"method__feature_weight": 1.0},
     "pix2pix": {"data__paired": True, "method__generator__downs": 5, **SMALL_UNET},
 }
-RESNET = {"method__generator__width": 4, "method__generator__blocks": 1, "method__critic__layers": 1}
+RESNET = {"method__generator__width": 4, "method__generator__blocks": 1, "method__discriminator__layers": 1}
 
 
 def experiment(data, name):
@@ -33,7 +33,7 @@ def experiment(data, name):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """As many pictures of A as of B, under the same names."""
+    """As many images of A as of B, under the same names."""
     return make_data(tmp_path_factory.mktemp("baselines") / "data", a=4, b=4)
 
 
@@ -73,5 +73,5 @@ def test_pix2pix_without_pairs_is_refused_with_what_to_do(data, tmp_path, capsys
 def test_a_method_is_chosen_on_the_command_line(data, tmp_path):
     out = tmp_path / "run"
     line = f"train smoke --data {data} --out {out} --steps 1 --method.name bigan --method.generator.width 4"
-    assert run([*line.split(), "--method.generator.blocks", "0", "--method.critic.layers", "1"]) == 0
+    assert run([*line.split(), "--method.generator.blocks", "0", "--method.discriminator.layers", "1"]) == 0
     assert "name: bigan" in (out / "config.yaml").read_text()

@@ -13,7 +13,7 @@ from unpaired.core.errors import BadInput
 from unpaired.experiment import build_method
 from unpaired.training import train
 from unpaired.training.engine import Engine
-from unpaired.training.optimizer_step import NotFinite, Unsettled
+from unpaired.training.optimizer_step import NotFinite, PendingChecks
 from unpaired.training.trainer import Trainer
 
 pytestmark = pytest.mark.promise("finite numbers")
@@ -67,32 +67,32 @@ def test_a_bad_gradient_of_finite_terms_stops_too(tmp_path):
 
 def test_a_bad_term_whose_gradients_are_finite_stops_too(tmp_path, monkeypatch):
     trainer = fresh(tmp_path)
-    before, plain = weights(trainer), trainer.method.generator_terms
+    before, plain = weights(trainer), trainer.method.generator_losses
 
-    def generator_terms(x, y):
+    def generator_losses(x, y):
         terms, fakes = plain(x, y)
         return terms | {"mine": torch.tensor(float("nan"))}, fakes
 
-    monkeypatch.setattr(trainer.method, "generator_terms", generator_terms)
+    monkeypatch.setattr(trainer.method, "generator_losses", generator_losses)
     with pytest.raises(NotFinite) as caught:
         trainer.train_step(*images(0))
     assert unchanged(trainer, before) and caught.value.broken == ["mine"]
 
 
-def test_a_bad_critic_leaves_the_critics_alone(tmp_path):
+def test_a_bad_discriminator_leaves_the_discriminators_alone(tmp_path):
     trainer = fresh(tmp_path)
     before = [parameter.detach().clone() for parameter in trainer.method.D_X.parameters()]
     next(iter(trainer.method.D_Y.parameters())).register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(NotFinite) as caught:
         trainer.train_step(*images(0))
-    assert caught.value.players == "critics"
+    assert caught.value.players == "discriminators"
     assert all(torch.equal(p, b) for p, b in zip(trainer.method.D_X.parameters(), before, strict=True))
 
 
 def test_where_asking_the_device_would_wait_the_optimiser_itself_leaves_the_weights_alone(tmp_path):
     """The way of CUDA, on the CPU's fused Adam: the step goes through, untouched, and the next one tells."""
     trainer = fresh(tmp_path)
-    trainer.engine.unsettled = Unsettled()
+    trainer.engine.pending = PendingChecks()
     trainer.train_step(*images(0))
     before = weights(trainer)
     moments = {key: value.clone() for key, value in trainer.state().items() if key.startswith("optimizer/generators")}
@@ -109,7 +109,7 @@ def test_where_asking_the_device_would_wait_the_optimiser_itself_leaves_the_weig
 
 def test_both_ways_take_the_same_steps(tmp_path):
     one, other = fresh(tmp_path), fresh(tmp_path)
-    other.engine.unsettled = Unsettled()
+    other.engine.pending = PendingChecks()
     for step in range(3):
         one.train_step(*images(step))
         other.train_step(*images(step))
@@ -117,7 +117,7 @@ def test_both_ways_take_the_same_steps(tmp_path):
 
 
 def test_the_message_names_step_terms_and_files_and_no_bad_number_is_saved(tmp_path):
-    """A float picture that gets a NaN while the run goes on."""
+    """A float image that gets a NaN while the run goes on."""
     data = make_data(tmp_path / "data", a=1, b=3)
     values = np.full((36, 40), 0.5, np.float32)
     (data / "trainA/00.png").unlink()
@@ -136,7 +136,7 @@ def test_the_message_names_step_terms_and_files_and_no_bad_number_is_saved(tmp_p
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_blank_pictures_train_finite(tmp_path, precision):
+def test_blank_images_train_finite(tmp_path, precision):
     data = make_data(tmp_path / "data")
     for k, path in enumerate(sorted(data.glob("train?/*.png"))):
         Image.new("RGB", (40, 36), (17 * k,) * 3).save(path)

@@ -17,13 +17,13 @@ from unpaired.experiment import with_root, with_settings
 from unpaired.presets import preset
 from unpaired.training import train
 from unpaired.training.doctor import Doctor, examine, overwhelmed
-from unpaired.training.samples import FAINT, Tried
+from unpaired.training.samples import FAINT, SampleOutputs
 
-HEALTHY_TERMS = {"gan/G": 0.5, "critic/Y": 0.15, "critic/X": 0.2}
+HEALTHY_TERMS = {"gan/G": 0.5, "discriminator/Y": 0.15, "discriminator/X": 0.2}
 
 
 def photographs(shift, count=6, side=64):
-    """Cut from photographs, so that brightness and texture are those of pictures."""
+    """Cut from photographs, so that brightness and texture are those of images."""
     whole = torch.from_numpy(np.stack([data.astronaut()[..., :3], data.astronaut()[..., ::-1]]).copy()).float()
     image = whole[shift].permute(2, 0, 1) / 127.5 - 1
     return [image[:, 60 * k : 60 * k + side, 70 * k : 70 * k + side].contiguous() for k in range(count)]
@@ -41,15 +41,17 @@ def cool(image):
     return ((image - torch.tensor([0.1, 0.0, -0.1])[:, None, None]).flip(0) - 0.3 * image).clamp(-1, 1)
 
 
-def tried(there, back=None, inputs=X, other=None):
+def sampled(there, back=None, inputs=X, other=None):
     """Both directions; the second is healthy unless given."""
 
-    def one(pictures, forth, home):
-        outputs = [forth(image) for image in pictures]
-        dice = torch.Generator().manual_seed(0)
-        noisy = [image + FAINT * torch.randn(image.shape, generator=dice) for image in outputs]
-        files = [Path(f"{k}.png") for k in range(len(pictures))]
-        return Tried(files, pictures, outputs, [home(image) for image in outputs], [home(image) for image in noisy])
+    def one(images, forth, home):
+        outputs = [forth(image) for image in images]
+        rng = torch.Generator().manual_seed(0)
+        noisy = [image + FAINT * torch.randn(image.shape, generator=rng) for image in outputs]
+        files = [Path(f"{k}.png") for k in range(len(images))]
+        return SampleOutputs(
+            files, images, outputs, [home(image) for image in outputs], [home(image) for image in noisy]
+        )
 
     return {"AtoB": one(inputs, there, back or (lambda image: image)), "BtoA": one(Y, other or cool, warm)}
 
@@ -59,12 +61,12 @@ def found(case):
 
 
 def test_a_healthy_pair_of_translations_is_not_remarked_upon():
-    assert found(tried(warm, cool)) == set()
-    assert Doctor("least-squares").look(tried(warm, cool), HEALTHY_TERMS) == []
+    assert found(sampled(warm, cool)) == set()
+    assert Doctor("least-squares").look(sampled(warm, cool), HEALTHY_TERMS) == []
 
 
 def hide(image):
-    """Steganography: one picture for all, the input a fiftieth of it."""
+    """Steganography: one image for all, the input a fiftieth of it."""
     return 0.5 * Y[0] + image / 50
 
 
@@ -81,45 +83,45 @@ def checkerboard(image):
 @pytest.mark.parametrize(
     ("symptom", "case"),
     [
-        ("inverted", lambda: tried(lambda image: -image, lambda image: -image)),
-        ("copying", lambda: tried(lambda image: image + 0.004)),
-        ("collapse", lambda: tried(lambda image: Y[0] + 0.01 * image)),
-        ("checkerboard", lambda: tried(checkerboard, cool)),
-        ("blank input", lambda: tried(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])),
-        ("hidden signal", lambda: tried(hide, seek)),
+        ("inverted", lambda: sampled(lambda image: -image, lambda image: -image)),
+        ("copying", lambda: sampled(lambda image: image + 0.004)),
+        ("collapse", lambda: sampled(lambda image: Y[0] + 0.01 * image)),
+        ("checkerboard", lambda: sampled(checkerboard, cool)),
+        ("blank input", lambda: sampled(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])),
+        ("hidden signal", lambda: sampled(hide, seek)),
     ],
 )
 def test_a_planted_fault_is_found(symptom, case):
     assert symptom in found(case())
 
 
-def test_a_finding_names_its_pictures_and_what_to_try():
-    case = tried(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])
+def test_a_finding_names_its_images_and_what_to_try():
+    case = sampled(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])
     (finding,) = examine(case, "AtoB")
-    assert finding.pictures == ("0.png",)
-    assert str(finding).startswith("doctor: AtoB: blank input: 1 of 6 pictures show nothing (0.png); remove such files")
+    assert finding.images == ("0.png",)
+    assert str(finding).startswith("doctor: AtoB: blank input: 1 of 6 images show nothing (0.png); remove such files")
 
 
 def test_only_what_lasts_two_looks_is_told():
-    doctor, wrong, well = Doctor(), tried(lambda image: image), tried(warm, cool)
+    doctor, wrong, well = Doctor(), sampled(lambda image: image), sampled(warm, cool)
     assert doctor.look(wrong, {}) == []
     assert [finding.symptom for finding in doctor.look(wrong, {})] == ["copying"]
     assert doctor.look(well, {}) == []
     assert doctor.look(wrong, {}) == []
 
 
-def test_a_critic_that_is_never_wrong_is_named_and_others_are_not():
+def test_a_discriminator_that_is_never_wrong_is_named_and_others_are_not():
     assert overwhelmed(HEALTHY_TERMS, coin=0.25) == []
-    (finding,) = overwhelmed({"gan/G": 1.0, "critic/Y": 0.01, "critic/X": 0.2}, coin=0.25)
-    assert (finding.symptom, finding.where) == ("critic winning", "critic/Y")
+    (finding,) = overwhelmed({"gan/G": 1.0, "discriminator/Y": 0.01, "discriminator/X": 0.2}, coin=0.25)
+    assert (finding.symptom, finding.where) == ("discriminator winning", "discriminator/Y")
 
 
 def test_a_run_tells_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp_path, capsys):
     data_set = make_data(tmp_path / "data")
     settings = {"optim.steps": 6, "runtime.log_every": 1, "runtime.sample_every": 1, "runtime.precision": "fp32"}
-    for file in sorted((data_set / "testA").iterdir())[:2]:  # planted: pictures that show nothing
-        with Image.open(file) as picture:
-            size = picture.size
+    for file in sorted((data_set / "testA").iterdir())[:2]:  # planted: images that show nothing
+        with Image.open(file) as decoded:
+            size = decoded.size
         Image.new("RGB", size, (90, 90, 90)).save(file)
     experiment = with_settings(with_root(preset("smoke"), data_set), settings)
     run = train(experiment, tmp_path / "run")
@@ -133,6 +135,6 @@ def test_a_run_tells_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp
     assert "What the doctor of training saw" in page and "<b>blank input</b>, A to B, steps 2 to 6" in page
 
 
-def test_pictures_of_different_sizes_are_judged_by_what_they_share():
+def test_images_of_different_sizes_are_judged_by_what_they_share():
     sizes = [image[:, : 40 + 4 * k, : 64 - 4 * k] for k, image in enumerate(X)]
-    assert found(tried(warm, cool, inputs=sizes)) == set()
+    assert found(sampled(warm, cool, inputs=sizes)) == set()

@@ -11,7 +11,7 @@ from unpaired.experiment import build_method
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import PatchGANConfig, ResNetConfig
 from unpaired.training.engine import STEPS_TO_COMPILE, Engine, pays_to_compile
-from unpaired.training.optimizer_step import Unsettled
+from unpaired.training.optimizer_step import PendingChecks
 from unpaired.training.samples import FixedSamples
 from unpaired.training.trainer import Trainer, players
 
@@ -21,10 +21,10 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def trainer(**runtime):
     torch.manual_seed(0)
     config = CycleGANConfig(
-        generator=ResNetConfig(width=8, blocks=2), critic=PatchGANConfig(width=8), identity_weight=5.0, history=1
+        generator=ResNetConfig(width=8, blocks=2), discriminator=PatchGANConfig(width=8), identity_weight=5.0, history=1
     )
     engine = Engine(RuntimeConfig(**{"device": "cpu", "precision": "fp32"} | runtime))
-    return Trainer(CycleGAN(config, (3, 3)), OptimConfig(average=0.9), engine)
+    return Trainer(CycleGAN(config, (3, 3)), OptimConfig(ema_decay=0.9), engine)
 
 
 def images(side=32):
@@ -36,15 +36,15 @@ class NoSync(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.dice = set()
+        self.rng = set()
         self.asked = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
         thrown = func in (torch.ops.aten.rand.generator, torch.ops.aten.randint.generator)
-        if thrown or (tensors and all(id(tensor) in self.dice for tensor in tensors)):
-            self.dice.add(id(out))
+        if thrown or (tensors and all(id(tensor) in self.rng for tensor in tensors)):
+            self.rng.add(id(out))
         elif func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
             self.asked += 1
             raise AssertionError(f"{func} waits for the device")
@@ -55,8 +55,8 @@ class NoSync(TorchDispatchMode):
 def test_a_step_never_looks_at_what_it_computed(precision):
     """As it runs on a GPU, where the guard against NaN asks only about steps gone by."""
     made = trainer(precision=precision)
-    made.engine.unsettled = Unsettled()
-    made.engine.settle = lambda keep=0: None
+    made.engine.pending = PendingChecks()
+    made.engine.check_pending = lambda keep=0: None
     for _ in range(3):
         with NoSync():
             made.train_step(*(made.engine.put(image) for image in images()))
@@ -79,7 +79,7 @@ def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
 
         x, y = (made.engine.put(image) for image in images(64))
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            terms, _ = made.method.generator_terms(x, y)
+            terms, _ = made.method.generator_losses(x, y)
         sum(terms.values()).backward()
         gradients = [p.grad for net in made.method.generators.values() for p in net.parameters()]
         kept[wanted] = gradients, sum(sizes.values())
@@ -88,9 +88,11 @@ def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
 
 
 def test_no_gradient_is_kept_once_it_is_followed():
-    """The room of the critics' is for the generators' passes, and the other way round."""
+    """The room of the discriminators' is for the generators' passes, and the other way round."""
     made, seen = trainer(), []
-    weights = [p for net in (*made.method.generators.values(), *made.method.critics.values()) for p in net.parameters()]
+    weights = [
+        p for net in (*made.method.generators.values(), *made.method.discriminators.values()) for p in net.parameters()
+    ]
 
     def look(*_):
         seen.append(sum(p.grad is not None for p in weights))
@@ -133,7 +135,7 @@ def test_code_is_generated_for_the_first_steps_shapes_and_other_batches_and_samp
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 def test_on_a_card_recorded_steps_are_the_steps_as_written():
-    """Generators, critics and histories, through a last smaller batch, and past a NaN that touches nothing."""
+    """Generators, discriminators and histories, through a last smaller batch, and past a NaN that touches nothing."""
     written, recorded = (trainer(device="cuda", compile=choice) for choice in ("off", "on"))
     recorded.engine.compile(players(recorded.method).values(), steps=0)
     broken = torch.full_like(images()[0], float("nan"))
@@ -141,7 +143,7 @@ def test_on_a_card_recorded_steps_are_the_steps_as_written():
         batch = images(32 if step != 5 else 48)
         for one in (written, recorded):
             terms = one.train_step(*(one.engine.put(image) for image in (batch if step != 3 else (broken, broken))))
-            one.engine.unsettled.waiting.clear() if step == 3 else one.engine.settle()
+            one.engine.pending.waiting.clear() if step == 3 else one.engine.check_pending()
             one.last = {name: float(term) for name, term in terms.items()}
         if step != 3:
             assert recorded.last == pytest.approx(written.last, rel=1e-2)

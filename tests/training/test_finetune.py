@@ -1,4 +1,4 @@
-"""Training that starts from trained generators, its critics fresh."""
+"""Training that starts from trained generators, its discriminators fresh."""
 
 import pytest
 import torch
@@ -35,12 +35,14 @@ def fresh(experiment, direction):
     return build_method(experiment).translators[direction].state_dict()
 
 
-def test_during_the_warm_up_only_critics_learn(data, trained, tmp_path):
-    experiment = tiny(data, optim__start=str(trained), optim__critic_warmup=6, method__generator__norm="instance")
+def test_during_the_warm_up_only_discriminators_learn(data, trained, tmp_path):
+    experiment = tiny(
+        data, optim__start=str(trained), optim__discriminator_warmup=6, method__generator__norm="instance"
+    )
     run = train(experiment, tmp_path / "run")
     assert all(equal(weights(run, direction), weights(trained, direction)) for direction in ("AtoB", "BtoA"))
     torch.manual_seed(0)
-    before = build_method(experiment).critics["D_Y"].state_dict()
+    before = build_method(experiment).discriminators["D_Y"].state_dict()
     after, _ = load_state(run)
     assert after is not None
     assert all(
@@ -51,19 +53,19 @@ def test_during_the_warm_up_only_critics_learn(data, trained, tmp_path):
 
 
 def test_after_the_warm_up_the_generators_go_on_from_where_they_were(data, trained, tmp_path):
-    run = train(tiny(data, optim__start=str(trained), optim__critic_warmup=5), tmp_path / "run")
+    run = train(tiny(data, optim__start=str(trained), optim__discriminator_warmup=5), tmp_path / "run")
     moved = [(weights(run)[key] - value).abs().max() for key, value in weights(trained).items()]
     assert 0 < max(moved) <= 2e-4 * 1.01  # one step of Adam
 
 
 def test_the_running_average_starts_from_the_trained_generators_too(data, trained, tmp_path):
-    settings = {"optim__start": str(trained), "optim__critic_warmup": 6, "optim__average": 0.9}
+    settings = {"optim__start": str(trained), "optim__discriminator_warmup": 6, "optim__ema_decay": 0.9}
     run = train(tiny(data, **settings), tmp_path / "run")
     assert equal(weights(run), weights(trained))
 
 
 def test_a_run_stopped_within_and_after_the_warm_up_ends_the_same(data, trained, tmp_path, monkeypatch):
-    experiment = tiny(data, optim__start=str(trained), optim__critic_warmup=3)
+    experiment = tiny(data, optim__start=str(trained), optim__discriminator_warmup=3)
     whole = train(experiment, tmp_path / "whole")
     assert_same_end(whole, train_in_pieces(experiment, tmp_path / "pieces", [2, 2], monkeypatch))
 
@@ -71,7 +73,7 @@ def test_a_run_stopped_within_and_after_the_warm_up_ends_the_same(data, trained,
 def test_of_a_bundle_with_one_direction_that_one_is_taken(data, trained, tmp_path):
     both = load_bundle(trained)
     write_bundle(tmp_path / "one", Bundle(both.experiment, {"BtoA": both.translators["BtoA"]}, 7))
-    experiment = tiny(data, optim__start=str(tmp_path / "one"), optim__critic_warmup=6)
+    experiment = tiny(data, optim__start=str(tmp_path / "one"), optim__discriminator_warmup=6)
     run = train(experiment, tmp_path / "run")
     assert equal(weights(run, "BtoA"), weights(trained, "BtoA"))
     assert equal(weights(run, "AtoB"), fresh(experiment, "AtoB"))
@@ -92,6 +94,10 @@ def test_what_is_no_bundle_is_refused_with_the_way_to_make_one(data, tmp_path):
 
 def test_a_resumed_run_must_name_the_same_start_and_warm_up(data, trained, tmp_path):
     run = train(tiny(data, optim__start=str(trained)), tmp_path / "run")
-    for other in ({}, {"optim__start": str(run / BUNDLE)}, {"optim__start": str(trained), "optim__critic_warmup": 1}):
+    for other in (
+        {},
+        {"optim__start": str(run / BUNDLE)},
+        {"optim__start": str(trained), "optim__discriminator_warmup": 1},
+    ):
         with pytest.raises(BadInput, match="holds a run with other settings: optim"):
             train(tiny(data, **other), run)

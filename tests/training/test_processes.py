@@ -150,11 +150,11 @@ def test_a_killed_process_ends_the_other_within_30_seconds(data, tmp_path, promi
 
 
 def test_what_one_process_cannot_use_ends_both_with_its_message(tmp_path):
-    """A picture that breaks after the run has begun, read by one of them."""
+    """An image that breaks after the run has begun, read by one of them."""
     data = make_data(tmp_path / "data", a=8)
     two = start(command(data, tmp_path / "run", "--steps", "100000", "--data.cache-gb", "0"))
     wait_for(tmp_path / "run/metrics.jsonl", two)
-    (data / "trainA/03.png").write_bytes(b"no picture")
+    (data / "trainA/03.png").write_bytes(b"no image")
     began = time.monotonic()
     results = end(two, timeout=60)
     assert time.monotonic() - began < 30
@@ -164,7 +164,7 @@ def test_what_one_process_cannot_use_ends_both_with_its_message(tmp_path):
 
 
 def test_a_nan_in_one_process_stops_both_and_names_its_files(tmp_path):
-    """A float picture with a NaN, in B where each process draws its own."""
+    """A float image with a NaN, in B where each process draws its own."""
     data = make_data(tmp_path / "data", a=8, b=1)
     values = np.full((36, 40), 0.5, np.float32)
     Image.fromarray(values).save(data / "trainA/00.tiff")

@@ -105,7 +105,7 @@ def test_the_networks_have_learned_something(whole, data):
 def test_metrics_are_one_json_object_a_line_with_every_term(whole):
     assert [line["step"] for line in lines(whole)] == [2, 4, 6]
     assert [line["epoch"] for line in lines(whole)] == [0, 0, 0]
-    names = {"gan/G", "gan/F", "cycle/X", "cycle/Y", "identity/X", "identity/Y", "critic/X", "critic/Y"}
+    names = {"gan/G", "gan/F", "cycle/X", "cycle/Y", "identity/X", "identity/Y", "discriminator/X", "discriminator/Y"}
     for line in lines(whole):
         assert set(line["terms"]) == names
         assert all(math.isfinite(value) and value > 0 for value in line["terms"].values())
@@ -122,7 +122,7 @@ def test_both_optimisers_run_at_the_rate_that_is_logged(data, tmp_path, monkeypa
         return plain(self, *batch)
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
-    run = train(tiny(data, runtime__log_every=1, optim__critic_lr=1e-3), tmp_path / "run")
+    run = train(tiny(data, runtime__log_every=1, optim__discriminator_lr=1e-3), tmp_path / "run")
     falling = [1, 1, 1, 0.75, 0.5, 0.25]
     assert [rate for rate, _ in rates] == pytest.approx([2e-4 * factor for factor in falling])
     assert [rate for _, rate in rates] == pytest.approx([1e-3 * factor for factor in falling])
@@ -137,15 +137,15 @@ def test_a_line_holds_the_mean_since_the_line_before(whole, data, tmp_path):
             assert value == pytest.approx(mean, abs=2e-6)
 
 
-def test_samples_show_the_test_pictures_their_translations_and_the_way_back(whole, data):
+def test_samples_show_the_test_images_their_translations_and_the_way_back(whole, data):
     names = [f"step-{step:06d}_{direction}.png" for step in (0, 3, 6) for direction in ("AtoB", "BtoA")]
     assert sorted(path.name for path in (whole / "samples").iterdir()) == names
     grid = np.asarray(Image.open(whole / "samples/step-000006_AtoB.png"))
     assert grid.shape == (2 * 32 + 2, 3 * 32 + 4, 3)
-    picture = Image.open(data / "testA/00.png").resize((36, 36), Image.Resampling.BICUBIC).crop((2, 2, 34, 34))
-    np.testing.assert_array_equal(grid[:32, :32], np.asarray(picture))
+    decoded = Image.open(data / "testA/00.png").resize((36, 36), Image.Resampling.BICUBIC).crop((2, 2, 34, 34))
+    np.testing.assert_array_equal(grid[:32, :32], np.asarray(decoded))
     there = Translator.load(whole, "AtoB")
-    translated = np.asarray(there(picture))
+    translated = np.asarray(there(decoded))
     np.testing.assert_allclose(grid[:32, 34:66].astype(int), translated, atol=1)
     assert (grid[32:34] == 255).all() and (grid[:, 32:34] == 255).all()
 
@@ -215,7 +215,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(whole, data, tmp_
         {"runtime__precision": "bf16"},
         {"method__history": 1, "method__generator__norm": "batch", "method__generator__dropout": True},
         {"optim__steps": None, "optim__epochs": 1, "optim__decay_epochs": 1, "data__batch": 2},
-        {"optim__average": 0.9},
+        {"optim__ema_decay": 0.9},
     ],
     ids=["workers", "batches", "bf16", "dropout", "epochs", "average"],
 )
@@ -423,7 +423,7 @@ def test_a_loss_that_is_not_finite_is_not_saved_when_a_signal_comes_first(data, 
             "method__generator__width": 2,
         },
         {"method__generator__upsampling": "resize", "method__generator__padding": "zero"},
-        {"method__critic__name": "pixelgan", "method__critic__width": 4},
+        {"method__discriminator__name": "pixelgan", "method__discriminator__width": 4},
         {"method__adversarial": "hinge"},
         {"method__adversarial": "log-likelihood"},
         {"method__history": 0},
@@ -458,7 +458,7 @@ def test_fp32_and_bf16_are_close_but_not_the_same(whole, data, tmp_path):
         ({"data__preprocess": "scale_width", "data__load_size": 22, "data__crop_size": 16}, "divide by 4.*22x"),
         ({"method__generator__name": "unet"}, "divide by 256.*32x32"),
         ({"data__load_size": 8, "data__crop_size": 4}, "4x4"),
-        ({"data__crop_size": 16, "method__critic__layers": 4}, "16x16"),
+        ({"data__crop_size": 16, "method__discriminator__layers": 4}, "16x16"),
         ({"data__preprocess": "crop", "data__crop_size": 37}, "crop_size = 37"),
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
@@ -470,7 +470,7 @@ def test_settings_that_cannot_go_together_are_refused_before_anything_is_written
     assert not (tmp_path / "run").exists()
 
 
-def test_a_picture_whose_size_the_network_cannot_take_is_named_when_its_turn_comes(data, tmp_path):
+def test_a_image_whose_size_the_network_cannot_take_is_named_when_its_turn_comes(data, tmp_path):
     mixed = make_data(tmp_path / "mixed", a=1)
     shapes("A", 9).resize((40, 30)).save(mixed / "trainA/low.png")
     with pytest.raises(BadInput, match=r"low\.png: .*divide by 4.*found 40x30"):
@@ -488,7 +488,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(data, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_without_test_folders_the_samples_are_training_pictures(tmp_path):
+def test_without_test_folders_the_samples_are_training_images(tmp_path):
     root = make_data(tmp_path / "data", test=0)
     (root / "testA").rmdir(), (root / "testB").rmdir()
     run = train(tiny(root, optim__steps=1), tmp_path / "run")
@@ -518,9 +518,9 @@ def go_on(trainer, steps):
 
 KINDS = {
     "a generator's weight": "network/G/model.1.weight",
-    "a critic's weight": "network/D_X/model.0.weight",
+    "a discriminator's weight": "network/D_X/model.0.weight",
     "the generators' first moment": "optimizer/generators/0000/exp_avg",
-    "the critics' second moment": "optimizer/critics/0000/exp_avg_sq",
+    "the discriminators' second moment": "optimizer/discriminators/0000/exp_avg_sq",
     "Adam's step": "optimizer/generators/0000/step",
     "an averaged weight": "network/averaged F/model.1.weight",
     "the steps done": "steps",
@@ -539,7 +539,7 @@ def perturbed(key, value):
 @pytest.mark.promise("exact resume")
 def test_the_state_covers_everything_that_decides_the_next_steps(data):
     """Every kind of tensor in it matters; nothing outside it does."""
-    experiment = tiny(data, method__generator__dropout=True, method__history=1, optim__average=0.9)
+    experiment = tiny(data, method__generator__dropout=True, method__history=1, optim__ema_decay=0.9)
     trainer = fresh_trainer(experiment, seed=0)
     state = go_on(trainer, 4)
     expected = go_on(trainer, 8)  # enough that both histories are asked

@@ -2,7 +2,7 @@
 
 Nothing of `unpaired` is imported here. Networks, losses, image history and update order are spelled out from
 the paper (arXiv:1703.10593, App. 7) and the published description of its PyTorch code: six generator passes,
-one at a time, in fp32, one Adam over both generators and one over both critics. It is neither tuned nor slowed.
+one at a time, in fp32, one Adam over both generators and one over both discriminators. It is neither tuned nor slowed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def generator(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def critic(width: int = 64) -> nn.Sequential:
+def discriminator(width: int = 64) -> nn.Sequential:
     """C64-C128-C256-C512 and one score per 70x70 patch."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
     for c, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
@@ -62,7 +62,7 @@ class Pool:
         self.size, self.rng, self.images = size, rng, list[Tensor]()
 
     def query(self, images: Tensor) -> Tensor:
-        """What the critic is shown in place of `images`."""
+        """What the discriminator is shown in place of `images`."""
         chosen = []
         for image in images:
             if len(self.images) < self.size:
@@ -81,11 +81,17 @@ class PlainCycleGAN:
     """G: X -> Y, F: Y -> X, D_Y and D_X, trained one step at a time."""
 
     def __init__(
-        self, width: int, blocks: int, seed: int, critic_width: int = 64, cycle: float = 10.0, identity: float = 5.0
+        self,
+        width: int,
+        blocks: int,
+        seed: int,
+        discriminator_width: int = 64,
+        cycle: float = 10.0,
+        identity: float = 5.0,
     ) -> None:
         torch.manual_seed(seed)
         self.G, self.F = generator(width, blocks), generator(width, blocks)
-        self.D_Y, self.D_X = critic(critic_width), critic(critic_width)
+        self.D_Y, self.D_X = discriminator(discriminator_width), discriminator(discriminator_width)
         self.networks = (self.G, self.F, self.D_Y, self.D_X)
         for network in self.networks:
             for layer in network.modules():
@@ -95,9 +101,9 @@ class PlainCycleGAN:
                     nn.init.zeros_(layer.bias)
         self.cycle, self.identity = cycle, identity
         self.generators = list(itertools.chain(self.G.parameters(), self.F.parameters()))
-        self.critics = list(itertools.chain(self.D_Y.parameters(), self.D_X.parameters()))
+        self.discriminators = list(itertools.chain(self.D_Y.parameters(), self.D_X.parameters()))
         self.adam_g = torch.optim.Adam(self.generators, lr=2e-4, betas=(0.5, 0.999))
-        self.adam_d = torch.optim.Adam(self.critics, lr=2e-4, betas=(0.5, 0.999))
+        self.adam_d = torch.optim.Adam(self.discriminators, lr=2e-4, betas=(0.5, 0.999))
         self.pool_y, self.pool_x = (Pool(50, np.random.default_rng((seed, k))) for k in (0, 1))
 
     def set_lr(self, lr: float) -> None:
@@ -107,8 +113,8 @@ class PlainCycleGAN:
                 group["lr"] = lr
 
     def step(self, x: Tensor, y: Tensor) -> dict[str, float]:
-        """One update of both generators, then of both critics, on one batch each of X and Y."""
-        for p in self.critics:
+        """One update of both generators, then of both discriminators, on one batch each of X and Y."""
+        for p in self.discriminators:
             p.requires_grad_(False)
         fake_y = self.G(x)
         same_y = self.G(y)
@@ -130,12 +136,12 @@ class PlainCycleGAN:
         sum(losses.values(), torch.zeros(())).backward()
         self.adam_g.step()
 
-        for p in self.critics:
+        for p in self.discriminators:
             p.requires_grad_(True)
         self.adam_d.zero_grad()
         for name, network, real, fake, pool in (
-            ("critic/Y", self.D_Y, y, fake_y, self.pool_y),
-            ("critic/X", self.D_X, x, fake_x, self.pool_x),
+            ("discriminator/Y", self.D_Y, y, fake_y, self.pool_y),
+            ("discriminator/X", self.D_X, x, fake_x, self.pool_x),
         ):
             past = pool.query(fake.detach())
             loss = 0.5 * ((network(real) - 1).pow(2).mean() + network(past).pow(2).mean())

@@ -28,7 +28,7 @@ FORMAT = 1
 """Version of a bundle; newer ones are refused, older ones read."""
 BUNDLE = "bundle.safetensors"
 BEST = "best.safetensors"
-"""The bundle of the step that was judged best on held-out pictures, where a run judges."""
+"""The bundle of the step that was judged best on held-out images, where a run judges."""
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Names that other tools give their weights."""
 
@@ -41,15 +41,13 @@ class Chosen:
     """Whose features judged."""
     kid: FiniteFloat
     """Mean over the directions."""
-    pictures: tuple[NonNegativeInt, NonNegativeInt]
-    """Held-out pictures of A and of B that it was judged on."""
+    images: tuple[NonNegativeInt, NonNegativeInt]
+    """Held-out images of A and of B that it was judged on."""
 
     def __str__(self) -> str:
         """In words."""
-        a, b = self.pictures
-        return (
-            f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test pictures of A and {b} of B"
-        )
+        a, b = self.images
+        return f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test images of A and {b} of B"
 
 
 _CHOSEN = TypeAdapter(Chosen)

@@ -1,4 +1,4 @@
-"""Judging a model on held-out pictures."""
+"""Judging a model on held-out images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def evaluate(
     Args:
         model: A run's folder, a bundle or an exported file.
         data: Folder with testA and testB.
-        out: Also write the JSON, with every picture's numbers, to this file.
+        out: Also write the JSON, with every image's numbers, to this file.
         paired: Whether equal names mean the same place; auto asks the data set's own description.
-        limit: Judge only this many pictures of each domain.
+        limit: Judge only this many images of each domain.
     """
     from unpaired.evaluation import evaluate, table
     from unpaired.evaluation.report import write_report

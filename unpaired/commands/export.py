@@ -27,7 +27,7 @@ def export(
         format: onnx for any language, openvino for speed on CPUs, pt2 for programs in torch.
         precision: bf16 (openvino, pt2) and int8 (openvino) are faster and a little coarser.
         direction: AtoB or BtoA; the first the model has unless given.
-        data: Data set whose training pictures bf16 and int8 are tried on; the one trained on unless given.
+        data: Data set whose training images bf16 and int8 are tried on; the one trained on unless given.
     """
     from unpaired.export import export
 

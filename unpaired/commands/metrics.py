@@ -19,11 +19,11 @@ def metrics(
     download: bool = False,
     out: Path | None = None,
 ) -> None:
-    """FID, KID, precision, recall, density and coverage of two folders of pictures: JSON on stdout.
+    """FID, KID, precision, recall, density and coverage of two folders of images: JSON on stdout.
 
     Args:
         fake: Translations.
-        real: Real pictures of the same domain, kept out of training.
+        real: Real images of the same domain, kept out of training.
         features: inception gives FID; efficientnet-lite0 needs no download; dinov2 and clip as you have them.
         weights: inception: its .pth file. dinov2, clip: a folder with config.json and model.safetensors.
         resize: clean-fid's way, pytorch-fid's, or TensorFlow's (torch-fidelity's).

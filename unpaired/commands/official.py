@@ -42,7 +42,7 @@ SAME = {
     "num_threads": "data.workers",
     "pool_size": "method.history",
     "ngf": "method.generator.width",
-    "ndf": "method.critic.width",
+    "ndf": "method.discriminator.width",
 }
 """The value is ours as it stands."""
 
@@ -60,9 +60,10 @@ CHOICES: dict[str, dict[str, dict[str, str]]] = {
         "unet_256": {"method.generator.name": "unet", "method.generator.downs": "8"},
         "unet_128": {"method.generator.name": "unet", "method.generator.downs": "7"},
     },
-    "netD": {"basic": {}, "n_layers": {}, "pixel": {"method.critic.name": "pixelgan"}},
+    "netD": {"basic": {}, "n_layers": {}, "pixel": {"method.discriminator.name": "pixelgan"}},
     "norm": {
-        norm: {"method.generator.norm": norm, "method.critic.norm": norm} for norm in ("instance", "batch", "none")
+        norm: {"method.generator.norm": norm, "method.discriminator.norm": norm}
+        for norm in ("instance", "batch", "none")
     },
     "gan_mode": {
         "lsgan": {"method.adversarial": "least-squares"},
@@ -95,7 +96,7 @@ REFUSED = {
     "serial_batches": (None, "A is shuffled and B drawn at random, as published"),
     "lr_decay_iters": ("50", "belongs to lr_policy step, which there is not"),
     "suffix": ("", "write it into --name"),
-    "aspect_ratio": ("1.0", "results keep each picture's own shape"),
+    "aspect_ratio": ("1.0", "results keep each image's own shape"),
 }
 """Flags without a counterpart, with the value at which they mean nothing, and what to do."""
 
@@ -110,7 +111,7 @@ NOT_NEEDED = {
     "display_env": "no display server: the report is a file",
     "display_port": "no display server: the report is a file",
     "display_ncols": "no display server: the report is a file",
-    "display_winsize": "the report shows pictures at their size",
+    "display_winsize": "the report shows images at their size",
     "update_html_freq": "report.html is written at the end; metrics.jsonl and samples/ as it goes",
     "no_html": "report.html is one file",
     "verbose": "`unpaired info RUN` describes the networks",
@@ -118,20 +119,20 @@ NOT_NEEDED = {
 """Accepted, and said to be needless, with the reason."""
 
 AT_TEST = {
-    "num_test": "all pictures are translated",
+    "num_test": "all images are translated",
     "eval": "networks are always at rest",
-    "batch_size": "pictures keep their own size",
-    "load_size": "pictures keep their own size",
-    "crop_size": "pictures keep their own size",
-    "preprocess": "pictures keep their own size",
-    "no_flip": "pictures are not mirrored",
-    "serial_batches": "pictures keep their order",
+    "batch_size": "images keep their own size",
+    "load_size": "images keep their own size",
+    "crop_size": "images keep their own size",
+    "preprocess": "images keep their own size",
+    "no_flip": "images are not mirrored",
+    "serial_batches": "images keep their order",
     "num_threads": "read as it goes",
     **dict.fromkeys(("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain"), "in the bundle"),
     **dict.fromkeys(("input_nc", "output_nc", "no_dropout"), "in the bundle"),
     "dataset_mode": "told by --model",
     "gpu_ids": "translating takes the device there is",
-    "display_winsize": "the page shows pictures at their size",
+    "display_winsize": "the page shows images at their size",
     "verbose": "`unpaired info RUN` describes the networks",
 }
 
@@ -241,7 +242,7 @@ def _one_by_one(flags: Flags) -> dict[str, str]:
     for flag, side in zip(("input_nc", "output_nc"), sides, strict=True):
         settings |= {f"data.channels_{side}": flags[flag]} if flag in flags else {}
     if "n_layers_D" in flags and flags.get("netD") == "n_layers":
-        settings["method.critic.layers"] = flags["n_layers_D"]
+        settings["method.discriminator.layers"] = flags["n_layers_D"]
     if flags.get("gpu_ids") == "-1":
         settings["runtime.device"] = "cpu"
     if "use_wandb" in flags:

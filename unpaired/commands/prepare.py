@@ -49,7 +49,7 @@ def prepare_folders(
         b: Images of domain B.
         test_share: Share of each folder kept for testing.
         seed: Decides the split.
-        paired: A and B hold the same names, so test pictures can be judged against the truth.
+        paired: A and B hold the same names, so test images can be judged against the truth.
         mask_a: Masks of A's images, of their names: white where an image is translated (--data.masks).
         mask_b: Masks of B's images.
     """

@@ -46,11 +46,11 @@ def labels(
 
     Args:
         model: A run's folder or a bundle.
-        data: Folder with testA and testB, pairs, one of them label pictures.
+        data: Folder with testA and testB, pairs, one of them label images.
         segmenter: What `unpaired segmenter` wrote, or MODULE:FUNCTION of your own, which gets the weight file.
         segmenter_weights: Weight file of your own segmenter.
         segmenter_size: Width and height it reads photos at (the protocol on Cityscapes: 2048 1024).
-        limit: Judge only this many pictures.
+        limit: Judge only this many images.
     """
     from unpaired.core.errors import BadInput
     from unpaired.evaluation.labels import label_scores

@@ -25,7 +25,7 @@ def serve(
     grace: float = 30.0,
     exact: bool = True,
 ) -> None:
-    """An HTTP API and a web page that translate pictures with one or more models.
+    """An HTTP API and a web page that translate images with one or more models.
 
     Args:
         models: Runs' folders or bundles, each as PATH or NAME=PATH.
@@ -34,12 +34,12 @@ def serve(
         token_file: File whose only line clients must send as bearer token; else the variable UNPAIRED_TOKEN, if set.
         hosts: Name that clients use for this server, where not this machine's own (behind a proxy); may be repeated.
         max_mib: Largest request in MiB.
-        max_pixels: Largest picture, height times width.
+        max_pixels: Largest image, height times width.
         queue: Requests that may wait; the next is answered 503.
-        batch: Pictures handed to the worker at once.
+        batch: Images handed to the worker at once.
         timeout: Seconds from a request's first byte to its answer.
         grace: Seconds that accepted requests have to finish once the server is asked to stop.
-        exact: Join pictures only where that changes no bit; --no-exact joins all of one size (for GPUs).
+        exact: Join images only where that changes no bit; --no-exact joins all of one size (for GPUs).
     """
     try:
         from unpaired.serve.limits import MIB, Limits

@@ -21,12 +21,12 @@ def study_prepare(
     scored: int = 40,
     checks: int = 6,
 ) -> None:
-    """Make the folder of a real-or-fake study from real pictures and those of each algorithm.
+    """Make the folder of a real-or-fake study from real images and those of each algorithm.
 
     Args:
         out: Folder to make.
-        real: Folder of real pictures.
-        fakes: For each algorithm NAME=FOLDER of its pictures.
+        real: Folder of real images.
+        fakes: For each algorithm NAME=FOLDER of its images.
         seed: Decides order and sides.
         exposure_ms: How long a pair is shown, in milliseconds.
         practice: First trials, with feedback, not scored.

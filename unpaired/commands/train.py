@@ -34,7 +34,7 @@ def train(
         steps: Total steps, in place of the preset's length.
         seed: Start of every random choice.
         config: YAML or JSON file of settings; flags win over it.
-        from_: Bundle or run whose generators to fine-tune (optim.start); see also --optim.critic-warmup.
+        from_: Bundle or run whose generators to fine-tune (optim.start); see also --optim.discriminator-warmup.
         deterministic: The same bits each time, on a GPU too (runtime.deterministic).
         allow_config_change: Go on from a checkpoint although settings that touch its numbers have changed.
         settings: Dotted settings, taken from the flags that have a dot.

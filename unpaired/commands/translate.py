@@ -1,4 +1,4 @@
-"""Pictures through a trained model."""
+"""Images through a trained model."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def translate(
         input: Image, folder, pattern or video; - for standard input.
         output: Folder, or the name of one image; - for standard output.
         direction: AtoB or BtoA; the first the model has unless given.
-        batch: Pictures of one size that go through the network together.
-        mask: Image, or folder of images named as the pictures; outside of what is light in it nothing is touched.
+        batch: Images of one size that go through the network together.
+        mask: Image, or folder of images named as the images; outside of what is light in it nothing is touched.
         feather: Pixels inside the mask's edge over which the translation fades in.
-        tile: Side of tiles in pixels, for pictures too big for memory; from 4 million pixels 512 of itself.
-        statistics: What the tiles share: exact, or sampled (of parts spread over the picture: one pass, no disk).
+        tile: Side of tiles in pixels, for images too big for memory; from 4 million pixels 512 of itself.
+        statistics: What the tiles share: exact, or sampled (of parts spread over the image: one pass, no disk).
         smooth: Of a video, from 0 to below 1: how slowly the statistics of the frames change, against flicker.
         layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
         runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Other = TypeVar("Other")
 
-_in_turn = ContextVar("in_turn", default=False)
+_in_turn = ContextVar("sequential", default=False)
 MOST_WORKERS = 4
 """Batches in memory at once."""
 
@@ -53,7 +53,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
     """Two pieces at once, half of the threads each, under this thread's modes: gradients, autocast.
 
-    An error of either is raised when both have ended. Inside `in_turn` one follows the other, with the same bits.
+    An error of either is raised when both have ended. Inside `sequential` one follows the other, with the same bits.
     """
     if _in_turn.get():
         with halved():
@@ -76,7 +76,7 @@ def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Resu
 
 
 @contextmanager
-def in_turn(wanted: bool = True) -> Iterator[None]:
+def sequential(wanted: bool = True) -> Iterator[None]:
     """Inside, `both` does one piece after the other, if so wanted.
 
     For what is done for the first time: where two threads make the same convolution ready at once, torch's libraries

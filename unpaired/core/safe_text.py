@@ -20,7 +20,7 @@ from unpaired.core.errors import BadInput, brief, shown
 MAX_SETTINGS = 2**16
 """Bytes of a file of settings; a whole experiment takes two thousand."""
 MAX_JSON = 2**23
-"""Bytes of any other JSON: the numbers of some 50,000 pictures."""
+"""Bytes of any other JSON: the numbers of some 50,000 images."""
 MAX_LINE = 2**14
 """Characters of a line of a log."""
 MAX_DEPTH = 32

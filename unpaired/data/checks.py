@@ -28,26 +28,27 @@ from unpaired.data.folders import has_domain, images_of, within
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
 from unpaired.data.transforms import fitted_size
 from unpaired.imaging.archives import archive_of, is_archive
-from unpaired.imaging.images import Pixels, full_scale, read_picture, with_channels
+from unpaired.imaging.images import Pixels, full_scale, read_image, with_channels
 from unpaired.imaging.remote import is_remote
 
 Severity = Literal["refused", "warning"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Seen = Callable[[str, Path, Pixels], None]
-"""Gets the folder's name, e.g. trainA, a picture's path and its pixels as they were decoded."""
+"""Gets the folder's name, e.g. trainA, an image's path and its pixels as they were decoded."""
 
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
 NEARLY_CONSTANT = 1 / 255
-"""Standard deviation, full scale being 1, under which a picture counts as blank; see `spread`."""
+"""Standard deviation, full scale being 1, under which an image counts as blank; see `spread`."""
 FEWEST = 50
-"""A training folder with fewer pictures is warned of: critics learn so few by heart (the paper's sets start at 400)."""
+"""A training folder with fewer images is warned of: discriminators learn so few by heart (the paper's sets start at
+400)."""
 IMBALANCE = 10
 """One training folder this many times larger than the other is warned of."""
 WORKERS = min(4, os.cpu_count() or 1)
-"""Pictures decoded at a time; with the pixel limit of `read_picture`, the bound on memory."""
+"""Images decoded at a time; with the pixel limit of `read_image`, the bound on memory."""
 LARGE = 2**24
-"""Pixels above which pictures are decoded one at a time."""
+"""Pixels above which images are decoded one at a time."""
 _LARGE_ALONE = threading.Lock()
 NAMES_SHOWN = 10
 """Ignored files named in a note for people; JSON has them all."""
@@ -71,12 +72,12 @@ class Folder:
     """What one folder holds."""
 
     images: int
-    """Pictures that can be read."""
+    """Images that can be read."""
     widths: tuple[float, ...]
-    """Smallest, median and largest in pixels; empty where there are no pictures."""
+    """Smallest, median and largest in pixels; empty where there are no images."""
     heights: tuple[float, ...]
     kinds: dict[str, int]
-    """Pictures by channels and bit depth, commonest first: {"3 channels, 8-bit": 120}."""
+    """Images by channels and bit depth, commonest first: {"3 channels, 8-bit": 120}."""
     ignored: tuple[str, ...]
     """Files that are no images by their suffix, or hidden; relative to the folder."""
 
@@ -119,14 +120,14 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class _Look:
-    """What is kept of a picture: enough to compare it with the others."""
+    """What is kept of an image: enough to compare it with the others."""
 
     path: Path
     shape: tuple[int, int, int]
     dtype: str
     digest: bytes
     findings: tuple[tuple[str, str], ...]
-    """(reason, message) of the warnings that the picture alone gives rise to."""
+    """(reason, message) of the warnings that the image alone gives rise to."""
 
     @property
     def kind(self) -> str:
@@ -135,7 +136,7 @@ class _Look:
 
 
 _Verdict = _Look | tuple[str, str]
-"""A picture, or (reason, message) where it is refused."""
+"""An image, or (reason, message) where it is refused."""
 
 
 def examine(
@@ -145,15 +146,15 @@ def examine(
     streamed: bool = True,
     seen: Seen = lambda name, path, pixels: None,
 ) -> Diagnosis:
-    """Read every picture of a data set and tell what is wrong with it.
+    """Read every image of a data set and tell what is wrong with it.
 
     Args:
         root: The folder that holds trainA, trainB and, if there are any, testA, testB, masksA and masksB.
-        smallest: A picture with a shorter side, in pixels, is refused.
-        cfg: Settings of a training; pictures to train with that do not fit them are refused too, and masks are looked
+        smallest: An image with a shorter side, in pixels, is refused.
+        cfg: Settings of a training; images to train with that do not fit them are refused too, and masks are looked
             at only where it asks for them.
-        streamed: Whether pictures on the hub are fetched and read, too.
-        seen: Called with each picture that can be read, in several threads at once.
+        streamed: Whether images on the hub are fetched and read, too.
+        seen: Called with each image that can be read, in several threads at once.
 
     Raises:
         BadInput: `root` is not a folder. All else is a finding.
@@ -191,7 +192,7 @@ def spread(pixels: Pixels) -> float:
     InstanceNorm divides by sqrt(variance + 1e-5) of what it is given, in [-1, 1] at the network's entrance. With a
     spread of one 8-bit level (1/255 here, variance 6e-5 there) that is a gain of over a hundred: rounding and JPEG
     noise become full contrast, and below it the 1e-5 decides what the network sees. A photograph of fog has 3 to 5
-    levels, so the threshold lies well under any picture with something in it. Bands of rows bound the memory.
+    levels, so the threshold lies well under any image with something in it. Bands of rows bound the memory.
     """
     height, width, channels = pixels.shape
     rows = max(1, 2**20 // (width * channels))
@@ -206,7 +207,7 @@ def spread(pixels: Pixels) -> float:
 
 
 def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
-    """A picture's numbers, or (reason, message) where it is refused."""
+    """An image's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
         return fault
@@ -224,12 +225,12 @@ def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
 
 
 def _read(path: Path) -> Pixels:
-    """A large picture is decoded while no other large one is: a few small files can unpack to a lot of memory."""
+    """A large image is decoded while no other large one is: a few small files can unpack to a lot of memory."""
     try:
-        return read_picture(path, LARGE).pixels
+        return read_image(path, LARGE).pixels
     except BadInput:
         with _LARGE_ALONE:
-            return read_picture(path).pixels
+            return read_image(path).pixels
 
 
 def _file_fault(path: Path) -> tuple[str, str] | None:
@@ -258,7 +259,7 @@ def _oddities(pixels: Pixels) -> Iterator[tuple[str, str]]:
 
 
 def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
-    """Pictures unlike most of their folder; refused where no rule turns theirs into the folder's channels."""
+    """Images unlike most of their folder; refused where no rule turns theirs into the folder's channels."""
     if not looks:
         return
     usual = Counter(look.kind for look in looks).most_common(1)[0][0]
@@ -276,7 +277,7 @@ def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
 
 
 def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
-    """Pictures to train with that a training's own settings refuse, where nothing else does."""
+    """Images to train with that a training's own settings refuse, where nothing else does."""
     refused = {finding.path for finding in found if finding.severity == "refused"}
     for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
         for look in good[name]:
@@ -290,7 +291,7 @@ def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: 
 
 
 def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:
-    """Test pictures that training has seen: the same pixels, whatever the file's name or format."""
+    """Test images that training has seen: the same pixels, whatever the file's name or format."""
     seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
     for look in test:
         if twin := seen.get((look.shape, look.dtype, look.digest)):
@@ -332,7 +333,9 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
     counts = {name: len(good[name]) for name in TRAIN}
     for name, count in counts.items():
         if 0 < count < FEWEST:
-            words = f"{_count(count, 'image')} to train with; expect the critic to learn fewer than {FEWEST} by heart"
+            words = (
+                f"{_count(count, 'image')} to train with; with fewer than {FEWEST} the discriminator will memorize them"
+            )
             yield _finding(root, root / name, "few", words, "warning")
     small, large = sorted(counts, key=lambda name: counts[name])
     if counts[small] and counts[large] > IMBALANCE * counts[small]:

@@ -17,7 +17,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.safe_text import read_text
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
 from unpaired.imaging.archives import KINDS, PARQUET, archive_of, entries, is_archive
-from unpaired.imaging.images import Pixels, image_names, names_with, read_picture, with_channels
+from unpaired.imaging.images import Pixels, image_names, names_with, read_image, with_channels
 from unpaired.imaging.parquet import RowNames, rows_of
 from unpaired.imaging.remote import SCHEME, files_under, is_remote, matching
 
@@ -86,7 +86,7 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
 
 
 def images_of(root: Path, name: str) -> Files:
-    """The images of one part, by paths that `read_picture` takes; empty where there are none.
+    """The images of one part, by paths that `read_image` takes; empty where there are none.
 
     They are, together and sorted: the images in the folder `trainA`, those in its .tar and .parquet files, and those
     in `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. Where there is a
@@ -228,16 +228,16 @@ class PixelStore:
         kept = self.kept.get(path)
         if kept is not None:
             return kept
-        picture = read_picture(path)
+        decoded = read_image(path)
         try:
-            pixels = resized(with_channels(picture.pixels, channels), self.cfg, kernel)
+            pixels = resized(with_channels(decoded.pixels, channels), self.cfg, kernel)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
         self._keep(path, pixels)
         return pixels
 
     def take(self, name: str, path: Path, pixels: Pixels) -> None:
-        """Keep a picture of trainA or trainB that was decoded for another reason, where it fits; sized as in `read`."""
+        """Keep an image of trainA or trainB that was decoded for another reason, where it fits; sized as in `read`."""
         channels = {"trainA": self.cfg.channels_a, "trainB": self.cfg.channels_b}.get(name, 0)
         try:
             width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)

@@ -1,4 +1,4 @@
-"""The test pictures of a data set: which there are, whether A and B show the same places, which are independent."""
+"""The test images of a data set: which there are, whether A and B show the same places, which are independent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
 from unpaired.imaging.codecs import FORMATS
-from unpaired.imaging.images import Images, OneImage, read_picture, to_tensor, with_channels
+from unpaired.imaging.images import Images, OneImage, read_image, to_tensor, with_channels
 
 Paired = Literal["auto", "yes", "no"]
 Side = Literal["A", "B"]
@@ -24,7 +24,7 @@ Item = tuple[int, OneImage, OneImage | None]
 
 BATCH = 16
 BATCH_PIXELS = 2**20
-"""At most this many pixels in a batch: 16 pictures of 256 x 256."""
+"""At most this many pixels in a batch: 16 images of 256 x 256."""
 
 SIDE_SUFFIX = re.compile(r"[_-][AaBb]$")
 """Ends of names that only tell the domain, as in place1_A.png and place1_B.png."""
@@ -77,7 +77,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutBatch:
-    """Pictures of one size, and their numbers in their list."""
+    """Images of one size, and their numbers in their list."""
 
     indices: tuple[int, ...]
     inputs: Images
@@ -85,7 +85,7 @@ class HeldOutBatch:
 
 
 def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None) -> HeldOut:
-    """List the test pictures of a data set.
+    """List the test images of a data set.
 
     Args:
         root: Folder with testA and testB.
@@ -94,10 +94,10 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None)
         limit: Keep this many of each, spread evenly over the list.
 
     Raises:
-        BadInput: testA or testB missing or empty, or pictures said to be paired that are not one to one.
+        BadInput: testA or testB missing or empty, or images said to be paired that are not one to one.
     """
     if limit is not None and limit < 1:
-        raise BadInput(f"limit: expected at least 1 picture, got {limit}")
+        raise BadInput(f"limit: expected at least 1 image, got {limit}")
     a, b = _test_files(root, "A"), _test_files(root, "B")
     manifest = read_manifest(root)
     aligned, decided = _aligned(root, manifest, a, b, paired)
@@ -117,7 +117,7 @@ def spread(items: Sequence[Path], limit: int | None) -> list[Path]:
 def held_out_batches(
     inputs: Sequence[Path], channels_in: int, truths: Sequence[Path] | None, channels_out: int
 ) -> Iterator[HeldOutBatch]:
-    """Every picture once, in batches of equal size in pixels; `indices` tell which.
+    """Every image once, in batches of equal size in pixels; `indices` tell which.
 
     Raises:
         BadInput: a file that cannot be read, whose channels do not fit, or whose truth has another size.
@@ -141,7 +141,7 @@ def held_out_batches(
     yield from map(_stacked, waiting.values())
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged.
 
     Raises:
@@ -151,7 +151,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         with Image.open(path, formats=FORMATS) as image:
             return image.size
     except (UnidentifiedImageError, OSError):  # a TIFF of many channels, or damaged: the full reader tells
-        height, width = read_picture(path).pixels.shape[:2]
+        height, width = read_image(path).pixels.shape[:2]
         return width, height
 
 
@@ -161,7 +161,7 @@ def read_whole(path: Path, channels: int) -> OneImage:
     Raises:
         BadInput: it cannot be read or its channels do not fit; the message names it.
     """
-    pixels = read_picture(path).pixels
+    pixels = read_image(path).pixels
     try:
         return to_tensor(with_channels(pixels, channels))
     except BadInput as error:
@@ -177,7 +177,7 @@ def _test_files(root: Path, side: Side) -> list[Path]:
     try:
         return list(domain_files(root, f"test{side}"))
     except BadInput as error:
-        raise BadInput(f"{root}: expected test pictures in {root / 'testA'} and {root / 'testB'}; {error}") from error
+        raise BadInput(f"{root}: expected test images in {root / 'testA'} and {root / 'testB'}; {error}") from error
 
 
 def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path], paired: Paired) -> tuple[bool, str]:
@@ -189,7 +189,7 @@ def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path],
         if not match and (paired != "yes" or len(a) != len(b)):
             raise BadInput(
                 f"{root}: {said} says that testA and testB show the same, but their names do not match one to one "
-                f"({len(a)} and {len(b)} pictures); name each pair alike, or evaluate with --paired no"
+                f"({len(a)} and {len(b)} images); name each pair alike, or evaluate with --paired no"
             )
         return True, f"told by {said}" + ("" if match else ", paired in the order of their names")
     if "aligned" in manifest:

@@ -58,7 +58,7 @@ class Batch:
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
     aligned: tuple[PixelBatch, PixelBatch] | None = None
-    """Aligned pictures of A and B beside them, where `data.pairs` asks for some."""
+    """Aligned images of A and B beside them, where `data.pairs` asks for some."""
     masks: tuple[Images, Images] | None = None
     """Where x and y are translated, (b, 1, h, w): 1 inside, 0 outside; with `data.masks`."""
 
@@ -137,11 +137,11 @@ class UnpairedImages:
         return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
     def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path]:
-        """The `index`-th pictures of an epoch, augmented."""
+        """The `index`-th images of an epoch, augmented."""
         return self._pair(epoch, index)[:4]
 
     def _pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path, tuple[OneImage, ...]]:
-        """`pair`, and the masks of both pictures where there are masks."""
+        """`pair`, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
         b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
@@ -151,15 +151,15 @@ class UnpairedImages:
         return one, other, a, b, of_one + of_other
 
     def _seen(self, path: Path, channels: int, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
-        """A picture, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
+        """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
         pixels, again = self.store.read(path, channels), deepcopy(rng) if self.masks else rng
-        picture = augmented(pixels, self.cfg, rng)
+        decoded = augmented(pixels, self.cfg, rng)
         if not self.masks:
-            return picture, ()
+            return decoded, ()
         mask = self.store.read_mask(self.masks[path])
         if mask.shape[:2] != pixels.shape[:2]:  # its file was changed after the first step
             raise BadInput(f"{self.masks[path]}: no longer of the size of its image {path}; put the mask back")
-        return picture, (to_weights(augmented(mask, self.cfg, again)),)
+        return decoded, (to_weights(augmented(mask, self.cfg, again)),)
 
     def batch(self, step: int) -> Batch:
         """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.

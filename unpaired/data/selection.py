@@ -29,7 +29,7 @@ MOST_NAMED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Usable:
+class ImageSelection:
     """What a run's `skipped.json` holds."""
 
     format: Literal[1] = 1
@@ -52,7 +52,7 @@ class Usable:
         return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
 
 
-def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> Usable:
+def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> ImageSelection:
     """Read every image of the data set, or what a run that has begun decided when it did.
 
     Images on the hub are not read before training asks for them: one that cannot be used then stops it.
@@ -75,10 +75,10 @@ def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = N
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":
         raise BadInput(_all_named(bad, cfg.root))
-    return Usable(skipped=tuple(bad))
+    return ImageSelection(skipped=tuple(bad))
 
 
-def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
+def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:
     """Write `skipped.json`, or compare it with the images that are there now.
 
     Raises:
@@ -92,7 +92,7 @@ def keep(usable: Usable, run: Path, root: str, a: Files, b: Files) -> None:
             f"{_counts(used)}, or other names); put them back, or start another run with another --out"
         )
     if not usable.names_sha256:
-        now = Usable(skipped=usable.skipped, used=used, names_sha256=digest)
+        now = ImageSelection(skipped=usable.skipped, used=used, names_sha256=digest)
         write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
 
 
@@ -117,10 +117,10 @@ def _check_streamed(cfg: DataConfig) -> None:
             )
 
 
-def _read(path: Path) -> Usable:
+def _read(path: Path) -> ImageSelection:
     """The decision kept in a run; one begun before there was such a file left nothing out."""
     if not path.exists():
-        return Usable()
+        return ImageSelection()
     try:
         return _USABLE.validate_python(read_json(path))
     except ValidationError as error:
@@ -146,4 +146,4 @@ def _counts(used: dict[str, int] | None) -> str:
     return ", ".join(f"{count} in {name}" for name, count in (used or {}).items())
 
 
-_USABLE = TypeAdapter(Usable)
+_USABLE = TypeAdapter(ImageSelection)

@@ -1,4 +1,4 @@
-"""From a picture's pixels to what a step sees, with the official code's meaning of each word.
+"""From an image's pixels to what a step sees, with the official code's meaning of each word.
 
 `resized` is the part that is the same every time, so its result may be kept; `augmented` draws from a generator.
 """
@@ -39,10 +39,10 @@ def resized(pixels: Pixels, cfg: DataConfig, kernel: Image.Resampling = BICUBIC)
 
 
 def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
-    """Width and height of a picture after the fixed part of `data.preprocess`.
+    """Width and height of an image after the fixed part of `data.preprocess`.
 
     Raises:
-        BadInput: smaller than the crop, or more pixels than any picture may have.
+        BadInput: smaller than the crop, or more pixels than any image may have.
     """
     if cfg.preprocess == "resize_and_crop":
         width = height = cfg.load_size
@@ -72,7 +72,7 @@ def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixe
 
 
 def central(pixels: Pixels, cfg: DataConfig) -> Pixels:
-    """The picture as training would size it, cut from the middle and never mirrored: for fixed samples."""
+    """The image as training would size it, cut from the middle and never mirrored: for fixed samples."""
     pixels = resized(pixels, cfg)
     if not crops(cfg):
         return pixels

@@ -1,7 +1,7 @@
 """`evaluate`: a trained model against its test set, beside what needs no network.
 
 Each direction is judged by every number that its data allow: against the truth where testA and testB show the same
-places, against the set of real pictures always, and by the way there and back where the model has both directions.
+places, against the set of real images always, and by the way there and back where the model has both directions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance, progress
-from unpaired.data.heldout import HeldOut, Paired, open_held_out, picture_size
+from unpaired.data.heldout import HeldOut, Paired, image_size, open_held_out
 from unpaired.evaluation.baselines import Histograms, fitted
 from unpaired.evaluation.recipe import recipe, to_judge
 from unpaired.evaluation.scores import MODEL, Judge, Scores, Setting, judge_direction, real_patches
@@ -42,19 +42,19 @@ def evaluate(
         data: Folder with testA and testB; with trainA and trainB two more baselines are fitted.
         out: JSON file to write.
         paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
-        limit: Judge this many pictures of each domain, spread evenly.
+        limit: Judge this many images of each domain, spread evenly.
 
     Returns:
         What the JSON holds: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
         `baseline_intervals`, `images`.
 
     Raises:
-        BadInput: no model, no test pictures, or pictures that cannot be judged.
+        BadInput: no model, no test images, or images that cannot be judged.
     """
     data = Path(data)
     translator = to_judge(model) if isinstance(model, str | Path) else model
     held_out = open_held_out(data, paired, limit)
-    sizes = [picture_size(path) for path in (*held_out.a, *held_out.b)]
+    sizes = [image_size(path) for path in (*held_out.a, *held_out.b)]
     levels = _levels(held_out, sizes)
     histograms = Histograms(data)
     total = len(translator.directions) * (len(held_out.a) + len(held_out.b)) + histograms.count

@@ -42,9 +42,9 @@ class Histograms:
             first = not any(known_side == side for known_side, _ in self.known)
             total = torch.zeros(channels, baselines.LEVELS, dtype=torch.long)
             batches = held_out_batches(self.files[side], channels, None, channels)
-            for found, pictures in side_by_side(lambda b: (baselines.histogram(b.inputs), len(b.indices)), batches):
+            for found, seen in side_by_side(lambda b: (baselines.histogram(b.inputs), len(b.indices)), batches):
                 total += found
-                advance(pictures if first else 0)
+                advance(seen if first else 0)
             self.known[side, channels] = total
         return self.known[side, channels]
 

@@ -50,19 +50,19 @@ class Copying:
 def label_scores(
     model: Path | Translator | Copying, data: Path, segmenter: Segmenter | None, limit: int | None = None
 ) -> dict[str, Any]:
-    """Both directions of a model on the test pictures of a data set of labels.
+    """Both directions of a model on the test images of a data set of labels.
 
     Args:
         model: A run, a bundle, or a translator already loaded.
         data: A prepared data set whose `dataset.json` names a palette and whose tests are pairs.
         segmenter: Reads photos; without one, labels -> photo is left out.
-        limit: Judge this many pictures, spread evenly.
+        limit: Judge this many images, spread evenly.
 
     Returns:
         Per direction {"pixel_accuracy", "class_accuracy", "class_iou"}, and `recipe`.
 
     Raises:
-        BadInput: no model, not a data set of labels, or test pictures that are not pairs.
+        BadInput: no model, not a data set of labels, or test images that are not pairs.
     """
     translator = to_judge(model) if isinstance(model, Path) else model
     manifest = read_manifest(data)
@@ -91,7 +91,7 @@ def label_scores(
         "data": manifest.get("name"),
         "data_sha256": manifest.get("sha256"),
         "classes": list(palette.names),
-        "pictures": len(held_out.a),
+        "images": len(held_out.a),
         "photo -> labels": "nearest palette colour; mean over classes pooled over the test set",
         "labels -> photo": f"read by {segmenter.label}: {NOT_COMPARABLE}" if segmenter else "no segmenter given",
         "ceiling": segmenter.facts.get("ceiling") if segmenter else None,

@@ -47,7 +47,7 @@ def recipe(
         "data_sha256": held_out.manifest.get("sha256"),
         "n": {"A": len(held_out.a), "B": len(held_out.b)},
         "sizes": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),
-        "resize": "none: every picture at its own size",
+        "resize": "none: every image at its own size",
         "quantisation": "outputs rounded to 8 bits before they are judged; the way back starts from unrounded ones",
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
@@ -71,10 +71,10 @@ def recipe(
 
 
 def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
-    notes = ["intervals cover the choice of test pictures, not the luck of training: train with several seeds for that"]
+    notes = ["intervals cover the choice of test images, not the luck of training: train with several seeds for that"]
     if bundle is not None and bundle.chosen is not None:
         notes.append(
-            f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the pictures "
+            f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the images "
             f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
         )
     if not held_out.aligned:

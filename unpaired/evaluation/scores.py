@@ -1,4 +1,4 @@
-"""One direction of a model, or a baseline, gathered picture by picture."""
+"""One direction of a model, or a baseline, gathered image by image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Setting:
 
     @property
     def target(self) -> tuple[Path, ...]:
-        """Real pictures of the other domain; the truths, in the same order, where aligned."""
+        """Real images of the other domain; the truths, in the same order, where aligned."""
         return self.held_out.side(self.direction[-1])
 
 
@@ -95,7 +95,7 @@ class Judge:
 def judge_direction(
     translator: Translator, rivals: dict[str, Transform], setting: Setting, advance: Advance
 ) -> dict[str, Judge]:
-    """Every test picture of one direction through the model and every baseline."""
+    """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
     back = translator.to(_opposite(setting.direction)) if len(translator.directions) == 2 else None
     judges = {name: Judge(setting, _patches(setting, len(setting.source))) for name in (MODEL, *rivals)}
@@ -111,21 +111,21 @@ def judge_direction(
 
     truths = setting.target if setting.held_out.aligned else None
     batches = held_out_batches(setting.source, there.channels_in, truths, there.channels_out)
-    for pictures in side_by_side(judge, batches):
-        advance(pictures)
+    for count in side_by_side(judge, batches):
+        advance(count)
     return judges
 
 
 def real_patches(channels: int, setting: Setting, advance: Advance) -> swd.Patches:
-    """Neighbourhoods of the target's real test pictures, which every rival is compared with."""
+    """Neighbourhoods of the target's real test images, which every rival is compared with."""
     patches = _patches(setting, len(setting.target))
 
     def gather(batch: HeldOutBatch) -> int:
         patches.add(batch.inputs, batch.indices)
         return len(batch.indices)
 
-    for pictures in side_by_side(gather, held_out_batches(setting.target, channels, None, channels)):
-        advance(pictures)
+    for count in side_by_side(gather, held_out_batches(setting.target, channels, None, channels)):
+        advance(count)
     return patches
 
 

@@ -27,7 +27,7 @@ from unpaired.core.safetensors_file import check_finite, check_fit, read_header,
 from unpaired.data.folders import domain_files
 from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import read_manifest
-from unpaired.imaging.images import Images, read_picture, to_tensor, with_channels
+from unpaired.imaging.images import Images, read_image, to_tensor, with_channels
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, mean_class_accuracy, mean_class_iou, pixel_accuracy
 from unpaired.models.fcn import FCN, FCNConfig
@@ -207,9 +207,9 @@ def _pairs(data: Path, palette: Palette) -> tuple[Tensor, Tensor]:
         images = torch.stack([_read(photos[name]) for name in names])
         truths = torch.stack([palette.exact(_read(labels[name])[None])[0] for name in names])
     except RuntimeError as error:
-        raise BadInput(f"{data}: expected training pictures of one size ({error})") from error
+        raise BadInput(f"{data}: expected training images of one size ({error})") from error
     return images, truths
 
 
 def _read(path: Path) -> Tensor:
-    return to_tensor(with_channels(read_picture(path).pixels, 3))
+    return to_tensor(with_channels(read_image(path).pixels, 3))

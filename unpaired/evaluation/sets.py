@@ -1,4 +1,4 @@
-"""`metrics`: two folders of pictures in, the numbers people publish out, with their recipe, n and intervals."""
+"""`metrics`: two folders of images in, the numbers people publish out, with their recipe, n and intervals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unpaired.features import (
     load_extractor,
 )
 from unpaired.features.resizing import ResizeName
-from unpaired.imaging.images import image_files, read_picture, shown, to_pixels, to_tensor, with_channels
+from unpaired.imaging.images import image_files, read_image, shown, to_pixels, to_tensor, with_channels
 from unpaired.metrics.fid import frechet_distance
 from unpaired.metrics.halves import HALVES, half_widths
 from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FEW = 500
-"""Below this many pictures FID says more of n than of the pictures."""
+"""Below this many images FID says more of n than of the images."""
 SHARES = ("precision", "recall", "coverage")
 Numbers = dict[str, float]
 
@@ -47,14 +47,14 @@ def compare_sets(
     resize: ResizeName = "clean",
     fetch: bool = False,
 ) -> dict[str, Any]:
-    """How far a folder of translations, as a set, is from a folder of real pictures.
+    """How far a folder of translations, as a set, is from a folder of real images.
 
     Args:
         fake: Translations.
-        real: Real pictures of the target domain; kept out of training, or the numbers flatter.
+        real: Real images of the target domain; kept out of training, or the numbers flatter.
         features: Whose features: see `unpaired.features.load_extractor`.
         weights: The network's weights, where they are not shipped.
-        resize: How pictures are brought to the network's size.
+        resize: How images are brought to the network's size.
         fetch: Download the Inception weights where they are not there yet.
 
     Returns:
@@ -62,9 +62,9 @@ def compare_sets(
         for any other network.
 
     Raises:
-        BadInput: no or too few pictures, pictures that cannot be read (all are named), or weights that are missing.
+        BadInput: no or too few images, images that cannot be read (all are named), or weights that are missing.
     """
-    files = {"fake": _pictures(fake), "real": _pictures(real)}
+    files = {"fake": _images(fake), "real": _images(real)}
     if features == "inception" and weights is None and fetch:
         weights = fetch_inception()
     extractor = load_extractor(features, weights, resize)
@@ -115,34 +115,34 @@ def _around(name: str, number: float, wide: float) -> dict[str, float]:
     return {"low": max(low, least), "high": min(high, most)}
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise BadInput(f"{folder}: expected a folder of pictures, found {'a file' if folder.exists() else 'nothing'}")
+        raise BadInput(f"{folder}: expected a folder of images, found {'a file' if folder.exists() else 'nothing'}")
     paths = image_files(folder)
     if len(paths) <= NEIGHBOURS:
-        raise BadInput(f"{folder}: expected more than {NEIGHBOURS} pictures, found {len(paths)}")
+        raise BadInput(f"{folder}: expected more than {NEIGHBOURS} images, found {len(paths)}")
     return paths
 
 
 def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> NDArray[np.float32]:
     bad: list[str] = []
 
-    def pictures():
-        for path in track(paths, f"features of the {title} pictures"):
+    def images():
+        for path in track(paths, f"features of the {title} images"):
             try:
                 yield _levels(path)
             except BadInput as error:
                 bad.append(str(error))
 
-    rows = extractor(pictures()) if paths else np.zeros((0, 0), np.float32)
+    rows = extractor(images()) if paths else np.zeros((0, 0), np.float32)
     if bad:
-        raise BadInput(f"{len(bad)} of {len(paths)} pictures cannot be judged: {'; '.join(bad)}")
+        raise BadInput(f"{len(bad)} of {len(paths)} images cannot be judged: {'; '.join(bad)}")
     return rows
 
 
 def _levels(path: Path) -> NDArray[np.uint8]:
-    """A picture in colour and 8 bits, as a file of it would be seen."""
-    pixels = read_picture(path).pixels
+    """An image in colour and 8 bits, as a file of it would be seen."""
+    pixels = read_image(path).pixels
     try:
         colour = with_channels(pixels, 3)
     except BadInput as error:
@@ -156,7 +156,7 @@ def _recipe(extractor: Extractor) -> dict[str, Any]:
         "unpaired": __version__,
         "features": extractor.name,
         **extractor.recipe,
-        "quantisation": "8-bit pictures as stored; resized values are not rounded",
+        "quantisation": "8-bit images as stored; resized values are not rounded",
         "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
         "neighbours": NEIGHBOURS,
         "interval": f"1.96 deviations of {HALVES} random halves",
@@ -168,7 +168,7 @@ def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor)
     notes = []
     if fewest < FEW:
         notes.append(
-            f"n = {fewest}: a Frechet distance of so few pictures is biased upwards, by an amount that depends on n; "
+            f"n = {fewest}: a Frechet distance of so few images is biased upwards, by an amount that depends on n; "
             f"compare only at equal n, and judge by KID"
         )
     if numbers["kid"] < 0:

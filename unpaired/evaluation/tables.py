@@ -24,8 +24,8 @@ def table(result: dict[str, Any]) -> str:
                 ]
                 rows.append([words.label, *shown, words.better])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        pictures = len(result["images"][direction])
-        lines.append(f"{direction[0]} to {direction[-1]}, {pictures} test pictures")
+        images = len(result["images"][direction])
+        lines.append(f"{direction[0]} to {direction[-1]}, {images} test images")
         lines += ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
         lines.append("")
     return "\n".join([*lines, *(f"Note: {note}" for note in result["recipe"]["notes"])]).rstrip()

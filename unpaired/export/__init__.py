@@ -15,7 +15,7 @@ from unpaired.checkpoints.bundle import Bundle, bundle_file, load_bundle
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, flush
-from unpaired.export.calibration import training_pictures
+from unpaired.export.calibration import training_images
 from unpaired.export.formats import OFFERED, SUFFIX, Format
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import write_onnx
@@ -44,7 +44,7 @@ def export(
         format: See `OFFERED`.
         precision: fp32, or coarser and faster: bf16, int8.
         direction: The first that the model has, unless given.
-        data: Data set whose training pictures bf16 and int8 are judged on; the one trained on, unless given.
+        data: Data set whose training images bf16 and int8 are judged on; the one trained on, unless given.
 
     Returns:
         The file.
@@ -59,10 +59,10 @@ def export(
     facts = _facts(bundle, model, direction, precision)
     ranges, judged = [], []
     if precision != "fp32":
-        ranges, judged = training_pictures(bundle.experiment, data, facts.direction[0], facts.channels_in)
+        ranges, judged = training_images(bundle.experiment, data, facts.direction[0], facts.channels_in)
     network = bundle.translators[facts.direction]
     target = _target(out, format, facts)
-    _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} pictures" * bool(ranges))
+    _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} images" * bool(ranges))
     with _kept_if_right(target) as part:
         _write(network, facts, format, ranges, part)
         exported = Written.read_back(part) if format == "pt2" else open_exported(part)

@@ -1,4 +1,4 @@
-"""Pictures that int8 takes its ranges from, and others that coarser arithmetic is judged on."""
+"""Images that int8 takes its ranges from, and others that coarser arithmetic is judged on."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import Array, read_picture, to_array, with_channels
+from unpaired.imaging.images import Array, read_image, to_array, with_channels
 
 CALIBRATED, JUDGED = 128, 32
-"""Pictures for the ranges, and for the verdict."""
+"""Images for the ranges, and for the verdict."""
 
 
-def training_pictures(
+def training_images(
     experiment: Experiment, data: Path | None, side: str, channels: int
 ) -> tuple[list[Array], list[Array]]:
-    """Two sets of pictures (c, h, w) in [-1, 1], sized as in training, spread evenly over trainA or trainB.
+    """Two sets of images (c, h, w) in [-1, 1], sized as in training, spread evenly over trainA or trainB.
 
-    No picture is in both where there are two or more.
+    No image is in both where there are two or more.
 
     Raises:
-        BadInput: no training pictures there, or one that cannot be read.
+        BadInput: no training images there, or one that cannot be read.
     """
     root = data or Path(experiment.data.root)
     try:
         files = list(domain_files(root, f"train{side}"))
     except BadInput as error:
-        raise BadInput(f"bf16 and int8 need training pictures; give their folder by --data ({error})") from error
+        raise BadInput(f"bf16 and int8 need training images; give their folder by --data ({error})") from error
 
     def read(path: Path) -> Array:
-        return to_array(central(with_channels(read_picture(path).pixels, channels), experiment.data))
+        return to_array(central(with_channels(read_image(path).pixels, channels), experiment.data))
 
     odd, even = files[1::2] or files, files[::2]
     return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, JUDGED)]

@@ -16,13 +16,13 @@ from unpaired.runtimes.facts import KEY, Facts, to_levels
 from unpaired.runtimes.openvino import only
 
 
-def write_openvino(onnx: Path, facts: Facts, pictures: Sequence[Array], path: Path) -> None:
+def write_openvino(onnx: Path, facts: Facts, images: Sequence[Array], path: Path) -> None:
     """Convert an ONNX file; writes `path` (.xml, with the facts in it) and its weights (.bin) beside it.
 
     Args:
         onnx: A file of `write_onnx`.
         facts: What to say about it. bf16 halves the weights in the file; int8 quantises layers and weights.
-        pictures: Images (c, h, w) in [-1, 1] whose activations give int8 its ranges.
+        images: Images (c, h, w) in [-1, 1] whose activations give int8 its ranges.
         path: Where to.
 
     Raises:
@@ -34,13 +34,13 @@ def write_openvino(onnx: Path, facts: Facts, pictures: Sequence[Array], path: Pa
         raise BadInput("export to OpenVINO needs its own packages; pip install 'unpaired[openvino]'") from error
     model = only(openvino.Core).read_model(onnx)
     if facts.precision == "int8":
-        model = quantised(model, pictures)
+        model = quantised(model, images)
     model.set_rt_info(facts.to_json(), KEY)
     openvino.save_model(model, path, compress_to_fp16=facts.precision == "bf16")
 
 
-def quantised(model: Any, pictures: Sequence[Array]) -> Any:
-    """Weights and activations in int8 by post-training quantisation (NNCF), ranges from `pictures`."""
+def quantised(model: Any, images: Sequence[Array]) -> Any:
+    """Weights and activations in int8 by post-training quantisation (NNCF), ranges from `images`."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -48,5 +48,5 @@ def quantised(model: Any, pictures: Sequence[Array]) -> Any:
         except ImportError as error:
             raise BadInput("export to int8 needs NNCF; pip install 'unpaired[openvino]'") from error
         logging.getLogger("nncf").setLevel(logging.ERROR)
-        inputs = nncf.Dataset([to_levels(picture[None]) for picture in pictures])
-        return nncf.quantize(model, inputs, subset_size=len(pictures))
+        inputs = nncf.Dataset([to_levels(image[None]) for image in images])
+        return nncf.quantize(model, inputs, subset_size=len(images))

@@ -18,7 +18,7 @@ EXACT = 1e-3
 RANGE = 2.0
 """All that two images in [-1, 1] can differ by: coarser arithmetic may be wrong on noise, but not infinite."""
 SIMILAR: dict[Precision, float] = {"bf16": 0.99, "int8": 0.97}
-"""Least mean SSIM to the fp32 network on pictures of the training sets, where arithmetic is coarser."""
+"""Least mean SSIM to the fp32 network on images of the training sets, where arithmetic is coarser."""
 
 
 def five_shapes(multiple: int, least: int) -> tuple[tuple[int, int, int], ...]:
@@ -27,13 +27,13 @@ def five_shapes(multiple: int, least: int) -> tuple[tuple[int, int, int], ...]:
     return ((1, n, n), (1, n + 1, 2 * n - 1), (3, 2 * n, n + multiple), (2, n + multiple - 1, n), (1, multiple - 1, 2))
 
 
-def verify(exported: Exported, network: Runtime, pictures: Sequence[Array]) -> str:
+def verify(exported: Exported, network: Runtime, images: Sequence[Array]) -> str:
     """Compare an exported file with the fp32 network; returns what was found, in words.
 
     Args:
         exported: The file, loaded in its own engine.
         network: The network in torch, fp32.
-        pictures: Pictures (c, h, w) of the training set; needed for bf16 and int8.
+        images: Images (c, h, w) of the training set; needed for bf16 and int8.
 
     Raises:
         BadInput: it differs by more than `EXACT` or is less similar than `SIMILAR`.
@@ -48,17 +48,17 @@ def verify(exported: Exported, network: Runtime, pictures: Sequence[Array]) -> s
         raise BadInput(f"{exported.label} differs from torch by {differences[worst]:.3g} at {where}, over {allowed}")
     if least is None:
         return f"differs from torch by at most {differences[worst]:.1g} in [-1, 1] at five shapes"
-    found = similarity(exported, network, pictures)
+    found = similarity(exported, network, images)
     if not found >= least:
         raise BadInput(f"{exported.label} has a mean SSIM to fp32 of {found:.4f}, below {least}")
-    return f"mean SSIM {found:.4f} to fp32 on {len(pictures)} pictures"
+    return f"mean SSIM {found:.4f} to fp32 on {len(images)} images"
 
 
-def similarity(exported: Runtime, network: Runtime, pictures: Sequence[Array]) -> float:
-    """Mean SSIM of translated pictures, on 8-bit levels."""
+def similarity(exported: Runtime, network: Runtime, images: Sequence[Array]) -> float:
+    """Mean SSIM of translated images, on 8-bit levels."""
     scores = []
-    for picture in pictures:
-        outputs, truths = (torch.from_numpy(run(picture[None])) for run in (exported, network))
+    for image in images:
+        outputs, truths = (torch.from_numpy(run(image[None])) for run in (exported, network))
         scores.append(float(ssim(outputs, truths)))
     return float(np.mean(scores)) if scores else float("nan")
 

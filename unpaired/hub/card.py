@@ -14,11 +14,11 @@ from unpaired.config import DIRECTIONS
 from unpaired.experiment import to_yaml
 
 LIMITS = (
-    "It invents: what it draws is what pictures of the other domain look like, not what is there. Not for measuring, "
+    "It invents: what it draws is what images of the other domain look like, not what is there. Not for measuring, "
     "diagnosis or evidence.",
-    "Pictures unlike those it was trained on, in subject, scale, colour or depth, come out arbitrary.",
+    "Images unlike those it was trained on, in subject, scale, colour or depth, come out arbitrary.",
     "Colours and layout can be translated; it seldom changes shapes, and may hide traces of its input in its output.",
-    "A picture that is one flat colour carries nothing through instance normalisation.",
+    "An image that is one flat colour carries nothing through instance normalisation.",
 )
 NOT_IN_CARD = ("model", "data", "notes")
 """Parts of a recipe that are paths on the author's machine, or printed by themselves."""
@@ -41,7 +41,7 @@ def card(
         licence: An identifier that the hub knows, e.g. cc-by-4.0.
         evaluation: What `unpaired evaluate` wrote, if it did.
         dataset: The facts of `dataset.json`, empty where there are none.
-        samples: Pictures in the repository.
+        samples: Images in the repository.
         limits: What else the author knows it cannot do.
     """
     parts = [
@@ -49,7 +49,7 @@ def card(
         f"# {repo.rpartition('/')[2]}\n\n{_summary(bundle)}",
         f"## Use\n\n```\npip install 'unpaired[hub]'\nunpaired translate hub:{repo} INPUT OUTPUT\n```\n\n"
         f'```python\nimport unpaired\n\ntranslate = unpaired.Translator.load("hub:{repo}")\n'
-        f'translate("picture.jpg").save("translated.png")\n```',
+        f'translate("image.jpg").save("translated.png")\n```',
         f"## Data\n\n{_data(bundle, dataset)}",
         f"## Numbers\n\n{_numbers(evaluation)}",
         *([f"## Samples\n\n{_samples(samples)}"] if samples else []),
@@ -111,5 +111,5 @@ def _numbers(evaluation: Mapping[str, Any] | None) -> str:
 
 
 def _samples(samples: Sequence[str]) -> str:
-    words = "Each row: the picture, its translation, and back again."
+    words = "Each row: the image, its translation, and back again."
     return words + "\n\n" + "\n\n".join(f"![{name}]({name})" for name in samples)

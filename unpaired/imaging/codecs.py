@@ -38,7 +38,7 @@ MAGICS = (
 )
 """How files of each format begin."""
 MAX_PIXELS = 178_956_970
-"""Larger pictures are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
+"""Larger images are refused before they are decoded (Pillow's own bound for a decompression bomb)."""
 BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
@@ -66,7 +66,7 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded image file."""
 
     pixels: Pixels
@@ -97,7 +97,7 @@ def suffix_of(data: bytes) -> str:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Height and width as a file tells them, before the picture is turned; (0, 0) where they are not to be had."""
+    """Height and width as a file tells them, before the image is turned; (0, 0) where they are not to be had."""
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
     readers: dict[str, Callable[[BinaryIO], Image.Image]] = {
@@ -125,8 +125,8 @@ def header_size(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def decode(data: bytes, max_pixels: int) -> Picture:
-    """The picture in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE.
+def decode(data: bytes, max_pixels: int) -> DecodedImage:
+    """The image in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE.
 
     Each format goes to its own reader: `Image.open` would add a pixel limit and warnings of its own.
     """
@@ -160,7 +160,7 @@ def _quieten_pillow() -> None:
 
 def _decode_pillow(
     reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int, about: Metadata | None = None
-) -> Picture:
+) -> DecodedImage:
     with reader(io.BytesIO(data)) as image:
         _check_size(image.width, image.height, max_pixels)
         image.load()
@@ -174,7 +174,7 @@ def _decode_pillow(
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 (upright) also where a sound picture carries a damaged EXIF block."""
+    """1 (upright) also where a sound image carries a damaged EXIF block."""
     try:
         return image.getexif().get(ORIENTATION, 1)
     except DAMAGE:
@@ -188,7 +188,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
 
 
-def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
+def _decode_deep_png(data: bytes, max_pixels: int) -> DecodedImage:
     """16 bits, which Pillow flattens to 8 where there is colour."""
     from imagecodecs import png_decode
 
@@ -208,7 +208,7 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> Picture:
     return _finished(pixels, pixels.shape[2] in (2, 4), _orientation(about), metadata_of(about.info))
 
 
-def _decode_tiff(data: bytes, max_pixels: int) -> tuple[Picture | None, Metadata]:
+def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Metadata]:
     """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
     import tifffile
 
@@ -268,7 +268,7 @@ def _directories(form: Any, tags: bytes) -> int:
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
-    """All that the header lets a decoder allocate: the picture, and one strip or tile."""
+    """All that the header lets a decoder allocate: the image, and one strip or tile."""
     _check_size(page.imagewidth, page.imagelength, max_pixels)
     if samples > MAX_CHANNELS:
         raise BadInput(f"TIFF of {samples} channels; at most {MAX_CHANNELS} are read")
@@ -294,23 +294,23 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     return True
 
 
-def _encode_tiff(pixels: Pixels, picture: Picture) -> bytes:
+def _encode_tiff(pixels: Pixels, decoded: DecodedImage) -> bytes:
     import tifffile
 
     buffer = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    tifffile.imwrite(buffer, flat, compression="zlib", **tiff_layout(picture), **picture.about.for_tiff())
-    picture.about.finish_tiff(buffer)
+    tifffile.imwrite(buffer, flat, compression="zlib", **tiff_layout(decoded), **decoded.about.for_tiff())
+    decoded.about.finish_tiff(buffer)
     return buffer.getvalue()
 
 
-def tiff_layout(picture: Picture) -> dict[str, Any]:
+def tiff_layout(decoded: DecodedImage) -> dict[str, Any]:
     """Arguments of tifffile's writer that tell what the channels are."""
-    colors = picture.pixels.shape[2]
+    colors = decoded.pixels.shape[2]
     return {
         "photometric": "rgb" if colors == 3 else "minisblack",
-        "planarconfig": "contig" if colors > 1 or picture.alpha is not None else None,
-        "extrasamples": ["unassalpha"] if picture.alpha is not None else None,
+        "planarconfig": "contig" if colors > 1 or decoded.alpha is not None else None,
+        "extrasamples": ["unassalpha"] if decoded.alpha is not None else None,
     }
 
 
@@ -321,31 +321,31 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
 
 
-def _finished(pixels: Pixels, has_alpha: bool, orientation: int, about: Metadata) -> Picture:
+def _finished(pixels: Pixels, has_alpha: bool, orientation: int, about: Metadata) -> DecodedImage:
     """Upright, alpha apart, and what is said of them true."""
     pixels = _upright(pixels, orientation)
     about = about.upright(turned=orientation in range(2, 9)).with_channels(pixels.shape[2] - has_alpha)
-    return Picture(pixels[..., :-1], pixels[..., -1:], about) if has_alpha else Picture(pixels, None, about)
+    return DecodedImage(pixels[..., :-1], pixels[..., -1:], about) if has_alpha else DecodedImage(pixels, None, about)
 
 
-def encode(picture: Picture, suffix: str) -> bytes:
+def encode(decoded: DecodedImage, suffix: str) -> bytes:
     """The bytes of an image file of the kind that `suffix` names.
 
     Raises:
         BadInput: it cannot hold this bit depth, number of channels or size.
     """
-    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
     pixels = np.ascontiguousarray(np.concatenate(layers, axis=2))  # a network's output comes channels first
-    colors, channels, deep = picture.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
+    colors, channels, deep = decoded.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
     plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
     if suffix not in SUFFIXES:
         raise BadInput(f"expected a name ending in {', '.join(sorted(SUFFIXES))}")
     if suffix in (".tif", ".tiff"):
-        return _encode_tiff(pixels, picture)
+        return _encode_tiff(pixels, decoded)
     if suffix == ".png" and pixels.dtype == np.uint16 and plain:
         from imagecodecs import png_encode
 
-        return picture.about.into_png(bytes(png_encode(pixels)))
+        return decoded.about.into_png(bytes(png_encode(pixels)))
     if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
         kind = f"{channels} channels of {pixels.dtype}"
         raise BadInput(f"{suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
@@ -353,9 +353,9 @@ def encode(picture: Picture, suffix: str) -> bytes:
     buffer = io.BytesIO()
     image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
     options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
-    beside = picture.about.for_pillow(suffix) if suffix != ".png" else {}
+    beside = decoded.about.for_pillow(suffix) if suffix != ".png" else {}
     try:
         image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}), **beside)
     except (OSError, ValueError) as error:  # more pixels a side than WebP (16383) or JPEG (65500) has
         raise BadInput(f"{suffix} cannot hold {image.width}x{image.height} ({error})") from error
-    return picture.about.into_png(buffer.getvalue()) if suffix == ".png" else buffer.getvalue()
+    return decoded.about.into_png(buffer.getvalue()) if suffix == ".png" else buffer.getvalue()

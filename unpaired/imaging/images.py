@@ -2,7 +2,7 @@
 
 The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name):
 
-- EXIF orientation is applied; of an animation or a stack of pages the first picture counts.
+- EXIF orientation is applied; of an animation or a stack of pages the first image counts.
 - 8-bit stays 8-bit, 16-bit stays 16-bit (colour too), float stays float with 0..1 as its range.
 - Grayscale is one channel, palette and CMYK become RGB, more than four channels (TIFF) stay as they are.
 - Alpha is kept apart: networks see the colours under it.
@@ -30,7 +30,7 @@ from unpaired.imaging.codecs import (
     DAMAGE,
     MAX_PIXELS,
     SUFFIXES,
-    Picture,
+    DecodedImage,
     Pixels,
     decode,
     encode,
@@ -82,7 +82,7 @@ def _names(folder: str | Path, prefix: str) -> Iterator[str]:
                 yield from _names(entry.path, f"{prefix}{entry.name}/")
 
 
-def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode an image by the rule at the top of this file.
 
     Args:
@@ -105,26 +105,26 @@ def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         raise BadInput(shown(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it")) from error
 
 
-def write_picture(picture: Picture, path: Path) -> None:
+def write_image(decoded: DecodedImage, path: Path) -> None:
     """Encode by the suffix of `path` (PNG, TIFF, JPEG, WebP, BMP), beside it first, then renamed into place.
 
     Raises:
         BadInput: the format cannot hold this bit depth, number of channels or size.
     """
     with written_whole(path, durable=False) as part:
-        part.write_bytes(encode_picture(picture, path.suffix.lower(), str(path)))
+        part.write_bytes(encode_image(decoded, path.suffix.lower(), str(path)))
 
 
-def encode_picture(picture: Picture, suffix: str, name: str = "image") -> bytes:
-    """The bytes of an image file; see `write_picture`."""
+def encode_image(decoded: DecodedImage, suffix: str, name: str = "image") -> bytes:
+    """The bytes of an image file; see `write_image`."""
     try:
-        return encode(picture, suffix)
+        return encode(decoded, suffix)
     except BadInput as error:
         raise BadInput(shown(f"{name}: {error}")) from error
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """The picture in `channels` channels: gray is repeated, RGB becomes luminance, equal counts stay.
+    """The image in `channels` channels: gray is repeated, RGB becomes luminance, equal counts stay.
 
     Raises:
         BadInput: any other change of channels, which would be a guess.
@@ -192,7 +192,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _read_file(path: Path, max_pixels: int) -> bytes:
-    """The whole file; never a device or a pipe, which may have no end, nor more than a picture can need."""
+    """The whole file; never a device or a pipe, which may have no end, nor more than an image can need."""
     most = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
     archive = archive_of(path)
     if archive is not None:

@@ -1,4 +1,4 @@
-"""What an image file says about its picture, beside the pixels: carried from one format to another where it can be."""
+"""What an image file says about its image, beside the pixels: carried from one format to another where it can be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unpaired.imaging.exif import (
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
 """TIFF tags of the georeference: pixel scale, tie points, matrix, keys with their numbers and texts, GDAL's nodata."""
 ABOUT = (269, 270, 271, 272, 285, 305, 306, 315, 33432)
-"""TIFF tags that describe the picture in words: document, description, make, model, page, software, date, artist,
+"""TIFF tags that describe the image in words: document, description, make, model, page, software, date, artist,
 copyright."""
 EXIF, GPS, XMP, ICC = 34665, 34853, 700, 34675
 COLOURS = {b"RGB ": 3, b"GRAY": 1}
@@ -64,7 +64,7 @@ class Metadata:
         if exif and ORIENTATION in exif:
             exif = {**exif, ORIENTATION: short(1)}
         xmp = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", self.xmp)
-        lost = (*self.lost, "georeference (the picture was turned)") if turned and self.geo else self.lost
+        lost = (*self.lost, "georeference (the image was turned)") if turned and self.geo else self.lost
         return replace(self, exif=exif, xmp=xmp, geo=() if turned else self.geo, lost=lost)
 
     def with_channels(self, channels: int) -> Metadata:

@@ -1,4 +1,4 @@
-"""Trained generators at work on pictures."""
+"""Trained generators at work on images."""
 
 from unpaired.inference.files import Options, translate_files
 from unpaired.inference.translator import Translator

@@ -21,11 +21,11 @@ from unpaired.imaging.codecs import header_size, suffix_of
 from unpaired.imaging.images import (
     SUFFIXES,
     Array,
-    Picture,
-    encode_picture,
+    DecodedImage,
+    encode_image,
     image_files,
-    read_picture,
-    write_picture,
+    read_image,
+    write_image,
 )
 from unpaired.imaging.metadata import Metadata
 from unpaired.inference.masks import blended, mask_files, read_mask, weights
@@ -37,9 +37,9 @@ STREAM = "-"
 THREADS = 2
 """That read, and as many that write."""
 AHEAD = 4
-"""Pictures read, or waiting to be written, beyond those of a batch."""
+"""Images read, or waiting to be written, beyond those of a batch."""
 LARGE = 2048 * 2048
-"""Pictures of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
+"""Images of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
 TILE = 512
 """Side of a tile in pixels, unless another is asked for."""
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .gif .ogv .wmv .flv .3gp .mxf".split())
@@ -62,15 +62,15 @@ class Options:
     """How files are translated."""
 
     batch: int = 1
-    """Pictures of one size that go through the network together."""
+    """Images of one size that go through the network together."""
     mask: Path | None = None
-    """An image, or a folder of images by the pictures' names: only what is light in it is translated."""
+    """An image, or a folder of images by the images' names: only what is light in it is translated."""
     feather: int = 0
     """Pixels inside the mask's edge over which the translation fades in."""
     tile: int | None = None
-    """Side of tiles in pixels; unless given, pictures of more than `LARGE` pixels are tiled by themselves."""
+    """Side of tiles in pixels; unless given, images of more than `LARGE` pixels are tiled by themselves."""
     statistics: Literal["exact", "sampled"] = "exact"
-    """What the tiles share: the statistics of the whole picture, or those of parts spread over it."""
+    """What the tiles share: the statistics of the whole image, or those of parts spread over it."""
     smooth: float = 0.0
     """Of a video: decay of the InstanceNorm statistics from frame to frame."""
     report: Path | None = None
@@ -122,23 +122,23 @@ def outcome_of(job: Job, error: str | None) -> Outcome:
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture on its way into the network."""
+    """An image on its way into the network."""
 
     job: Job
-    picture: Picture
+    decoded: DecodedImage
     array: Array
 
 
 @dataclass(frozen=True)
 class _Huge:
-    """A picture to be translated in tiles."""
+    """An image to be translated in tiles."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class _Translated:
-    """A picture on its way out of it."""
+    """An image on its way out of it."""
 
     read: _Read
     image: Array
@@ -208,15 +208,15 @@ class _Work:
         try:
             if self.is_huge(job):
                 return _Huge(job)
-            picture = read_picture(job.source)
-            return _Read(job, picture, self.translator.prepare(picture))
+            decoded = read_image(job.source)
+            return _Read(job, decoded, self.translator.prepare(decoded))
         except BadInput as error:
             return _failed(job, error)
 
-    def _translated(self, pictures: Iterable[_Read | _Huge | _Failed]) -> Iterator[_Translated | _Failed | None]:
-        """Batches as they fill up, huge pictures at once; failures pass through."""
+    def _translated(self, images: Iterable[_Read | _Huge | _Failed]) -> Iterator[_Translated | _Failed | None]:
+        """Batches as they fill up, huge images at once; failures pass through."""
         waiting: list[_Read] = []
-        for read in pictures:
+        for read in images:
             if not isinstance(read, _Read):
                 yield read if isinstance(read, _Failed) else self.huge(read.job)
                 continue
@@ -233,11 +233,11 @@ class _Work:
     def _write(self, done: _Translated | _Failed | None) -> _Failed | None:
         if not isinstance(done, _Translated):
             return done
-        job, original = done.read.job, done.read.picture
+        job, original = done.read.job, done.read.decoded
         try:
             translated = self._masked(job, original, self.translator.finish(original, done.image))
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(translated, job.target)
+            write_image(translated, job.target)
         except BadInput as error:
             return _failed(job, error)
         except OSError as error:
@@ -250,7 +250,7 @@ class _Work:
         if words := ", ".join(about.dropped(suffix)):
             self.lost[words, suffix] += 1
 
-    def _masked(self, job: Job, original: Picture, translated: Picture) -> Picture:
+    def _masked(self, job: Job, original: DecodedImage, translated: DecodedImage) -> DecodedImage:
         self._require_mask(job)
         if job.mask is None:
             return translated
@@ -296,17 +296,17 @@ def _translate_video(translator: Translator, source: Path, out: Path, options: O
 
 
 def _translate_stream(translator: Translator, source: str, out: str, options: Options) -> list[Path]:
-    """One picture from standard input or to standard output; there, in the format it came in."""
+    """One image from standard input or to standard output; there, in the format it came in."""
     data = sys.stdin.buffer.read() if source == STREAM else b""
-    picture = read_picture(data if source == STREAM else Path(source))
-    translated = translator.picture(picture)
+    decoded = read_image(data if source == STREAM else Path(source))
+    translated = translator.translate_decoded(decoded)
     if options.mask is not None:
-        translated = blended(picture, translated, weights(read_mask(options.mask), options.feather))
+        translated = blended(decoded, translated, weights(read_mask(options.mask), options.feather))
     if out != STREAM:
-        write_picture(translated, Path(out))
+        write_image(translated, Path(out))
         return [Path(out)]
     suffix = suffix_of(data) if source == STREAM else Path(source).suffix.lower()
-    sys.stdout.buffer.write(encode_picture(translated, suffix))
+    sys.stdout.buffer.write(encode_image(translated, suffix))
     sys.stdout.buffer.flush()
     return []
 

@@ -1,7 +1,7 @@
 """A generator as a list of steps on planes, so that any box of any plane can be computed from what it needs alone.
 
 The module is read, never altered: its layers are found by type, and their own weights are used. A step knows the side
-of its output, the span of its source that a span of its output needs (borders of the picture included), and how to
+of its output, the span of its source that a span of its output needs (borders of the image included), and how to
 compute the one from the other. Both axes obey the same rule, so it is written for one.
 """
 
@@ -138,7 +138,7 @@ class Convolve:
         return (n + 2 * self.padding[axis] - self.weight.shape[2 + axis]) // self.stride[axis] + 1
 
     def needs(self, span: Span, n: int, axis: int) -> Span:
-        """What lies under the kernels, inside the picture."""
+        """What lies under the kernels, inside the image."""
         first, last = self._reach(span, axis)
         return max(first, 0), min(last, n)
 
@@ -214,7 +214,7 @@ class Step:
     """One plane of the network: what it is made of and how."""
 
     operation: Operation | None
-    """None for the picture itself."""
+    """None for the image itself."""
     sources: tuple[int, ...]
     """Numbers of earlier steps."""
     size: Size
@@ -228,7 +228,7 @@ Statistics = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
 def steps_of(network: Generator, size: Size, channels: int) -> list[Step]:
-    """The network on a picture of `size`, mirrored out to what it divides by and cut back at the end.
+    """The network on an image of `size`, mirrored out to what it divides by and cut back at the end.
 
     Raises:
         BadInput: it contains a layer that this file does not know.
@@ -338,7 +338,7 @@ def evaluate(
         steps: From `steps_of`.
         target: Number of the step wanted.
         box: Its part wanted.
-        known: The box of a plane that needs no computing: the picture, and kept ones; None for the others.
+        known: The box of a plane that needs no computing: the image, and kept ones; None for the others.
         statistics: What each InstanceNorm on the way shall use.
     """
     values: dict[int, tuple[Tensor, Box]] = {}

@@ -1,4 +1,4 @@
-"""A picture of any size from file to file, in memory that does not grow with it, going on after whatever stopped it."""
+"""An image of any size from file to file, in memory that does not grow with it, going on after whatever stopped it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unpaired.core.errors import BadInput, Stopped, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
 from unpaired.imaging.codecs import MAX_PIXELS, tiff_layout
-from unpaired.imaging.images import Images, Picture, Pixels, to_pixels, to_tensor, with_channels, write_picture
+from unpaired.imaging.images import DecodedImage, Images, Pixels, to_pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
 from unpaired.inference.graph import Box
 from unpaired.inference.masks import blended_pixels, weights
@@ -38,12 +38,12 @@ BIG = 2**32 - 2**25
 """Bytes of pixels from which a TIFF needs 64-bit offsets."""
 TiffSuffixes = (".tif", ".tiff")
 Statistics = Literal["exact", "sampled"]
-"""Of the whole picture, or of parts that are spread over it."""
+"""Of the whole image, or of parts that are spread over it."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where the pixels of one picture lie: as arrays of a scratch folder, opened for one box at a time."""
+    """Where the pixels of one image lie: as arrays of a scratch folder, opened for one box at a time."""
 
     scratch: Scratch
     name: str
@@ -109,7 +109,7 @@ def translate_huge(
         channels = translator.channels_in, translator.channels_out
         out = _Huge(network, channels, scratch, stream, tile, statistics, quiet).run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
-        _write(out, Canvas(scratch, "picture", stream.shape, stream.dtype), stream.has_alpha, about, target)
+        _write(out, Canvas(scratch, "image", stream.shape, stream.dtype), stream.has_alpha, about, target)
     except BadInput as error:
         scratch.remove()
         raise BadInput(naming(source, error)) from error
@@ -121,7 +121,7 @@ def translate_huge(
 
 @dataclass
 class _Huge:
-    """The way of one picture through its scratch folder."""
+    """The way of one image through its scratch folder."""
 
     network: Generator
     channels: tuple[int, int]
@@ -137,7 +137,7 @@ class _Huge:
         height, width, channels = self.stream.shape
         colors = channels - self.stream.has_alpha
         with_channels(np.zeros((1, 1, colors), np.uint8), self.channels[0])  # refused before any work
-        picture = Canvas(self.scratch, "picture", self.stream.shape, self.stream.dtype)
+        decoded = Canvas(self.scratch, "image", self.stream.shape, self.stream.dtype)
         out = Canvas(self.scratch, "out", (height, width, self.channels[1]), self.stream.dtype)
         network, size = self.network, (height, width)
         plan = Tiling.exact(network, size, self.channels[0], self.tile)
@@ -146,21 +146,21 @@ class _Huge:
         )
         require_room(self.scratch.folder, room)
         self._say(plan, room)
-        self._pour(self.stream, picture)
+        self._pour(self.stream, decoded)
         weight = self._mask(mask, size, feather, colors) if mask else None
 
         def look(box: Box) -> Images:
-            return to_tensor(with_channels(picture.read(box, slice(0, colors)), self.channels[0]))[None]
+            return to_tensor(with_channels(decoded.read(box, slice(0, colors)), self.channels[0]))[None]
 
         def write(box: Box, image: Tensor) -> None:
             pixels = to_pixels(image[0], out.dtype)
             if weight is not None:
-                original = with_channels(picture.read(box, slice(0, colors)), out.shape[2])
+                original = with_channels(decoded.read(box, slice(0, colors)), out.shape[2])
                 pixels = blended_pixels(original, pixels, weight(box))
             out.write(box, pixels)
 
         if self.statistics == "sampled":
-            plan = Tiling.sampled(network, size, self._sample(picture, colors), self.tile)
+            plan = Tiling.sampled(network, size, self._sample(decoded, colors), self.tile)
         with self._progress(plan) as advance:
             plan.run(look, write, self.scratch, advance)
         return out
@@ -180,7 +180,7 @@ class _Huge:
         stream = open_stream(path)
         if stream.shape[:2] != size:
             found, wanted = (f"{shape[1]}x{shape[0]}" for shape in (stream.shape, size))
-            raise BadInput(f"{path}: the mask has {found} pixels, the picture {wanted}")
+            raise BadInput(f"{path}: the mask has {found} pixels, the image {wanted}")
         canvas = Canvas(self.scratch, "mask", stream.shape, stream.dtype)
         self._pour(stream, canvas)
         half = np.iinfo(stream.dtype).max / 2 if stream.dtype.kind == "u" else 0.5
@@ -197,10 +197,10 @@ class _Huge:
 
         return weight
 
-    def _sample(self, picture: Canvas, colors: int) -> Images:
-        """A smaller picture of parts that are spread over the whole one."""
-        height, width, _ = picture.shape
-        pixels = np.array(picture.open()[np.ix_(spread(height), spread(width), np.arange(colors))])
+    def _sample(self, decoded: Canvas, colors: int) -> Images:
+        """A smaller image of parts that are spread over the whole one."""
+        height, width, _ = decoded.shape
+        pixels = np.array(decoded.open()[np.ix_(spread(height), spread(width), np.arange(colors))])
         return to_tensor(with_channels(pixels, self.channels[0]))[None]
 
     def _say(self, plan: Tiling, room: int) -> None:
@@ -227,21 +227,21 @@ def digest(network: Generator) -> str:
     return found.hexdigest()
 
 
-def _write(out: Canvas, picture: Canvas, has_alpha: bool, about: Metadata, target: Path) -> None:
-    alpha = slice(picture.shape[2] - 1, None) if has_alpha else slice(0, 0)
+def _write(out: Canvas, decoded: Canvas, has_alpha: bool, about: Metadata, target: Path) -> None:
+    alpha = slice(decoded.shape[2] - 1, None) if has_alpha else slice(0, 0)
 
-    def part(box: Box) -> Picture:
-        return Picture(out.read(box), picture.read(box, alpha) if has_alpha else None, about)
+    def part(box: Box) -> DecodedImage:
+        return DecodedImage(out.read(box), decoded.read(box, alpha) if has_alpha else None, about)
 
     height, width, colors = out.shape
     if target.suffix.lower() not in TiffSuffixes:
-        write_picture(part(((0, height), (0, width))), target)
+        write_image(part(((0, height), (0, width))), target)
     else:
         shape = (height, width, colors + has_alpha) if colors + has_alpha > 1 else (height, width)
         _write_tiff(part, shape, about, target)
 
 
-def _write_tiff(part: Callable[[Box], Picture], shape: tuple[int, ...], about: Metadata, target: Path) -> None:
+def _write_tiff(part: Callable[[Box], DecodedImage], shape: tuple[int, ...], about: Metadata, target: Path) -> None:
     """Tiled and compressed; a BigTIFF where offsets of 32 bits are too short."""
     import tifffile
 

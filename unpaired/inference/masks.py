@@ -1,4 +1,4 @@
-"""Translating a part of a picture: outside of a mask every pixel stays what it was, bit for bit."""
+"""Translating a part of an image: outside of a mask every pixel stays what it was, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import Picture, Pixels, full_scale, image_files, read_picture, with_channels
+from unpaired.imaging.images import DecodedImage, Pixels, full_scale, image_files, read_image, with_channels
 
 Mask = NDArray[np.bool_]
-"""(h, w): true where the picture is translated."""
+"""(h, w): true where the image is translated."""
 
 
 def read_mask(path: Path) -> Mask:
@@ -20,7 +20,7 @@ def read_mask(path: Path) -> Mask:
     Raises:
         BadInput: it cannot be read.
     """
-    pixels = read_picture(path).pixels
+    pixels = read_image(path).pixels
     try:
         return with_channels(pixels, 1)[..., 0] > full_scale(pixels.dtype) / 2
     except BadInput as error:
@@ -32,7 +32,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
 
     Args:
         masks: An image, or a folder of images.
-        sources: The pictures.
+        sources: The images.
         root: The folder whose tree `masks` repeats; the file's own name alone will do, too.
 
     Raises:
@@ -41,7 +41,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
     if masks.is_file():
         return [masks] * len(sources)
     if not masks.is_dir():
-        raise BadInput(f"{masks}: expected a mask image, or a folder of masks named as the pictures; found none")
+        raise BadInput(f"{masks}: expected a mask image, or a folder of masks named as the images; found none")
     there = {file.relative_to(masks).with_suffix(""): file for file in image_files(masks)}
     names = [path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in sources]
     return [there.get(name.with_suffix(""), there.get(Path(name.stem))) for name in names]
@@ -50,7 +50,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
 def weights(mask: Mask, feather: int) -> NDArray[np.float32]:
     """0 outside, 1 inside; within `feather` pixels of the outside, it rises in proportion to the distance.
 
-    The border of the picture is no edge of the mask.
+    The border of the image is no edge of the mask.
     """
     reach = feather + 1
     square = np.where(mask, np.float32(reach**2), np.float32(0))
@@ -63,7 +63,7 @@ def weights(mask: Mask, feather: int) -> NDArray[np.float32]:
     return np.minimum(np.sqrt(square) / reach, 1).astype(np.float32)
 
 
-def blended(original: Picture, translated: Picture, weight: NDArray[np.float32]) -> Picture:
+def blended(original: DecodedImage, translated: DecodedImage, weight: NDArray[np.float32]) -> DecodedImage:
     """The translation where the weight is 1, the original where it is 0, in proportion between.
 
     Raises:
@@ -71,12 +71,12 @@ def blended(original: Picture, translated: Picture, weight: NDArray[np.float32])
     """
     height, width, channels = translated.pixels.shape
     if weight.shape != (height, width):
-        raise BadInput(f"the mask has {weight.shape[1]}x{weight.shape[0]} pixels, the picture {width}x{height}")
+        raise BadInput(f"the mask has {weight.shape[1]}x{weight.shape[0]} pixels, the image {width}x{height}")
     if original.pixels.shape[2] not in (1, channels):
         have = f"{original.pixels.shape[2]} channels into {channels}"
         raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
     pixels = blended_pixels(with_channels(original.pixels, channels), translated.pixels, weight)
-    return Picture(pixels, translated.alpha, translated.about)
+    return DecodedImage(pixels, translated.alpha, translated.about)
 
 
 def blended_pixels(original: Pixels, translated: Pixels, weight: NDArray[np.float32]) -> Pixels:

@@ -14,7 +14,7 @@ import numpy as np
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import write_text
 from unpaired.core.progress import progress
-from unpaired.imaging.images import Picture, read_picture, write_picture
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import jobs_of
 from unpaired.inference.outcome import Outcome, require_whole
 from unpaired.inference.translator import Translator
@@ -32,7 +32,7 @@ img {{ max-width: 256px; display: block }} h3 {{ margin: 1em 0 .3em }}</style>
 
 
 def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
-    """Translate every picture of `source` into `out/images`, beside its original; both directions may share `out`.
+    """Translate every image of `source` into `out/images`, beside its original; both directions may share `out`.
 
     Returns:
         What was written, translations only.
@@ -49,10 +49,10 @@ def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
     with progress(f"translating {translator.direction}", len(files)) as advance:
         for path in files:
             try:
-                picture = read_picture(path)
-                translated = translator.picture(picture)
-                write_picture(_opaque(picture), folder / f"{path.stem}_{real}.png")
-                write_picture(_opaque(translated), folder / f"{path.stem}_{fake}.png")
+                image = read_image(path)
+                translated = translator.translate_decoded(image)
+                write_image(_opaque(image), folder / f"{path.stem}_{real}.png")
+                write_image(_opaque(translated), folder / f"{path.stem}_{fake}.png")
                 outcomes.append(Outcome(str(path), f"{folder / path.stem}_{fake}.png", None))
             except BadInput as error:
                 outcomes.append(Outcome(str(path), None, naming(path, error)))
@@ -64,7 +64,7 @@ def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
 
 
 def page(folder: Path) -> str:
-    """The text of index.html: a row for each picture in `folder`, which lies beside it."""
+    """The text of index.html: a row for each image in `folder`, which lies beside it."""
     rows: dict[str, dict[str, str]] = defaultdict(dict)
     for path in sorted(folder.glob("*.png")):
         if match := LABEL.match(path.name):
@@ -83,12 +83,12 @@ def _row(stem: str, names: dict[str, str]) -> str:
     return f"<h3>{escape(stem)}</h3>\n{''.join(figures)}"
 
 
-def _opaque(picture: Picture) -> Picture:
-    """A picture that PNG holds: without alpha, floats in 16 bits."""
-    pixels = picture.pixels
+def _opaque(image: DecodedImage) -> DecodedImage:
+    """An image that PNG holds: without alpha, floats in 16 bits."""
+    pixels = image.pixels
     if pixels.dtype == np.float32:
         pixels = np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
-    return Picture(pixels)
+    return DecodedImage(pixels)
 
 
 def _require_unique_stems(files: list[Path], source: str) -> None:

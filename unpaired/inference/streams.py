@@ -1,4 +1,4 @@
-"""Pictures too big for memory, poured block by block into an array on disk: TIFF by tifffile, others by libvips."""
+"""Images too big for memory, poured block by block into an array on disk: TIFF by tifffile, others by libvips."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from unpaired.core.errors import BadInput, naming
 from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, has_stack, header_size, suffix_of
 from unpaired.imaging.exif import ORIENTATION
-from unpaired.imaging.images import Picture, Pixels, read_picture
+from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 
 MOST_PIXELS = 10**10
-"""Larger pictures are taken for a mistake."""
+"""Larger images are taken for a mistake."""
 IN_MEMORY = 50_000_000
-"""Pictures of fewer pixels are decoded whole."""
+"""Images of fewer pixels are decoded whole."""
 LARGEST_BLOCK = 2**28
 """Bytes that one strip or tile of a file may unpack to."""
 ROWS = 256
@@ -33,7 +33,7 @@ Block = tuple[tuple[slice, slice, slice], Pixels]
 
 @dataclass(frozen=True)
 class Stream:
-    """A picture that is read in blocks."""
+    """An image that is read in blocks."""
 
     size: tuple[int, int]
     """Height and width as stored, before it is turned upright."""
@@ -43,17 +43,17 @@ class Stream:
     has_alpha: bool
     orientation: int
     about: Metadata
-    """True of the upright picture."""
+    """True of the upright image."""
     blocks: Callable[[], Iterator[Block]]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the upright picture: height, width, channels."""
+        """Of the upright image: height, width, channels."""
         height, width = self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
         return height, width, self.channels
 
     def pour(self, into: Callable[[], NDArray]) -> None:
-        """Write every block at its place of the upright picture.
+        """Write every block at its place of the upright image.
 
         Raises:
             BadInput: the file is damaged, or holds values that are not finite.
@@ -70,14 +70,14 @@ class Stream:
 
 
 def as_stored(upright: NDArray, orientation: int) -> NDArray:
-    """A view of an upright picture (h, w, c) in which rows and columns are those of the file."""
+    """A view of an upright image (h, w, c) in which rows and columns are those of the file."""
     view = upright[::-1] if orientation in (3, 4, 7, 8) else upright
     view = view[:, ::-1] if orientation in (2, 3, 6, 7) else view
     return view.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else view
 
 
 def open_stream(path: Path) -> Stream:
-    """The picture in a file, by the rule of `unpaired.imaging.images`, without its pixels in memory where that can be.
+    """The image in a file, by the rule of `unpaired.imaging.images`, without its pixels in memory where that can be.
 
     Raises:
         BadInput: it cannot be read, or only with the extra `big`.
@@ -93,16 +93,16 @@ def open_stream(path: Path) -> Stream:
         raise BadInput(naming(path, error)) from error
     except DAMAGE as error:
         raise BadInput(f"{path}: damaged ({type(error).__name__}: {error}); replace or remove it") from error
-    return stream or in_memory(read_picture(path))
+    return stream or in_memory(read_image(path))
 
 
-def in_memory(picture: Picture) -> Stream:
-    """A decoded picture as a stream of one block."""
-    pixels = picture.pixels if picture.alpha is None else np.concatenate([picture.pixels, picture.alpha], axis=2)
+def in_memory(decoded: DecodedImage) -> Stream:
+    """A decoded image as a stream of one block."""
+    pixels = decoded.pixels if decoded.alpha is None else np.concatenate([decoded.pixels, decoded.alpha], axis=2)
     height, width, channels = pixels.shape
     whole = (slice(0, height), slice(0, width), slice(0, channels))
-    has_alpha = picture.alpha is not None
-    return Stream((height, width), channels, pixels.dtype, has_alpha, 1, picture.about, lambda: iter([(whole, pixels)]))
+    has_alpha = decoded.alpha is not None
+    return Stream((height, width), channels, pixels.dtype, has_alpha, 1, decoded.about, lambda: iter([(whole, pixels)]))
 
 
 def _magic(path: Path) -> str:

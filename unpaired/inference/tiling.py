@@ -1,14 +1,14 @@
-"""A picture of any size through a generator, tile by tile, without seams.
+"""An image of any size through a generator, tile by tile, without seams.
 
-InstanceNorm normalises by the whole picture, so a tile translated alone comes out in colours of its own. Here every
+InstanceNorm normalises by the whole image, so a tile translated alone comes out in colours of its own. Here every
 InstanceNorm gets the statistics of its whole plane:
 
 - exact: plane after plane. A sweep over the tiles computes the plane before a norm, keeps it outside of memory and sums
-  up its statistics; the next sweep starts from there. Each layer is computed once; only planes of the picture's own
+  up its statistics; the next sweep starts from there. Each layer is computed once; only planes of the image's own
   size, the widest, are computed a second time instead of kept. The output equals the whole-image output.
-- sampled: the statistics are those of a smaller picture put together from parts that are spread over the whole one,
+- sampled: the statistics are those of a smaller image put together from parts that are spread over the whole one,
   and each tile goes through the network once, with as much around it as the network sees. Nothing is kept, and the
-  output is near the exact one. (A shrunk picture would not do: norms react to texture, which shrinking changes.)
+  output is near the exact one. (A shrunk image would not do: norms react to texture, which shrinking changes.)
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from unpaired.inference.moments import merged, moments
 from unpaired.models import Generator
 
 TILE = 512
-"""Side of a tile in pixels of the picture, unless another is asked for."""
+"""Side of a tile in pixels of the image, unless another is asked for."""
 LEAST_TILE = 8
-"""On planes of fewer pixels than the picture's, tiles shrink with them, but not below this."""
+"""On planes of fewer pixels than the image's, tiles shrink with them, but not below this."""
 SAMPLED, RUN = 1024, 64
-"""Sides in pixels of the picture that stands for a larger one, and of its parts."""
+"""Sides in pixels of the image that stands for a larger one, and of its parts."""
 SECONDS_BETWEEN_MARKS = 10.0
 """Work that a killed process may have to do again."""
 
@@ -105,7 +105,7 @@ Found = dict[int, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Tiling:
-    """A picture of one size through a network: the steps, and the sweeps that carry them out in order."""
+    """An image of one size through a network: the steps, and the sweeps that carry them out in order."""
 
     steps: list[Step]
     sweeps: list[Sweep]
@@ -125,7 +125,7 @@ class Tiling:
 
     @classmethod
     def sampled(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
-        """Statistics of `small`, (1, c, h, w), which stands for the picture.
+        """Statistics of `small`, (1, c, h, w), which stands for the image.
 
         Raises:
             BadInput: the network has a layer that cannot be tiled.
@@ -150,7 +150,7 @@ class Tiling:
 
     def run(
         self,
-        picture: Callable[[Box], Images],
+        image: Callable[[Box], Images],
         write: Callable[[Box, Tensor], None],
         arrays: Arrays,
         advance: Callable[[int], None] = lambda tiles: None,
@@ -158,14 +158,14 @@ class Tiling:
         """Carry out what is not done yet.
 
         Args:
-            picture: A box of the picture, (1, c, h, w) in [-1, 1].
+            image: A box of the image, (1, c, h, w) in [-1, 1].
             write: Takes a tile of the output, (1, d, h, w) in [-1, 1], and keeps it as the array "out".
             arrays: Where planes and marks are kept; with the same ones, a second run goes on where the first stopped.
             advance: Told how many more tiles are done.
         """
         found = dict(self.given)
         for now, sweep in enumerate(self.sweeps):
-            marks = self._sweep(sweep, found, picture, write, arrays, advance)
+            marks = self._sweep(sweep, found, image, write, arrays, advance)
             if sweep.measured:
                 found[sweep.target] = merged(marks)
             for old in self.sweeps[: now + 1]:
@@ -177,7 +177,7 @@ class Tiling:
         self,
         sweep: Sweep,
         found: Found,
-        picture: Callable[[Box], Images],
+        image: Callable[[Box], Images],
         write: Callable[[Box, Tensor], None],
         arrays: Arrays,
         advance: Callable[[int], None],
@@ -191,7 +191,7 @@ class Tiling:
 
         def known(number: int, box: Box) -> Tensor | None:
             if number == 0:
-                return picture(box)
+                return image(box)
             return self._read(number, box, arrays) if any(s.kept and s.target == number for s in self.sweeps) else None
 
         for place, box in enumerate(boxes):
@@ -228,7 +228,7 @@ class Tiling:
 
 
 def spread(side: int) -> NDArray[np.intp]:
-    """The rows (columns) of the picture that stands for one of this side: all, or runs of them evenly spread."""
+    """The rows (columns) of the image that stands for one of this side: all, or runs of them evenly spread."""
     if side <= SAMPLED:
         return np.arange(side)
     starts = np.linspace(0, side - RUN, SAMPLED // RUN).round().astype(np.intp)
@@ -236,7 +236,7 @@ def spread(side: int) -> NDArray[np.intp]:
 
 
 def statistics_of(network: Generator, images: Images) -> list[tuple[Tensor, Tensor]]:
-    """What the InstanceNorms of a network see of one picture (1, c, h, w), in order."""
+    """What the InstanceNorms of a network see of one image (1, c, h, w), in order."""
     found: Found = {}
 
     def measure(number: int, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,7 +249,7 @@ def statistics_of(network: Generator, images: Images) -> list[tuple[Tensor, Tens
 
 @torch.inference_mode()
 def translate_by(network: Generator, images: Images, statistics: Statistics) -> Images:
-    """The network on one whole picture (1, c, h, w), each InstanceNorm by the statistics that it is told."""
+    """The network on one whole image (1, c, h, w), each InstanceNorm by the statistics that it is told."""
     height, width = images.shape[2:]
     steps = steps_of(network, (height, width), images.shape[1])
     whole = ((0, steps[-1].size[0]), (0, steps[-1].size[1]))

@@ -1,4 +1,4 @@
-"""Trained generators applied to pictures of any size, in whatever form they come."""
+"""Trained generators applied to images of any size, in whatever form they come."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import (
     Array,
-    Picture,
-    encode_picture,
-    read_picture,
+    DecodedImage,
+    encode_image,
+    read_image,
     to_array,
     to_pixels,
     with_channels,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unpaired.checkpoints.bundle import Bundle
     from unpaired.imaging.images import Images
 
-    AnyPicture = TypeVar("AnyPicture", Image.Image, NDArray[np.generic], Tensor, Picture, Path, str, bytes)
+    AnyImage = TypeVar("AnyImage", Image.Image, NDArray[np.generic], Tensor, DecodedImage, Path, str, bytes)
 
 
 BESIDE = ("icc_profile", "exif", "xmp", "dpi")
@@ -42,7 +42,7 @@ BESIDE = ("icc_profile", "exif", "xmp", "dpi")
 
 @dataclass(frozen=True)
 class Translator:
-    """One direction of a trained model. Call it with a picture, get the same kind back at its own size."""
+    """One direction of a trained model. Call it with an image, get the same kind back at its own size."""
 
     direction: Direction
     runtime: Runtime
@@ -119,12 +119,12 @@ class Translator:
 
     @property
     def channels_in(self) -> int:
-        """Channels of the pictures taken."""
+        """Channels of the images taken."""
         return self.runtime.channels_in
 
     @property
     def channels_out(self) -> int:
-        """Channels of the pictures given."""
+        """Channels of the images given."""
         return self.runtime.channels_out
 
     def to(self, direction: Direction) -> Translator:
@@ -156,14 +156,14 @@ class Translator:
             return self.runtime.translate(images)
         return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy()))
 
-    def picture(self, picture: Picture) -> Picture:
-        """A decoded file: same size and bit depth; alpha and what the file says of the picture are handed through."""
-        return self.finish(picture, self.runtime(self.prepare(picture)[None])[0])
+    def translate_decoded(self, decoded: DecodedImage) -> DecodedImage:
+        """A decoded file: same size and bit depth; alpha and what the file says of the image are handed through."""
+        return self.finish(decoded, self.runtime(self.prepare(decoded)[None])[0])
 
-    def pictures(self, pictures: Sequence[Picture], batch: int = 1) -> list[Picture]:
+    def translate_all_decoded(self, decoded_images: Sequence[DecodedImage], batch: int = 1) -> list[DecodedImage]:
         """Several; those of one size go through the network up to `batch` at a time."""
-        arrays = [self.prepare(picture) for picture in pictures]
-        return [self.finish(*pair) for pair in zip(pictures, self.batches(arrays, batch), strict=True)]
+        arrays = [self.prepare(decoded) for decoded in decoded_images]
+        return [self.finish(*pair) for pair in zip(decoded_images, self.batches(arrays, batch), strict=True)]
 
     def batches(self, arrays: Sequence[Array], batch: int = 1) -> list[Array]:
         """(c, h, w) each, in their order; those of one size go through the network up to `batch` at a time."""
@@ -177,73 +177,73 @@ class Translator:
                 out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
         return [out[place] for place in range(len(arrays))]
 
-    def prepare(self, picture: Picture) -> Array:
+    def prepare(self, decoded: DecodedImage) -> Array:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1].
 
         Raises:
             BadInput: channels that the model does not take.
         """
-        return to_array(with_channels(picture.pixels, self.channels_in))
+        return to_array(with_channels(decoded.pixels, self.channels_in))
 
-    def finish(self, picture: Picture, image: Array) -> Picture:
-        """The network's answer to `picture` as a picture of the same kind."""
-        pixels = to_pixels(image, picture.pixels.dtype)
-        return Picture(pixels, picture.alpha, picture.about.with_channels(pixels.shape[2]))
+    def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
+        """The network's answer to `image` as an image of the same kind."""
+        pixels = to_pixels(image, decoded.pixels.dtype)
+        return DecodedImage(pixels, decoded.alpha, decoded.about.with_channels(pixels.shape[2]))
 
-    def __call__(self, picture: AnyPicture | list[AnyPicture], batch: int = 1) -> object:
+    def __call__(self, decoded: AnyImage | list[AnyImage], batch: int = 1) -> object:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
 
         The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
-        pictures of one size go through the network up to `batch` at a time.
+        images of one size go through the network up to `batch` at a time.
 
         Raises:
             BadInput: a file that cannot be read, or channels that the model does not take.
         """
-        if not isinstance(picture, list):
-            return self._one(picture)
-        opened = [None if _is_tensor(each) else _opened(each) for each in picture]
-        translated = iter(self.pictures([each[0] for each in opened if each], batch))
+        if not isinstance(decoded, list):
+            return self._one(decoded)
+        opened = [None if _is_tensor(each) else _opened(each) for each in decoded]
+        translated = iter(self.translate_all_decoded([each[0] for each in opened if each], batch))
         return [
             self._one(whole) if each is None else each[1](next(translated))
-            for whole, each in zip(picture, opened, strict=True)
+            for whole, each in zip(decoded, opened, strict=True)
         ]
 
-    def _one(self, picture: AnyPicture) -> object:
-        if _is_tensor(picture):
-            return self.translate(picture) if picture.dim() == 4 else self.translate(picture[None])[0]
-        decoded, closed = _opened(picture)
-        return closed(self.picture(decoded))
+    def _one(self, image: AnyImage) -> object:
+        if _is_tensor(image):
+            return self.translate(image) if image.dim() == 4 else self.translate(image[None])[0]
+        decoded, closed = _opened(image)
+        return closed(self.translate_decoded(decoded))
 
 
-def _opened(picture: object) -> tuple[Picture, Callable[[Picture], object]]:
-    """The pixels of anything that is not a tensor, and how to make a picture the same kind of thing."""
-    if isinstance(picture, Picture):
-        return picture, lambda out: out
-    if isinstance(picture, bytes):
-        suffix = suffix_of(picture)
-        return read_picture(picture), lambda out: encode_picture(out, suffix)
-    if isinstance(picture, (Path, str)):
-        return read_picture(Path(picture)), to_pil
-    if isinstance(picture, Image.Image):
-        beside = {key: value for key, value in picture.info.items() if key in BESIDE}
-        return from_pil(picture), lambda out: to_pil(out, beside)
-    pixels = np.asarray(picture)
+def _opened(decoded: object) -> tuple[DecodedImage, Callable[[DecodedImage], object]]:
+    """The pixels of anything that is not a tensor, and how to make an image the same kind of thing."""
+    if isinstance(decoded, DecodedImage):
+        return decoded, lambda out: out
+    if isinstance(decoded, bytes):
+        suffix = suffix_of(decoded)
+        return read_image(decoded), lambda out: encode_image(out, suffix)
+    if isinstance(decoded, (Path, str)):
+        return read_image(Path(decoded)), to_pil
+    if isinstance(decoded, Image.Image):
+        beside = {key: value for key, value in decoded.info.items() if key in BESIDE}
+        return from_pil(decoded), lambda out: to_pil(out, beside)
+    pixels = np.asarray(decoded)
     if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
         expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
         raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
     flat = pixels.ndim == 2
-    return Picture(
+    return DecodedImage(
         np.atleast_3d(pixels)
     ), lambda out: out.pixels[..., 0] if flat and out.pixels.shape[2] == 1 else out.pixels
 
 
-def _is_tensor(picture: object) -> TypeIs[Tensor]:
+def _is_tensor(decoded: object) -> TypeIs[Tensor]:
     """Without importing torch: who has a tensor has imported it."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(picture, torch.Tensor)
+    return torch is not None and isinstance(decoded, torch.Tensor)
 
 
-def from_pil(image: Image.Image) -> Picture:
+def from_pil(image: Image.Image) -> DecodedImage:
     """An opened image as pixels, by the rule for files."""
     import io
 
@@ -252,20 +252,20 @@ def from_pil(image: Image.Image) -> Picture:
         image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
     except OSError as error:
         raise BadInput(f"a PIL image of mode {image.mode}: convert it to RGB or L ({error})") from error
-    return read_picture(buffer.getvalue())
+    return read_image(buffer.getvalue())
 
 
-def to_pil(picture: Picture, beside: Mapping[str, object] | None = None) -> Image.Image:
+def to_pil(decoded: DecodedImage, beside: Mapping[str, object] | None = None) -> Image.Image:
     """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused.
 
     Args:
-        picture: What to show.
+        decoded: What to show.
         beside: What its `info` shall hold; what the file said unless given.
 
     Raises:
         BadInput: more than 8 bits in colour, or more than four channels.
     """
-    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
     pixels = np.concatenate(layers, axis=2)
     if pixels.shape[2] == 1:
         image = Image.fromarray(pixels[..., 0])
@@ -274,5 +274,5 @@ def to_pil(picture: Picture, beside: Mapping[str, object] | None = None) -> Imag
     else:
         mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
         image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-    image.info.update(picture.about.for_pillow(".jpg") if beside is None else beside)
+    image.info.update(decoded.about.for_pillow(".jpg") if beside is None else beside)
     return image

@@ -1,6 +1,6 @@
 """Videos: frame by frame through the network, everything else as it was, going on after whatever stopped it.
 
-Frames are brought upright, as pictures are. They are encoded in segments, each finished before the next is begun; at
+Frames are brought upright, as images are. They are encoded in segments, each finished before the next is begun; at
 the end these are joined, and sound is copied beside them packet by packet.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
-from unpaired.imaging.images import Picture, Pixels
+from unpaired.imaging.images import DecodedImage, Pixels
 from unpaired.inference.scratch import Scratch, work_folder
 from unpaired.inference.translator import Translator
 from unpaired.metrics.flicker import Flicker
@@ -167,12 +167,12 @@ class _Frames:
             self.before = None
             if self.smoothing:
                 self.smoothing.kept.clear()
-        picture = Picture(pixels)
+        decoded = DecodedImage(pixels)
         if self.smoothing:
-            image = self._smoothed(self.translator.prepare(picture))
-            out = self.translator.finish(picture, image).pixels
+            image = self._smoothed(self.translator.prepare(decoded))
+            out = self.translator.finish(decoded, image).pixels
         else:
-            out = self.translator.picture(picture).pixels
+            out = self.translator.translate_decoded(decoded).pixels
         if self.before:
             self.flicker.add(self.before[0], pixels, self.before[1], out)
         self.before = pixels, out

@@ -1,7 +1,7 @@
-"""What critics and generators want of each other, in three forms (CycleGAN Eq. 1 and Sec. 4).
+"""What discriminators and generators want of each other, in three forms (CycleGAN Eq. 1 and Sec. 4).
 
-Every critic loss is halved, which slows D down relative to G (App. 7.1); every generator loss is what G
-minimises when the critic judges its translations.
+Every discriminator loss is halved, which slows D down relative to G (App. 7.1); every generator loss is what G
+minimises when the discriminator judges its translations.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Scores = Float[Tensor, "b 1 h w"]
-"""Raw critic outputs, one per patch: unbounded, no sigmoid."""
+"""Raw discriminator outputs, one per patch: unbounded, no sigmoid."""
 Scalar = Float[Tensor, ""]
 AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
 
 
-def lsgan_critic(real: Scores, fake: Scores) -> Scalar:
-    """Half of E[(D(y) - 1)^2] + E[D(G(x))^2]; >= 0, 0.25 when the critic answers one half to everything.
+def lsgan_discriminator(real: Scores, fake: Scores) -> Scalar:
+    """Half of E[(D(y) - 1)^2] + E[D(G(x))^2]; >= 0, 0.25 when the discriminator answers one half to everything.
 
     Args:
         real: D(y) for real images.
@@ -33,11 +33,11 @@ def lsgan_critic(real: Scores, fake: Scores) -> Scalar:
 
 
 def lsgan_generator(fake: Scores) -> Scalar:
-    """E[(D(G(x)) - 1)^2]: zero when the critic takes every translated patch for real."""
+    """E[(D(G(x)) - 1)^2]: zero when the discriminator takes every translated patch for real."""
     return (fake - 1).square().mean()
 
 
-def log_likelihood_critic(real: Scores, fake: Scores) -> Scalar:
+def log_likelihood_discriminator(real: Scores, fake: Scores) -> Scalar:
     """Half of -E[log D(y)] - E[log(1 - D(G(x)))] with D = sigmoid(score): Eq. 1, negated.
 
     -log sigmoid(s) = softplus(-s) and -log(1 - sigmoid(s)) = softplus(s), finite for every score.
@@ -50,7 +50,7 @@ def log_likelihood_generator(fake: Scores) -> Scalar:
     return softplus(-fake).mean()
 
 
-def hinge_critic(real: Scores, fake: Scores) -> Scalar:
+def hinge_discriminator(real: Scores, fake: Scores) -> Scalar:
     """Half of E[max(0, 1 - D(y))] + E[max(0, 1 + D(G(x)))] (Lim and Ye 2017)."""
     return 0.5 * (relu(1 - real).mean() + relu(1 + fake).mean())
 
@@ -64,12 +64,12 @@ def hinge_generator(fake: Scores) -> Scalar:
 class Adversarial:
     """One form of the game: what each player minimises."""
 
-    critic: Callable[[Scores, Scores], Scalar]
+    discriminator: Callable[[Scores, Scores], Scalar]
     generator: Callable[[Scores], Scalar]
 
 
 ADVERSARIAL: dict[AdversarialName, Adversarial] = {
-    "least-squares": Adversarial(lsgan_critic, lsgan_generator),
-    "log-likelihood": Adversarial(log_likelihood_critic, log_likelihood_generator),
-    "hinge": Adversarial(hinge_critic, hinge_generator),
+    "least-squares": Adversarial(lsgan_discriminator, lsgan_generator),
+    "log-likelihood": Adversarial(log_likelihood_discriminator, log_likelihood_generator),
+    "hinge": Adversarial(hinge_discriminator, hinge_generator),
 }

@@ -15,7 +15,7 @@ from unpaired.core.parallel import both
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import Scalar
 from unpaired.methods.history import History
-from unpaired.models import Critic, Generator
+from unpaired.models import Discriminator, Generator
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -35,7 +35,7 @@ class Method(nn.Module, ABC):
     """Players and their terms; no optimiser, device, precision, logger or file."""
 
     masked = False
-    """Whether it can be trained with masks: it has `masked_terms`."""
+    """Whether it can be trained with masks: it has `masked_losses`."""
     joined = False
     """Whether passes of one network may run as one batch: the same maths in another order of rounding."""
     abreast = False
@@ -44,17 +44,17 @@ class Method(nn.Module, ABC):
     @property
     @abstractmethod
     def generators(self) -> Mapping[str, nn.Module]:
-        """What minimises `generator_terms`, by name."""
+        """What minimises `generator_losses`, by name."""
 
     @property
     @abstractmethod
-    def critics(self) -> Mapping[str, nn.Module]:
-        """What minimises `critic_terms`, by name."""
+    def discriminators(self) -> Mapping[str, nn.Module]:
+        """What minimises `discriminator_losses`, by name."""
 
     @property
     @abstractmethod
     def histories(self) -> Mapping[str, History]:
-        """What the critics remember, by name."""
+        """What the discriminators remember, by name."""
 
     @property
     @abstractmethod
@@ -62,22 +62,22 @@ class Method(nn.Module, ABC):
         """The network of each direction that this method learns."""
 
     @abstractmethod
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """What the generators minimise on a batch of X and one of Y, and their translations."""
 
-    def masked_terms(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
-        """`generator_terms` where only the inside of the masks of X and Y, 1 there and 0 outside, is translated."""
+    def masked_losses(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
+        """`generator_losses` where only the inside of the masks of X and Y, 1 there and 0 outside, is translated."""
         raise NotImplementedError(f"{type(self).__name__} takes no masks")
 
-    def paired_terms(self, x: Images, y: Images) -> Terms:
+    def paired_losses(self, x: Images, y: Images) -> Terms:
         """What the generators minimise besides on aligned pairs, where a data set has some; nothing unless said."""
         return {}
 
     @abstractmethod
-    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
-        """What the critics minimise, given the translations of the same step."""
+    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """What the discriminators minimise, given the translations of the same step."""
 
-    def each(self, network: Generator | Critic, *batches: Tensor) -> Sequence[Tensor]:
+    def each(self, network: Generator | Discriminator, *batches: Tensor) -> Sequence[Tensor]:
         """The network on every batch, in one pass where that is allowed and gives the same."""
         if self.joined and network.per_image and len({batch.shape[1:] for batch in batches}) == 1:
             return network(torch.cat(batches)).split([len(batch) for batch in batches])

@@ -18,20 +18,20 @@ from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
 from unpaired.methods.twoway import TwoWayConfig
-from unpaired.models import Critic, Generator, build_critic, build_generator
+from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
 
 
 @dataclass(frozen=True, kw_only=True)
 class BiGANConfig(TwoWayConfig):
-    """CycleGAN's networks; the one critic sees both images of a pair."""
+    """CycleGAN's networks; the one discriminator sees both images of a pair."""
 
     name: Literal["bigan"] = "bigan"
 
 
 class BiGAN(Method):
-    """min_{G,F} max_D E[log D(x, G(x))] + E[log(1 - D(F(y), y))], least squares: the critic tells which was made.
+    """min_{G,F} max_D E[log D(x, G(x))] + E[log(1 - D(F(y), y))], least squares.
 
-    G and F minimise the critic's own loss with its answers exchanged, so that the two kinds of pair become one.
+    G and F minimise the discriminator's own loss with its answers exchanged, so that the two kinds of pair become one.
     """
 
     def __init__(self, cfg: BiGANConfig, channels: tuple[int, int]) -> None:
@@ -40,21 +40,21 @@ class BiGAN(Method):
         self.cfg = cfg
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D = build_critic(cfg.critic, x + y)
+        self.D = build_discriminator(cfg.discriminator, x + y)
         self.past_forward, self.past_backward = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Both generators against the critic."""
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+        """Both generators against the discriminator."""
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
         forward, backward = self.each(self.D, pair(x, fake_y), pair(fake_x, y))
-        return {"gan": self.loss.critic(backward, forward)}, Fakes(x=fake_x.detach(), y=fake_y.detach())
+        return {"gan": self.loss.discriminator(backward, forward)}, Fakes(x=fake_x.detach(), y=fake_y.detach())
 
-    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
         """Pairs (x, G(x)) against pairs (F(y), y), each out of its history."""
         forward = self.past_forward(pair(x, fakes.y))
         backward = self.past_backward(pair(fakes.x, y))
-        return {"critic": self.loss.critic(*self.each(self.D, forward, backward))}
+        return {"discriminator": self.loss.discriminator(*self.each(self.D, forward, backward))}
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -62,7 +62,7 @@ class BiGAN(Method):
         return {"G": self.G, "F": self.F}
 
     @property
-    def critics(self) -> dict[str, Critic]:
+    def discriminators(self) -> dict[str, Discriminator]:
         """D of pairs."""
         return {"D": self.D}
 

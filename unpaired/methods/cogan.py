@@ -1,6 +1,7 @@
 """CoGAN (Liu and Tuzel, NIPS 2016, arXiv:1606.07536) as the paper's baseline (CycleGAN Sec. 5.1.2).
 
-Coupled generators draw pairs of images from one latent z and share their first layers, critics share their last; the
+Coupled generators draw pairs of images from one latent z and share their first layers, discriminators share their
+last; the
 paper translates by "finding a latent representation that generates image X and then rendering" it as Y. Here encoders
 find it: E_X minimises |G_X(E_X(x)) - x| for the generators as they are, so that the GAN stays as published and a
 translation is one pass through networks, not a search per image.
@@ -27,7 +28,7 @@ from unpaired.models.init import init_normal
 from unpaired.models.patchgan import PatchGAN
 
 FIRST = 2
-"""Layers of a critic that each domain has for itself: a convolution and its activation."""
+"""Layers of a discriminator that each domain has for itself: a convolution and its activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,8 @@ class CoGANConfig:
     name: Literal["cogan"] = "cogan"
     generator: CoupledConfig = field(default_factory=CoupledConfig)
     """Architecture of the coupled generators and of the encoders."""
-    critic: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
-    """Architecture of the coupled critics: all but the first convolution is shared."""
+    discriminator: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
+    """Architecture of the coupled discriminators: all but the first convolution is shared."""
     adversarial: AdversarialName = "log-likelihood"
     """Form of the adversarial loss (Eq. 1 of CoGAN)."""
 
@@ -46,7 +47,7 @@ class CoGANConfig:
 class CoGAN(Method):
     """max_{G} min_{D} V: x^ = G_X(G(z)) and y^ = G_Y(G(z)) for z ~ U(-1, 1), judged by D(D_X(.)) and D(D_Y(.)).
 
-    G holds the tied layers of the generators, D those of the critics; X to Y is G_Y(G(E_X(x))).
+    G holds the tied layers of the generators, D those of the discriminators; X to Y is G_Y(G(E_X(x))).
     """
 
     def __init__(self, cfg: CoGANConfig, channels: tuple[int, int]) -> None:
@@ -60,13 +61,13 @@ class CoGAN(Method):
             own_layers(cfg.generator, y),
         )
         self.E_X, self.E_Y = encoder(cfg.generator, x), encoder(cfg.generator, y)
-        self.D_X, self.D_Y = PatchGAN(cfg.critic, x).model[:FIRST], PatchGAN(cfg.critic, y).model[:FIRST]
-        self.D = PatchGAN(cfg.critic, x).model[FIRST:]
+        self.D_X, self.D_Y = PatchGAN(cfg.discriminator, x).model[:FIRST], PatchGAN(cfg.discriminator, y).model[:FIRST]
+        self.D = PatchGAN(cfg.discriminator, x).model[FIRST:]
         self.loss = ADVERSARIAL[cfg.adversarial]
         init_normal(self)
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """A pair drawn from noise against both critics, and what the encoders lose on the way there and back."""
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+        """A pair drawn from noise against both discriminators, and what the encoders lose on the way there and back."""
         features = self.G(self.noise(x))
         fake_x, fake_y = self.G_X(features), self.G_Y(features)
         terms = {
@@ -77,11 +78,11 @@ class CoGAN(Method):
         }
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
 
-    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
-        """Each critic on real images and on the pair that was drawn."""
+    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """Each discriminator on real images and on the pair that was drawn."""
         return {
-            "critic/X": self.loss.critic(self.D(self.D_X(x)), self.D(self.D_X(fakes.x))),
-            "critic/Y": self.loss.critic(self.D(self.D_Y(y)), self.D(self.D_Y(fakes.y))),
+            "discriminator/X": self.loss.discriminator(self.D(self.D_X(x)), self.D(self.D_X(fakes.x))),
+            "discriminator/Y": self.loss.discriminator(self.D(self.D_Y(y)), self.D(self.D_Y(fakes.y))),
         }
 
     def noise(self, images: Images) -> Tensor:
@@ -102,13 +103,13 @@ class CoGAN(Method):
         return {"G": self.G, "G_X": self.G_X, "G_Y": self.G_Y, "E_X": self.E_X, "E_Y": self.E_Y}
 
     @property
-    def critics(self) -> dict[str, nn.Module]:
-        """The own and the tied layers of the critics."""
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The own and the tied layers of the discriminators."""
         return {"D_X": self.D_X, "D_Y": self.D_Y, "D": self.D}
 
     @property
     def histories(self) -> dict[str, History]:
-        """None: the critics see what was drawn in this step."""
+        """None: the discriminators see what was drawn in this step."""
         return {}
 
     @property

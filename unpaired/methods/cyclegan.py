@@ -60,11 +60,11 @@ class CycleGAN(TwoWay):
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial, cycle (Eq. 2) and identity (Sec. 5.2) terms; one of weight 0 is not computed."""
         return self._terms(x, y, None)
 
-    def masked_terms(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
+    def masked_losses(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
         """The same for m * G(x) + (1 - m) * x in place of G(x), and for F(y) alike; G and F learn to leave the rest."""
         return self._terms(x, y, masks)
 
@@ -83,7 +83,7 @@ class CycleGAN(TwoWay):
                 terms["background/Y"] = cfg.background_weight * background(masks[1], fake_x, y)
             fake_y, fake_x = inside(masks[0], fake_y, x), inside(masks[1], fake_x, y)
         if cfg.gan_weight:
-            terms |= self.gan_terms(fake_y, fake_x, cfg.gan_weight)
+            terms |= self.gan_losses(fake_y, fake_x, cfg.gan_weight)
         again_x, again_y = both(
             lambda: F(fake_y) if cfg.forward_cycle_weight else None,
             lambda: G(fake_x) if cfg.backward_cycle_weight else None,
@@ -94,7 +94,7 @@ class CycleGAN(TwoWay):
             terms["cycle/Y"] = cfg.backward_cycle_weight * l1(again_y, y)
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
 
-    def paired_terms(self, x: Images, y: Images) -> Terms:
+    def paired_losses(self, x: Images, y: Images) -> Terms:
         """Both ways straight to the truth, where it is known: semi-paired training."""
         weight = self.cfg.paired_weight
         if not weight:

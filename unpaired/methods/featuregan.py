@@ -33,17 +33,17 @@ class FeatureGAN(TwoWay):
     def __init__(self, cfg: FeatureGANConfig, channels: tuple[int, int]) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y); phi is read when training asks."""
         if {*channels} - {1, 3}:
-            raise ValueError(f"method.features: a network of pictures takes 1 or 3 channels, got {channels}")
+            raise ValueError(f"method.features: a network of images takes 1 or 3 channels, got {channels}")
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial and feature terms."""
         phi, weight = load_content(self.cfg.features, x.device), self.cfg.feature_weight
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
         lost_y, lost_x = self.both(lambda: l1(phi(fake_y), phi(x)), lambda: l1(phi(fake_x), phi(y)))
         terms = {
-            **self.gan_terms(fake_y, fake_x),
+            **self.gan_losses(fake_y, fake_x),
             "features/G": weight * lost_y,
             "features/F": weight * lost_x,
         }

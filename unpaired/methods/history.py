@@ -1,4 +1,4 @@
-"""The critics' memory of past translations (Shrivastava et al. 2017; CycleGAN Sec. 4)."""
+"""The discriminators' memory of past translations (Shrivastava et al. 2017; CycleGAN Sec. 4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class History:
-    """Fifty past translations that critics are shown half of the time, against oscillation.
+    """Fifty past translations that discriminators are shown half of the time, against oscillation.
 
     Until it is full every image is stored and returned. After that each image of a batch, on its own,
     is with even odds either exchanged for a random stored one, or returned and not stored.
@@ -21,7 +21,7 @@ class History:
         self.random = torch.Generator().manual_seed(int(torch.randint(2**62, (), device="cpu")))
 
     def __call__(self, fakes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """What the critic is to judge in place of `fakes`, which must carry no gradient."""
+        """What the discriminator is to judge in place of `fakes`, which must carry no gradient."""
         return torch.stack([self._exchange(image) for image in fakes]) if self.size else fakes
 
     def _exchange(self, image: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Pix2PixConfig(TwoWayConfig):
     adversarial: Literal["least-squares", "log-likelihood", "hinge"] = "log-likelihood"
     """Form of the adversarial loss (Eq. 1)."""
     history: int = 0
-    """Past pairs that the critics are shown; none in the paper."""
+    """Past pairs that the discriminators are shown; none in the paper."""
 
 
 class Pix2Pix(TwoWay):
@@ -47,17 +47,17 @@ class Pix2Pix(TwoWay):
         super().__init__(cfg, channels, judged=(pair_channels, pair_channels))
         self.cfg = cfg
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Conditional adversarial terms (Eq. 1) and the distance to the truth (Eq. 3)."""
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
         terms = {
-            **self.gan_terms(pair(x, fake_y), pair(fake_x, y)),
+            **self.gan_losses(pair(x, fake_y), pair(fake_x, y)),
             "l1/G": self.cfg.l1_weight * l1(fake_y, y),
             "l1/F": self.cfg.l1_weight * l1(fake_x, x),
         }
         return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
 
-    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
-        """Each critic on the true pair and on the pair with a translation."""
+    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """Each discriminator on the true pair and on the pair with a translation."""
         true = pair(x, y)
         return self.judged((true, self.past_y(pair(x, fakes.y))), (true, self.past_x(pair(fakes.x, y))))

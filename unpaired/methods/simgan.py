@@ -36,12 +36,12 @@ class SimGAN(TwoWay):
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_terms(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
+    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
         """Adversarial and self-regularisation terms."""
         weight = self.cfg.content_weight
         fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
         terms = {
-            **self.gan_terms(fake_y, fake_x),
+            **self.gan_losses(fake_y, fake_x),
             "content/G": weight * l1(fake_y, x),
             "content/F": weight * l1(fake_x, y),
         }

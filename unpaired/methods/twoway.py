@@ -1,4 +1,4 @@
-"""What the methods with a critic on each side share: two generators, two critics, two histories.
+"""What the methods with a discriminator on each side share: two generators, two discriminators, two histories.
 
 The one place where domains and letters meet: X is domain A, Y is domain B;
 G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F(y) among real A.
@@ -19,13 +19,13 @@ from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
 from unpaired.models import (
-    Critic,
-    CriticConfig,
+    Discriminator,
+    DiscriminatorConfig,
     Generator,
     GeneratorConfig,
     PatchGANConfig,
     ResNetConfig,
-    build_critic,
+    build_discriminator,
     build_generator,
 )
 
@@ -37,12 +37,12 @@ class TwoWayConfig:
     name: str
     generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
     """Architecture of G and F."""
-    critic: Annotated[CriticConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
+    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
     """Architecture of D_X and D_Y."""
     adversarial: AdversarialName = "least-squares"
     """Form of the adversarial loss (CycleGAN Sec. 4)."""
     history: int = 50
-    """Past translations per domain that the critics are shown (CycleGAN Sec. 4); 0 for none."""
+    """Past translations per domain that the discriminators are shown (CycleGAN Sec. 4); 0 for none."""
 
     def __post_init__(self) -> None:
         for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
@@ -64,23 +64,23 @@ class TwoWay(Method):
         super().__init__()
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D_X, self.D_Y = (build_critic(cfg.critic, count) for count in judged or channels)
+        self.D_X, self.D_Y = (build_discriminator(cfg.discriminator, count) for count in judged or channels)
         self.past_x, self.past_y = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 
-    def critic_terms(self, x: Images, y: Images, fakes: Fakes) -> Terms:
-        """Each critic on real images and on its history of translations."""
+    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+        """Each discriminator on real images and on its history of translations."""
         return self.judged((y, self.past_y(fakes.y)), (x, self.past_x(fakes.x)))
 
-    def gan_terms(self, for_y: Tensor, for_x: Tensor, weight: float = 1.0) -> Terms:
+    def gan_losses(self, for_y: Tensor, for_x: Tensor, weight: float = 1.0) -> Terms:
         """What G and F lose on what D_Y and D_X are shown of theirs."""
         of_y, of_x = self.both(lambda: self.D_Y(for_y), lambda: self.D_X(for_x))
         return {"gan/G": weight * self.loss.generator(of_y), "gan/F": weight * self.loss.generator(of_x)}
 
     def judged(self, for_y: tuple[Tensor, Tensor], for_x: tuple[Tensor, Tensor]) -> Terms:
-        """What the critics lose on what each is shown: real ones, and translated ones."""
+        """What the discriminators lose on what each is shown: real ones, and translated ones."""
         of_y, of_x = self.both(lambda: self.each(self.D_Y, *for_y), lambda: self.each(self.D_X, *for_x))
-        return {"critic/Y": self.loss.critic(*of_y), "critic/X": self.loss.critic(*of_x)}
+        return {"discriminator/Y": self.loss.discriminator(*of_y), "discriminator/X": self.loss.discriminator(*of_x)}
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -88,7 +88,7 @@ class TwoWay(Method):
         return {"G": self.G, "F": self.F}
 
     @property
-    def critics(self) -> dict[str, Critic]:
+    def discriminators(self) -> dict[str, Discriminator]:
         """D_X and D_Y."""
         return {"D_X": self.D_X, "D_Y": self.D_Y}
 

@@ -1,8 +1,8 @@
-"""How far a distance between two sets of features would move with other pictures, told by halves of the sets.
+"""How far a distance between two sets of features would move with other images, told by halves of the sets.
 
-A half drawn without replacement scatters about a mean as the whole set does over new pictures, without the repeated
-pictures of a bootstrap, which distances between sets take for similarity. The halves' own level is not used: some
-distances are larger with half the pictures.
+A half drawn without replacement scatters about a mean as the whole set does over new images, without the repeated
+images of a bootstrap, which distances between sets take for similarity. The halves' own level is not used: some
+distances are larger with half the images.
 """
 
 from __future__ import annotations

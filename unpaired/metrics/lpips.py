@@ -1,8 +1,8 @@
-"""LPIPS: how different two pictures look, from what a classification network sees in them.
+"""LPIPS: how different two images look, from what a classification network sees in them.
 
 The maps of five layers are brought to unit length at every place, their squared differences weighted channel by
 channel with weights learned from human judgements, averaged over places and summed over layers.
-0 for equal pictures; about 0.1 is a faint, 0.6 a large difference.
+0 for equal images; about 0.1 is a faint, 0.6 a large difference.
 
 Source: Zhang, Isola, Efros, Shechtman, Wang, CVPR 2018 (arXiv:1801.03924), Eq. 1; version 0.1 of its code.
 """
@@ -29,7 +29,7 @@ EPSILON = 1e-10
 
 
 def lpips(maps: Maps, other: Maps, heads: Heads) -> PerImage:
-    """The distance of each pair of pictures, from their maps."""
+    """The distance of each pair of images, from their maps."""
     layers = zip(maps, other, heads, strict=True)
     return torch.stack([_layer(a, b, weights) for a, b, weights in layers]).sum(0)
 

@@ -1,4 +1,4 @@
-"""Label pictures and what they mean: every class has a colour, and a pixel's class is that of the nearest colour.
+"""Label images and what they mean: every class has a colour, and a pixel's class is that of the nearest colour.
 
 The paper's photo -> labels protocol (CycleGAN Sec. 5.1.1): "we convert the output RGB to class-level labels using the
 nearest neighbour in the colour space of the ground truth classes".
@@ -33,7 +33,7 @@ class Palette:
     """The classes of a label domain, in the order of their numbers."""
 
     domain: str
-    """Which domain holds the label pictures: A or B."""
+    """Which domain holds the label images: A or B."""
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
 

@@ -1,4 +1,4 @@
-"""Whether a picture that was made tile by tile shows where the tiles meet."""
+"""Whether an image that was made tile by tile shows where the tiles meet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def seam_score(pixels: Pixels, tile: int, period: int = 4) -> float:
     """Mean absolute step across the borders of tiles over that across lines close by: 1 without seams.
 
     The lines compared with lie one and two periods before and behind each border. So they show the same part of the
-    picture, and the same phase of a pattern that the network itself repeats: a generator's transposed convolutions
+    image, and the same phase of a pattern that the network itself repeats: a generator's transposed convolutions
     have one of 4 pixels, its `multiple`, and every border of tiles falls on the same line of it.
 
     Args:
@@ -34,7 +34,7 @@ def seam_score(pixels: Pixels, tile: int, period: int = 4) -> float:
             away = [n * period for n in range(-NEIGHBOURS, NEIGHBOURS + 1) if n]
             beside += [np.mean([_step(pixels, border + offset, axis) for offset in away])]
     if not across:
-        raise ValueError(f"no borders of tiles of {tile} pixels in a picture of {pixels.shape[1]}x{pixels.shape[0]}")
+        raise ValueError(f"no borders of tiles of {tile} pixels in an image of {pixels.shape[1]}x{pixels.shape[0]}")
     return float(np.sum(across) / np.sum(beside))
 
 

@@ -23,7 +23,7 @@ FLAT = 1e-6
 
 
 def spread(images: Images) -> PerImage:
-    """Deviation of each picture's values, in 8-bit levels: 0 for a blank one."""
+    """Deviation of each image's values, in 8-bit levels: 0 for a blank one."""
     return images.flatten(1).std(1) / LEVEL
 
 
@@ -34,17 +34,17 @@ def brightness_correlation(inputs: Images, outputs: Images) -> PerImage:
 
 
 def change(inputs: Images, outputs: Images) -> PerImage:
-    """Mean |G(x) - x| of each picture in 8-bit levels: 0 where the input is copied."""
+    """Mean |G(x) - x| of each image in 8-bit levels: 0 where the input is copied."""
     return (outputs - inputs).abs().flatten(1).mean(1) / LEVEL
 
 
 def distance_between(a: Images, b: Images) -> float:
-    """Mean |difference| in levels of every picture of one batch from every one of the other."""
+    """Mean |difference| in levels of every image of one batch from every one of the other."""
     return float((a[:, None] - b[None]).abs().mean()) / LEVEL
 
 
 def variety(images: Images) -> float:
-    """Mean |difference| in levels between two different pictures of a batch: 0 when all are alike."""
+    """Mean |difference| in levels between two different images of a batch: 0 when all are alike."""
     n = len(images)
     return distance_between(images, images) * n / max(n - 1, 1)
 

@@ -23,7 +23,7 @@ METRICS: dict[str, Words] = {
         "mean error (levels)", "lower", 1, "How far a pixel is from the truth on average, of 255 levels of brightness."
     ),
     "psnr": Words("PSNR (dB)", "higher", 2, "The same on a logarithmic scale that minds large errors more."),
-    "ssim": Words("SSIM", "higher", 3, "Whether edges and textures sit where they should: 1 is the same picture."),
+    "ssim": Words("SSIM", "higher", 3, "Whether edges and textures sit where they should: 1 is the same image."),
     "water_iou": Words(
         "water IoU", "higher", 3, "Of all pixels that are water in the translation or in the truth, the share in both."
     ),
@@ -31,7 +31,7 @@ METRICS: dict[str, Words] = {
         "SWD (x1000)",
         "lower",
         1,
-        "Whether the translations, as a set, are made of the same small patches as real pictures; needs no truth.",
+        "Whether the translations, as a set, are made of the same small patches as real images; needs no truth.",
     ),
     "cycle_error": Words(
         "cycle error (levels)", "lower", 1, "How much is lost on the way there and back again: needs no truth."

@@ -1,4 +1,4 @@
-"""Generators and critics, each with its own config. Networks know no losses."""
+"""Generators and discriminators, each with its own config. Networks know no losses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from unpaired.models.unet import UNetConfig, UNetGenerator
 
 Network = TypeVar("Network", bound=nn.Module)
 GeneratorConfig = ResNetConfig | UNetConfig
-CriticConfig = PatchGANConfig | PixelGANConfig
+DiscriminatorConfig = PatchGANConfig | PixelGANConfig
 Generator = ResNetGenerator | UNetGenerator | Rendering
-Critic = PatchGAN | PixelGAN
+Discriminator = PatchGAN | PixelGAN
 
 GENERATORS = {"resnet": ResNetGenerator, "unet": UNetGenerator}
-CRITICS = {"patchgan": PatchGAN, "pixelgan": PixelGAN}
+DISCRIMINATORS = {"patchgan": PatchGAN, "pixelgan": PixelGAN}
 
 
 def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> Generator:
@@ -29,9 +29,9 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> G
     return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels))
 
 
-def build_critic(cfg: CriticConfig, channels: int) -> Critic:
-    """A freshly initialised critic of images with `channels` channels."""
-    return _initialised(CRITICS[cfg.name](cfg, channels))
+def build_discriminator(cfg: DiscriminatorConfig, channels: int) -> Discriminator:
+    """A freshly initialised discriminator of images with `channels` channels."""
+    return _initialised(DISCRIMINATORS[cfg.name](cfg, channels))
 
 
 def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, advice: str) -> None:

@@ -90,7 +90,7 @@ class Unit:
 
     conv: Convolution
     slope: float
-    """Of the activation below zero: 0 for ReLU, 0.2 for the critics', 1 for none."""
+    """Of the activation below zero: 0 for ReLU, 0.2 for the discriminators', 1 for none."""
     reflect: int
     """Pixels reflected at each side."""
     eps: float | None

@@ -1,4 +1,4 @@
-"""The critics: PatchGAN (70x70 by default) and PixelGAN (CycleGAN App. 7.2, pix2pix App. 6.1.2)."""
+"""The discriminators: PatchGAN (70x70 by default) and PixelGAN (CycleGAN App. 7.2, pix2pix App. 6.1.2)."""
 
 from __future__ import annotations
 

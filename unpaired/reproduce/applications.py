@@ -15,7 +15,7 @@ from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import Pair, prepare_earth
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_image
 from unpaired.inference.translator import Translator
 from unpaired.methods import CycleGANConfig
 from unpaired.reproduce.figures import save_columns
@@ -50,7 +50,7 @@ APPLICATIONS = (
     ),
     Application(
         "identity",
-        "Application: photos from drawn pictures, without and with identity",
+        "Application: photos from drawn images, without and with identity",
         "satellite-elevation",
         "BtoA",
         (0.0, LAMBDA / 2),
@@ -70,7 +70,7 @@ def _section(shop: Workshop, application: Application, seed: int) -> Section:
         prepare_earth(data, application.pair, budget.size, budget.globe_width, budget.stride)
     held_out = open_held_out(data, "yes", SHOWN)
     there, back = held_out.side(application.direction[0]), held_out.side(application.direction[-1])
-    sources, truths = ([read_picture(path).pixels for path in side] for side in (there, back))
+    sources, truths = ([read_image(path).pixels for path in side] for side in (there, back))
     columns, rows = [("input", sources)], [["identity weight", "mean error (levels)", "change of mean colour (levels)"]]
     for weight in application.identity:
         run = shop.out / "runs" / f"{application.slug}-identity-{weight:g}" / f"seed-{seed}"
@@ -91,12 +91,12 @@ def _experiment(shop: Workshop, data: Path, identity: float, seed: int) -> Exper
 
 
 def _measured(model: Translator, data: Path, direction: Direction) -> list[str]:
-    """Mean error to the truth, and how far the mean colour of a picture moves, over the whole test set."""
+    """Mean error to the truth, and how far the mean colour of an image moves, over the whole test set."""
     held_out = open_held_out(data, "yes")
     errors, moved = [], []
     for source, truth in zip(held_out.side(direction[0]), held_out.side(direction[-1]), strict=True):
-        before, after = read_picture(source).pixels.astype(float), read_picture(truth).pixels.astype(float)
-        output = _output(model, read_picture(source).pixels).astype(float)
+        before, after = read_image(source).pixels.astype(float), read_image(truth).pixels.astype(float)
+        output = _output(model, read_image(source).pixels).astype(float)
         errors.append(np.abs(output - after).mean())
         moved.append(np.abs(output.mean((0, 1)) - before.mean((0, 1))).mean())
     return [f"{np.mean(errors):.1f}", f"{np.mean(moved):.1f}"]

@@ -18,7 +18,7 @@ from unpaired.data.manifest import new_dataset, read_manifest
 from unpaired.data.prepare.earth import MASK, SOUTH, raster_folder, read_globe, read_labels
 from unpaired.data.prepare.earth_labels import earth_labels, painted
 from unpaired.experiment import with_settings
-from unpaired.imaging.images import Pixels, read_picture, to_tensor
+from unpaired.imaging.images import Pixels, read_image, to_tensor
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, pixel_accuracy
@@ -55,7 +55,7 @@ def _worst(shop: Workshop, seed: int) -> Section:
     path = _figure(shop, "failures-worst", found[:SHOWN])
     rows = [["test tiles", "per-pixel acc."], ["all, median", f"{np.median([e.accuracy for e in found]):.3f}"]]
     rows += [[f"number {k} from below", f"{each.accuracy:.3f}"] for k, each in enumerate(found[:SHOWN], 1)]
-    notes = ("The report of every run ranks its worst pictures like this.",)
+    notes = ("The report of every run ranks its worst images like this.",)
     return Section("failures-worst", "Failures: the worst test tiles, photo to labels", notes, (rows,), (path,))
 
 
@@ -67,7 +67,7 @@ def _unseen(shop: Workshop, seed: int) -> Section:
     path = _figure(shop, "failures-unseen", found[:: max(1, len(found) // SHOWN)][:SHOWN])
     rows = [
         ["tiles", "number", "per-pixel acc."],
-        ["test strips", str(scores["recipe"]["pictures"]), f"{scores['AtoB']['pixel_accuracy']:.3f}"],
+        ["test strips", str(scores["recipe"]["images"]), f"{scores['AtoB']['pixel_accuracy']:.3f}"],
         ["Antarctica", str(len(found)), f"{np.mean([each.accuracy for each in found]):.3f}"],
     ]
     notes = (f"No training tile reaches south of {SOUTH} degrees: ice sheets and shelves are new to the network.",)
@@ -102,7 +102,7 @@ def _geometry(shop: Workshop, seed: int) -> Section:
 
 
 def antarctic_tiles(size: int, globe_width: int) -> list[tuple[Pixels, Pixels]]:
-    """Photo and label picture of tiles side by side, three quarters of each south of `SOUTH`, where any is land."""
+    """Photo and label image of tiles side by side, three quarters of each south of `SOUTH`, where any is land."""
     folder = raster_folder()
     mask = read_labels(folder / MASK, globe_width)
     photo, elevation = (read_globe(folder / f"{name}.jpg", globe_width) for name in ("bmng", "etopo1"))
@@ -183,4 +183,4 @@ def _output(model: Translator, pixels: Pixels) -> Pixels:
 
 
 def _pixels(path: Path) -> Pixels:
-    return read_picture(path).pixels
+    return read_image(path).pixels

@@ -10,21 +10,21 @@ from PIL import Image, ImageDraw
 
 from unpaired.config import Direction
 from unpaired.data.heldout import open_held_out
-from unpaired.imaging.images import Pixels, read_picture
+from unpaired.imaging.images import Pixels, read_image
 from unpaired.inference.translator import Translator
 from unpaired.reproduce.runs import Workshop
 
 HEAD, GAP, ENLARGED = 14, 2, 96
-"""Pixels: height of the line of names, space between pictures, least side of a picture."""
+"""Pixels: height of the line of names, space between images, least side of an image."""
 
 
 def comparison(shop: Workshop, names: Sequence[str], seed: int, direction: Direction, rows: int = 6) -> Path | None:
-    """A picture with a column per method between input and truth; None where no method has been run."""
+    """An image with a column per method between input and truth; None where no method has been run."""
     names = [name for name in names if shop.scores(name, seed) is not None]
     if not names:
         return None
     held_out = open_held_out(shop.labels, "yes", rows)
-    inputs, truths = ([_picture(path) for path in held_out.side(side)] for side in (direction[0], direction[-1]))
+    inputs, truths = ([_image(path) for path in held_out.side(side)] for side in (direction[0], direction[-1]))
     columns = [("input", inputs)]
     for name in names:
         translator = Translator.load(shop.run(name, seed), direction)
@@ -36,23 +36,23 @@ def comparison(shop: Workshop, names: Sequence[str], seed: int, direction: Direc
 
 
 def save_columns(columns: Sequence[tuple[str, list[Pixels]]], path: Path) -> None:
-    """Write named columns of pictures as one PNG."""
+    """Write named columns of images as one PNG."""
     side = max(ENLARGED, columns[0][1][0].shape[0])
     sheet = Image.new(
         "RGB", (len(columns) * (side + GAP) - GAP, HEAD + len(columns[0][1]) * (side + GAP) - GAP), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    for column, (name, pictures) in enumerate(columns):
+    for column, (name, images) in enumerate(columns):
         draw.text((column * (side + GAP) + 1, 1), name[:16], fill="black")
-        for row, pixels in enumerate(pictures):
+        for row, pixels in enumerate(images):
             tile = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
             sheet.paste(tile, (column * (side + GAP), HEAD + row * (side + GAP)))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)
 
 
-def _picture(path: Path) -> Pixels:
-    return np.asarray(Image.fromarray(read_picture(path).pixels.squeeze()).convert("RGB"))
+def _image(path: Path) -> Pixels:
+    return np.asarray(Image.fromarray(read_image(path).pixels.squeeze()).convert("RGB"))
 
 
 def _translated(translator: Translator, path: Path) -> Pixels:

@@ -25,7 +25,7 @@ p.note { color: #555; }
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment: a table and a picture, and what must be said of them."""
+    """One experiment: a table and an image, and what must be said of them."""
 
     slug: str
     title: str
@@ -44,7 +44,7 @@ def write_section(out: Path, section: Section) -> Path:
 
 
 def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[Section]) -> Path:
-    """`out/index.html` with every section, pictures inside."""
+    """`out/index.html` with every section, images inside."""
     body = "".join(_html(section) for section in sections)
     lines = "".join(f"<p class=note>{escape(note)}</p>" for note in notes)
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(title)}</title>"

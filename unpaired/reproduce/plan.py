@@ -1,6 +1,7 @@
 """What is run: the rows of the paper's tables as methods, and how much of each a budget allows.
 
-Every row has the same generators, critics, history, rate, batch and number of steps: nothing is tuned for one method.
+Every row has the same generators, discriminators, history, rate, batch and number of steps: nothing is tuned for one
+method.
 CoGAN alone has generators of its own, as in the paper, and needs batches for its BatchNorm.
 """
 
@@ -42,7 +43,7 @@ class Budget:
     globe_width: int = 1350
     stride: int | None = None
     width: int = 32
-    """Feature maps of the generators at full size; the critics have twice as many."""
+    """Feature maps of the generators at full size; the discriminators have twice as many."""
     steps: int = 2000
     segmenter_steps: int = 1500
     segmenter_width: int = 32
@@ -81,7 +82,7 @@ def _ablation(name: str) -> Callable[[dict[str, Any]], MethodConfig]:
 
 
 def _cogan(shared: dict[str, Any]) -> CoGANConfig:
-    return CoGANConfig(generator=CoupledConfig(width=shared["generator"].width), critic=shared["critic"])
+    return CoGANConfig(generator=CoupledConfig(width=shared["generator"].width), discriminator=shared["discriminator"])
 
 
 def _pix2pix(shared: dict[str, Any]) -> Pix2PixConfig:
@@ -108,7 +109,7 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
     row, often = ROWS[name], max(1, budget.steps // 4)
     shared = {
         "generator": UNetConfig(width=budget.width, downs=5, upsampling="resize"),
-        "critic": PatchGANConfig(width=2 * budget.width, layers=2, norm="none"),
+        "discriminator": PatchGANConfig(width=2 * budget.width, layers=2, norm="none"),
     }
     method = row.method(shared)
     if isinstance(method, FeatureGANConfig):
@@ -125,7 +126,7 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
             workers=1,
         ),
         method=method,
-        optim=OptimConfig(steps=budget.steps, average=0.998),
+        optim=OptimConfig(steps=budget.steps, ema_decay=0.998),
         runtime=RuntimeConfig(seed=seed, threads=threads, sample_every=often, save_every=often, keep=1, samples=4),
     )
 

@@ -17,7 +17,7 @@ WAYS: dict[Direction, str] = {"BtoA": "labels to photo", "AtoB": "photo to label
 
 
 def prepare_studies(shop: Workshop, names: Sequence[str], seed: int) -> Section:
-    """A study per direction, in `OUT/study`: the test pictures as every method that was run translates them."""
+    """A study per direction, in `OUT/study`: the test images as every method that was run translates them."""
     from unpaired.serve.study import prepare_study
 
     made: list[str] = []
@@ -25,11 +25,11 @@ def prepare_studies(shop: Workshop, names: Sequence[str], seed: int) -> Section:
         folder = shop.out / "study" / direction
         fakes: dict[str, Path] = {}
         for name in (name for name in names if shop.scores(name, seed) is not None):
-            pictures = shop.out / "study" / "translations" / direction / ROWS[name].slug
-            if not pictures.exists():
+            images = shop.out / "study" / "translations" / direction / ROWS[name].slug
+            if not images.exists():
                 model = Translator.load(shop.run(name, seed), direction)
-                translate_files(model, str(shop.labels / f"test{direction[0]}"), pictures)
-            fakes[name] = pictures
+                translate_files(model, str(shop.labels / f"test{direction[0]}"), images)
+            fakes[name] = images
         if fakes and not folder.exists():
             say(f"preparing the study {way} in {folder}")
             prepare_study(folder, shop.labels / f"test{direction[-1]}", fakes, seed)

@@ -47,7 +47,7 @@ class TorchRuntime:
 
 
 def pad_to_multiple(images: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Reflect at the right and bottom until both sides divide; pictures too small to reflect repeat their edge.
+    """Reflect at the right and bottom until both sides divide; images too small to reflect repeat their edge.
 
     Args:
         images: A batch.

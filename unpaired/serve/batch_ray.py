@@ -1,7 +1,7 @@
-"""`translate --cluster`: many pictures on many machines, through Ray Data.
+"""`translate --cluster`: many images on many machines, through Ray Data.
 
 Files are read and decoded in tasks of their own, actors hold one model each and do nothing but translate, other tasks
-encode and write. Every picture is written beside its place and renamed, so what is there is whole, and the same command
+encode and write. Every image is written beside its place and renamed, so what is there is whole, and the same command
 again does only what is missing: after a lost worker, node or driver alike. A file that cannot be translated is a row of
 the report, never the end of the work.
 """
@@ -27,13 +27,13 @@ from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import file_sha256, write_text
 from unpaired.core.progress import progress
 from unpaired.core.safe_text import read_json
-from unpaired.imaging.images import Picture, read_picture, write_picture
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import Job, jobs_of, outcome_of
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.translator import Translator
 
 MARK = ".unpaired.json"
-"""In the output folder: what its pictures were made with, so that another model's are not taken for done."""
+"""In the output folder: what its images were made with, so that another model's are not taken for done."""
 HERE = "local"
 """Instead of a cluster's address: Ray's word for processes of this machine."""
 Row = dict[str, Any]
@@ -41,14 +41,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """How pictures are spread over actors."""
+    """How images are spread over actors."""
 
     address: str = HERE
     """Of a running cluster, `auto` for the one this machine belongs to, or `local`."""
     actors: int = 0
     """Models in memory at once; 0: one for each GPU of the cluster, or each second CPU where it has none."""
     batch: int = 1
-    """Pictures of one size that go through the network together."""
+    """Images of one size that go through the network together."""
 
 
 def translate_on_cluster(
@@ -132,9 +132,9 @@ def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Ite
 def _decode(row: Row) -> Row:
     """Read one file; what cannot be read is told in its row."""
     try:
-        return {**row, "picture": read_picture(Path(row["source"])), "error": ""}
+        return {**row, "image": read_image(Path(row["source"])), "error": ""}
     except BadInput as error:
-        return {**row, "picture": None, "error": str(error)}
+        return {**row, "image": None, "error": str(error)}
 
 
 class _Model:
@@ -144,28 +144,28 @@ class _Model:
         self.translator, self.batch = Translator.load(model, direction), batch
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Translate the pictures of a batch; rows without one go through."""
+        """Translate the images of a batch; rows without one go through."""
         errors, arrays = [str(error) for error in rows["error"]], {}
-        for k, picture in enumerate(rows["picture"]):
-            if isinstance(picture, Picture):
+        for k, decoded in enumerate(rows["image"]):
+            if isinstance(decoded, DecodedImage):
                 try:
-                    arrays[k] = self.translator.prepare(picture)
+                    arrays[k] = self.translator.prepare(decoded)
                 except BadInput as error:
                     errors[k] = naming(rows["source"][k], error)
-        column = np.empty(len(errors), object)  # numpy left alone would try to join pictures into one array
+        column = np.empty(len(errors), object)  # numpy left alone would try to join images into one array
         for k, image in zip(arrays, self.translator.batches(list(arrays.values()), self.batch), strict=True):
-            column[k] = self.translator.finish(rows["picture"][k], image)
-        return {"source": list(rows["source"]), "target": list(rows["target"]), "picture": column, "error": errors}
+            column[k] = self.translator.finish(rows["image"][k], image)
+        return {"source": list(rows["source"]), "target": list(rows["target"]), "image": column, "error": errors}
 
 
 def _encode(row: Row) -> Row:
     """Write one translation, whole or not at all."""
-    picture, error = row["picture"], row["error"]
-    if isinstance(picture, Picture):
+    decoded, error = row["image"], row["error"]
+    if isinstance(decoded, DecodedImage):
         target = Path(row["target"])
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(picture, target)
+            write_image(decoded, target)
         except BadInput as refused:
             error = f"{row['source']}: {refused}"
     return {"source": row["source"], "error": error}
@@ -183,7 +183,7 @@ def _cluster(address: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what newer versions will do, without the warning
     try:
-        _knock(address)
+        check_reachable(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]
@@ -195,7 +195,7 @@ def _cluster(address: str) -> Iterator[None]:
         sys.stderr.flush()
 
 
-def _knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """See that something listens at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():

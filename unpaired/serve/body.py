@@ -1,4 +1,4 @@
-"""A request's picture, raw or in a form, counted while it comes in. It never touches the disk."""
+"""A request's image, raw or in a form, counted while it comes in. It never touches the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unpaired.serve.limits import Limits
 FIELD = "image"
 """The one field of a multipart form."""
 FORM_OVERHEAD = 64 * 1024
-"""Bytes that a form may add to its picture."""
+"""Bytes that a form may add to its image."""
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # else odd forms are told on stderr
 LINGER = 1.0
 """Seconds in which the rest of a refused body is read and dropped, so that the client hears the refusal."""
@@ -26,7 +26,7 @@ LINGER = 1.0
 
 @dataclass
 class Held:
-    """Bytes of pictures in memory."""
+    """Bytes of images in memory."""
 
     bytes: int = 0
     whole: Held | None = None
@@ -56,7 +56,7 @@ class Refused(HTTPException):
 
 
 async def read_body(request: Request, limits: Limits, share: Held, deadline: float) -> bytes:
-    """The bytes of the picture in a request.
+    """The bytes of the image in a request.
 
     Args:
         request: With an image as its body, or a form with one file in the field `image`.
@@ -65,7 +65,7 @@ async def read_body(request: Request, limits: Limits, share: Held, deadline: flo
         deadline: By when it must be here, in the event loop's time.
 
     Raises:
-        HTTPException: 400 not a form, 408 too slow, 413 too large, 415 not a picture's type, 422 nothing in it,
+        HTTPException: 400 not a form, 408 too slow, 413 too large, 415 not an image's type, 422 nothing in it,
             503 too many bytes held already.
     """
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
@@ -76,7 +76,7 @@ async def read_body(request: Request, limits: Limits, share: Held, deadline: flo
         async with asyncio.timeout_at(deadline):
             data = await (_from_form(request, stream, limits) if kind[0] == "m" else _whole(stream))
     except TimeoutError:
-        raise Refused(408, f"the picture took more than {limits.timeout:g} s to arrive") from None
+        raise Refused(408, f"the image took more than {limits.timeout:g} s to arrive") from None
     if not data:
         raise HTTPException(422, "the body is empty; expected the bytes of an image")
     return data
@@ -101,7 +101,7 @@ async def _counted(request: Request, limits: Limits, share: Held) -> AsyncGenera
             raise Refused(413, too_large)
         if share.whole and share.whole.bytes > limits.held_bytes:
             await _linger(request)
-            raise Refused(503, "too many pictures are in memory; come back later", **{"Retry-After": "5"})
+            raise Refused(503, "too many images are in memory; come back later", **{"Retry-After": "5"})
         yield chunk
 
 

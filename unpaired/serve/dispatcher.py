@@ -76,7 +76,7 @@ class Dispatcher:
         self._waiting: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._seconds_each = 1.0
-        """A picture's usual time, for Retry-After."""
+        """An image's usual time, for Retry-After."""
 
     def submit(self, job: Job) -> None:
         """Put a request into the queue.
@@ -186,7 +186,7 @@ class Dispatcher:
     def _answer(self, job: Job, head: dict[str, Any], body: bytes) -> None:
         seconds = head.get("seconds", 0.0)
         if head["status"] == 200:
-            self.metrics.pictures.labels(job.model).inc()
+            self.metrics.images.labels(job.model).inc()
             self.metrics.inference.labels(job.model).observe(seconds)
         job.answer(Reply(head["status"], body, head.get("type", ""), head.get("detail", ""), seconds))
 
@@ -198,7 +198,7 @@ class Dispatcher:
                 self._waiting.appendleft(job)
                 self.metrics.retries.inc()
             else:
-                job.answer(Reply(503, detail=f"{ATTEMPTS} workers ended while they translated this picture"))
+                job.answer(Reply(503, detail=f"{ATTEMPTS} workers ended while they translated this image"))
         self._noticed()
 
     def _noticed(self) -> None:

@@ -27,7 +27,7 @@ MAX_PIXELS = 16_777_216
 
 
 def build(models: Sequence[str]) -> gr.Blocks:
-    """The app: a picture, a model and a direction in, the translation out, at the picture's own size.
+    """The app: an image, a model and a direction in, the translation out, at the image's own size.
 
     Args:
         models: Runs' folders or bundles, each as PATH or NAME=PATH.
@@ -38,26 +38,26 @@ def build(models: Sequence[str]) -> gr.Blocks:
     translators = {name: Translator.load(path) for name, path in named_models(models).items()}
     first = next(iter(translators))
 
-    def translate(picture: Image.Image | None, model: str, direction: str) -> Image.Image:
-        """One picture; whatever is wrong with it is told in a line."""
-        if picture is None:
-            raise gr.Error("Choose a picture first.")
-        if picture.width * picture.height > MAX_PIXELS:
-            raise gr.Error(f"{picture.width}x{picture.height} is over the limit of {MAX_PIXELS} pixels.")
+    def translate(image: Image.Image | None, model: str, direction: str) -> Image.Image:
+        """One image; whatever is wrong with it is told in a line."""
+        if image is None:
+            raise gr.Error("Choose an image first.")
+        if image.width * image.height > MAX_PIXELS:
+            raise gr.Error(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels.")
         try:
-            translation = translators[model].to("BtoA" if direction == "BtoA" else "AtoB")(picture)
+            translation = translators[model].to("BtoA" if direction == "BtoA" else "AtoB")(image)
         except BadInput as error:
             raise gr.Error(str(error)) from error
         assert isinstance(translation, Image.Image)
         return translation
 
     with gr.Blocks(title="unpaired", analytics_enabled=False) as app:
-        gr.Markdown("# Translate pictures")
+        gr.Markdown("# Translate images")
         with gr.Row():
             model = gr.Dropdown(list(translators), value=first, label="Model")
             direction = gr.Radio(list(DIRECTIONS), value=translators[first].direction, label="Direction")
         with gr.Row():
-            before = gr.Image(type="pil", image_mode=None, label="Picture", sources=["upload", "webcam", "clipboard"])
+            before = gr.Image(type="pil", image_mode=None, label="Image", sources=["upload", "webcam", "clipboard"])
             after = gr.Image(type="pil", format="png", label="Translation")
         gr.Button("Translate", variant="primary").click(
             translate, [before, model, direction], after, api_name="translate", concurrency_limit=1

@@ -16,11 +16,11 @@ class Limits:
     max_bytes: int = 32 * MIB
     """Bytes of a request's body; counted while they come in, whatever the headers say (413)."""
     max_pixels: int = 16_777_216
-    """Height times width of a picture, judged by its header before it is decoded (422)."""
+    """Height times width of an image, judged by its header before it is decoded (422)."""
     queue: int = 32
     """Requests that may wait for the worker; the next is told to come back (503)."""
     batch: int = 8
-    """Pictures handed to the worker at once; those of one size go through the network together."""
+    """Images handed to the worker at once; those of one size go through the network together."""
     batch_wait: float = 0.004
     """Seconds in which a request waits for others to join it."""
     timeout: float = 120.0
@@ -28,7 +28,7 @@ class Limits:
     grace: float = 30.0
     """Seconds that accepted requests have to finish once the server is asked to stop."""
     exact: bool = True
-    """Join pictures only in batches that were seen to give the same bits as one by one."""
+    """Join images only in batches that were seen to give the same bits as one by one."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "queue", "batch", "timeout", "grace"):
@@ -37,5 +37,5 @@ class Limits:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of pictures in memory, over all requests that are coming in or wait (503)."""
+        """Bytes of images in memory, over all requests that are coming in or wait (503)."""
         return 16 * self.max_bytes

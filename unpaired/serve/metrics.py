@@ -17,9 +17,9 @@ class Metrics:
         self.seconds = Histogram(
             "request_seconds", "From the first byte to the answer", ["path"], buckets=SECONDS, **about
         )
-        self.pictures = Counter("pictures", "Pictures translated", ["model"], **about)
+        self.images = Counter("images", "Images translated", ["model"], **about)
         self.inference = Histogram("inference_seconds", "Through the network", ["model"], buckets=SECONDS, **about)
-        self.batch = Histogram("batch_pictures", "Handed to the worker at once", buckets=(1, 2, 4, 8, 16, 32), **about)
+        self.batch = Histogram("batch_images", "Handed to the worker at once", buckets=(1, 2, 4, 8, 16, 32), **about)
         self.waiting = Gauge("waiting_requests", "In the queue", **about)
         self.ready = Gauge("ready", "1 while the worker is warm", **about)
         self.restarts = Counter("worker_restarts", "Workers started after the first", **about)

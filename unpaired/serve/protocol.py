@@ -11,7 +11,7 @@ HEADERS_TIMEOUT = 10.0
 """Seconds from a connection, or from a request's first byte, to the end of its headers."""
 
 
-class PatientProtocol(H11Protocol):
+class HeaderTimeoutProtocol(H11Protocol):
     """Closes connections that send nothing, or their headers byte by byte, which uvicorn would keep for ever."""
 
     waiting: asyncio.TimerHandle | None = None

@@ -20,7 +20,7 @@ from unpaired.serve.guard import LOOPBACK, Guard
 from unpaired.serve.limits import Limits
 from unpaired.serve.metrics import Metrics
 from unpaired.serve.names import named_models
-from unpaired.serve.protocol import PatientProtocol
+from unpaired.serve.protocol import HeaderTimeoutProtocol
 from unpaired.serve.web import build_app
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -93,7 +93,7 @@ def uvicorn_config(app: Guard) -> uvicorn.Config:
     """No server name, no access log, no websockets, no trust in forwarded headers; bounded headers and idleness."""
     return uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=HeaderTimeoutProtocol,
         loop="asyncio",
         ws="none",
         lifespan="on",

@@ -1,4 +1,4 @@
-"""The HTTP interface: a picture in, its translation out. Bytes only: no request can name a path or an address."""
+"""The HTTP interface: an image in, its translation out. Bytes only: no request can name a path or an address."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ GUARDED = problems(
 )
 TRANSLATE = GUARDED | problems(
     _400="Not a form",
-    _408="The picture took too long to arrive",
+    _408="The image took too long to arrive",
     _413="More bytes than the limit",
-    _415="Not a picture's content type",
-    _422="Not a picture, damaged, more pixels than the limit (judged before decoding), or an unknown setting",
+    _415="Not an image's content type",
+    _422="Not an image, damaged, more pixels than the limit (judged before decoding), or an unknown setting",
     _504="Not translated in time",
 )
 
@@ -107,9 +107,9 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         request: Request,
         model: Annotated[str | None, Query(description="Name; the first unless given", max_length=64)] = None,
         direction: Annotated[Direction | None, Query(description="The model's first unless given")] = None,
-        format: Annotated[Format | None, Query(description="Of the answer; as the picture's unless given")] = None,
+        format: Annotated[Format | None, Query(description="Of the answer; as the image's unless given")] = None,
     ) -> Response:
-        """Translate a picture, the body itself or the field `image` of a form; same size and bit depth."""
+        """Translate an image, the body itself or the field `image` of a form; same size and bit depth."""
         deadline = asyncio.get_running_loop().time() + limits.timeout
         if (model := model or names[0]) not in names:
             raise HTTPException(422, f"model: expected {', '.join(names)}, found {model!r}")
@@ -165,7 +165,7 @@ async def _reply(request: Request, job: Job, deadline: float) -> Reply:
             return job.reply.result()
         if left.done():
             raise ClientDisconnect
-        return Reply(504, detail="not translated in time; send a smaller picture or come back later")
+        return Reply(504, detail="not translated in time; send a smaller image or come back later")
     finally:
         left.cancel()
         job.reply.cancel()

@@ -1,7 +1,7 @@
 """The process that decodes, translates and encodes: what happens to it happens to no connection.
 
 Started by the server with its settings as JSON; tasks come in on stdin, answers leave on what was stdout.
-A task is a picture's bytes with a model, a direction and a format; several come together and are answered one by one.
+A task is an image's bytes with a model, a direction and a format; several come together and are answered one by one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
-from unpaired.imaging.images import Picture, encode_picture, read_picture
+from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.inference import Translator
 from unpaired.serve.wire import packed, read
 
 JOINED_PIXELS = 512 * 512
-"""Larger pictures fill the processor alone: joining them gains nothing and costs memory."""
+"""Larger images fill the processor alone: joining them gains nothing and costs memory."""
 WARM_UP = (64, 96)
-"""Height and width of the picture that each model must translate before the server is ready."""
+"""Height and width of the image that each model must translate before the server is ready."""
 MEDIA_TYPES = {
     **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
     **{".tif": "image/tiff", ".bmp": "image/bmp"},
@@ -39,23 +39,23 @@ Models = Mapping[str, Mapping[str, Translator]]
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to translate, decoded."""
+    """One image to translate, decoded."""
 
     id: int
     translator: Translator
-    picture: Picture
+    decoded: DecodedImage
     suffix: str
 
     @property
     def kind(self) -> tuple[int, int, int]:
         """Equal for tasks that may go through the network together."""
-        height, width = self.picture.pixels.shape[:2]
+        height, width = self.decoded.pixels.shape[:2]
         return id(self.translator), height, width
 
 
 @dataclass
 class Joiner:
-    """Sends pictures of one size through the network together, where that changes no bit.
+    """Sends images of one size through the network together, where that changes no bit.
 
     A convolution may add in another order for another batch size, which moves a value by 1e-7 and now and then a
     pixel by a level. The order depends on sizes alone, so the first batch of each size is also translated one by one:
@@ -65,20 +65,20 @@ class Joiner:
     exact: bool
     same_bits: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
-    def translate(self, tasks: list[Task]) -> list[Picture]:
+    def translate(self, tasks: list[Task]) -> list[DecodedImage]:
         """The translations of tasks of one kind, in order."""
-        translator, pictures = tasks[0].translator, [task.picture for task in tasks]
+        translator, decoded_images = tasks[0].translator, [task.decoded for task in tasks]
         _, height, width = tasks[0].kind
         size = (tasks[0].kind, len(tasks))
         if len(tasks) == 1 or height * width > JOINED_PIXELS or self.same_bits.get(size) is False:
-            return [translator.picture(picture) for picture in pictures]
-        arrays = [translator.prepare(picture) for picture in pictures]
+            return [translator.translate_decoded(decoded) for decoded in decoded_images]
+        arrays = [translator.prepare(decoded) for decoded in decoded_images]
         images = list(translator.runtime(np.stack(arrays)))
         if self.exact and size not in self.same_bits:
             alone = [translator.runtime(array[None])[0] for array in arrays]
             self._learn(size, all(map(np.array_equal, images, alone)))
             images = alone
-        return [translator.finish(picture, image) for picture, image in zip(pictures, images, strict=True)]
+        return [translator.finish(decoded, image) for decoded, image in zip(decoded_images, images, strict=True)]
 
     def _learn(self, size: tuple[object, ...], same: bool) -> None:
         if len(self.same_bits) >= 1000:  # sizes are the clients' to choose
@@ -87,7 +87,7 @@ class Joiner:
 
 
 def load_models(paths: Mapping[str, str]) -> Models:
-    """Every direction of every model, each having translated a picture.
+    """Every direction of every model, each having translated an image.
 
     Raises:
         BadInput: not a model, or one whose translation is not finite or not of the right shape.
@@ -130,13 +130,13 @@ def answers(models: Models, joiner: Joiner, max_pixels: int, head: dict[str, Any
         tasks = [task for task in tasks if task.kind != group[0].kind]
         begun = time.perf_counter()
         try:
-            pictures = joiner.translate(group)
+            decoded_images = joiner.translate(group)
         except Exception as error:
             yield from (_refusal(task.id, error) for task in group)
             continue
         seconds = (time.perf_counter() - begun) / len(group)
-        for task, picture in zip(group, pictures, strict=True):
-            yield _encoded(task, picture, seconds)
+        for task, decoded in zip(group, decoded_images, strict=True):
+            yield _encoded(task, decoded, seconds)
 
 
 def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int) -> Task:
@@ -144,14 +144,14 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
     direction = task["direction"] or next(iter(directions))
     if direction not in directions:
         raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
-    picture = read_picture(data, max_pixels)
-    directions[direction].prepare(picture)  # refuses alone, not with its whole group
-    return Task(task["id"], directions[direction], picture, task["suffix"] or suffix_of(data))
+    decoded = read_image(data, max_pixels)
+    directions[direction].prepare(decoded)  # refuses alone, not with its whole group
+    return Task(task["id"], directions[direction], decoded, task["suffix"] or suffix_of(data))
 
 
-def _encoded(task: Task, picture: Picture, seconds: float) -> bytes:
+def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
     try:
-        body = encode_picture(picture, task.suffix)
+        body = encode_image(decoded, task.suffix)
     except Exception as error:
         return _refusal(task.id, error)
     about = {"id": task.id, "status": 200, "type": MEDIA_TYPES[task.suffix], "seconds": seconds}
@@ -159,11 +159,11 @@ def _encoded(task: Task, picture: Picture, seconds: float) -> bytes:
 
 
 def _refusal(number: int, error: Exception) -> bytes:
-    """422 for what the picture is to blame for; anything else is a fault of ours, told in full on stderr."""
+    """422 for what the image is to blame for; anything else is a fault of ours, told in full on stderr."""
     if isinstance(error, BadInput):
         return packed({"id": number, "status": 422, "detail": str(error)})
     if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error):
-        return packed({"id": number, "status": 422, "detail": "this picture needs more memory than there is"})
+        return packed({"id": number, "status": 422, "detail": "this image needs more memory than there is"})
     traceback.print_exception(error)
     return packed({"id": number, "status": 500, "detail": "the translation failed; the server's log tells more"})
 

@@ -1,4 +1,4 @@
-"""The doctor of training: looks at the fixed pictures now and then, and says what has gone wrong.
+"""The doctor of training: looks at the fixed images now and then, and says what has gone wrong.
 
 Each symptom has a threshold between what healthy runs showed and what planted faults show; docs/doctor.md has the
 figures. A finding is told when it holds at two looks in a row, so that first steps and single slips pass unremarked.
@@ -17,47 +17,47 @@ from unpaired.config import Direction
 from unpaired.imaging.images import Images, OneImage
 from unpaired.metrics import symptoms
 from unpaired.training.findings import Finding
-from unpaired.training.samples import FAINT, Tried
+from unpaired.training.samples import FAINT, SampleOutputs
 from unpaired.training.validation import Judgement
 
 BLANK = 1.0
-"""Levels of deviation under which a picture is blank."""
+"""Levels of deviation under which an image is blank."""
 INVERTED = -0.6
 """Correlation of brightness with the input's; healthy runs keep it above 0."""
 COPIED = 0.05
-"""Change of a picture over the distance of the two domains; healthy runs: 0.3 to 1."""
+"""Change of an image over the distance of the two domains; healthy runs: 0.3 to 1."""
 ALIKE = 0.15
-"""Variety of the translations over that of the real pictures; healthy runs: 0.5 to 1.1."""
+"""Variety of the translations over that of the real images; healthy runs: 0.5 to 1.1."""
 HIDDEN = 4.0
 """Error that unseen noise adds to the cycle, per level of noise; an exact inverse: 0.8, healthy runs: below 0.1."""
 LATTICE = 2.5
-"""Energy at a period of two pixels, over that of real pictures; without a checkerboard about 1."""
+"""Energy at a period of two pixels, over that of real images; without a checkerboard about 1."""
 SMALLEST = 16
 """Pixels a side from which frequencies can be told apart."""
 OVERWHELMED = 0.08
-"""Critics' loss over that of tossing a coin; healthy runs: 0.3 to 1."""
+"""Discriminators' loss over that of tossing a coin; healthy runs: 0.3 to 1."""
 PATIENCE = 5
 """Judgements in a row without a gain after which a run is on a plateau."""
 COIN = {"least-squares": 0.25, "log-likelihood": 0.693, "hinge": 1.0}
-"""A critic's (halved) loss when it answers at random."""
+"""A discriminator's (halved) loss when it answers at random."""
 
 
 class Doctor:
     """Remembers what it saw at the last look, to tell what lasts."""
 
     def __init__(self, adversarial: str | None = None) -> None:
-        """`adversarial` is the form of the loss, where the method has critics trained by one."""
+        """`adversarial` is the form of the loss, where the method has discriminators trained by one."""
         self.coin = COIN.get(adversarial or "")
         self.before: set[tuple[str, str]] = set()
 
-    def look(self, tried: Mapping[Direction, Tried], terms: Mapping[str, float]) -> list[Finding]:
+    def look(self, sampled: Mapping[Direction, SampleOutputs], terms: Mapping[str, float]) -> list[Finding]:
         """What is wrong now and was wrong at the last look.
 
         Args:
-            tried: The fixed pictures through the networks.
+            sampled: The fixed images through the networks.
             terms: Averages of the logged terms since the last line.
         """
-        found = [finding for direction in tried for finding in examine(tried, direction)]
+        found = [finding for direction in sampled for finding in examine(sampled, direction)]
         found += overwhelmed(terms, self.coin) if self.coin else []
         lasting = [finding for finding in found if (finding.symptom, finding.where) in self.before]
         self.before = {(finding.symptom, finding.where) for finding in found}
@@ -66,59 +66,60 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Case:
-    """One direction to be judged: pictures of any sizes, cut to what they have in common."""
+    """One direction to be judged: images of any sizes, cut to what they have in common."""
 
     direction: Direction
-    tried: Tried
-    real: Tried | None
-    """The other direction, whose inputs are real pictures of the domain translated into."""
+    sampled: SampleOutputs
+    real: SampleOutputs | None
+    """The other direction, whose inputs are real images of the domain translated into."""
 
     @cached_property
     def inputs(self) -> Images:
         """What was translated."""
-        return _batch(self.tried.inputs)
+        return _batch(self.sampled.inputs)
 
     @cached_property
     def outputs(self) -> Images:
         """The translations."""
-        return _batch(self.tried.outputs)
+        return _batch(self.sampled.outputs)
 
     @cached_property
     def targets(self) -> Images | None:
-        """Real pictures of the domain translated into."""
+        """Real images of the domain translated into."""
         return _batch(self.real.inputs) if self.real else None
 
     def finding(self, symptom: str, seen: str, advice: str, which: Tensor | None = None) -> Finding:
-        """A finding of this direction, in the pictures where `which` is true."""
+        """A finding of this direction, in the images where `which` is true."""
         chosen = [] if which is None else which.tolist()
-        names = tuple(file.name for file, hit in zip(self.tried.files, chosen, strict=False) if hit)
+        names = tuple(file.name for file, hit in zip(self.sampled.files, chosen, strict=False) if hit)
         return Finding(symptom, self.direction, seen, names, advice)
 
 
-def examine(tried: Mapping[Direction, Tried], direction: Direction) -> list[Finding]:
+def examine(sampled: Mapping[Direction, SampleOutputs], direction: Direction) -> list[Finding]:
     """Every symptom of one direction."""
     other: Direction = "BtoA" if direction == "AtoB" else "AtoB"
-    case = Case(direction, tried[direction], tried.get(other))
+    case = Case(direction, sampled[direction], sampled.get(other))
     return [finding for detect in DETECTORS if (finding := detect(case)) is not None]
 
 
 def overwhelmed(terms: Mapping[str, float], coin: float) -> list[Finding]:
-    """Critics that are never wrong teach nothing."""
-    seen = "its loss is {:.1%} of a coin tosser's: it tells every translation from a real picture"
+    """Discriminators that are never wrong teach nothing."""
+    seen = "its loss is {:.1%} of a coin tosser's: it tells every translation from a real image"
     advice = (
-        "lower optim.critic-lr, give the critics fewer layers, or look for a tell-tale such as borders or compression"
+        "lower optim.discriminator-lr, give the discriminators fewer layers, "
+        "or look for a tell-tale such as borders or compression"
     )
     return [
-        Finding("critic winning", name, seen.format(value / coin), (), advice)
+        Finding("discriminator winning", name, seen.format(value / coin), (), advice)
         for name, value in terms.items()
-        if name.startswith("critic/") and value < OVERWHELMED * coin
+        if name.startswith("discriminator/") and value < OVERWHELMED * coin
     ]
 
 
 def plateau(past: Sequence[Judgement], patience: int = PATIENCE) -> list[Finding]:
-    """Held-out pictures that look no more real than `patience` judgements ago: told once, when the last makes it so.
+    """Held-out images that look no more real than `patience` judgements ago: told once, when the last makes it so.
 
-    A gain is a mean KID below the interval of the one it is held against: a smaller one, other test pictures would
+    A gain is a mean KID below the interval of the one it is held against: a smaller one, other test images would
     show or not as they fell. Small gains add up, for all are held against the same one until together they are a gain.
 
     Args:
@@ -150,7 +151,7 @@ def blank(case: Case) -> Finding | None:
     which = symptoms.spread(case.inputs) < BLANK
     if not bool(which.any()):
         return None
-    seen = f"{int(which.sum())} of {len(which)} pictures show nothing"
+    seen = f"{int(which.sum())} of {len(which)} images show nothing"
     advice = "remove such files: InstanceNorm divides by their deviation (`unpaired check` names them all)"
     return case.finding("blank input", seen, advice, which)
 
@@ -187,15 +188,15 @@ def collapsed(case: Case) -> Finding | None:
     share = symptoms.variety(case.outputs) / max(symptoms.variety(case.targets), symptoms.FLAT)
     if share >= ALIKE:
         return None
-    seen = f"translations of different pictures differ by {share:.1%} of what real pictures do"
+    seen = f"translations of different images differ by {share:.1%} of what real images do"
     return case.finding("collapse", seen, "raise the cycle weights or method.history, or lower optim.lr")
 
 
 def hiding(case: Case) -> Finding | None:
     """A way back that reads what nobody sees."""
-    if not case.tried.back:
+    if not case.sampled.back:
         return None
-    growth = symptoms.fragility(case.inputs, _batch(case.tried.back), _batch(case.tried.back_of_noisy), FAINT)
+    growth = symptoms.fragility(case.inputs, _batch(case.sampled.back), _batch(case.sampled.back_of_noisy), FAINT)
     if float(growth.median()) < HIDDEN:
         return None
     seen = f"each level of noise laid over the translation puts the way back off by {float(growth.median()):.1f}"
@@ -211,7 +212,7 @@ def checkered(case: Case) -> Finding | None:
     excess = symptoms.lattice(case.outputs) / usual
     if float(excess.median()) < LATTICE:
         return None
-    seen = f"a pattern of two pixels' period, {float(excess.median()):.1f} times as strong as in real pictures"
+    seen = f"a pattern of two pixels' period, {float(excess.median()):.1f} times as strong as in real images"
     advice = "set method.generator.upsampling resize, which leaves none"
     return case.finding("checkerboard", seen, advice, excess >= LATTICE)
 

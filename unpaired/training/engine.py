@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput
-from unpaired.core.parallel import in_turn
+from unpaired.core.parallel import sequential
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.fused import fuse
 from unpaired.models.resnet import checkpoint_blocks
-from unpaired.training.optimizer_step import Descent, Unsettled
+from unpaired.training.optimizer_step import OptimizerStep, PendingChecks
 from unpaired.training.processes import ALONE, Processes, synchronise_norms
 
 STEPS_TO_COMPILE = 10_000
@@ -42,11 +42,11 @@ class Engine:
         self.compiled = False
         self.shapes: list[torch.Size] = []
         """Of the batches that code was generated for: those of the first step."""
-        self.practised: set[tuple[torch.Size, ...]] = set()
+        self.seen_shapes: set[tuple[torch.Size, ...]] = set()
         """Shapes of batches that a step was taken with."""
         self.abreast = False
         """Whether what needs nothing of each other is computed at the same time, by half of the threads each."""
-        self.unsettled = Unsettled() if self.device.type == "cuda" else None
+        self.pending = PendingChecks() if self.device.type == "cuda" else None
         """Descents whose soundness has not been asked of the device yet; None where asking costs nothing."""
 
     def describe(self) -> str:
@@ -107,17 +107,17 @@ class Engine:
 
         With batches of new shapes nothing is done at the same time.
 
-        The graphs of a step keep what they computed to its end, the gradients and the fakes that the critics are
+        The graphs of a step keep what they computed to its end, the gradients and the fakes that the discriminators are
         shown; in the next one they may overwrite it. So nothing of a network's output may be kept that is no copy.
         """
         if self.compiled and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
         shapes = [each.shape for each in images]
         self.shapes = self.shapes or shapes
-        new = tuple(shapes) not in self.practised
-        with in_turn(new), nullcontext() if shapes == self.shapes else self.as_written():
+        new = tuple(shapes) not in self.seen_shapes
+        with sequential(new), nullcontext() if shapes == self.shapes else self.as_written():
             yield
-        self.practised.add(tuple(shapes))
+        self.seen_shapes.add(tuple(shapes))
 
     def as_written(self) -> AbstractContextManager[object]:
         """Inside, networks run as they are written, for what code would have to be generated anew."""
@@ -146,18 +146,18 @@ class Engine:
         # layers in units round their weights themselves; what autocast keeps, another thread would throw away or find
         return torch.autocast(self.device.type, self.dtype, cache_enabled=self.device.type != "cpu")
 
-    def descent(self, optimizer: torch.optim.Optimizer | None, step: int) -> Descent:
+    def descent(self, optimizer: torch.optim.Optimizer | None, step: int) -> OptimizerStep:
         """One step of an optimiser down the terms added to it; with none, the terms are only collected."""
-        return Descent(optimizer, self.processes, self.unsettled, step, self.abreast)
+        return OptimizerStep(optimizer, self.processes, self.pending, step, self.abreast)
 
-    def settle(self, keep: int = 0) -> None:
+    def check_pending(self, keep: int = 0) -> None:
         """Ask the device whether all but the last `keep` descents were sound.
 
         Raises:
             NotFinite: one was not.
         """
-        if self.unsettled is not None:
-            self.unsettled.settle(keep)
+        if self.pending is not None:
+            self.pending.check_pending(keep)
 
 
 @contextmanager

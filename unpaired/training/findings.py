@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong: what was seen, in which pictures, and what to try."""
+    """Something wrong: what was seen, in which images, and what to try."""
 
     symptom: str
     where: str
-    """A direction, or a critic's term."""
+    """A direction, or a discriminator's term."""
     seen: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     advice: str
 
     def __str__(self) -> str:
-        more = ", ..." if len(self.pictures) > 3 else ""
-        pictures = f" ({', '.join(self.pictures[:3])}{more})" if self.pictures else ""
-        return f"doctor: {self.where}: {self.symptom}: {self.seen}{pictures}; {self.advice}"
+        more = ", ..." if len(self.images) > 3 else ""
+        images = f" ({', '.join(self.images[:3])}{more})" if self.images else ""
+        return f"doctor: {self.where}: {self.symptom}: {self.seen}{images}; {self.advice}"

@@ -30,7 +30,7 @@ SAMPLES = "samples"
 FORMAT = 1
 """Version of a line of metrics.jsonl."""
 GAP = 2
-"""White pixels between the pictures of a grid."""
+"""White pixels between the images of a grid."""
 
 
 class RunLog:
@@ -92,7 +92,7 @@ class RunLog:
         note: str,
         findings: Sequence[Finding],
     ) -> None:
-        """Write a judgement on held-out pictures, in a line of its own.
+        """Write a judgement on held-out images, in a line of its own.
 
         Args:
             step: The step judged.
@@ -134,7 +134,7 @@ class RunLog:
         return {name: round(value, 6) for name, value in zip(self.sums, values, strict=True)}
 
     def add_samples(self, step: int, name: str, grid: Pixels) -> None:
-        """Keep one picture grid, e.g. name AtoB, as a PNG and for TensorBoard."""
+        """Keep one image grid, e.g. name AtoB, as a PNG and for TensorBoard."""
         folder = self.run / SAMPLES
         folder.mkdir(exist_ok=True)
         path = folder / f"step-{step:06d}_{name}.png"
@@ -151,8 +151,8 @@ class RunLog:
             self.trackers.close()
 
 
-def picture_grid(rows: list[list[OneImage]]) -> Pixels:
-    """Rows of pictures, each (c, h, w) in [-1, 1], as one (H, W, 3) uint8 picture on white."""
+def image_grid(rows: list[list[OneImage]]) -> Pixels:
+    """Rows of images, each (c, h, w) in [-1, 1], as one (H, W, 3) uint8 image on white."""
     tiles = [[_rgb(image) for image in row] for row in rows]
     height, width = (max(tile.shape[k] for row in tiles for tile in row) for k in (0, 1))
     columns = max(map(len, tiles))
@@ -165,7 +165,7 @@ def picture_grid(rows: list[list[OneImage]]) -> Pixels:
 
 
 def describe_terms(terms: dict[str, float]) -> str:
-    """The terms on one line, e.g. `gan 0.61 cycle 2.10 identity 0.98 critic 0.35`: both domains added."""
+    """The terms on one line, e.g. `gan 0.61 cycle 2.10 identity 0.98 discriminator 0.35`: both domains added."""
     families: dict[str, float] = {}
     for name, value in terms.items():
         family = name.partition("/")[0]

@@ -15,26 +15,26 @@ from unpaired.core.progress import progress
 from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
-from unpaired.data.selection import Usable, decide, keep
+from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.experiment import Experiment, build_method, to_dict
 from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.logging import RunLog
 from unpaired.training.optimizer_step import NotFinite
 from unpaired.training.prefetch import Fed, feed
-from unpaired.training.rng import throw_from
+from unpaired.training.rng import seed_everything
 from unpaired.training.run_folder import (
-    alone_in,
     at_one_commit,
     facts,
     has_begun,
     open_folder,
-    put_back_best,
+    restore_best,
     resume,
+    run_lock,
     save,
     say,
 )
-from unpaired.training.samples import FixedSamples, check_sides, try_out
+from unpaired.training.samples import FixedSamples, check_sides, dry_run
 from unpaired.training.schedule import Schedule
 from unpaired.training.trackers import Trackers, required
 from unpaired.training.trainer import Trainer, players
@@ -78,9 +78,9 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         usable = decide(experiment.data, out, has_begun(out), store)
         data, samples = _look(experiment, usable.paths, engine, store)
         judge = Judge(experiment, usable.paths)
-        try_out(trainer, samples)
+        dry_run(trainer, samples)
         open_folder(experiment, out, allow)
-        stack.enter_context(alone_in(out))
+        stack.enter_context(run_lock(out))
         keep(usable, out, experiment.data.root, data.a, data.b)
         processes.wait()
     else:
@@ -99,7 +99,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
     engine.compile(players(trainer.method).values(), schedule.steps - start)
     if processes.first:
         _announce(experiment, out, data, schedule, start, engine, usable)
-    if start < schedule.steps or processes.any(judge.owes(start, schedule.steps)):
+    if start < schedule.steps or processes.any(judge.is_pending(start, schedule.steps)):
         judge.prepare(trainer.method)
         processes.wait()
         runtime = experiment.runtime
@@ -113,7 +113,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
 def _look(
     experiment: Experiment, skipped: Collection[str], engine: Engine, store: PixelStore
 ) -> tuple[UnpairedImages, FixedSamples]:
-    """The training images of this process, and the fixed test pictures."""
+    """The training images of this process, and the fixed test images."""
     part = Part(engine.processes.index, engine.processes.count, experiment.optim.accumulate)
     data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part, store)
     return data, FixedSamples(experiment, skipped)
@@ -131,9 +131,9 @@ def _take_up(trainer: Trainer, state: RunState, out: Path) -> None:
 
 
 def _take_up_judgements(judge: Judge, state: RunState | None, out: Path) -> None:
-    put_back_best(out, state)
+    restore_best(out, state)
     try:
-        anew = judge.take_up(state.facts) if state is not None else ""
+        anew = judge.load_state(state.facts) if state is not None else ""
     except ValueError as error:
         raise BadInput(
             f"{out}: its checkpoint holds judgements that are none ({shown(error)}); start another run"
@@ -145,12 +145,12 @@ def _take_up_judgements(judge: Judge, state: RunState | None, out: Path) -> None
 def _fresh_trainer(experiment: Experiment, engine: Engine) -> Trainer:
     """Networks from the seed, the same in every process; dice from then on of each process's own."""
     seed, index = experiment.runtime.seed, engine.processes.index
-    throw_from(seed)
+    seed_everything(seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
     if experiment.optim.start:
         trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
     if index:
-        throw_from(seed + 1_000_003 * index)
+        seed_everything(seed + 1_000_003 * index)
         for history in trainer.method.histories.values():
             history.random.manual_seed(int(torch.randint(2**62, ())))
     return trainer
@@ -163,7 +163,7 @@ def _announce(
     schedule: Schedule,
     start: int,
     engine: Engine,
-    usable: Usable,
+    usable: ImageSelection,
 ) -> None:
     if start:
         finished = f"finished, {start} of {schedule.steps} steps done"
@@ -204,8 +204,8 @@ class Run:
         with progress("training", total, start, quiet=not processes.first) as advance:
             if start == 0:
                 self.sample(0)
-            elif processes.any(self.judge.owes(start, total)):
-                self.make_up(start, request)
+            elif processes.any(self.judge.is_pending(start, total)):
+                self.rerun(start, request)
             batches = self.data.batches(start, total)
             for step, fed in enumerate(feed(batches, self.trainer.engine), start + 1):
                 self.step(step, fed)
@@ -229,7 +229,7 @@ class Run:
         self.files = (*self.files[-1:], (step, files))
         for images, file in ((fed.x, files[0]), (fed.y, files[-1])):
             check_sides(self.trainer.method, images, file)
-        self.trainer.set_rate(self.schedule.factor(step - 1))
+        self.trainer.set_lr(self.schedule.factor(step - 1))
         try:
             self.log.add(self.trainer.train_step(fed.x, fed.y, fed.batch.share, fed.pairs, fed.masks))
         except NotFinite as fault:
@@ -246,15 +246,15 @@ class Run:
             self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
 
     def sample(self, step: int) -> None:
-        """Translate the fixed pictures there and back, and have the doctor look at them."""
+        """Translate the fixed images there and back, and have the doctor look at them."""
         self._require_sound(step)
         if not self.trainer.engine.processes.first:
             return
-        tried = self.samples.translate(self.trainer.averaged, self.trainer.engine)
-        for direction, pictures in tried.items():
-            self.log.add_samples(step, direction, pictures.grid())
+        sampled = self.samples.translate(self.trainer.ema, self.trainer.engine)
+        for direction, outputs in sampled.items():
+            self.log.add_samples(step, direction, outputs.grid())
         if step:
-            self.log.findings = self.doctor.look(tried, self.log.latest)
+            self.log.findings = self.doctor.look(sampled, self.log.latest)
         for finding in self.log.findings:
             self._tell(f"step {step}: {finding}", once=f"{finding.symptom}, {finding.where}")
 
@@ -265,9 +265,9 @@ class Run:
         self._require_sound(step)
         trainer, processes = self.trainer, self.trainer.engine.processes
         with self.log.aside():
-            done = self.judge.look(step, trainer.averaged, trainer.engine, lambda: processes.any(request.asked))
+            done = self.judge.look(step, trainer.ema, trainer.engine, lambda: processes.any(request.asked))
         if done and processes.first:
-            self.judge.keep_best(self.out, trainer.averaged)
+            self.judge.keep_best(self.out, trainer.ema)
             findings, epoch = plateau(self.judge.past), (step - 1) // self.data.steps_per_epoch
             judge = self.judge
             self.log.add_judgement(step, epoch, judge.record(), judge.values(), judge.note(), findings)
@@ -276,7 +276,7 @@ class Run:
                 say(f"step {step}: {finding}")
         return done
 
-    def make_up(self, step: int, request: Request) -> None:
+    def rerun(self, step: int, request: Request) -> None:
         """The judgement that a stop after this step broke off.
 
         Raises:
@@ -295,7 +295,7 @@ class Run:
         self._require_sound(step)
         processes, keep = self.trainer.engine.processes, self.experiment.runtime.keep
         if processes.first:
-            save_bundle(self.out / BUNDLE, self.experiment, self.trainer.averaged, step)
+            save_bundle(self.out / BUNDLE, self.experiment, self.trainer.ema, step)
         about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch)) | self.judge.facts()
         for note in save(self.out, step, self.trainer.state(), keep, about, processes):
             self._tell(note, once=note)
@@ -318,7 +318,7 @@ class Run:
 
     def _settle(self) -> None:
         try:
-            self.trainer.engine.settle()
+            self.trainer.engine.check_pending()
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 

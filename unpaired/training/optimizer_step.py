@@ -24,16 +24,16 @@ class NotFinite(Exception):
         """The step it happened in, counted from 1."""
         self.broken = [name for name, term in terms.items() if not bool(term.isfinite())]
         """The terms of this process that are not finite; none where only a gradient is."""
-        self.players = "generators" if any(name.startswith("gan") for name in terms) else "critics"
+        self.players = "generators" if any(name.startswith("gan") for name in terms) else "discriminators"
 
 
-class Unsettled:
+class PendingChecks:
     """Whether the last descents were sound, not yet asked of the device: asking would wait for it."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Tensor, int, Terms]] = []
 
-    def settle(self, keep: int = 0) -> None:
+    def check_pending(self, keep: int = 0) -> None:
         """Ask of all but the last `keep` descents.
 
         Raises:
@@ -45,7 +45,7 @@ class Unsettled:
                 raise NotFinite(step, terms)
 
 
-class Descent:
+class OptimizerStep:
     """Gathers the gradients of a step's parts; on leaving, averages them over the processes and follows them.
 
     Where asking the device costs nothing, a gradient that is not finite raises there and then. On CUDA the answer
@@ -57,20 +57,20 @@ class Descent:
         self,
         optimizer: torch.optim.Optimizer | None,
         processes: Processes,
-        unsettled: Unsettled | None,
+        pending: PendingChecks | None,
         step: int,
         abreast: bool = False,
     ) -> None:
-        """A descent with no optimizer only collects terms; `unsettled` takes the answers not waited for.
+        """A descent with no optimizer only collects terms; `pending` takes the answers not waited for.
 
         `abreast`: what shares nothing but weights is followed back at the same time.
         """
-        self.optimizer, self.processes, self.unsettled, self.step = optimizer, processes, unsettled, step
+        self.optimizer, self.processes, self.pending, self.step = optimizer, processes, pending, step
         self.abreast = abreast
         self.terms: Terms = {}
         """Every term, the parts weighted and added."""
 
-    def __enter__(self) -> Descent:
+    def __enter__(self) -> OptimizerStep:
         if self.optimizer is not None:
             self.optimizer.zero_grad(set_to_none=True)  # of a descent that was broken off
         return self
@@ -100,12 +100,12 @@ class Descent:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         health = sum(self.terms.values()) + torch.nn.utils.get_total_norm(gradients)
         health = self.processes.average_(gradients, health)
-        if self.unsettled is None:
+        if self.pending is None:
             if not bool(health.isfinite()):
                 raise NotFinite(self.step, self.terms)
         else:
             optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
-            self.unsettled.waiting.append((health, self.step, self.terms))
+            self.pending.waiting.append((health, self.step, self.terms))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 
-def throw_from(seed: int) -> None:
+def seed_everything(seed: int) -> None:
     """Start every global generator from one seed."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)  # CUDA's and MPS's too
 
 
-def dice() -> dict[str, Tensor]:
+def rng_state() -> dict[str, Tensor]:
     """The state of every global generator; whole numbers below 2**53 are exact in float64."""
     _, words, gauss = random.getstate()
     _, keys, position, has_gauss, cached = np.random.get_state()
@@ -31,8 +31,8 @@ def dice() -> dict[str, Tensor]:
     return state
 
 
-def set_dice(state: Mapping[str, Tensor]) -> None:
-    """Take up what `dice` gave; a generator that it does not know stays as it is."""
+def set_rng_state(state: Mapping[str, Tensor]) -> None:
+    """Take up what `rng_state` gave; a generator that it does not know stays as it is."""
     if "torch" in state:
         torch.set_rng_state(state["torch"])
     if "python" in state:

@@ -74,7 +74,7 @@ def has_begun(out: Path) -> bool:
 
 
 @contextmanager
-def alone_in(out: Path) -> Iterator[None]:
+def run_lock(out: Path) -> Iterator[None]:
     """Keep a second training out of the same folder; the lock goes with the process, however that ends.
 
     Raises:
@@ -167,7 +167,7 @@ def resume(experiment: Experiment, out: Path, allow: bool, processes: Processes)
     return state
 
 
-def put_back_best(out: Path, state: RunState | None) -> None:
+def restore_best(out: Path, state: RunState | None) -> None:
     """Make `best.safetensors` what it was when `state` was saved: later steps, now taken again, may have changed it."""
     best = out / BEST
     if state is not None and BEST in state.facts["files"]:

@@ -1,4 +1,4 @@
-"""The fixed test pictures of a run: a first pass through the networks, and the grids that show it learning."""
+"""The fixed test images of a run: a first pass through the networks, and the grids that show it learning."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 
 from unpaired.config import DataConfig, Direction
 from unpaired.core.errors import BadInput
-from unpaired.core.parallel import in_turn
+from unpaired.core.parallel import sequential
 from unpaired.data.folders import domain_files, has_domain
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import Images, OneImage, Pixels, read_picture, to_tensor, with_channels
+from unpaired.imaging.images import Images, OneImage, Pixels, read_image, to_tensor, with_channels
 from unpaired.methods import Method
 from unpaired.metrics.symptoms import LEVEL
 from unpaired.training.engine import Engine
-from unpaired.training.logging import picture_grid
+from unpaired.training.logging import image_grid
 from unpaired.training.trainer import Trainer
 
 FAINT = 3 * LEVEL
@@ -27,8 +27,8 @@ FAINT = 3 * LEVEL
 
 
 @dataclass(frozen=True)
-class Tried:
-    """Fixed pictures of one domain through the networks; `back` is empty where there is no way back."""
+class SampleOutputs:
+    """Fixed images of one domain through the networks; `back` is empty where there is no way back."""
 
     files: list[Path]
     inputs: list[OneImage]
@@ -37,13 +37,13 @@ class Tried:
     back_of_noisy: list[OneImage]
 
     def grid(self) -> Pixels:
-        """A row per picture: the picture, its translation, and back again."""
+        """A row per image: the image, its translation, and back again."""
         columns = [self.inputs, self.outputs, *([self.back] if self.back else [])]
-        return picture_grid([list(row) for row in zip(*columns, strict=True)])
+        return image_grid([list(row) for row in zip(*columns, strict=True)])
 
 
 class FixedSamples:
-    """The same few test pictures of each domain, translated again and again."""
+    """The same few test images of each domain, translated again and again."""
 
     def __init__(self, experiment: Experiment, skipped: Collection[str] = ()) -> None:
         """Reads them evenly spread over testA and testB, or the training folders where there is no test.
@@ -53,48 +53,48 @@ class FixedSamples:
             skipped: Paths inside the data set that are left out.
         """
         cfg, root = experiment.data, Path(experiment.data.root)
-        self.pictures: dict[str, list[OneImage]] = {}
+        self.images: dict[str, list[OneImage]] = {}
         self.files: dict[str, list[Path]] = {}
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
             files = domain_files(root, f"test{side}" if has_domain(root, f"test{side}") else f"train{side}", skipped)
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
             self.files[side] = list(dict.fromkeys(chosen))
-            self.pictures[side] = [read_sample(file, channels, cfg) for file in self.files[side]]
+            self.images[side] = [read_sample(file, channels, cfg) for file in self.files[side]]
 
-    def translate(self, method: Method, engine: Engine) -> dict[Direction, Tried]:
-        """The pictures of each domain there and, where the method has both directions, back again."""
+    def translate(self, method: Method, engine: Engine) -> dict[Direction, SampleOutputs]:
+        """The images of each domain there and, where the method has both directions, back again."""
         networks = method.translators
-        dice = torch.Generator().manual_seed(0)  # of its own: looking must not change what training draws
-        tried: dict[Direction, Tried] = {}
+        rng = torch.Generator().manual_seed(0)  # of its own: looking must not change what training draws
+        sampled: dict[Direction, SampleOutputs] = {}
         for direction, there in networks.items():
             back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-            tried[direction] = Tried(self.files[direction[0]], self.pictures[direction[0]], [], [], [])
-            for image in tried[direction].inputs:
-                with torch.no_grad(), at_rest(method), engine.precision(), engine.as_written():
+            sampled[direction] = SampleOutputs(self.files[direction[0]], self.images[direction[0]], [], [], [])
+            for image in sampled[direction].inputs:
+                with torch.no_grad(), eval_mode(method), engine.precision(), engine.as_written():
                     output = there(engine.put(image[None]))
-                    noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=dice))
-                    tried[direction].outputs.append(output[0].cpu())
+                    noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=rng))
+                    sampled[direction].outputs.append(output[0].cpu())
                     if back is not None:
-                        tried[direction].back.append(back(output)[0].cpu())
-                        tried[direction].back_of_noisy.append(back(noisy)[0].cpu())
-        return tried
+                        sampled[direction].back.append(back(output)[0].cpu())
+                        sampled[direction].back_of_noisy.append(back(noisy)[0].cpu())
+        return sampled
 
 
 def read_sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
-    """The middle of a picture, sized as training sizes it.
+    """The middle of an image, sized as training sizes it.
 
     Raises:
         BadInput: it cannot be read, or does not fit the settings; the message names it.
     """
-    picture = read_picture(file)
+    decoded = read_image(file)
     try:
-        return to_tensor(central(with_channels(picture.pixels, channels), cfg))
+        return to_tensor(central(with_channels(decoded.pixels, channels), cfg))
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error
 
 
 @contextmanager
-def at_rest(method: Method) -> Iterator[None]:
+def eval_mode(method: Method) -> Iterator[None]:
     """Inside, forward passes leave no trace: no dice are thrown, no batch statistics kept."""
     method.eval()
     try:
@@ -103,7 +103,7 @@ def at_rest(method: Method) -> Iterator[None]:
         method.train()
 
 
-def try_out(trainer: Trainer, samples: FixedSamples) -> None:
+def dry_run(trainer: Trainer, samples: FixedSamples) -> None:
     """One pass without gradient, so that images and networks that do not fit are refused before a run is made.
 
     Raises:
@@ -111,15 +111,15 @@ def try_out(trainer: Trainer, samples: FixedSamples) -> None:
     """
     method, put = trainer.method, trainer.engine.put
     for side in "AB":
-        check_sides(method, samples.pictures[side][0][None], samples.files[side][0])
-    x, y = (put(samples.pictures[side][0][None]) for side in "AB")
+        check_sides(method, samples.images[side][0][None], samples.files[side][0])
+    x, y = (put(samples.images[side][0][None]) for side in "AB")
     try:
-        with torch.no_grad(), at_rest(method), trainer.engine.precision(), in_turn():
-            method.generator_terms(x, y)
+        with torch.no_grad(), eval_mode(method), trainer.engine.precision(), sequential():
+            method.generator_losses(x, y)
     except (RuntimeError, ValueError) as error:
         raise BadInput(
             f"images of {x.shape[3]}x{x.shape[2]} and {y.shape[3]}x{y.shape[2]} px do not go through these networks "
-            f"({' '.join(str(error).split())}); a larger data.crop_size or fewer method.critic.layers may help"
+            f"({' '.join(str(error).split())}); a larger data.crop_size or fewer method.discriminator.layers may help"
         ) from error
 
 

@@ -17,7 +17,7 @@ from unpaired.methods import Method, Terms
 from unpaired.models import require_fit
 from unpaired.training.adam import Adam
 from unpaired.training.engine import Engine, frozen
-from unpaired.training.rng import dice, set_dice
+from unpaired.training.rng import rng_state, set_rng_state
 
 Both = tuple[Images, Images]
 """Of X and of Y."""
@@ -35,16 +35,16 @@ class Trainer:
             engine.place(network)
         method.abreast = engine.go_abreast(players(method).values())
         self.generator_optimizer = self._adam(method.generators, optim.lr)
-        self.critic_optimizer = self._adam(method.critics, optim.critic_lr or optim.lr)
+        self.discriminator_optimizer = self._adam(method.discriminators, optim.discriminator_lr or optim.lr)
         self.steps = 0
         """Steps done."""
-        self.averaged = deepcopy(method) if optim.average else method
+        self.ema = deepcopy(method) if optim.ema_decay else method
         """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
 
     def train_step(
         self, x: Images, y: Images, share: float = 1.0, pairs: Both | None = None, masks: Both | None = None
     ) -> Terms:
-        """Update the generators against frozen critics, then the critics, on one batch.
+        """Update the generators against frozen discriminators, then the discriminators, on one batch.
 
         Args:
             x: Images of X; with `optim.accumulate` n they go through the networks in n parts, one after another.
@@ -61,28 +61,31 @@ class Trainer:
 
     def _descend(self, x: Images, y: Images, share: float, pairs: Both | None, masks: Both | None) -> Terms:
         engine, method, parts = self.engine, self.method, self._parts(x, y, share, masks)
-        learning, fakes = self.steps >= self.optim.critic_warmup, []
-        with frozen(method.critics if learning else players(method)):
+        learning, fakes = self.steps >= self.optim.discriminator_warmup, []
+        with frozen(method.discriminators if learning else players(method)):
             with engine.descent(self.generator_optimizer if learning else None, self.steps + 1) as generators:
                 for x, y, share, masks in parts:
                     with engine.precision():
-                        terms, made = method.masked_terms(x, y, masks) if masks else method.generator_terms(x, y)
+                        terms, made = method.masked_losses(x, y, masks) if masks else method.generator_losses(x, y)
                     generators.add(terms, share)
                     fakes.append(made)
                 if pairs is not None:
                     with engine.precision():
-                        terms = method.paired_terms(*pairs)
+                        terms = method.paired_losses(*pairs)
                     if terms:
                         generators.add(terms)
-        with engine.descent(self.critic_optimizer, self.steps + 1) as critics, self._unremembered(share == 0):
+        with (
+            engine.descent(self.discriminator_optimizer, self.steps + 1) as discriminators,
+            self._unremembered(share == 0),
+        ):
             for (x, y, share, _), made in zip(parts, fakes, strict=True):
                 with engine.precision():
-                    terms = method.critic_terms(x, y, made)
-                critics.add(terms, share)
+                    terms = method.discriminator_losses(x, y, made)
+                discriminators.add(terms, share)
         self.steps += 1
         self._average()
-        engine.settle(keep=2)  # this step's two are not waited for
-        return generators.terms | critics.terms
+        engine.check_pending(keep=2)  # this step's two are not waited for
+        return generators.terms | discriminators.terms
 
     def _parts(self, x: Images, y: Images, share: float, masks: Both | None) -> list[Part]:
         """The batch in `optim.accumulate` parts, each with its share of the step and its masks."""
@@ -99,9 +102,9 @@ class Trainer:
         for name, state in before.items():
             self.method.histories[name].load(state)
 
-    def set_rate(self, factor: float) -> None:
+    def set_lr(self, factor: float) -> None:
         """Multiply both players' base rates, on the schedule's word."""
-        rates = (self.optim.lr, self.optim.critic_lr or self.optim.lr)
+        rates = (self.optim.lr, self.optim.discriminator_lr or self.optim.lr)
         for optimizer, rate in zip(self._optimizers().values(), rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
@@ -114,7 +117,7 @@ class Trainer:
         """
         if not set(translators) & set(self.method.translators):
             raise BadInput(f"optim.start: has {', '.join(translators)}, not {', '.join(self.method.translators)}")
-        for method in (self.method, self.averaged):
+        for method in (self.method, self.ema):
             for direction, network in method.translators.items():
                 if direction in translators:
                     weights, advice = translators[direction].state_dict(), "set method.generator as it was trained"
@@ -123,7 +126,7 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
-        state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in dice().items()}
+        state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in rng_state().items()}
         for name, network in self._networks().items():
             state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in self._optimizers().items():
@@ -148,10 +151,10 @@ class Trainer:
         Raises:
             RuntimeError, LookupError, TypeError, ValueError: it is not of such a trainer.
         """
-        set_dice(_under(state, "random/"))
+        set_rng_state(_under(state, "random/"))
         self.steps = int(state["steps"])
         for name, network in self._networks().items():
-            weights = _under(state, f"network/{name}/") or _under(state, f"network/{name.removeprefix('averaged ')}/")
+            weights = _under(state, f"network/{name}/") or _under(state, f"network/{name.removeprefix('ema ')}/")
             network.load_state_dict(weights)
         for name, optimizer in self._optimizers().items():
             for index, parameter in enumerate(_parameters(optimizer)):
@@ -164,10 +167,10 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         """Move the averaged generators a little towards the trained ones; further in the first steps."""
-        if self.averaged is self.method:
+        if self.ema is self.method:
             return
-        decay = min(self.optim.average, self.steps / (self.steps + 10))
-        for name, network in self.averaged.generators.items():
+        decay = min(self.optim.ema_decay, self.steps / (self.steps + 10))
+        for name, network in self.ema.generators.items():
             trained = self.method.generators[name]
             for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
                 weight.lerp_(new, 1 - decay)
@@ -176,25 +179,25 @@ class Trainer:
 
     def _networks(self) -> dict[str, nn.Module]:
         """Every network whose weights are part of the state."""
-        averaged = {f"averaged {name}": network for name, network in self.averaged.generators.items()}
-        return {**players(self.method), **(averaged if self.averaged is not self.method else {})}
+        ema = {f"averaged {name}": network for name, network in self.ema.generators.items()}
+        return {**players(self.method), **(ema if self.ema is not self.method else {})}
 
     def _put_one(self, image: Tensor) -> Tensor:
         return self.engine.put(image[None])[0]
 
     def _optimizers(self) -> dict[str, torch.optim.Adam]:
-        return {"generators": self.generator_optimizer, "critics": self.critic_optimizer}
+        return {"generators": self.generator_optimizer, "discriminators": self.discriminator_optimizer}
 
     def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> torch.optim.Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
-        fused = True if self.engine.fast or self.engine.unsettled is not None else None
+        fused = True if self.engine.fast or self.engine.pending is not None else None
         return Adam(parameters, lr=lr, betas=betas, fused=fused)
 
 
 def players(method: Method) -> dict[str, nn.Module]:
-    """Generators and critics by name."""
-    return {**method.generators, **method.critics}
+    """Generators and discriminators by name."""
+    return {**method.generators, **method.discriminators}
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -1,6 +1,6 @@
-"""Judging while training: every so many steps test pictures are translated and compared, as a set, with real ones.
+"""Judging while training: every so many steps test images are translated and compared, as a set, with real ones.
 
-Losses do not tell how good translations are, for the players' game keeps them level; KID on pictures kept out of
+Losses do not tell how good translations are, for the players' game keeps them level; KID on images kept out of
 training does. Judging throws no dice and leaves no trace in what is trained.
 """
 
@@ -32,22 +32,22 @@ from unpaired.metrics.halves import half_widths
 from unpaired.metrics.kid import unbiased_mmd
 from unpaired.metrics.paired import mean_abs_error
 from unpaired.training.engine import Engine
-from unpaired.training.samples import at_rest, check_sides, read_sample
+from unpaired.training.samples import check_sides, eval_mode, read_sample
 
 if TYPE_CHECKING:
     from unpaired.metrics.fid import Features
 
-ANEW = "judged by other features or on other pictures before; from here on the best is chosen anew"
+ANEW = "judged by other features or on other images before; from here on the best is chosen anew"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the test pictures said after a step, by direction."""
+    """What the test images said after a step, by direction."""
 
     step: NonNegativeInt
     kid: Annotated[dict[Direction, FiniteFloat], Field(min_length=1)]
     half_width: Annotated[dict[Direction, FiniteFloat], Field(min_length=1)]
-    """Of the 95 % interval of KID, over the choice of test pictures."""
+    """Of the 95 % interval of KID, over the choice of test images."""
     cycle_error: dict[Direction, FiniteFloat]
     """Mean of |F(G(x)) - x| in 8-bit levels; empty where there is no way back."""
 
@@ -58,7 +58,7 @@ class Judgement:
 
     @property
     def mean_half_width(self) -> float:
-        """Of the interval of `mean_kid`; the directions, judged on other pictures, err apart from each other."""
+        """Of the interval of `mean_kid`; the directions, judged on other images, err apart from each other."""
         return math.hypot(*self.half_width.values()) / len(self.half_width)
 
 
@@ -74,21 +74,21 @@ _JUDGED = TypeAdapter(Judged)
 
 
 class Judge:
-    """The test pictures of a run, the network that judges, and its judgements so far."""
+    """The test images of a run, the network that judges, and its judgements so far."""
 
     def __init__(self, experiment: Experiment, skipped: Collection[str] = (), first: bool = True) -> None:
-        """Chooses the pictures and loads the network, where the run judges at all.
+        """Chooses the images and loads the network, where the run judges at all.
 
         Args:
-            experiment: Names the data set, how often to judge, on how many pictures and by whose features.
+            experiment: Names the data set, how often to judge, on how many images and by whose features.
             skipped: Paths inside the data set that are left out.
             first: Whether this is the process that judges; the others only keep step with it.
 
         Raises:
-            BadInput: too few test pictures, or ones that the network cannot take; weights or a package missing.
+            BadInput: too few test images, or ones that the network cannot take; weights or a package missing.
         """
         runtime, data = experiment.runtime, experiment.data
-        self.experiment, self.every = experiment, runtime.judge_every
+        self.experiment, self.every = experiment, runtime.validate_every
         self.channels = {"A": data.channels_a, "B": data.channels_b}
         self.past: list[Judgement] = []
         self.recipe: dict[str, Any] = {}
@@ -100,7 +100,7 @@ class Judge:
             return
         root = Path(data.root)
         for side, channels in self.channels.items():
-            self.files[side] = _held_out(root, side, skipped, runtime.judge_pictures)
+            self.files[side] = _held_out(root, side, skipped, runtime.judge_images)
             _require_colours(side, channels)
         if first:
             self.extractor = _extractor(runtime)
@@ -110,12 +110,12 @@ class Judge:
         """Whether a run of `total` steps judges after this one."""
         return bool(self.every and step) and (step % self.every == 0 or step == total)
 
-    def owes(self, step: int, total: int) -> bool:
+    def is_pending(self, step: int, total: int) -> bool:
         """Whether the judgement of this step is due and, broken off by a stop, has not been made."""
         return self.extractor is not None and self.due(step, total) and all(past.step != step for past in self.past)
 
     def prepare(self, method: Method) -> None:
-        """Look at every test picture once, for the features of real ones.
+        """Look at every test image once, for the features of real ones.
 
         Raises:
             BadInput: one cannot be read, or has a size that the generators do not take.
@@ -125,12 +125,12 @@ class Judge:
                 self.real[side] = _doubled(self.extractor(self._real(side, method)))
 
     def look(self, step: int, method: Method, engine: Engine, stopping: Callable[[], bool]) -> bool:
-        """Judge the method's translators; False where `stopping` broke it off, which is asked before each picture.
+        """Judge the method's translators; False where `stopping` broke it off, which is asked before each image.
 
         Every process calls this and asks as often; the first alone translates, and adds to `past`.
 
         Raises:
-            BadInput: a picture that can no longer be read, or a translation that is not finite.
+            BadInput: an image that can no longer be read, or a translation that is not finite.
         """
         work: list[tuple[Direction, Path]] = [
             (direction, file) for direction in method.translators for file in self.files[direction[0]]
@@ -158,11 +158,11 @@ class Judge:
     def keep_best(self, out: Path, method: Method) -> None:
         """Write the translators as `best.safetensors` where they have just been judged the best."""
         if self.past[-1] is self.best:
-            features, pictures = self.recipe["features"], (len(self.files["A"]), len(self.files["B"]))
-            chosen = Chosen(features, self.best.mean_kid, pictures)
+            features, counts = self.recipe["features"], (len(self.files["A"]), len(self.files["B"]))
+            chosen = Chosen(features, self.best.mean_kid, counts)
             write_bundle(out / BEST, Bundle(self.experiment, method.translators, self.best.step, chosen=chosen))
 
-    def take_up(self, facts: Mapping[str, Any]) -> str:
+    def load_state(self, facts: Mapping[str, Any]) -> str:
         """Take up what a checkpoint keeps of judging; a line to say where it does not compare with what comes.
 
         Raises:
@@ -180,7 +180,7 @@ class Judge:
         return ""
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as `take_up` takes it; kept on while nothing is judged, too."""
+        """What a checkpoint keeps, as `load_state` takes it; kept on while nothing is judged, too."""
         return {"judged": asdict(Judged(self.recipe, self.past))} if self.past else {}
 
     def record(self) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class Judge:
         cycle = ", ".join(f"{name} {value:.1f}" for name, value in last.cycle_error.items())
         best = "the best so far" if self.best is last else f"best {self.best.mean_kid:.5f}, step {self.best.step}"
         return (
-            f"judged on {n['A']} test pictures of A, {n['B']} of B: KID of {self.recipe['features']} {kid}"
+            f"judged on {n['A']} test images of A, {n['B']} of B: KID of {self.recipe['features']} {kid}"
             f"{f'; cycle error {cycle} levels' if cycle else ''}; mean KID {last.mean_kid:.5f}, {best}"
         )
 
@@ -220,11 +220,11 @@ class Judge:
         return f"KID {self.past[-1].mean_kid:.4f}, best {self.best.mean_kid:.4f}"
 
     def _read(self, file: Path, side: str) -> Images:
-        """The middle of a picture, sized as training sizes it."""
+        """The middle of an image, sized as training sizes it."""
         return read_sample(file, self.channels[side], self.experiment.data)[None]
 
     def _real(self, side: str, method: Method) -> Iterator[Pixels]:
-        for file in track(self.files[side], f"features of the real test pictures of {side}"):
+        for file in track(self.files[side], f"features of the real test images of {side}"):
             image = self._read(file, side)
             check_sides(method, image, file)
             yield _colours(image)
@@ -245,10 +245,10 @@ class Judge:
 def _there_and_back(
     method: Method, engine: Engine, direction: Direction, image: Images
 ) -> tuple[Images, Images | None]:
-    """The translation of a picture and, where there is a way back, the picture again; both on the CPU."""
+    """The translation of an image and, where there is a way back, the image again; both on the CPU."""
     networks = method.translators
     back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-    with torch.no_grad(), at_rest(method), engine.precision(), engine.as_written():
+    with torch.no_grad(), eval_mode(method), engine.precision(), engine.as_written():
         translated = networks[direction](engine.put(image))
         again = None if back is None else back(translated).cpu()
     return translated.cpu(), again
@@ -266,7 +266,7 @@ def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> lis
     files = images_of(root, f"test{side}").without(skipped)
     if len(files) < FEWEST_JUDGED:
         raise BadInput(
-            f"runtime.judge_every: expected at least {FEWEST_JUDGED} pictures in {root / f'test{side}'} to judge on, "
+            f"runtime.validate_every: expected at least {FEWEST_JUDGED} images in {root / f'test{side}'} to judge on, "
             f"found {len(files)}; keep more out of training, or set it to 0"
         )
     return spread(files, most)
@@ -275,7 +275,7 @@ def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> lis
 def _require_colours(side: str, channels: int) -> None:
     if channels not in (1, 3):
         raise BadInput(
-            f"runtime.judge_every: networks of features see gray or colour pictures, and data.channels_{side.lower()} "
+            f"runtime.validate_every: networks of features see gray or colour images, and data.channels_{side.lower()} "
             f"is {channels}; set it to 0"
         )
 
@@ -290,7 +290,7 @@ def _extractor(runtime: RuntimeConfig) -> Extractor:
     try:
         return load_extractor(name, Path(weights) if weights else None)
     except BadInput as error:
-        raise BadInput(f"runtime.judge_every: {error}; or set it to 0") from error
+        raise BadInput(f"runtime.validate_every: {error}; or set it to 0") from error
 
 
 def _recipe(extractor: Extractor, files: Mapping[str, Sequence[Path]], root: Path) -> dict[str, Any]:
@@ -299,12 +299,12 @@ def _recipe(extractor: Extractor, files: Mapping[str, Sequence[Path]], root: Pat
         "features": extractor.name,
         **extractor.recipe,
         "n": {side: len(each) for side, each in files.items()},
-        "pictures_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
+        "images_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
     }
 
 
 def _colours(image: Images) -> Pixels:
-    """One picture as a file of it would be seen, in colour and 8 bits."""
+    """One image as a file of it would be seen, in colour and 8 bits."""
     return with_channels(to_pixels(image[0]), 3)
 
 

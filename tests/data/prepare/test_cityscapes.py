@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.prepare.pictures import tree
+from tests.data.prepare.images import tree
 from unpaired.core.errors import BadInput
 from unpaired.data.manifest import read_manifest
 from unpaired.data.prepare.cityscapes import prepare_cityscapes

@@ -15,7 +15,7 @@ SIZE, GLOBE, STRIDE = 32, 720, 16
 
 
 def plain(colour):
-    """A 9 x 9 picture of one colour."""
+    """A 9 x 9 image of one colour."""
     return Image.new("RGB", (9, 9), colour)
 
 
@@ -58,15 +58,15 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_label_pictures_hold_the_palette_alone_and_agree_with_the_label_maps(pairs):
+def test_label_images_hold_the_palette_alone_and_agree_with_the_label_maps(pairs):
     facts = read_manifest(pairs)
     palette = facts["palette"]
     assert palette["domain"] == "B" and list(palette["classes"]) == list(PALETTE) == facts["rule"]["labels"]
     seen = set()
     for name in names(pairs / "testB"):
         labels = np.asarray(Image.open(pairs / "labels/test" / name))
-        picture = np.asarray(Image.open(pairs / "testB" / name))
-        assert np.array_equal(picture, np.asarray(painted(labels)))
+        image = np.asarray(Image.open(pairs / "testB" / name))
+        assert np.array_equal(image, np.asarray(painted(labels)))
         seen |= set(np.unique(labels))
     assert seen == set(range(len(PALETTE)))
 
@@ -95,7 +95,7 @@ def test_a_photo_and_its_labels_show_the_same_coast(pairs):
     assert (blue == water).mean() > 0.9
 
 
-def test_a_photo_read_by_its_nearest_colours_is_no_label_picture(pairs):
+def test_a_photo_read_by_its_nearest_colours_is_no_label_image(pairs):
     photos, classes = shown(pairs)
     read = ((photos[:, None] - np.array(list(PALETTE.values()))) ** 2).sum(2).argmin(1)
     ious = [((read == k) & (classes == k)).sum() / ((read == k) | (classes == k)).sum() for k in range(len(PALETTE))]

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tests.data.prepare.pictures import png, tree, write
+from tests.data.prepare.images import png, tree, write
 from unpaired.core.errors import BadInput
 from unpaired.data.manifest import MANIFEST, read_manifest
 from unpaired.data.prepare.folders import prepare_folders

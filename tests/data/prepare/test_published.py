@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from tests.data.prepare.pictures import png, tree
+from tests.data.prepare.images import png, tree
 from tests.data.prepare.server import serving, status
 from unpaired.core.errors import BadInput
 from unpaired.data.manifest import MANIFEST, read_manifest

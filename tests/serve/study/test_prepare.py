@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.data_sets import shapes
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 from unpaired.serve.study import open_study, prepare_study
 
 
@@ -25,16 +25,16 @@ def folders(tmp_path):
 
 
 def pixels(study_folder, name):
-    return read_picture(study_folder / "pictures" / f"{name}.png").pixels
+    return read_image(study_folder / "images" / f"{name}.png").pixels
 
 
-def test_fakes_are_shown_beside_the_real_picture_of_their_name(tmp_path, folders):
+def test_fakes_are_shown_beside_the_real_image_of_their_name(tmp_path, folders):
     real, fake = folders
     study = prepare_study(tmp_path / "study", real, {"ours": fake}, seed=3)
     assert len(study.pairs["ours"]) == 8
     for number, pair in enumerate(study.pairs["ours"]):
         for name, folder in zip(pair, (real, fake), strict=True):
-            expected = read_picture(folder / f"{number:02}.png").pixels
+            expected = read_image(folder / f"{number:02}.png").pixels
             np.testing.assert_array_equal(pixels(tmp_path / "study", name), expected)
 
 
@@ -58,7 +58,7 @@ def test_nothing_but_their_content_tells_real_from_fake(tmp_path):
     study = prepare_study(tmp_path / "study", real, {"x": fake})
     shown = [name for pair in study.pairs["x"] + study.obvious for name in pair]
     for name in shown:
-        with Image.open(tmp_path / "study/pictures" / f"{name}.png") as image:
+        with Image.open(tmp_path / "study/images" / f"{name}.png") as image:
             assert (image.format, image.mode, image.size, image.info) == ("PNG", "RGB", (40, 36), {})
         assert len(name) == 24 and not set(name) - set("0123456789abcdef")
 
@@ -74,14 +74,14 @@ def test_checks_show_noise_and_flat_colours(tmp_path, folders):
 
 def test_what_cannot_be_shown_is_named_and_nothing_is_left(tmp_path, folders):
     real, fake = folders
-    (fake / "bad1.png").write_bytes(b"no picture")
+    (fake / "bad1.png").write_bytes(b"no image")
     (fake / "bad2.png").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"2 of 18 pictures.*bad1.png.*bad2.png"):
+    with pytest.raises(BadInput, match=r"2 of 18 images.*bad1.png.*bad2.png"):
         prepare_study(tmp_path / "study", real, {"x": fake})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fake", "real"]
 
 
-def test_pictures_of_several_sizes_are_refused(tmp_path, folders):
+def test_images_of_several_sizes_are_refused(tmp_path, folders):
     real, fake = folders
     shapes("B", 9).resize((50, 36)).save(fake / "09.png")
     with pytest.raises(BadInput, match=r"40x36 .*50x36 .*09.png"):

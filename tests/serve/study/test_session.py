@@ -49,7 +49,7 @@ def test_no_pair_is_shown_twice_before_all_were_shown_once():
         assert set(pairs.values()) <= ({1} if number == 50 else {2, 3})
 
 
-def test_the_real_picture_is_where_the_trial_says():
+def test_the_real_image_is_where_the_trial_says():
     for trial in trials(study(), "ours", "anna"):
         assert getattr(trial, trial.real).startswith("real")
         assert not getattr(trial, OTHER[trial.real]).startswith("real")

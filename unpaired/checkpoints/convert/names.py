@@ -20,7 +20,7 @@ from unpaired.core.errors import BadInput
 
 Weights = Mapping[str, Tensor]
 
-CRITIC = re.compile(r"(model\.0\.(weight|bias)|net\.0\.)")
+DISCRIMINATOR = re.compile(r"(model\.0\.(weight|bias)|net\.0\.)")
 MMAGIC = re.compile(r"generators\.([^.]+)\.(model\..*)")
 UPIT = re.compile(r"G_([AB])\.(\d.*)")
 MMAGIC_BLOCK = re.compile(r"block\.(\d)\.(conv|bn)\.(\w+)$")
@@ -51,7 +51,7 @@ def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str
     if "model.1.weight" in weights or "model.model.0.weight" in weights:
         return "official", {alone: weights}
     first = ", ".join(sorted(weights)[:4])
-    what = "a critic's names" if any(CRITIC.match(key) for key in weights) else "names of no known tool"
+    what = "a discriminator's names" if any(DISCRIMINATOR.match(key) for key in weights) else "names of no known tool"
     raise BadInput(f"expected a generator (model.1.weight, or model.model.0.weight of a U-Net), found {what}: {first}")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from unpaired.core.errors import BadInput
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
-from unpaired.imaging.images import read_picture
+from unpaired.imaging.images import read_image
 
 SPLITS = {"train": "train", "val": "test"}
 """Cityscapes' split and ours. Its own test split has no public labels."""
@@ -58,7 +58,7 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
         out: Folder to make; it must not hold another data set.
         left: Folder leftImg8bit, or the folder it lies in.
         labels: Folder gtFine, or the folder it lies in.
-        size: Side in pixels; the 2:1 pictures are squeezed. 128 is what the paper trains and scores at, so that
+        size: Side in pixels; the 2:1 images are squeezed. 128 is what the paper trains and scores at, so that
             networks meet test images at the scale they learnt. The official script writes 256.
 
     Raises:
@@ -125,7 +125,7 @@ def _found(option: str, root: Path, usual: str, split: str, ending: str) -> dict
 
 
 def _shrunk(path: Path, size: int, filter: Image.Resampling) -> Image.Image:
-    pixels = read_picture(path).pixels
+    pixels = read_image(path).pixels
     if pixels.dtype != "uint8" or pixels.shape[2] != 3:
         raise BadInput(f"{path}: expected 8-bit colours, found {pixels.shape[2]} channels of {pixels.dtype}")
     return Image.fromarray(pixels).resize((size, size), filter)

@@ -54,7 +54,7 @@ def earth_labels(mask: NDArray[np.uint8], satellite: Image.Image, elevation: Ima
 
 
 def painted(labels: NDArray[np.uint8]) -> Image.Image:
-    """The label picture: every class in its colour."""
+    """The label image: every class in its colour."""
     return Image.fromarray(np.array(list(PALETTE.values()), np.uint8)[labels])
 
 

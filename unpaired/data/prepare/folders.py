@@ -16,7 +16,7 @@ from unpaired.core.files import file_sha256
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.masks import GRAY_OR_RGB, by_name
-from unpaired.imaging.images import image_files, image_names, read_picture
+from unpaired.imaging.images import image_files, image_names, read_image
 
 LEAST = 2
 """Images a side needs: one to train on, one to test on."""
@@ -123,7 +123,7 @@ def _read_all(paths: list[tuple[str, Path, Path]]) -> list[Source]:
     sources, refused = [], []
     for side, folder, path in track(paths, "reading images"):
         try:
-            height, width = read_picture(path).pixels.shape[:2]
+            height, width = read_image(path).pixels.shape[:2]
         except BadInput as error:
             refused.append(" ".join(str(error).split()))
         else:
@@ -167,7 +167,7 @@ def _mask_fault(source: Source, mask: Path | None) -> str:
     if mask is None:
         return f"none for {source.path}"
     try:
-        height, width, channels = read_picture(mask).pixels.shape
+        height, width, channels = read_image(mask).pixels.shape
     except BadInput as error:
         return " ".join(str(error).split())
     if channels not in GRAY_OR_RGB:

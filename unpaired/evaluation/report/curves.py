@@ -30,7 +30,7 @@ class Chart:
     """How to read it."""
     prefixes: tuple[str, ...]
     """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves, and what was judged
-    on held-out pictures is named as in TensorBoard."""
+    on held-out images is named as in TensorBoard."""
     noisy: bool = True
     """Whether to smooth."""
     reference: float | None = None
@@ -39,47 +39,47 @@ class Chart:
 
 CHARTS = (
     Chart(
-        "KID on test pictures",
-        "How far translations, as a set, are from real test pictures, to the network of features that is named: "
+        "KID on test images",
+        "How far translations, as a set, are from real test images, to the network of features that is named: "
         "near 0 it cannot tell them apart. Lower is better; compare only within one network.",
         ("test/kid/",),
         noisy=False,
     ),
     Chart(
-        "Cycle error on test pictures",
-        "What is lost there and back again of pictures that training never saw, in 8-bit levels.",
+        "Cycle error on test images",
+        "What is lost there and back again of images that training never saw, in 8-bit levels.",
         ("test/cycle_error/",),
         noisy=False,
     ),
     Chart(
         "Adversarial",
-        "How far each generator is from fooling its critic: 1 when the critic calls every patch fake, 0.25 when it "
+        "How far each generator is from fooling its discriminator: 1 when it calls every patch fake, 0.25 when it "
         "cannot tell, 0 when it takes all for real. Neither player should win for good.",
         ("gan/",),
         reference=0.25,
     ),
     Chart(
-        "Critics",
-        "A least-squares critic that cannot tell real from translated answers one half to everything, which costs "
-        "0.25. Near 0 it tells every patch: the generators then learn little.",
-        ("critic/",),
+        "Discriminators",
+        "A least-squares discriminator that cannot tell real from translated answers one half to everything, "
+        "which costs 0.25. Near 0 it tells every patch: the generators then learn little.",
+        ("discriminator/",),
         reference=0.25,
     ),
     Chart(
         "Cycle and identity",
-        "What is lost there and back again, and what a generator changes in pictures already of its domain, both "
+        "What is lost there and back again, and what a generator changes in images already of its domain, both "
         "times their weights. They should fall, then level off.",
         ("cycle", "identity"),
     ),
     Chart("Learning rate", "The size of a step, level first and then falling to zero.", ("lr",), noisy=False),
-    Chart("Speed", "Pictures of each domain in a second.", ("images_per_second",)),
+    Chart("Speed", "Images of each domain in a second.", ("images_per_second",)),
 )
-OTHER_CRITIC = "Neither player should win for good: a curve that runs away shows a training gone wrong."
+OTHER_DISCRIMINATOR = "Neither player should win for good: a curve that runs away shows a training gone wrong."
 KNOWN = {
     "gan/G": "A to B",
     "gan/F": "B to A",
-    "critic/X": "judge of A",
-    "critic/Y": "judge of B",
+    "discriminator/X": "judge of A",
+    "discriminator/Y": "judge of B",
     "cycle/X": "cycle, A",
     "cycle/Y": "cycle, B",
     "identity/X": "identity, A",
@@ -96,7 +96,7 @@ def draw_charts(log: Sequence[Mapping[str, Any]], least_squares: bool = True) ->
 
     Args:
         log: The lines of `metrics.jsonl`.
-        least_squares: Whether the critics answer by least squares, whose values have a known meaning.
+        least_squares: Whether the discriminators answer by least squares, whose values have a known meaning.
     """
     lines = _lines(log)
     drawn = []
@@ -105,7 +105,7 @@ def draw_charts(log: Sequence[Mapping[str, Any]], least_squares: bool = True) ->
         if any(len(line) > 1 for line in shown.values()):
             names = [_name(name) for name in shown]
             readable = least_squares or chart.reference is None
-            reference, note = (chart.reference, chart.note) if readable else (None, OTHER_CRITIC)
+            reference, note = (chart.reference, chart.note) if readable else (None, OTHER_DISCRIMINATOR)
             svg = draw(chart.title, dict(zip(names, shown.values(), strict=True)), reference, chart.noisy)
             drawn.append({"title": chart.title, "note": note, "names": names, "svg": svg})
     return drawn

@@ -1,4 +1,4 @@
-"""Test pictures through the model: an even choice, and the worst and best of an evaluation."""
+"""Test images through the model: an even choice, and the worst and best of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from unpaired.config import Direction
 from unpaired.data.heldout import HeldOut, read_whole, spread
-from unpaired.evaluation.report.pictures import picture_uri
+from unpaired.evaluation.report.images import image_uri
 from unpaired.imaging.images import OneImage
 from unpaired.inference.translator import Translator
 
@@ -23,12 +23,12 @@ EXTREMES = 4
 BATCH = 4
 """Translated together."""
 LARGEST_INPUT = 512
-"""A larger picture is cut to its middle: the page shows it small, and a whole photograph takes long."""
+"""A larger image is cut to its middle: the page shows it small, and a whole photograph takes long."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One test picture on the page."""
+    """One test image on the page."""
 
     name: str
     views: Views
@@ -49,11 +49,11 @@ class Gallery:
 
 
 def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[str, Any]]) -> Gallery:
-    """The pictures of the translator's direction.
+    """The images of the translator's direction.
 
     Args:
         translator: Turned to the direction to show.
-        held_out: The test pictures.
+        held_out: The test images.
         scores: `images` of an evaluation in this direction; without them there are no worst and best.
     """
     direction = translator.direction
@@ -88,7 +88,7 @@ def _one_each(ranked: list[Path], places: Mapping[Path, object], few: int) -> li
 
 
 def _views(translator: Translator, paths: list[Path], truths: Mapping[Path, Path]) -> dict[Path, Views]:
-    """What the page shows of each picture; those of one size are translated together."""
+    """What the page shows of each image; those of one size are translated together."""
     inputs = {path: _middle(read_whole(path, translator.channels_in)) for path in paths}
     by_size: dict[torch.Size, list[Path]] = {}
     for path, image in inputs.items():
@@ -106,7 +106,7 @@ def _views(translator: Translator, paths: list[Path], truths: Mapping[Path, Path
                 columns[path].append(("truth", _middle(read_whole(truths[path], translator.channels_out))))
             if again is not None:
                 columns[path].append(("back again", again))
-    return {path: tuple((label, picture_uri(image)) for label, image in views) for path, views in columns.items()}
+    return {path: tuple((label, image_uri(image)) for label, image in views) for path, views in columns.items()}
 
 
 def _middle(image: OneImage) -> OneImage:

@@ -29,7 +29,7 @@ class Table:
     """One direction."""
 
     direction: str
-    pictures: int
+    images: int
     columns: list[str]
     rows: list[Row]
 
@@ -44,8 +44,8 @@ def tables(evaluation: Mapping[str, Any]) -> list[Table]:
         rivals = evaluation.get("baselines", {}).get(direction, {})
         spans = evaluation.get("intervals", {}).get(direction, {})
         rows = [_row(name, words, scores, spans, rivals) for name, words in METRICS.items() if name in scores]
-        pictures = max((span["n"] for span in spans.values()), default=0)
-        found.append(Table(direction, pictures, [BASELINES.get(str(name), str(name)) for name in rivals], rows))
+        images = max((span["n"] for span in spans.values()), default=0)
+        found.append(Table(direction, images, [BASELINES.get(str(name), str(name)) for name in rivals], rows))
     return found
 
 

@@ -19,8 +19,8 @@ from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.evaluation.report.curves import draw_charts
 from unpaired.evaluation.report.gallery import Gallery, gallery
+from unpaired.evaluation.report.images import grid_uri
 from unpaired.evaluation.report.numbers import tables
-from unpaired.evaluation.report.pictures import grid_uri
 from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log
 from unpaired.experiment import read_experiment, to_dict
 from unpaired.inference.translator import Translator
@@ -38,7 +38,7 @@ def write_report(
 ) -> Path:
     """Write `report.html` into a run's folder; returns its path.
 
-    What is not there yet (an evaluation, samples, test pictures, weights) leaves a gap in the page that says so.
+    What is not there yet (an evaluation, samples, test images, weights) leaves a gap in the page that says so.
 
     Args:
         run: The run's folder, with its `config.yaml`.
@@ -99,8 +99,8 @@ def _facts(
     facts = {
         "Data": _data_name(manifest, data),
         "Licence": source.get("licence", "") if isinstance(source, dict) else "",
-        "Training pictures": ", ".join(training),
-        "Test pictures": ", ".join(testing),
+        "Training images": ", ".join(training),
+        "Test images": ", ".join(testing),
         "Method": method.get("name", ""),
         "Generator": ", ".join(f"{key} {value}" for key, value in generator.items() if key in ("width", "blocks")),
         "Steps": f"{last['step']:,}" if "step" in last else "",
@@ -108,7 +108,7 @@ def _facts(
         "Batch": str((config.get("data") or {}).get("batch", "")),
         "Learning rate": str(optim.get("lr", "")),
         "Seed": str(runtime.get("seed", "")),
-        "Best on test pictures": _best(log),
+        "Best on test images": _best(log),
         "Time": duration(_seconds(log)) if log else "",
     }
     return [(name, str(value)) for name, value in facts.items() if value != ""]
@@ -174,12 +174,12 @@ def _galleries(
 ) -> tuple[list[Gallery], str]:
     """A gallery per direction; where there can be none, why."""
     if data is None:
-        return [], "The data set is not at hand, so no test pictures are shown."
+        return [], "The data set is not at hand, so no test images are shown."
     try:
         held_out = _held_out(data, evaluation)
         translator = translator or Translator.load(run, runtime="torch")
     except BadInput as error:
-        return [], f"No test pictures: {error}."
+        return [], f"No test images: {error}."
     images = evaluation.get("images", {})
     return [gallery(translator.to(d), held_out, images.get(d, [])) for d in translator.directions], ""
 
@@ -197,7 +197,7 @@ def _findings(log: Sequence[LogLine]) -> list[dict[str, Any]]:
 
 
 def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:
-    """The test pictures, paired as the evaluation had them."""
+    """The test images, paired as the evaluation had them."""
     if "recipe" not in evaluation:
         return open_held_out(data)
     return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no")

@@ -26,7 +26,7 @@ class FindingLine(TypedDict):
     symptom: str
     where: str
     seen: str
-    pictures: list[str]
+    images: list[str]
     advice: str
 
 
@@ -38,7 +38,7 @@ class BestLine(TypedDict):
 
 
 class JudgedLine(TypedDict):
-    """What held-out pictures said during training, by direction."""
+    """What held-out images said during training, by direction."""
 
     features: Annotated[str, Field(max_length=100)]
     kid: Annotated[Scores, Field(max_length=2)]
@@ -60,15 +60,15 @@ class LogLine(TypedDict, total=False):
 
 
 class Span(TypedDict):
-    """An interval, and how many pictures it rests on."""
+    """An interval, and how many images it rests on."""
 
     low: Number
     high: Number
     n: int
 
 
-class PictureScores(TypedDict, total=False):
-    """What one test picture is ranked by."""
+class ImageScores(TypedDict, total=False):
+    """What one test image is ranked by."""
 
     name: Required[str]
     mean_abs_error: Number
@@ -91,7 +91,7 @@ class Evaluation(TypedDict, total=False):
     recipe: Recipe
     intervals: dict[str, dict[str, Span]]
     baselines: dict[str, dict[str, Scores]]
-    images: dict[str, list[PictureScores]]
+    images: dict[str, list[ImageScores]]
 
 
 _LOG_LINE, _EVALUATION = TypeAdapter(LogLine), TypeAdapter(Evaluation)

@@ -1,4 +1,4 @@
-// One picture at a time goes to POST translate; what comes back is shown beside it and offered as a file.
+// One image at a time goes to POST translate; what comes back is shown beside it and offered as a file.
 const $ = (id) => document.getElementById(id);
 const SUFFIX = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp" };
 const ARROWS = { AtoB: "A → B", BtoA: "B → A" };
@@ -48,7 +48,7 @@ function welcome(found) {
   $("model").replaceChildren(...offer.models.map(({ name }) => new Option(name, name)));
   $("model-field").hidden = offer.models.length === 1;
   const megapixels = (offer.max_pixels / 1e6).toFixed(1).replace(".0", "");
-  $("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${size(offer.max_bytes)} and ${megapixels} megapixels. Every result keeps its picture's size.`;
+  $("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${size(offer.max_bytes)} and ${megapixels} megapixels. Every result keeps its image's size.`;
   showDirections();
   say(offer.models.length === 1 ? `${offer.models[0].name} is ready` : `${offer.models.length} models are ready`, "ready");
 }
@@ -68,7 +68,7 @@ function showDirections() {
   $("directions").append(row);
 }
 
-// A picture and its card
+// An image and its card
 
 function add(files) {
   for (const file of files) {

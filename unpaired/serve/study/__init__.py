@@ -1,4 +1,4 @@
-"""The perceptual study of the paper (Sec. 5.1.1): which of two pictures, seen for a second, is the real one?"""
+"""The perceptual study of the paper (Sec. 5.1.1): which of two images, seen for a second, is the real one?"""
 
 from unpaired.serve.study.prepare import Study, open_study, prepare_study
 

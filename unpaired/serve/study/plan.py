@@ -15,7 +15,7 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Trial:
-    """Two pictures side by side."""
+    """Two images side by side."""
 
     kind: Kind
     left: str

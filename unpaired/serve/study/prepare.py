@@ -1,4 +1,4 @@
-"""The folder of a study: its settings and its pictures, under names that tell nothing."""
+"""The folder of a study: its settings and its images, under names that tell nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import flush, write_text
 from unpaired.core.progress import track
 from unpaired.imaging.codecs import full_scale
-from unpaired.imaging.images import Picture, Pixels, encode_picture, image_files, read_picture, with_channels
+from unpaired.imaging.images import DecodedImage, Pixels, encode_image, image_files, read_image, with_channels
 
-STUDY, PICTURES = "study.json", "pictures"
+STUDY, IMAGES = "study.json", "images"
 FORMAT = 1
 REAL = "real"
 Names = dict[str, str]
-"""Path of a picture in its folder, without suffix, to its name in the study."""
+"""Path of an image in its folder, without suffix, to its name in the study."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is shown to whom. Pictures are named by a hash; which are real is known here only."""
+    """What is shown to whom. Images are named by a hash; which are real is known here only."""
 
     seed: int
     """Order, sides and names depend on it."""
@@ -40,7 +40,7 @@ class Study:
     checks: int = 6
     """Trials among the scored ones whose fake is noise or flat, not scored: who fails more than one is left out."""
     pairs: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """Per algorithm, pictures (real, fake) that are shown together."""
+    """Per algorithm, images (real, fake) that are shown together."""
     obvious: list[tuple[str, str]] = field(default_factory=list)
     """The pairs (real, fake) of the checks."""
     format: int = FORMAT
@@ -65,14 +65,14 @@ def prepare_study(
 ) -> Study:
     """Make the folder of a study.
 
-    A fake is shown beside the real picture of the same name, where all names match (the truth for its input);
-    otherwise beside a random one. All pictures are stored as 8-bit PNG without metadata, so that nothing but what
+    A fake is shown beside the real image of the same name, where all names match (the truth for its input);
+    otherwise beside a random one. All images are stored as 8-bit PNG without metadata, so that nothing but what
     they show tells them apart.
 
     Args:
         out: Folder to make.
-        real: Folder of real pictures.
-        fakes: For each algorithm the folder of its pictures.
+        real: Folder of real images.
+        fakes: For each algorithm the folder of its images.
         seed: Decides pairs, order and sides.
         exposure_ms: How long a pair is shown, in milliseconds (the paper: 1000).
         practice: Trials with feedback, not scored (the paper: 10).
@@ -80,21 +80,21 @@ def prepare_study(
         checks: Trials with an obvious fake; the paper tells of none.
 
     Raises:
-        BadInput: a folder without pictures, pictures that cannot be read or differ in size, or `out` in use.
+        BadInput: a folder without images, images that cannot be read or differ in size, or `out` in use.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: already there; choose another folder, answers are never overwritten")
     study = Study(seed=seed, exposure_ms=exposure_ms, practice=practice, scored=scored, checks=checks)
     if not fakes or REAL in fakes:
-        raise BadInput('a study needs the pictures of at least one algorithm, and none may be named "real"')
+        raise BadInput('a study needs the images of at least one algorithm, and none may be named "real"')
     files = {name: _files(Path(folder)) for name, folder in {REAL: real, **fakes}.items()}
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        names = _store(part / PICTURES, files, seed)
+        names = _store(part / IMAGES, files, seed)
         sheet = {name: _pairs(names[REAL], names[name], f"{seed}/{name}") for name in fakes}
-        study = replace(study, pairs=sheet, obvious=_obvious(part / PICTURES, list(names[REAL].values()), study))
+        study = replace(study, pairs=sheet, obvious=_obvious(part / IMAGES, list(names[REAL].values()), study))
         write_text(part / STUDY, json.dumps(asdict(study), indent=1))
         if out.exists():
             out.rmdir()
@@ -124,7 +124,7 @@ def open_study(folder: Path) -> Study:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Pictures by their path in the folder, without suffix."""
+    """Images by their path in the folder, without suffix."""
     files = image_files(folder) if folder.is_dir() else []
     if not files:
         raise BadInput(f"{folder}: expected a folder of images, found {'none' if folder.is_dir() else 'no folder'}")
@@ -132,7 +132,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _store(folder: Path, files: Mapping[str, Mapping[str, Path]], seed: int) -> dict[str, Names]:
-    """Write every picture under a name that tells nothing.
+    """Write every image under a name that tells nothing.
 
     Raises:
         BadInput: some cannot be read, or not all are of one size, by which the fakes could be told.
@@ -144,35 +144,35 @@ def _store(folder: Path, files: Mapping[str, Mapping[str, Path]], seed: int) -> 
     everything = [(group, key, path) for group, paths in files.items() for key, path in paths.items()]
     for group, key, path in track(everything, "preparing the study"):
         try:
-            pixels = _shown(read_picture(path))
+            pixels = _shown(read_image(path))
         except BadInput as error:
             bad.append(str(error))
             continue
         sizes.setdefault(pixels.shape[:2], path)
         names.setdefault(group, {})[key] = _keep(folder, pixels, seed)
     if bad:
-        raise BadInput(f"{len(bad)} of {len(everything)} pictures cannot be shown: {'; '.join(bad)}")
+        raise BadInput(f"{len(bad)} of {len(everything)} images cannot be shown: {'; '.join(bad)}")
     if len(sizes) > 1:
         found = ", ".join(f"{width}x{height} ({path})" for (height, width), path in sizes.items())
-        raise BadInput(f"expected pictures of one size, by which fakes cannot be told; found {found}")
+        raise BadInput(f"expected images of one size, by which fakes cannot be told; found {found}")
     return names
 
 
-def _shown(picture: Picture) -> Pixels:
-    """RGB of 8 bits, what a browser shows of any picture."""
-    pixels = picture.pixels[..., :3] if picture.pixels.shape[2] > 3 else with_channels(picture.pixels, 3)
+def _shown(image: DecodedImage) -> Pixels:
+    """RGB of 8 bits, what a browser shows of any image."""
+    pixels = image.pixels[..., :3] if image.pixels.shape[2] > 3 else with_channels(image.pixels, 3)
     return np.rint(pixels.astype(np.float64).clip(0, None) * (255 / full_scale(pixels.dtype))).astype(np.uint8)
 
 
 def _keep(folder: Path, pixels: Pixels, seed: int) -> str:
-    content = encode_picture(Picture(pixels), ".png")
+    content = encode_image(DecodedImage(pixels), ".png")
     name = hashlib.sha256(f"{seed}/".encode() + content).hexdigest()[:24]
     (folder / f"{name}.png").write_bytes(content)
     return name
 
 
 def _pairs(real: Names, fake: Names, seed: str) -> list[tuple[str, str]]:
-    """Each fake with the real picture of its name, or in random order where names differ."""
+    """Each fake with the real image of its name, or in random order where names differ."""
     if set(fake) <= set(real):
         return [(real[key], name) for key, name in fake.items()]
     others = list(real.values())
@@ -181,9 +181,9 @@ def _pairs(real: Names, fake: Names, seed: str) -> list[tuple[str, str]]:
 
 
 def _obvious(folder: Path, real: list[str], study: Study) -> list[tuple[str, str]]:
-    """Pairs that nobody who looks can get wrong: noise and flat colours beside real pictures."""
+    """Pairs that nobody who looks can get wrong: noise and flat colours beside real images."""
     rng = np.random.default_rng(study.seed)
-    height, width = read_picture(folder / f"{real[0]}.png").pixels.shape[:2]
+    height, width = read_image(folder / f"{real[0]}.png").pixels.shape[:2]
     chosen = [real[number] for number in rng.integers(len(real), size=study.checks)]
     fakes = []
     for number in range(study.checks):

@@ -1,4 +1,4 @@
-"""What came out: how often a fake was taken for the real picture, as in Table 1 of the paper."""
+"""What came out: how often a fake was taken for the real image, as in Table 1 of the paper."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from unpaired.core.version import __version__
 from unpaired.serve.study.ledger import Ledger, OutOfTurn, Session
 from unpaired.serve.study.plan import Side
-from unpaired.serve.study.prepare import PICTURES
+from unpaired.serve.study.prepare import IMAGES
 from unpaired.serve.study.results import results, rows
 from unpaired.serve.web import add_files, add_handlers
 
@@ -82,12 +82,12 @@ def build_study_app(folder: Path, ledger: Ledger, key: str) -> FastAPI:
         feedback = {"real": trial.real} if trial.kind == "practice" else {}
         return {**feedback, **_next(ledger.sessions[given.code])}
 
-    @app.get("/pictures/{name}.png")
-    async def picture(name: str) -> Response:
-        """A picture of the study; any other name is unknown."""
+    @app.get("/images/{name}.png")
+    async def image(name: str) -> Response:
+        """An image of the study; any other name is unknown."""
         if name not in shown:
-            raise HTTPException(404, "no such picture")
-        content = await asyncio.to_thread((folder / PICTURES / f"{name}.png").read_bytes)
+            raise HTTPException(404, "no such image")
+        content = await asyncio.to_thread((folder / IMAGES / f"{name}.png").read_bytes)
         return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
     @app.get("/results")

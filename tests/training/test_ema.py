@@ -9,13 +9,15 @@ from unpaired.models import PatchGANConfig, ResNetConfig
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
-CFG = CycleGANConfig(generator=ResNetConfig(width=2, blocks=1), critic=PatchGANConfig(width=2, layers=1), history=2)
+CFG = CycleGANConfig(
+    generator=ResNetConfig(width=2, blocks=1), discriminator=PatchGANConfig(width=2, layers=1), history=2
+)
 
 
 def trainer(average: float) -> Trainer:
     torch.manual_seed(0)
     engine = Engine(RuntimeConfig(precision="fp32", device="cpu"))
-    return Trainer(CycleGAN(CFG, (3, 3)), OptimConfig(steps=40, average=average), engine)
+    return Trainer(CycleGAN(CFG, (3, 3)), OptimConfig(steps=40, ema_decay=average), engine)
 
 
 def images(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,21 +30,21 @@ def weights(method: CycleGAN) -> torch.Tensor:
 
 
 def test_the_average_follows_its_rule_and_leaves_training_alone():
-    averaged, plain = trainer(0.5), trainer(0)
-    expected = weights(averaged.method)
+    ema, plain = trainer(0.5), trainer(0)
+    expected = weights(ema.method)
     for step in range(1, 6):
-        averaged.train_step(*images(step))
+        ema.train_step(*images(step))
         plain.train_step(*images(step))
         decay = min(0.5, step / (step + 10))  # 1/11, 2/12, ... until it reaches what was asked for
-        expected = decay * expected + (1 - decay) * weights(averaged.method)
-        assert_close(weights(averaged.averaged), expected)
-    assert torch.equal(weights(averaged.method), weights(plain.method))
-    assert not torch.equal(weights(averaged.averaged), weights(averaged.method))
+        expected = decay * expected + (1 - decay) * weights(ema.method)
+        assert_close(weights(ema.ema), expected)
+    assert torch.equal(weights(ema.method), weights(plain.method))
+    assert not torch.equal(weights(ema.ema), weights(ema.method))
 
 
 def test_without_an_average_a_user_gets_the_trained_weights():
     plain = trainer(0)
-    assert plain.averaged is plain.method
+    assert plain.ema is plain.method
 
 
 def test_the_average_is_part_of_the_state():
@@ -55,5 +57,5 @@ def test_the_average_is_part_of_the_state():
     resumed.load(kept)
     for step in range(3, 6):
         resumed.train_step(*images(step))
-    assert torch.equal(weights(resumed.averaged), weights(whole.averaged))
+    assert torch.equal(weights(resumed.ema), weights(whole.ema))
     assert resumed.steps == whole.steps == 6

@@ -1,4 +1,4 @@
-"""Pictures inside the page: as data URIs, small ones exactly, large ones brought down."""
+"""Images inside the page: as data URIs, small ones exactly, large ones brought down."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unpaired.imaging.images import OneImage, Pixels, read_picture, to_pixels, to_tensor
+from unpaired.imaging.images import OneImage, Pixels, read_image, to_pixels, to_tensor
 
 EXACT_SIDE = 128
-"""Pictures up to this side are embedded as they are, as PNG."""
+"""Images up to this side are embedded as they are, as PNG."""
 LARGEST_SIDE = 224
 """Larger ones are brought down to this side, as WebP."""
 GRID_BYTES = 60_000
 """A sample grid above this size is embedded as WebP."""
 GRID_SIDE = 640
-"""Longest side of an embedded grid of larger pictures."""
+"""Longest side of an embedded grid of larger images."""
 
 
-def picture_uri(image: OneImage) -> str:
-    """A picture in [-1, 1] as a data URI."""
+def image_uri(image: OneImage) -> str:
+    """An image in [-1, 1] as a data URI."""
     shown = Image.fromarray(_rgb(to_pixels(image)))
     if max(shown.size) <= EXACT_SIDE:
         return _uri(shown, "PNG")
@@ -36,7 +36,7 @@ def grid_uri(path: Path) -> tuple[str, tuple[int, int]]:
     Raises:
         BadInput: the file cannot be read.
     """
-    pixels = read_picture(path).pixels
+    pixels = read_image(path).pixels
     grid = Image.fromarray(_rgb(to_pixels(to_tensor(pixels))))
     size = grid.size
     grid.thumbnail((GRID_SIDE, GRID_SIDE))
@@ -45,7 +45,7 @@ def grid_uri(path: Path) -> tuple[str, tuple[int, int]]:
 
 
 def _rgb(pixels: Pixels) -> Pixels:
-    """Gray or two-channel pictures as gray, the first three of more channels as colours."""
+    """Gray or two-channel images as gray, the first three of more channels as colours."""
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 

@@ -1,4 +1,4 @@
-"""Pictures made by formula, the same everywhere."""
+"""Images made by formula, the same everywhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 
 def waves(x_period, y_period, height=64, width=72):
-    """One colour picture of crossing waves, (1, 3, height, width) in [-1, 1]."""
+    """One colour image of crossing waves, (1, 3, height, width) in [-1, 1]."""
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     return torch.stack([torch.sin(x / x_period + c) * torch.cos(y / (y_period + c)) for c in range(3)])[None]
 
