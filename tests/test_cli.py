@@ -206,7 +206,7 @@ def test_the_version_is_printed(capsys):
         (["--data.flip", "false", "--seed", "1"], {"data.flip": "false"}, ["--seed", "1"]),
         (
             ["--optim.steps", "none", "--optim.discriminator-lr=null"],
-            {"optim.steps": None, "optim.discriminator_lr": None},
+            {"optim.steps": "none", "optim.discriminator_lr": "null"},
             [],
         ),
         (["--method.generator.width", "8"], {"method.generator.width": "8"}, []),

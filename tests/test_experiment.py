@@ -151,6 +151,24 @@ def test_an_optional_setting_can_be_taken_back():
     assert with_settings(given, {"optim.steps": None, "optim.discriminator_lr": None}) == DEFAULT
 
 
+def test_the_word_none_is_a_value_where_the_setting_has_it_and_no_value_where_it_may_be_absent():
+    changed = with_settings(
+        DEFAULT,
+        {
+            "data.preprocess": "none",
+            "method.generator.norm": "none",
+            "method.discriminator.norm": "none",
+            "data.root": "none",
+            "optim.steps": "none",
+            "optim.discriminator_lr": "null",
+        },
+    )
+    assert changed.data.preprocess == changed.data.root == "none"
+    assert changed.method.generator.norm == changed.method.discriminator.norm == "none"
+    assert changed.optim.steps is None and changed.optim.discriminator_lr is None
+    assert refused({"data.crop_size": "none"}).endswith("unable to parse string as an integer, got 'none'")
+
+
 def test_settings_that_are_only_possible_together_are_changed_together():
     small = Experiment(name="small", data=DataConfig(load_size=36, crop_size=32))
     changed = with_settings(small, {"data.crop_size": 256, "data.load_size": 286})

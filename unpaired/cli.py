@@ -181,7 +181,7 @@ def split_settings(args: list[str]) -> tuple[dict[str, Any], list[str]]:
             group, _, last = key.rpartition(".")
             value = "false" if last.startswith("no_") else "true"
             key = f"{group}.{last.removeprefix('no_')}"
-        settings[key] = None if value.lower() in ("none", "null") else value
+        settings[key] = value
     return settings, rest
 
 

@@ -1,4 +1,7 @@
-"""An experiment: everything that decides a run, in one frozen value, to and from text."""
+"""An experiment: every setting of a run in one frozen value, with its text form.
+
+Importing this imports no torch: the help and the parsing of settings need none.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
+from unpaired.config.methods import METHOD_CONFIGS, CycleGANConfig, MethodConfig, Pix2PixConfig
+from unpaired.config.networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES
 from unpaired.core.errors import LONGEST, BadInput, brief, shown
 from unpaired.core.safe_text import MAX_SETTINGS, parse_json, parse_yaml, read_text
-from unpaired.methods import METHODS, CycleGANConfig, Method, MethodConfig, Pix2PixConfig
+
+if TYPE_CHECKING:
+    from unpaired.methods import Method
 
 FORMAT = 1
 """Version of a run's config.yaml."""
@@ -24,7 +31,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A preset's name, the data, the method, its optimisation and where it runs."""
+    """A preset's name, the data, the method, its optimisation and its runtime."""
 
     name: str
     data: DataConfig = DataConfig()
@@ -36,12 +43,9 @@ class Experiment:
 MAX_PARAMETERS = 10**9
 """Weights of a method's networks together; the published ones have 28 million. Training takes 16 bytes for each."""
 
-RETIRED = frozenset({"data.check"})
-"""Settings of earlier versions that no longer decide anything; files that hold them are read without."""
-
 
 def build_method(experiment: Experiment) -> Method:
-    """The method with fresh networks, drawn from torch's global generator.
+    """The method with fresh networks, initialised from torch's global generator.
 
     Raises:
         BadInput: as `draft_method`, or networks of more than `MAX_PARAMETERS`.
@@ -56,11 +60,13 @@ def build_method(experiment: Experiment) -> Method:
 
 
 def draft_method(experiment: Experiment) -> Method:
-    """The method with networks of the right shapes that take no memory: no weights, and nothing drawn.
+    """The method on the meta device: shapes without memory, no random number drawn.
 
     Raises:
         BadInput: settings of method and data that cannot go together, or weights too large to count.
     """
+    import torch
+
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             return _method(experiment)
@@ -69,6 +75,8 @@ def draft_method(experiment: Experiment) -> Method:
 
 
 def _method(experiment: Experiment) -> Method:
+    from unpaired.methods import METHODS
+
     data = experiment.data
     if isinstance(experiment.method, Pix2PixConfig) and not data.paired:
         raise BadInput(
@@ -84,7 +92,9 @@ def _method(experiment: Experiment) -> Method:
 
 
 def _check_masks(experiment: Experiment, method: Method) -> None:
-    """Outside of a mask an image stays what it is, which not every method and pair of domains allows."""
+    """Refuse masks where the method takes none, or where the unmasked part cannot be copied."""
+    from unpaired.methods import METHODS
+
     a, b = experiment.data.channels_a, experiment.data.channels_b
     if not method.masked:
         able = ", ".join(name for name, kind in METHODS.items() if kind.masked)
@@ -107,7 +117,7 @@ def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment
     Raises:
         BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.
     """
-    flat = _current(_flatten(values))
+    flat = _flatten(values)
     name = flat.pop("name", "custom")
     return with_settings(Experiment(name=str(name)), flat, source)
 
@@ -153,7 +163,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     version = values.pop("format", FORMAT)
     if version != FORMAT:
         raise BadInput(f"{path}: format {brief(version)}, this version reads {FORMAT}; upgrade unpaired")
-    return _current(_flatten(values))
+    return _flatten(values)
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -168,11 +178,15 @@ def with_root(experiment: Experiment, root: Path | str) -> Experiment:
 
 
 def config_of(name: Any) -> type:
-    """The settings that the method called `name` takes: whatever stands in METHODS, added from outside or not.
+    """The dataclass of settings of the method called `name`, of this package or added to METHODS from outside.
 
     Raises:
         BadInput: there is no such method.
     """
+    if isinstance(name, str) and name in METHOD_CONFIGS:
+        return METHOD_CONFIGS[name]
+    from unpaired.methods import METHODS
+
     if not isinstance(name, str) or name not in METHODS:
         there = ", ".join(map(repr, METHODS))
         raise BadInput(f"method.name: expected {there}, or one of your own once it is imported, got {brief(name)}")
@@ -182,16 +196,20 @@ def config_of(name: Any) -> type:
 _check = lru_cache(TypeAdapter)
 
 
+def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The type of each top-level part of an experiment."""
+    method = config_of(values["method"].get("name"))
+    return {"name": str, "data": DataConfig, "method": method, "optim": OptimConfig, "runtime": RuntimeConfig}
+
+
 def _validated(values: Mapping[str, Any]) -> Experiment:
     """An experiment of checked parts.
 
     Raises:
         BadInput: names every value that cannot be taken.
     """
-    kinds: dict[str, Any] = {"name": str, "data": DataConfig, "method": config_of(values["method"].get("name"))}
-    kinds |= {"optim": OptimConfig, "runtime": RuntimeConfig}
     parts, problems = {}, []
-    for part, kind in kinds.items():
+    for part, kind in _parts(values).items():
         try:
             parts[part] = _check(kind).validate_python(values[part])
         except ValidationError as error:
@@ -214,11 +232,23 @@ def _change(experiment: Experiment, settings: Mapping[str, Any], source: str) ->
             part = part[step]
         if last == "name" and path and part.get("name") != value:
             part.clear()
-        part[last] = value
+        part[last] = None if _means_none(experiment, key, value) else value
     try:
         return _validated(values)
     except BadInput as error:
         raise BadInput(f"{source}: {error}") from error
+
+
+def _means_none(experiment: Experiment, key: str, value: Any) -> bool:
+    """Whether the text `none` or `null` is no value: only for a setting that may be absent and takes no text."""
+    if not isinstance(value, str) or value.lower() not in ("none", "null"):
+        return False
+    owner: Any = experiment
+    *path, last = key.split(".")
+    for step in path:
+        owner = getattr(owner, step)
+    kinds = get_args(get_type_hints(type(owner)).get(last))
+    return NoneType in kinds and not any(kind is str or get_origin(kind) is Literal for kind in kinds)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -226,11 +256,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def _current(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as files of earlier versions name them, without those that are gone."""
-    return {key: value for key, value in settings.items() if key not in RETIRED}
 
 
 def _nearest(key: str, known: set[str]) -> str:
@@ -246,11 +271,10 @@ def _nearest(key: str, known: set[str]) -> str:
 
 
 def _explain(part: str, problem: Any) -> str:
-    where = ".".join(
-        str(step) for step in (part, *problem["loc"]) if step not in ("resnet", "unet", "patchgan", "pixelgan")
-    )
+    tags = GENERATOR_NAMES | DISCRIMINATOR_NAMES  # pydantic names the member of a union as a step of the path
+    where = ".".join(str(step) for step in (part, *problem["loc"]) if step not in tags)
     words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":  # a network's own check does not know whose network it is
+    if problem["type"] == "value_error":  # the check of a network's config does not know its place
         return words if words.startswith(where) else f"{where}: {words}"
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
+from unpaired.config.methods import CycleGANConfig
+from unpaired.config.networks import PatchGANConfig, ResNetConfig, UNetConfig
 from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
-from unpaired.methods import CycleGANConfig
-from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig
 
 
 def smoke() -> Experiment:

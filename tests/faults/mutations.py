@@ -925,13 +925,6 @@ def _old():
         f"{test}::test_its_checkpoint_is_read",
     )
     yield Mutation(
-        "settings that are gone are refused",
-        "unpaired/experiment.py",
-        'RETIRED = frozenset({"data.check"})',
-        "RETIRED = frozenset()",
-        f"{test}::test_its_run_goes_on",
-    )
-    yield Mutation(
         "a setting that is new counts as changed",
         "unpaired/training/run_folder.py",
         "changed = _changes({**now, **then}, now)",

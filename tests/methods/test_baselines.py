@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.methods.lines import Judge, Line, constant, values
+from unpaired.config.networks import CoupledConfig
 from unpaired.methods import (
     BiGAN,
     BiGANConfig,
@@ -20,7 +21,6 @@ from unpaired.methods import (
     featuregan,
 )
 from unpaired.models import PatchGANConfig, ResNetConfig
-from unpaired.models.coupled import CoupledConfig
 
 TINY = {"generator": ResNetConfig(width=4, blocks=1), "discriminator": PatchGANConfig(width=4, layers=1)}
 x, y = constant(0.5), constant(-0.25)

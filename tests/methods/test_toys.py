@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from unpaired.config import OptimConfig, RuntimeConfig
+from unpaired.config.networks import CoupledConfig
 from unpaired.methods import (
     METHODS,
     BiGANConfig,
@@ -20,7 +21,6 @@ from unpaired.methods import (
     featuregan,
 )
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig
-from unpaired.models.coupled import CoupledConfig
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from unpaired.config.methods import AdversarialName
+
 Scores = Float[Tensor, "b 1 h w"]
 """Raw discriminator outputs, one per patch: unbounded, no sigmoid."""
 Scalar = Float[Tensor, ""]
-AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
 
 
 def lsgan_discriminator(real: Scores, fake: Scores) -> Scalar:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from unpaired.config.methods import (
+    BiGANConfig,
+    CoGANConfig,
+    CycleGANConfig,
+    FeatureGANConfig,
+    MethodConfig,
+    Pix2PixConfig,
+    SimGANConfig,
+)
 from unpaired.methods.base import Fakes, Method, Terms
-from unpaired.methods.bigan import BiGAN, BiGANConfig
-from unpaired.methods.cogan import CoGAN, CoGANConfig
-from unpaired.methods.cyclegan import ABLATIONS, CycleGAN, CycleGANConfig
-from unpaired.methods.featuregan import FeatureGAN, FeatureGANConfig
+from unpaired.methods.bigan import BiGAN
+from unpaired.methods.cogan import CoGAN
+from unpaired.methods.cyclegan import ABLATIONS, CycleGAN
+from unpaired.methods.featuregan import FeatureGAN
 from unpaired.methods.history import History
-from unpaired.methods.pix2pix import Pix2Pix, Pix2PixConfig
-from unpaired.methods.simgan import SimGAN, SimGANConfig
+from unpaired.methods.pix2pix import Pix2Pix
+from unpaired.methods.simgan import SimGAN
 
-MethodConfig = CycleGANConfig | CoGANConfig | BiGANConfig | SimGANConfig | FeatureGANConfig | Pix2PixConfig
 METHODS: dict[str, type[Method]] = {
     "cyclegan": CycleGAN,
     "cogan": CoGAN,

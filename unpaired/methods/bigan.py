@@ -6,26 +6,16 @@ Donahue, Krahenbuhl, Darrell (arXiv:1605.09782) and Dumoulin et al. (arXiv:1606.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from unpaired.config import Direction
+from unpaired.config.methods import BiGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
-from unpaired.methods.twoway import TwoWayConfig
 from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
-
-
-@dataclass(frozen=True, kw_only=True)
-class BiGANConfig(TwoWayConfig):
-    """CycleGAN's networks; the one discriminator sees both images of a pair."""
-
-    name: Literal["bigan"] = "bigan"
 
 
 class BiGAN(Method):

@@ -9,39 +9,24 @@ translation is one pass through networks, not a search per image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from unpaired.config import Direction
+from unpaired.config.methods import CoGANConfig
 from unpaired.imaging.images import Images
-from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
+from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
-from unpaired.models import Generator, PatchGANConfig
-from unpaired.models.coupled import CoupledConfig, Rendering, encoder, own_layers, shared_layers
+from unpaired.models import Generator
+from unpaired.models.coupled import Rendering, encoder, own_layers, shared_layers
 from unpaired.models.init import init_normal
 from unpaired.models.patchgan import PatchGAN
 
 FIRST = 2
 """Layers of a discriminator that each domain has for itself: a convolution and its activation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoGANConfig:
-    """The coupled networks and their game."""
-
-    name: Literal["cogan"] = "cogan"
-    generator: CoupledConfig = field(default_factory=CoupledConfig)
-    """Architecture of the coupled generators and of the encoders."""
-    discriminator: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
-    """Architecture of the coupled discriminators: all but the first convolution is shared."""
-    adversarial: AdversarialName = "log-likelihood"
-    """Form of the adversarial loss (Eq. 1 of CoGAN)."""
 
 
 class CoGAN(Method):

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from unpaired.config.methods import CycleGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.losses.masks import background, inside
 from unpaired.methods.base import Fakes, Terms
-from unpaired.methods.twoway import TwoWay, TwoWayConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleGANConfig(TwoWayConfig):
-    """The objective's weights and its networks; defaults as published."""
-
-    name: Literal["cyclegan"] = "cyclegan"
-    gan_weight: float = 1.0
-    """Weight of L_GAN(G, D_Y) + L_GAN(F, D_X) (Eq. 3); 0 leaves cycle consistency alone."""
-    forward_cycle_weight: float = 10.0
-    """Lambda of |F(G(x)) - x| (Eq. 2)."""
-    backward_cycle_weight: float = 10.0
-    """Lambda of |G(F(y)) - y| (Eq. 2)."""
-    paired_weight: float = 10.0
-    """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, where there are some (data.pairs)."""
-    background_weight: float = 10.0
-    """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside of the masks m, where there are some (data.masks)."""
-    identity_weight: float = 0.0
-    """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.gan_weight or self.forward_cycle_weight or self.backward_cycle_weight or self.identity_weight):
-            raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
-
+from unpaired.methods.twoway import TwoWay
 
 ABLATIONS: dict[str, dict[str, float]] = {
     "cycle alone": {"method.gan_weight": 0.0},

@@ -6,25 +6,12 @@ at the same resolution, which comes in a wheel. What was used must stand beside 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from unpaired.config.methods import FeatureGANConfig
 from unpaired.features.content import load_content
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
-from unpaired.methods.twoway import TwoWay, TwoWayConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureGANConfig(TwoWayConfig):
-    """CycleGAN's networks and game, a weight, and where the features come from."""
-
-    name: Literal["featuregan"] = "featuregan"
-    feature_weight: float = 10.0
-    """Weight of |phi(x) - phi(G(x))| and |phi(y) - phi(F(y))|, the authors' code's."""
-    features: str = ""
-    """VGG-16's ImageNet weights, vgg16-397923af.pth, for relu4_2; empty: EfficientNet-Lite0 of the `metrics` extra."""
+from unpaired.methods.twoway import TwoWay
 
 
 class FeatureGAN(TwoWay):

@@ -5,34 +5,12 @@ Both directions at once, as two games that share nothing, so that a run translat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from pydantic import Field
-
+from unpaired.config.methods import Pix2PixConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
 from unpaired.methods.bigan import pair
-from unpaired.methods.twoway import TwoWay, TwoWayConfig
-from unpaired.models import GeneratorConfig, UNetConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pix2PixConfig(TwoWayConfig):
-    """The published weight and networks: needs `data.paired`."""
-
-    name: Literal["pix2pix"] = "pix2pix"
-    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(
-        default_factory=lambda: UNetConfig(dropout=True)
-    )
-    """Architecture of G and F; its dropout is the noise of the paper (App. 6.1.1)."""
-    l1_weight: float = 100.0
-    """Lambda of |y - G(x)| and |x - F(y)| (Eq. 4)."""
-    adversarial: Literal["least-squares", "log-likelihood", "hinge"] = "log-likelihood"
-    """Form of the adversarial loss (Eq. 1)."""
-    history: int = 0
-    """Past pairs that the discriminators are shown; none in the paper."""
+from unpaired.methods.twoway import TwoWay
 
 
 class Pix2Pix(TwoWay):

@@ -5,22 +5,11 @@ After Shrivastava et al., CVPR 2017 (arXiv:1612.07828), whose self-regularisatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from unpaired.config.methods import SimGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Terms
-from unpaired.methods.twoway import TwoWay, TwoWayConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class SimGANConfig(TwoWayConfig):
-    """CycleGAN's networks and game, with one more weight."""
-
-    name: Literal["simgan"] = "simgan"
-    content_weight: float = 10.0
-    """Weight of |x - G(x)| and |y - F(y)|, the authors' code's."""
+from unpaired.methods.twoway import TwoWay
 
 
 class SimGAN(TwoWay):

@@ -6,48 +6,20 @@ G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
 from unpaired.config import Direction
+from unpaired.config.methods import TwoWayConfig
 from unpaired.imaging.images import Images
-from unpaired.losses.adversarial import ADVERSARIAL, AdversarialName
+from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.methods.base import Fakes, Method, Terms
 from unpaired.methods.history import History
 from unpaired.models import (
     Discriminator,
-    DiscriminatorConfig,
     Generator,
-    GeneratorConfig,
-    PatchGANConfig,
-    ResNetConfig,
     build_discriminator,
     build_generator,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TwoWayConfig:
-    """The networks and their game; defaults as published."""
-
-    name: str
-    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
-    """Architecture of G and F."""
-    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
-    """Architecture of D_X and D_Y."""
-    adversarial: AdversarialName = "least-squares"
-    """Form of the adversarial loss (CycleGAN Sec. 4)."""
-    history: int = 50
-    """Past translations per domain that the discriminators are shown (CycleGAN Sec. 4); 0 for none."""
-
-    def __post_init__(self) -> None:
-        for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
 
 
 class TwoWay(Method):

@@ -7,16 +7,43 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
+from unpaired.config.networks import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    PatchGANConfig,
+    PixelGANConfig,
+    ResNetConfig,
+    UNetConfig,
+)
 from unpaired.core.errors import BadInput
 from unpaired.models.coupled import Rendering
 from unpaired.models.init import init_normal
-from unpaired.models.patchgan import PatchGAN, PatchGANConfig, PixelGAN, PixelGANConfig
-from unpaired.models.resnet import ResNetConfig, ResNetGenerator
-from unpaired.models.unet import UNetConfig, UNetGenerator
+from unpaired.models.patchgan import PatchGAN, PixelGAN
+from unpaired.models.resnet import ResNetGenerator
+from unpaired.models.unet import UNetGenerator
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Generator",
+    "GeneratorConfig",
+    "PatchGAN",
+    "PatchGANConfig",
+    "PixelGAN",
+    "PixelGANConfig",
+    "Rendering",
+    "ResNetConfig",
+    "ResNetGenerator",
+    "UNetConfig",
+    "UNetGenerator",
+    "build_discriminator",
+    "build_generator",
+    "require_fit",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
-GeneratorConfig = ResNetConfig | UNetConfig
-DiscriminatorConfig = PatchGANConfig | PixelGANConfig
 Generator = ResNetGenerator | UNetGenerator | Rendering
 Discriminator = PatchGAN | PixelGAN
 

@@ -6,34 +6,11 @@ an image of a single cell has the published single vector.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.models.layers import Norm, norm_layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoupledConfig:
-    """From noise to a pair of images: all stride-1/2 convolutions but the last are shared."""
-
-    name: Literal["coupled"] = "coupled"
-    width: int = 64
-    """Feature maps before the image; twice as many with every halving, eight times at most."""
-    halvings: int = 4
-    """Pixels in a cell of the latent grid, as a power of two."""
-    latent: int = 100
-    """Numbers in a latent vector."""
-    norm: Norm = "batch"
-    """Normalisation of all layers but the outermost, as published."""
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.latent < 1:
-            raise ValueError(f"width and latent must be at least 1, got {self.width} and {self.latent}")
-        if self.halvings < 2:
-            raise ValueError(f"halvings must be at least 2 (one shared, one private), got {self.halvings}")
+from unpaired.config.networks import CoupledConfig
+from unpaired.models.layers import norm_layer
 
 
 def widths(cfg: CoupledConfig) -> list[int]:

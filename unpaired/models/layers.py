@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from unpaired.config.networks import Norm
 from unpaired.models.fused import Layers
-
-Norm = Literal["instance", "batch", "none"]
-Padding = Literal["reflect", "zero"]
-Upsampling = Literal["transposed", "resize"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.core.errors import brief
+from unpaired.config.networks import PatchGANConfig, PixelGANConfig
 from unpaired.models.fused import Layers
-from unpaired.models.layers import Norm, has_bias, norm_layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchGANConfig:
-    """Judges overlapping patches: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
-
-    name: Literal["patchgan"] = "patchgan"
-    width: int = 64
-    """Feature maps after the first convolution."""
-    layers: int = 3
-    """Stride-2 convolutions; three give the 70x70 PatchGAN of the paper."""
-    norm: Norm = "instance"
-    """Normalisation of the inner convolutions."""
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.layers < 1:
-            raise ValueError(f"width and layers must be at least 1, got {self.width} and {self.layers}")
-        if self.layers > 14:  # 16384 px halved to one
-            raise ValueError(f"layers must be at most 14, got {brief(self.layers)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelGANConfig:
-    """Judges every pixel by its colour alone: 1x1 convolutions."""
-
-    name: Literal["pixelgan"] = "pixelgan"
-    width: int = 64
-    """Feature maps after the first convolution."""
-    norm: Norm = "instance"
-    """Normalisation of the inner convolution."""
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
+from unpaired.models.layers import has_bias, norm_layer
 
 
 class PatchGAN(nn.Module):

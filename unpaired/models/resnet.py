@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from unpaired.core.errors import brief
+from unpaired.config.networks import ResNetConfig
 from unpaired.models.fused import Layers
-from unpaired.models.layers import BlurDown, BlurUp, Norm, Padding, ResizeConv, has_bias, norm_layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
-    """c7s1-width, two stride-2 convolutions, residual blocks, two stride-1/2 ones, c7s1-channels."""
-
-    name: Literal["resnet"] = "resnet"
-    width: int = 64
-    """Feature maps after the first convolution."""
-    blocks: int = 9
-    """Residual blocks: 6 for 128 px training images, 9 from 256 px up (App. 7.2)."""
-    norm: Norm = "instance"
-    """Normalisation after every convolution but the last."""
-    dropout: bool = False
-    """Dropout of one half inside each residual block (off in CycleGAN)."""
-    padding: Padding = "reflect"
-    """Padding inside the residual blocks; the 7x7 layers always reflect."""
-    downsampling: Literal["strided", "blur"] = "strided"
-    """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
-    upsampling: Literal["transposed", "resize", "blur"] = "transposed"
-    """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution (CUT's)."""
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
-        if not 0 <= self.blocks <= 256:
-            raise ValueError(f"blocks must be 0 to 256, got {brief(self.blocks)}")
+from unpaired.models.layers import BlurDown, BlurUp, ResizeConv, has_bias, norm_layer
 
 
 class ResidualBlock(nn.Module):

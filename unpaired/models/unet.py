@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unpaired.core.errors import brief
+from unpaired.config.networks import UNetConfig
 from unpaired.models.fused import Layers
-from unpaired.models.layers import Norm, ResizeConv, Upsampling, has_bias, norm_layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class UNetConfig:
-    """An encoder-decoder down to 1x1 with a skip connection at every scale."""
-
-    name: Literal["unet"] = "unet"
-    width: int = 64
-    """Feature maps at full size; eight times as many from the fourth scale down."""
-    downs: int = 8
-    """Halvings: 7 for 128 px images, 8 for 256 px. Sides must divide by two to this power."""
-    norm: Norm = "instance"
-    """Normalisation after the inner convolutions."""
-    dropout: bool = False
-    """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
-
-    upsampling: Upsampling = "transposed"
-    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
-        if not 5 <= self.downs <= 14:
-            raise ValueError(f"downs must be 5 (the full-width scales) to 14 (16384 px), got {brief(self.downs)}")
+from unpaired.models.layers import ResizeConv, has_bias, norm_layer
 
 
 def up_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
+from unpaired.config.networks import CoupledConfig
 from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
 from unpaired.methods import (
@@ -26,7 +27,6 @@ from unpaired.methods import (
     SimGANConfig,
 )
 from unpaired.models import PatchGANConfig, UNetConfig
-from unpaired.models.coupled import CoupledConfig
 
 LAMBDA = 2.0
 """Weight of each cycle: at the published 10 a U-Net's maps stay copies of their input (docs/lab-notes.md)."""

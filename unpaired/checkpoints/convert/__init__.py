@@ -10,12 +10,12 @@ from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundl
 from unpaired.checkpoints.convert.names import Weights, by_direction
 from unpaired.checkpoints.convert.shapes import describe, rebuilt
 from unpaired.config import DataConfig, Direction
+from unpaired.config.networks import CoupledConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.torch_pickle import load_foreign, save_foreign
 from unpaired.experiment import Experiment
 from unpaired.methods import CycleGANConfig
 from unpaired.models import Generator, GeneratorConfig
-from unpaired.models.coupled import CoupledConfig
 
 __all__ = ["convert"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from unpaired.config.networks import Norm, Padding
 from unpaired.core.errors import BadInput
 from unpaired.models import GENERATORS, Generator, GeneratorConfig, ResNetConfig, UNetConfig, require_fit
-from unpaired.models.layers import Norm, Padding
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight$")

@@ -1,0 +1,129 @@
+"""Settings of the methods; importing them imports no torch.
+
+One dataclass a method. The losses stand in `unpaired.methods`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from unpaired.config.networks import (
+    CoupledConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    PatchGANConfig,
+    ResNetConfig,
+    UNetConfig,
+)
+
+AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoWayConfig:
+    """The networks and their game; defaults as published."""
+
+    name: str
+    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
+    """Architecture of G and F."""
+    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
+    """Architecture of D_X and D_Y."""
+    adversarial: AdversarialName = "least-squares"
+    """Form of the adversarial loss (CycleGAN Sec. 4)."""
+    history: int = 50
+    """Past translations per domain that the discriminators are shown (CycleGAN Sec. 4); 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGANConfig(TwoWayConfig):
+    """The objective's weights and its networks; defaults as published."""
+
+    name: Literal["cyclegan"] = "cyclegan"
+    gan_weight: float = 1.0
+    """Weight of L_GAN(G, D_Y) + L_GAN(F, D_X) (Eq. 3); 0 leaves cycle consistency alone."""
+    forward_cycle_weight: float = 10.0
+    """Lambda of |F(G(x)) - x| (Eq. 2)."""
+    backward_cycle_weight: float = 10.0
+    """Lambda of |G(F(y)) - y| (Eq. 2)."""
+    paired_weight: float = 10.0
+    """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, where there are some (data.pairs)."""
+    background_weight: float = 10.0
+    """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside of the masks m, where there are some (data.masks)."""
+    identity_weight: float = 0.0
+    """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.gan_weight or self.forward_cycle_weight or self.backward_cycle_weight or self.identity_weight):
+            raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoGANConfig:
+    """The coupled networks and their game."""
+
+    name: Literal["cogan"] = "cogan"
+    generator: CoupledConfig = field(default_factory=CoupledConfig)
+    """Architecture of the coupled generators and of the encoders."""
+    discriminator: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
+    """Architecture of the coupled discriminators: all but the first convolution is shared."""
+    adversarial: AdversarialName = "log-likelihood"
+    """Form of the adversarial loss (Eq. 1 of CoGAN)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiGANConfig(TwoWayConfig):
+    """CycleGAN's networks; the one discriminator sees both images of a pair."""
+
+    name: Literal["bigan"] = "bigan"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimGANConfig(TwoWayConfig):
+    """CycleGAN's networks and game, with one more weight."""
+
+    name: Literal["simgan"] = "simgan"
+    content_weight: float = 10.0
+    """Weight of |x - G(x)| and |y - F(y)|, the authors' code's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureGANConfig(TwoWayConfig):
+    """CycleGAN's networks and game, a weight, and where the features come from."""
+
+    name: Literal["featuregan"] = "featuregan"
+    feature_weight: float = 10.0
+    """Weight of |phi(x) - phi(G(x))| and |phi(y) - phi(F(y))|, the authors' code's."""
+    features: str = ""
+    """VGG-16's ImageNet weights, vgg16-397923af.pth, for relu4_2; empty: EfficientNet-Lite0 of the `metrics` extra."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2PixConfig(TwoWayConfig):
+    """The published weight and networks: needs `data.paired`."""
+
+    name: Literal["pix2pix"] = "pix2pix"
+    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(
+        default_factory=lambda: UNetConfig(dropout=True)
+    )
+    """Architecture of G and F; its dropout is the noise of the paper (App. 6.1.1)."""
+    l1_weight: float = 100.0
+    """Lambda of |y - G(x)| and |x - F(y)| (Eq. 4)."""
+    adversarial: Literal["least-squares", "log-likelihood", "hinge"] = "log-likelihood"
+    """Form of the adversarial loss (Eq. 1)."""
+    history: int = 0
+    """Past pairs that the discriminators are shown; none in the paper."""
+
+
+MethodConfig = CycleGANConfig | CoGANConfig | BiGANConfig | SimGANConfig | FeatureGANConfig | Pix2PixConfig
+METHOD_CONFIGS: dict[str, type] = {kind.name: kind for kind in get_args(MethodConfig)}
+"""The settings of each method by the method's name."""

@@ -1,0 +1,127 @@
+"""Settings of the networks; importing them imports no torch.
+
+One dataclass a network. The network stands in `unpaired.models`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from unpaired.core.errors import brief
+
+Norm = Literal["instance", "batch", "none"]
+Padding = Literal["reflect", "zero"]
+Upsampling = Literal["transposed", "resize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """c7s1-width, two stride-2 convolutions, residual blocks, two stride-1/2 ones, c7s1-channels."""
+
+    name: Literal["resnet"] = "resnet"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    blocks: int = 9
+    """Residual blocks: 6 for 128 px training images, 9 from 256 px up (App. 7.2)."""
+    norm: Norm = "instance"
+    """Normalisation after every convolution but the last."""
+    dropout: bool = False
+    """Dropout of one half inside each residual block (off in CycleGAN)."""
+    padding: Padding = "reflect"
+    """Padding inside the residual blocks; the 7x7 layers always reflect."""
+    downsampling: Literal["strided", "blur"] = "strided"
+    """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
+    upsampling: Literal["transposed", "resize", "blur"] = "transposed"
+    """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution (CUT's)."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if not 0 <= self.blocks <= 256:
+            raise ValueError(f"blocks must be 0 to 256, got {brief(self.blocks)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """An encoder-decoder down to 1x1 with a skip connection at every scale."""
+
+    name: Literal["unet"] = "unet"
+    width: int = 64
+    """Feature maps at full size; eight times as many from the fourth scale down."""
+    downs: int = 8
+    """Halvings: 7 for 128 px images, 8 for 256 px. Sides must divide by two to this power."""
+    norm: Norm = "instance"
+    """Normalisation after the inner convolutions."""
+    dropout: bool = False
+    """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
+
+    upsampling: Upsampling = "transposed"
+    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if not 5 <= self.downs <= 14:
+            raise ValueError(f"downs must be 5 (the full-width scales) to 14 (16384 px), got {brief(self.downs)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchGANConfig:
+    """Judges overlapping patches: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
+
+    name: Literal["patchgan"] = "patchgan"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    layers: int = 3
+    """Stride-2 convolutions; three give the 70x70 PatchGAN of the paper."""
+    norm: Norm = "instance"
+    """Normalisation of the inner convolutions."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.layers < 1:
+            raise ValueError(f"width and layers must be at least 1, got {self.width} and {self.layers}")
+        if self.layers > 14:  # 16384 px halved to one
+            raise ValueError(f"layers must be at most 14, got {brief(self.layers)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelGANConfig:
+    """Judges every pixel by its colour alone: 1x1 convolutions."""
+
+    name: Literal["pixelgan"] = "pixelgan"
+    width: int = 64
+    """Feature maps after the first convolution."""
+    norm: Norm = "instance"
+    """Normalisation of the inner convolution."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoupledConfig:
+    """From noise to a pair of images: all stride-1/2 convolutions but the last are shared."""
+
+    name: Literal["coupled"] = "coupled"
+    width: int = 64
+    """Feature maps before the image; twice as many with every halving, eight times at most."""
+    halvings: int = 4
+    """Pixels in a cell of the latent grid, as a power of two."""
+    latent: int = 100
+    """Numbers in a latent vector."""
+    norm: Norm = "batch"
+    """Normalisation of all layers but the outermost, as published."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.latent < 1:
+            raise ValueError(f"width and latent must be at least 1, got {self.width} and {self.latent}")
+        if self.halvings < 2:
+            raise ValueError(f"halvings must be at least 2 (one shared, one private), got {self.halvings}")
+
+
+GeneratorConfig = ResNetConfig | UNetConfig
+DiscriminatorConfig = PatchGANConfig | PixelGANConfig
+GENERATOR_NAMES = frozenset(kind.name for kind in get_args(GeneratorConfig))
+DISCRIMINATOR_NAMES = frozenset(kind.name for kind in get_args(DiscriminatorConfig))
