@@ -31,6 +31,7 @@ from unpaired.commands.official import equivalents, is_official
 from unpaired.commands.prepare import (
     prepare_cityscapes,
     prepare_earth,
+    prepare_emoji,
     prepare_folders,
     prepare_published,
     prepare_shards,
@@ -47,6 +48,7 @@ from unpaired.core.signals import stop_on_request
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
     "prepare earth": prepare_earth,
+    "prepare emoji": prepare_emoji,
     "prepare folders": prepare_folders,
     "prepare cityscapes": prepare_cityscapes,
     "prepare shards": prepare_shards,

