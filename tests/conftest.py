@@ -44,10 +44,9 @@ PROMISES = {
         "determinism",
         "hostile images",
         "hostile weights and archives",
-        "old runs",
     )
 }
-"""The ten of docs/reliability.md, by the name that `@pytest.mark.promise(...)` gives."""
+"""The nine of docs/reliability.md, by the name that `@pytest.mark.promise(...)` gives."""
 
 
 @pytest.fixture

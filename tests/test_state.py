@@ -121,8 +121,8 @@ def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
     """Passing over it would train the same steps again, and drop it."""
     save_state(tmp_path, 1, some_state(), keep=2)
     folder = tmp_path / "checkpoints/step-00000001"
-    (folder / "manifest.json").write_text(seal(read_manifest(folder) | {"format": 3}))
-    with pytest.raises(BadInput, match="step-00000001: format 3, this version reads up to 2; upgrade"):
+    (folder / "manifest.json").write_text(seal(read_manifest(folder) | {"format": 2}))
+    with pytest.raises(BadInput, match="step-00000001: format 2, this version reads up to 1; upgrade"):
         load_state(tmp_path)
 
 

@@ -30,8 +30,8 @@ from unpaired.core.files import file_sha256, flush, write_bytes, written_whole
 from unpaired.core.safe_text import MAX_JSON, parse_json
 from unpaired.core.safetensors_file import read_tensors
 
-FORMAT = 2
-"""Version of a checkpoint; newer ones are refused, older ones read. 1 had no sizes, no seal, one process."""
+FORMAT = 1
+"""Version of a checkpoint; newer ones are refused."""
 CHECKPOINTS, LATEST = "checkpoints", "latest"
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 OWN = ("random/", "history/")
@@ -174,7 +174,7 @@ def verify(folder: Path) -> Facts:
     for name, expected in facts["files"].items():
         path = folder / name
         try:
-            if "bytes" in expected and path.stat().st_size != expected["bytes"]:
+            if path.stat().st_size != expected["bytes"]:
                 raise Damaged(f"{name} has {path.stat().st_size} bytes instead of {expected['bytes']}")
             if file_sha256(path) != expected["sha256"]:
                 raise Damaged(f"the content of {name} does not match its hash")
@@ -196,8 +196,6 @@ def read_manifest(folder: Path) -> Facts:
             raise ValueError(f"{path.stat().st_size} bytes")
         text = path.read_bytes().decode()
         facts = parse_json(text)
-        if facts.get("format") == 1:
-            return {"format": 1, "step": _step(facts), "files": {STATE: {"sha256": str(facts["sha256"])}}}
         facts.pop("seal")
         _check_files(facts)
         whole = seal(facts) == text and _name(_step(facts)) == folder.name.partition(".")[0]
@@ -238,10 +236,7 @@ def _complete(folder: Path) -> bool:
     """Whether a checkpoint was finished and has all its bytes; their content is not read."""
     try:
         files = read_manifest(folder)["files"]
-        return all(
-            (folder / name).stat().st_size == facts.get("bytes", (folder / name).stat().st_size)
-            for name, facts in files.items()
-        )
+        return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files.items())
     except (Damaged, BadInput, OSError):
         return False
 
@@ -267,7 +262,7 @@ def _check_files(facts: Facts) -> None:
     if type(facts["format"]) is not int:
         raise ValueError(f"the format {brief(facts['format'])}")
     for name, about in facts["files"].items():
-        if Path(name).name != name or type(about["sha256"]) is not str or type(about.get("bytes", 0)) is not int:
+        if Path(name).name != name or type(about["sha256"]) is not str or type(about["bytes"]) is not int:
             raise ValueError(f"the file {brief(name)} with {brief(about)}")
 
 

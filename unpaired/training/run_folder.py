@@ -194,7 +194,7 @@ def say(line: str) -> None:
 def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, processes: Processes) -> None:
     now = {**settings(experiment), "processes": processes.count}
     then = {**state.facts.get("settings", {}), "processes": state.facts.get("processes", 1)}
-    changed = _changes({**now, **then}, now)  # a setting that a former version did not have is no change
+    changed = _changes(then, now)
     if changed and not allow:
         raise BadInput(f"{out} holds a checkpoint of other settings: {changed}; {HINT}")
     if not processes.first:
