@@ -1,4 +1,4 @@
-"""Settings of the whole test run, and the promises that `make torture` prints."""
+"""Settings of the whole test run, its tiers, and the promises that `make torture` prints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+
+from tests import tiers
 
 torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for one another
 
@@ -56,13 +58,36 @@ def promise(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return PROMISES[marker.args[0]].figures.append
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="only the fast tier: no process start, no test over 5 s")
+
+
+def pytest_configure(config):
+    if config.option.fast:
+        tiers.watch_processes()
+
+
+def pytest_ignore_collect(collection_path, config):
+    return True if config.option.fast and tiers.folder_of(collection_path) in tiers.SLOW else None
+
+
+def pytest_collection_modifyitems(config, items):
     """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang."""
     items.sort(key=lambda item: "faults" not in item.path.parts)
+    tiers.mark(items)
     for item in items:
         if marker := item.get_closest_marker("promise"):
             assert marker.args[0] in PROMISES, f"{item.nodeid}: no promise is called {marker.args[0]}"
             item.user_properties.append(("promise", marker.args[0]))
+    if config.option.fast:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    return (yield from tiers.in_budget(item)) if item.config.option.fast else (yield)
 
 
 def pytest_runtest_logreport(report):
