@@ -32,7 +32,7 @@ def images(count: int, seed: int, size: int = 32) -> np.ndarray:
 def negatives(tmp_path: Path) -> Path:
     """A data set whose domain B is the negative of A, under the same names."""
     for part, seed in (("train", 1), ("test", 2)):
-        for k, pixels in enumerate(images(6, seed)):
+        for k, pixels in enumerate(images(12, seed)):
             write(tmp_path / f"{part}A" / f"{k}.png", pixels)
             write(tmp_path / f"{part}B" / f"{k}.png", 255 - pixels)
     return tmp_path
@@ -48,7 +48,12 @@ def test_a_translator_that_is_right_gets_the_best_of_every_number(negatives):
         scores = result[direction]
         assert scores["mean_abs_error"] == 0 and scores["cycle_error"] == 0 and scores["swd"] == 0
         assert scores["psnr"] == 100 and scores["ssim"] == pytest.approx(1, abs=1e-5)
-        assert result["intervals"][direction]["mean_abs_error"] == {"low": 0, "high": 0, "n": 6}
+        assert result["intervals"][direction]["mean_abs_error"] == {
+            "low": 0,
+            "high": 0,
+            "n": 12,
+            "independent": 12,
+        }
 
 
 def test_an_error_of_ten_levels_is_reported_as_ten_levels_and_the_way_back_adds_its_own(negatives):
@@ -57,7 +62,7 @@ def test_an_error_of_ten_levels_is_reported_as_ten_levels_and_the_way_back_adds_
     assert result["AtoB"]["mean_abs_error"] == pytest.approx(10)
     assert result["BtoA"]["mean_abs_error"] == pytest.approx(4)
     assert result["AtoB"]["cycle_error"] == pytest.approx(6)  # -(-x + 10) + 4 = x - 6
-    assert [image["mean_abs_error"] for image in result["images"]["AtoB"]] == pytest.approx([10] * 6)
+    assert [image["mean_abs_error"] for image in result["images"]["AtoB"]] == pytest.approx([10] * 12)
 
 
 def test_every_number_of_the_model_and_of_the_baselines_has_an_interval_around_it(negatives):
@@ -67,14 +72,14 @@ def test_every_number_of_the_model_and_of_the_baselines_has_an_interval_around_i
         for name, scores in result["baselines"][direction].items():
             spans = result["baseline_intervals"][direction][name]
             assert spans.keys() == scores.keys()
-            assert all(spans[k]["low"] <= scores[k] <= spans[k]["high"] and spans[k]["n"] == 6 for k in scores)
+            assert all(spans[k]["low"] <= scores[k] <= spans[k]["high"] and spans[k]["n"] == 12 for k in scores)
 
 
 def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):
     half = np.indices((32, 32)).sum(0) % 2  # a chequerboard: half of the pixels of either level
     for folder, (low, high) in {"trainA": (0, 100), "trainB": (50, 250), "testA": (0, 100), "testB": (60, 240)}.items():
         write(tmp_path / folder / "0.png", np.where(half, high, low)[..., None].repeat(3, 2).astype(np.uint8))
-    result = evaluate(Rule({"AtoB": torch.clone}), tmp_path)["baselines"]["AtoB"]
+    result = evaluate(Rule({"AtoB": torch.clone}), tmp_path, paired="yes")["baselines"]["AtoB"]
     assert result["copy"]["mean_abs_error"] == pytest.approx((60 + 140) / 2)
     assert result["mean_colour"]["mean_abs_error"] == pytest.approx(90)  # 150 against 60 and 240
     assert result["histogram_matching"]["mean_abs_error"] == pytest.approx(10)  # 50 and 250 against 60 and 240
@@ -82,6 +87,9 @@ def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):
 
 def test_water_iou_is_pooled_over_the_images_and_uses_the_bound_of_the_target(negatives):
     describe(negatives, aligned=True, water={"A": 8, "B": 25})
+    for k in range(6, 12):
+        for side in ("A", "B"):
+            (negatives / f"test{side}" / f"{k}.png").unlink()
     for k in range(6):
         for side in ("A", "B"):
             path = negatives / f"test{side}" / f"{k}.png"
@@ -108,11 +116,11 @@ def test_images_that_are_not_pairs_get_no_paired_numbers_and_a_note_says_so(nega
     shown = {name for name in result["AtoB"] if not name.startswith("swd_")}
     assert shown == {"swd", "cycle_error"}
     assert result["recipe"]["aligned"] is False
-    assert any("not pairs (told by --paired no)" in note for note in result["recipe"]["notes"])
+    assert any("not taken for pairs (--paired no)" in note for note in result["recipe"]["notes"])
 
 
 def test_alignment_is_told_by_the_manifest_before_the_names(negatives):
-    assert open_held_out(negatives).decided == "names match one to one"
+    assert open_held_out(negatives).decided == "names match one to one, and the images of a pair share their edges"
     describe(negatives, aligned=False)
     assert not open_held_out(negatives).aligned
     (negatives / "testB" / "5.png").rename(negatives / "testB" / "other.png")
@@ -132,11 +140,11 @@ def test_names_that_differ_by_the_domain_only_are_pairs(tmp_path):
 
 
 def test_paired_yes_takes_other_names_in_order_when_there_are_as_many(negatives):
-    for k in range(6):
+    for k in range(12):
         (negatives / "testB" / f"{k}.png").rename(negatives / "testB" / f"truth{k}.png")
     assert evaluate(INVERSE, negatives, paired="yes")["AtoB"]["mean_abs_error"] == 0
     (negatives / "testB" / "truth5.png").unlink()
-    with pytest.raises(BadInput, match="6 and 5 images"):
+    with pytest.raises(BadInput, match="12 and 11 images"):
         evaluate(INVERSE, negatives, paired="yes")
 
 
@@ -144,7 +152,7 @@ def test_the_recipe_names_what_the_numbers_depend_on(negatives):
     describe(negatives, name="negatives", aligned=True, sha256="abc")
     recipe = evaluate(INVERSE, negatives)["recipe"]
     assert (recipe["data_name"], recipe["data_sha256"], recipe["format"]) == ("negatives", "abc", 1)
-    assert recipe["n"] == {"A": 6, "B": 6} and recipe["sizes"] == {"32x32": 12}
+    assert recipe["n"] == {"A": 12, "B": 12} and recipe["sizes"] == {"32x32": 24}
     assert recipe["swd"]["levels"] == [32, 16] and recipe["bootstrap"]["groups"] == {"A": None, "B": None}
 
 
@@ -166,7 +174,7 @@ def test_images_of_many_sizes_are_judged_at_their_own(negatives):
         write(negatives / "testA" / f"odd{k}.png", pixels)
         write(negatives / "testB" / f"odd{k}.png", 255 - pixels)
     result = evaluate(INVERSE, negatives)
-    assert len(result["images"]["AtoB"]) == 8 and result["AtoB"]["mean_abs_error"] == 0
+    assert len(result["images"]["AtoB"]) == 14 and result["AtoB"]["mean_abs_error"] == 0
     assert [image["name"] for image in result["images"]["AtoB"]][-2:] == ["odd0.png", "odd1.png"]
     assert result["recipe"]["swd"]["levels"] == [17]
 
@@ -201,7 +209,7 @@ def test_without_training_sets_only_the_copy_is_a_baseline(negatives):
 
 def test_a_limit_is_spread_evenly_over_the_set(negatives):
     result = evaluate(INVERSE, negatives, limit=2)
-    assert [image["name"] for image in result["images"]["AtoB"]] == ["1.png", "4.png"]
+    assert [image["name"] for image in result["images"]["AtoB"]] == ["11.png", "7.png"]
     assert spread([Path(str(k)) for k in range(10)], 3) == [Path("1"), Path("5"), Path("8")]
     with pytest.raises(BadInput, match="at least 1"):
         evaluate(INVERSE, negatives, limit=0)
@@ -214,7 +222,7 @@ def test_gray_to_colour_and_back_is_judged_with_the_channels_of_the_target(tmp_p
             write(tmp_path / f"{part}A" / f"{k}.png", gray)
             write(tmp_path / f"{part}B" / f"{k}.png", gray[..., None].repeat(3, 2))
     gray_to_colour = Rule({"AtoB": lambda x: x.expand(-1, 3, -1, -1)}, channels_in=1, channels_out=3)
-    result = evaluate(gray_to_colour, tmp_path)
+    result = evaluate(gray_to_colour, tmp_path, paired="yes")
     assert result["AtoB"]["mean_abs_error"] == 0
     assert result["baselines"]["AtoB"]["copy"]["mean_abs_error"] == 0
 
@@ -234,11 +242,19 @@ def test_overlapping_tiles_of_a_globe_are_drawn_in_groups(tmp_path):
 def test_the_table_shows_the_model_its_interval_and_the_baselines_in_aligned_columns(negatives):
     off = Rule({"AtoB": lambda x: -x + 10 * LEVEL})
     lines = table(evaluate(off, negatives)).splitlines()
-    assert lines[0] == "A to B, 6 test images"
+    assert lines[0] == "A to B, 12 test images"
     assert lines[1].split("  ")[-1].strip() == "better"
     row = next(line for line in lines if line.startswith("mean error"))
     assert row.split()[3:7] == ["10.0", "10.0", "to", "10.0"] and row.endswith("lower")
     assert len({len(line) for line in lines[1:7] if line}) == 1
+
+
+def test_the_table_of_few_images_has_no_interval_and_warns(negatives):
+    text = table(evaluate(INVERSE, negatives, limit=9))
+    assert "too few for an interval" in text and " to " not in text.split("Note:")[0].replace("A to B", "").replace(
+        "B to A", ""
+    )
+    assert "9 independent test images: no intervals and no verdicts below 10" in text
 
 
 def test_work_side_by_side_keeps_its_order_and_gives_back_the_threads():

@@ -25,7 +25,7 @@ IMAGE = torch.rand(1, 3, 16, 16) * 2 - 1
 def trained(tmp_path_factory):
     """A run of two steps, evaluated."""
     place = tmp_path_factory.mktemp("trained")
-    data = make_data(place / "secret-place/data")
+    data = make_data(place / "secret-place/data", test=10)
     (data / "dataset.json").write_text('{"format": 1, "name": "Shapes", "counts": {"trainA": 6}, "sha256": "ab12"}')
     train(tiny(data, optim__steps=2), place / "run")
     assert run(["evaluate", str(place / "run"), str(data), "--paired", "no"]) == 0

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
+from unpaired.data.shared_structure import by_content
 from unpaired.imaging.codecs import FORMATS
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor, with_channels
 
@@ -46,7 +47,7 @@ class HeldOut:
     """Where `aligned`, the truth of `a`, in the same order."""
     aligned: bool
     decided: str
-    """How `aligned` was told: by the manifest, by names, or by the caller."""
+    """Why: the manifest, names and content, or the caller."""
 
     def side(self, side: str) -> tuple[Path, ...]:
         """The files of domain A or B."""
@@ -90,7 +91,7 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None)
     Args:
         root: Folder with testA and testB.
         paired: Whether the two show the same places: yes, no, or as the manifest says, else where names match
-            one to one (a trailing _A or _B aside).
+            one to one (a trailing _A or _B aside) and the images of a pair share more structure than others do.
         limit: Keep this many of each, spread evenly over the list.
 
     Raises:
@@ -182,7 +183,7 @@ def _test_files(root: Path, side: Side) -> list[Path]:
 
 def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path], paired: Paired) -> tuple[bool, str]:
     if paired == "no":
-        return False, "told by --paired no"
+        return False, "--paired no"
     match = _names_match(root, a, b)
     if paired == "yes" or manifest.get("aligned") is True:
         said = "--paired yes" if paired == "yes" else "dataset.json"
@@ -191,10 +192,15 @@ def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path],
                 f"{root}: {said} says that testA and testB show the same, but their names do not match one to one "
                 f"({len(a)} and {len(b)} images); name each pair alike, or evaluate with --paired no"
             )
-        return True, f"told by {said}" + ("" if match else ", paired in the order of their names")
+        return True, f"{said} says so" + ("" if match else ", paired in the order of their names")
     if "aligned" in manifest:
-        return False, "told by dataset.json"
-    return match, "names match one to one" if match else "names do not match one to one"
+        return False, "dataset.json says so"
+    if not match:
+        return False, "names do not match one to one"
+    if all(SIDE_SUFFIX.search(path.stem) for path in (*a, *b)):
+        return True, "names differ by _A and _B only"
+    by_name = {_stem(path, root): path for path in b}
+    return by_content([(path, by_name[_stem(path, root)]) for path in a])
 
 
 def _names_match(root: Path, a: list[Path], b: list[Path]) -> bool:

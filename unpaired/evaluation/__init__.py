@@ -22,6 +22,7 @@ from unpaired.evaluation.tables import table
 from unpaired.inference.translator import Translator
 from unpaired.metrics import swd
 from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.evidence import as_span
 from unpaired.metrics.words import METRICS
 
 __all__ = ["evaluate", "table", "write_json"]
@@ -132,6 +133,4 @@ def _rounded(scores: dict[str, Any]) -> Scores:
 
 
 def _plain(intervals: dict[str, Interval]) -> dict[str, dict[str, float]]:
-    return {
-        name: {"low": round(span.low, 5), "high": round(span.high, 5), "n": span.n} for name, span in intervals.items()
-    }
+    return {name: as_span(interval) for name, interval in intervals.items()}

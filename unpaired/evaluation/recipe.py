@@ -14,6 +14,7 @@ from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
+from unpaired.metrics.evidence import warning
 from unpaired.runtimes import is_exported
 
 FORMAT = 1
@@ -71,15 +72,21 @@ def recipe(
 
 
 def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
-    notes = ["intervals cover the choice of test images, not the luck of training: train with several seeds for that"]
+    independent = min(len(set(held_out.groups(side) or range(len(held_out.side(side))))) for side in ("A", "B"))
+    notes = [
+        *([warning(independent)] if warning(independent) else []),
+        "intervals cover the choice of test images, not the luck of training: train with several seeds for that",
+    ]
     if bundle is not None and bundle.chosen is not None:
         notes.append(
             f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the images "
             f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
         )
-    if not held_out.aligned:
+    if held_out.aligned:
+        notes.append(f"testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")
+    else:
         notes.append(
-            f"testA and testB are not pairs ({held_out.decided}), so there is no truth to compare with: "
+            f"testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to compare with: "
             f"no mean_abs_error, psnr, ssim or water_iou"
         )
     if groups:

@@ -24,6 +24,7 @@ from unpaired.features import (
 )
 from unpaired.features.resizing import ResizeName
 from unpaired.imaging.images import image_files, read_image, shown, to_pixels, to_tensor, with_channels
+from unpaired.metrics.evidence import FEWEST, warning
 from unpaired.metrics.fid import frechet_distance
 from unpaired.metrics.halves import HALVES, half_widths
 from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
@@ -96,7 +97,7 @@ def with_intervals(
 ) -> tuple[Numbers, dict[str, dict[str, float]]]:
     """The numbers, and for each the interval that random halves of both sets tell: see `unpaired.metrics.halves`."""
     numbers = score(fake, real)
-    spread = half_widths(fake, real, score, least=NEIGHBOURS + 1)
+    spread = half_widths(fake, real, score, min_rows=NEIGHBOURS + 1) if min(len(fake), len(real)) >= FEWEST else {}
     spread.pop("kid_std", None)
     return numbers, {name: _around(name, numbers[name], wide) for name, wide in spread.items()}
 
@@ -165,7 +166,7 @@ def _recipe(extractor: Extractor) -> dict[str, Any]:
 
 def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor) -> list[str]:
     fewest = min(len(paths) for paths in files.values())
-    notes = []
+    notes = [warning(fewest)] if warning(fewest) else []
     if fewest < FEW:
         notes.append(
             f"n = {fewest}: a Frechet distance of so few images is biased upwards, by an amount that depends on n; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unpaired.evaluation.scores import MODEL
+from unpaired.metrics.evidence import span_text
 from unpaired.metrics.words import BASELINES, METRICS
 
 
@@ -19,7 +20,7 @@ def table(result: dict[str, Any]) -> str:
                 span = result["intervals"][direction][name]
                 shown = [
                     f"{scores[name]:.{words.digits}f}",
-                    f"{span['low']:.{words.digits}f} to {span['high']:.{words.digits}f}",
+                    span_text(span, words.digits),
                     *(f"{r[name]:.{words.digits}f}" if name in r else "-" for r in rivals.values()),
                 ]
                 rows.append([words.label, *shown, words.better])

@@ -12,6 +12,7 @@ import yaml
 from unpaired.checkpoints.bundle import Bundle
 from unpaired.config import DIRECTIONS
 from unpaired.experiment import to_yaml
+from unpaired.metrics.evidence import TOO_FEW, is_known
 
 LIMITS = (
     "It invents: what it draws is what images of the other domain look like, not what is there. Not for measuring, "
@@ -101,13 +102,19 @@ def _numbers(evaluation: Mapping[str, Any] | None) -> str:
     for direction in DIRECTIONS:
         for metric, value in evaluation.get(direction, {}).items():
             span = evaluation.get("intervals", {}).get(direction, {}).get(metric, {})
-            interval = f"{span['low']:g} to {span['high']:g}" if span else ""
+            interval = _interval(span)
             count = span.get("n", recipe.get("n", {}).get(direction[0], ""))
             lines.append(f"| {direction} | {metric} | {value:g} | {interval} | {count} |")
     notes = [f"- {note}" for note in recipe.get("notes", [])]
     kept = json.dumps({key: value for key, value in recipe.items() if key not in NOT_IN_CARD}, indent=2)
     details = f"<details><summary>Recipe</summary>\n\n```json\n{kept}\n```\n\n</details>"
     return "\n".join([*lines, "", *notes, "", details])
+
+
+def _interval(span: Mapping[str, float]) -> str:
+    if not span:
+        return ""
+    return f"{span['low']:g} to {span['high']:g}" if is_known(span) else TOO_FEW
 
 
 def _samples(samples: Sequence[str]) -> str:

@@ -36,6 +36,8 @@ class Interval:
     high: float
     n: int
     """Images it rests on."""
+    independent: int
+    """Groups of images that share no content; n where every image is its own group."""
 
 
 def mean_interval(
@@ -74,9 +76,9 @@ def ratio_interval(
     tops, bottoms = sums @ times_drawn.T
     ratios = tops[bottoms != 0] / bottoms[bottoms != 0]
     if not ratios.size:
-        return Interval(float("nan"), float("nan"), n)
+        return Interval(float("nan"), float("nan"), n, parts)
     low, high = np.percentile(ratios, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return Interval(float(low), float(high), n)
+    return Interval(float(low), float(high), n, parts)
 
 
 def group_numbers(groups: Sequence[object] | None, n: int) -> NDArray[np.int64]:

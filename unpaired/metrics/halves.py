@@ -25,17 +25,19 @@ WIDE = 1.96
 """Deviations on each side of a 95 % interval."""
 
 
-def half_widths(fake: Features, real: Features, score: Callable[[Features, Features], Numbers], least: int) -> Numbers:
-    """For each number of `score` half the width of its 95 % interval; nothing where a half has fewer than `least` rows.
+def half_widths(
+    fake: Features, real: Features, score: Callable[[Features, Features], Numbers], min_rows: int
+) -> Numbers:
+    """Half the width of the 95 % interval of each number of `score`; empty where a half has fewer than `min_rows` rows.
 
     Args:
         fake: Features of one set.
         real: Features of the other.
         score: Numbers of any two such sets.
-        least: Rows that `score` needs of each.
+        min_rows: Rows that `score` needs of each.
     """
     draws = np.random.default_rng(SEED)
-    if min(len(fake), len(real)) // 2 < least:
+    if min(len(fake), len(real)) // 2 < min_rows:
         return {}
     halves = []
     for _ in range(HALVES):

@@ -170,10 +170,12 @@ def distance(
         halves = _half_samples(_project(x, few), _project(y, few), (len(x), len(y)), groups, together, seed)
         per_level.append((whole, SCALE * halves))
     values = [value for value, _ in per_level]
-    intervals = [_interval(value, halves, len(a.found[0])) for value, halves in per_level]
+    counts = (len(a.found[0]), len(b.found[0]))
+    independent = min(int(group_numbers(g, n).max()) + 1 for g, n in zip(groups, counts, strict=True))
+    intervals = [_interval(value, halves, counts[0], independent) for value, halves in per_level]
     mean = float(np.mean(values))
     together_halves = np.mean([halves for _, halves in per_level], axis=0)
-    return Distance(tuple(values), tuple(intervals), mean, _interval(mean, together_halves, len(a.found[0])))
+    return Distance(tuple(values), tuple(intervals), mean, _interval(mean, together_halves, counts[0], independent))
 
 
 def wasserstein(a: Sample, b: Sample) -> PerProjection:
@@ -251,10 +253,10 @@ def _of_images(sample: Sample, images: int, chosen: NDArray[np.bool_]) -> Sample
     return sample.reshape(len(sample), images, -1)[:, chosen].reshape(len(sample), -1)
 
 
-def _interval(value: float, halves: NDArray[np.float64], n: int) -> Interval:
+def _interval(value: float, halves: NDArray[np.float64], n: int, independent: int) -> Interval:
     """The value and 1.96 deviations of its half-samples to either side; a distance is never below 0."""
     reach = 1.96 * float(halves.std(ddof=1))
-    return Interval(max(0.0, value - reach), value + reach, n)
+    return Interval(max(0.0, value - reach), value + reach, n, independent)
 
 
 def _smooth(x: Tensor) -> Tensor:

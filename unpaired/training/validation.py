@@ -237,7 +237,7 @@ class Judge:
         return Judgement(
             step,
             {direction: unbiased_mmd(fakes[direction], real[direction]) for direction in rows},
-            {direction: half_widths(fakes[direction], real[direction], _kid, least=2)["kid"] for direction in rows},
+            {direction: half_widths(fakes[direction], real[direction], _kid, min_rows=2)["kid"] for direction in rows},
             {direction: sum(each) / len(each) for direction, each in errors.items() if each},
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NotRequired, Required
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -60,11 +60,12 @@ class LogLine(TypedDict, total=False):
 
 
 class Span(TypedDict):
-    """An interval, and how many images it rests on."""
+    """An interval, and how many images it rests on; without ends where these are too few."""
 
-    low: Number
-    high: Number
+    low: NotRequired[Number]
+    high: NotRequired[Number]
     n: int
+    independent: int
 
 
 class ImageScores(TypedDict, total=False):
@@ -91,6 +92,7 @@ class Evaluation(TypedDict, total=False):
     recipe: Recipe
     intervals: dict[str, dict[str, Span]]
     baselines: dict[str, dict[str, Scores]]
+    baseline_intervals: dict[str, dict[str, dict[str, Span]]]
     images: dict[str, list[ImageScores]]
 
 

@@ -1,0 +1,111 @@
+"""What a number of test images allows one to say. One rule for every table, report, card and README.
+
+Below `FEWEST` independent images there is a value, but no interval and no verdict. Below `FEW` there is an interval
+with a warning, since percentile intervals of few images are too narrow. A model is better or worse than a baseline
+only where their intervals are separated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.words import Words
+
+FEWEST = 10
+"""Independent images (groups, where images overlap) below which no interval is given."""
+FEW = 30
+"""Independent images below which an interval carries a warning."""
+TOO_FEW = "too few for an interval"
+
+Span = Mapping[str, float]
+"""An interval as JSON holds it: n, independent and, from `FEWEST` independent images on, low and high."""
+Standing = Literal["ahead", "even", "behind", "unknown", "alone"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a model compares with the baselines."""
+
+    text: str
+    standing: Standing
+
+
+def as_span(interval: Interval, digits: int = 5) -> dict[str, float]:
+    """An interval as JSON; without ends where too few independent images support it."""
+    counts: dict[str, float] = {"n": interval.n, "independent": interval.independent}
+    if interval.independent < FEWEST:
+        return counts
+    return {"low": round(interval.low, digits), "high": round(interval.high, digits), **counts}
+
+
+def is_known(span: Span | None) -> bool:
+    """Whether the interval has ends."""
+    return bool(span) and "low" in span and "high" in span
+
+
+def span_text(span: Span | None, digits: int) -> str:
+    """An interval in words: `41.9 to 48.4`, or that there are too few images; empty without one."""
+    if not span:
+        return ""
+    return f"{span['low']:.{digits}f} to {span['high']:.{digits}f}" if is_known(span) else TOO_FEW
+
+
+def warning(independent: int) -> str:
+    """What to tell of so few independent test images; empty where they are enough."""
+    if independent < FEWEST:
+        return (
+            f"{independent} independent test images: no intervals and no verdicts below {FEWEST}; "
+            f"numbers of so few images say little"
+        )
+    if independent < FEW:
+        return f"{independent} independent test images: intervals of fewer than {FEW} are too narrow"
+    return ""
+
+
+def compare(
+    words: Words,
+    name: str,
+    span: Span | None,
+    baselines: Mapping[str, Any],
+    baseline_spans: Mapping[str, Mapping[str, Span]],
+    labels: Mapping[str, str],
+) -> Verdict:
+    """The model against every baseline that has the metric `name`, by separated intervals only.
+
+    Args:
+        words: Whether lower or higher is better.
+        name: The metric's key.
+        span: The model's interval.
+        baselines: Scores by baseline.
+        baseline_spans: Intervals by baseline.
+        labels: Names of the baselines for people.
+    """
+    rivals = [rival for rival, scores in baselines.items() if name in scores]
+    if not rivals:
+        return Verdict("", "alone")
+    if span is None or not is_known(span):
+        return Verdict("", "unknown")
+    spans = {rival: baseline_spans.get(rival, {}).get(name) for rival in rivals}
+    ahead = [rival for rival, other in spans.items() if _separated(words, span, other)]
+    behind = [rival for rival, other in spans.items() if other is not None and _separated(words, other, span)]
+    if behind:
+        return Verdict(f"behind {_listed(behind, labels)}", "behind")
+    if len(ahead) == len(rivals):
+        text = "better than every baseline" if len(rivals) > 1 else f"better than {_listed(ahead, labels)}"
+        return Verdict(text, "ahead")
+    even = [rival for rival in rivals if rival not in ahead]
+    return Verdict(f"about as good as {_listed(even, labels)}", "even")
+
+
+def _separated(words: Words, better: Span | None, worse: Span | None) -> bool:
+    """Whether the first interval lies wholly on the better side of the second."""
+    if better is None or worse is None or not (is_known(better) and is_known(worse)):
+        return False
+    return better["high"] < worse["low"] if words.better == "lower" else better["low"] > worse["high"]
+
+
+def _listed(rivals: list[str], labels: Mapping[str, str]) -> str:
+    return " and ".join(labels.get(rival, rival) for rival in rivals)
