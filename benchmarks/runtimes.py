@@ -27,11 +27,11 @@ from unpaired.experiment import build_method
 from unpaired.export import export
 from unpaired.export.openvino import write_openvino
 from unpaired.imaging.images import Array
-from unpaired.inference.engines import torch_runtime
+from unpaired.inference.runtimes import Runtime, open_exported
+from unpaired.inference.runtimes.bundles import torch_runtime
+from unpaired.inference.runtimes.facts import PRECISIONS
+from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.presets import horse2zebra
-from unpaired.runtimes import Runtime, open_exported
-from unpaired.runtimes.facts import PRECISIONS
-from unpaired.runtimes.torch import TorchRuntime
 
 
 def published(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from tests.data_sets import make_data, make_model
 from unpaired.checkpoints.bundle import load_bundle
 from unpaired.export import export
-from unpaired.inference.engines import torch_runtime
+from unpaired.inference.runtimes.bundles import torch_runtime
 
 ARCHITECTURES = {
     "resnet": {},

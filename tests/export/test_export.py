@@ -28,9 +28,9 @@ from unpaired.export.openvino import write_openvino
 from unpaired.export.pt2 import write_pt2
 from unpaired.export.verify import five_shapes, similarity
 from unpaired.imaging.images import read_image, to_array
-from unpaired.inference.engines import torch_runtime
-from unpaired.runtimes import open_exported
-from unpaired.runtimes.torch import pad_to_multiple
+from unpaired.inference.runtimes import open_exported
+from unpaired.inference.runtimes.bundles import torch_runtime
+from unpaired.inference.runtimes.torch import pad_to_multiple
 
 SHAPES = [(1, 32, 32), (1, 33, 50), (3, 40, 21), (2, 5, 7), (1, 3, 40), (1, 2, 3)]
 

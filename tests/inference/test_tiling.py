@@ -10,10 +10,10 @@ from torch import nn
 from unpaired.core.errors import BadInput
 from unpaired.inference.graph import evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
+from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.inference.tiling import Memory, Tiling, spread, statistics_of, translate_by
 from unpaired.metrics.seams import seam_score
 from unpaired.models import ResNetConfig, UNetConfig, build_generator
-from unpaired.runtimes.torch import TorchRuntime
 
 GENERATORS = {
     "resnet": ResNetConfig(width=6, blocks=2),

@@ -18,7 +18,7 @@ from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image, to_pixels, to_tensor
-from unpaired.runtimes.torch import pad_to_multiple
+from unpaired.inference.runtimes.torch import pad_to_multiple
 
 
 @pytest.fixture(scope="module")

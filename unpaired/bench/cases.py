@@ -16,10 +16,10 @@ from unpaired.bench.timing import Taken, Timing, environment, interleaved
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
+from unpaired.inference.runtimes import Runtime
+from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.methods import CycleGAN, CycleGANConfig
 from unpaired.models import ResNetConfig, ResNetGenerator
-from unpaired.runtimes import Runtime
-from unpaired.runtimes.torch import TorchRuntime
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from unpaired.inference.runtimes.facts import Precision
+    from unpaired.inference.runtimes.formats import Format
 
 
 def translate(
@@ -52,15 +56,21 @@ def translate(
     from unpaired.inference.results import write_results
 
     if cluster is not None:
-        from unpaired.serve.batch_ray import Plan, translate_on_cluster
+        from unpaired.inference.cluster import Plan, translate_on_cluster
 
         if mask or tile or smooth or layout == "official" or precision or runtime != "auto":
             others = "--mask, --tile, --smooth, --layout, --runtime or --precision"
             raise BadInput(f"translate --cluster: not together with {others}")
         translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
         return
-    translator = Translator.load(model, direction, runtime, precision)
+    translator = Translator.load(model, direction, runtime, precision, make_export=_make_export)
     if layout == "official":
         write_results(translator, input, Path(output))
     else:
         translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics, smooth, report))
+
+
+def _make_export(model: Path, out: Path, format: Format, precision: Precision, direction: Direction) -> Path:
+    from unpaired.export import export
+
+    return export(model, out, format, precision, direction)

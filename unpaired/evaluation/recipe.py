@@ -12,10 +12,10 @@ from unpaired.checkpoints.bundle import Bundle, bundle_file
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut
+from unpaired.inference.runtimes import is_exported
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 from unpaired.metrics.evidence import warning
-from unpaired.runtimes import is_exported
 
 FORMAT = 1
 

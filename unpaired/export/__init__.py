@@ -16,16 +16,16 @@ from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, flush
 from unpaired.export.calibration import training_images
-from unpaired.export.formats import OFFERED, SUFFIX, Format
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import write_onnx
 from unpaired.export.openvino import write_openvino
 from unpaired.export.pt2 import Written, write_pt2
 from unpaired.export.verify import verify
 from unpaired.imaging.images import Array
+from unpaired.inference.runtimes import Facts, Precision, open_exported
+from unpaired.inference.runtimes.formats import OFFERED, SUFFIX, Format
+from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.models import Generator
-from unpaired.runtimes import Facts, Precision, open_exported
-from unpaired.runtimes.torch import TorchRuntime
 
 
 def export(

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unpaired.inference.runtimes.facts import WHITE
 from unpaired.models import Generator
-from unpaired.runtimes.facts import WHITE
 
 Levels = Float[Tensor, "b h w c"]
 """Pixels from 0 to 255, channels last, not rounded."""

@@ -12,7 +12,7 @@ import torch
 
 from unpaired.core.errors import BadInput
 from unpaired.export.graph import PixelGraph
-from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts
+from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts
 
 OPSET = 18
 """Of 2022: read by every ONNX Runtime and OpenVINO since 2023."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.runtimes.facts import KEY, Facts, to_levels
-from unpaired.runtimes.openvino import only
+from unpaired.inference.runtimes.facts import KEY, Facts, to_levels
+from unpaired.inference.runtimes.openvino import only
 
 
 def write_openvino(onnx: Path, facts: Facts, images: Sequence[Array], path: Path) -> None:

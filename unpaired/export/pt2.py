@@ -17,7 +17,7 @@ from torch import Tensor
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import TRACED, quietly
 from unpaired.imaging.images import Array
-from unpaired.runtimes.facts import WHITE, Described, Facts, from_levels, to_levels
+from unpaired.inference.runtimes.facts import WHITE, Described, Facts, from_levels, to_levels
 
 FACTS = "unpaired.json"
 """The extra file of the archive that holds the facts."""

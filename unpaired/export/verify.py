@@ -9,9 +9,9 @@ import torch
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
+from unpaired.inference.runtimes import Exported, Runtime
+from unpaired.inference.runtimes.facts import Precision
 from unpaired.metrics.paired import ssim
-from unpaired.runtimes import Exported, Runtime
-from unpaired.runtimes.facts import Precision
 
 EXACT = 1e-3
 """Largest difference allowed to fp32, in [-1, 1]: an eighth of an 8-bit level."""

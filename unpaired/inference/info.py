@@ -9,7 +9,7 @@ from pathlib import Path
 from unpaired.checkpoints.bundle import BEST, Bundle, load_bundle
 from unpaired.core.errors import shown
 from unpaired.experiment import to_dict
-from unpaired.runtimes import is_exported, open_exported
+from unpaired.inference.runtimes import is_exported, open_exported
 
 
 def describe(model: Path, as_json: bool = False) -> str:

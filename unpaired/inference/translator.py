@@ -24,7 +24,7 @@ from unpaired.imaging.images import (
     to_pixels,
     with_channels,
 )
-from unpaired.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
+from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from unpaired.checkpoints.bundle import Bundle
     from unpaired.imaging.images import Images
+    from unpaired.inference.runtimes.bundles import MakeExport
 
     AnyImage = TypeVar("AnyImage", Image.Image, NDArray[np.generic], Tensor, DecodedImage, Path, str, bytes)
 
@@ -59,6 +60,7 @@ class Translator:
         direction: Direction | None = None,
         runtime: RuntimeName = "auto",
         precision: Precision | None = None,
+        make_export: MakeExport | None = None,
     ) -> Translator:
         """From a run, a bundle, an exported file, or the hub (`hub:user/name`).
 
@@ -67,6 +69,7 @@ class Translator:
             direction: AtoB or BtoA; the first that the model has unless given.
             runtime: What computes; docs/export.md tells what auto chooses and what each costs.
             precision: fp32 unless given; an exported file has its own.
+            make_export: `unpaired.export.export`, to export a bundle on demand for onnx and openvino.
 
         Raises:
             BadInput: not a model, not in this direction, or not in this runtime or precision.
@@ -76,7 +79,7 @@ class Translator:
             return cls._of_exported(path, direction, runtime, precision)
         from unpaired.checkpoints.bundle import load_bundle
         from unpaired.hub import fetch, is_hub
-        from unpaired.inference.engines import bundle_runtime
+        from unpaired.inference.runtimes.bundles import bundle_runtime
 
         path = fetch(str(model)) if is_hub(model) else path
         bundle = load_bundle(path)
@@ -85,7 +88,7 @@ class Translator:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
 
         def reopen(direction: Direction) -> Runtime:
-            return bundle_runtime(bundle, path, direction, runtime, precision or "fp32")
+            return bundle_runtime(bundle, path, direction, runtime, precision or "fp32", make_export)
 
         direction = direction or there[0]
         return cls(direction, reopen(direction), bundle, reopen)
@@ -104,7 +107,7 @@ class Translator:
     @classmethod
     def of(cls, bundle: Bundle, direction: Direction) -> Translator:
         """One direction of a bundle in memory, in torch and fp32."""
-        from unpaired.inference.engines import torch_runtime
+        from unpaired.inference.runtimes.bundles import torch_runtime
 
         def reopen(direction: Direction) -> Runtime:
             return torch_runtime(bundle, direction)
@@ -147,7 +150,7 @@ class Translator:
         """
         import torch
 
-        from unpaired.runtimes.torch import TorchRuntime
+        from unpaired.inference.runtimes.torch import TorchRuntime
 
         if images.dim() != 4 or images.shape[1] != self.channels_in or not images.is_floating_point():
             expected = f"{self.channels_in} channels, (b, c, h, w) or (c, h, w), floats in [-1, 1]"

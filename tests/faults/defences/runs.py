@@ -136,7 +136,7 @@ def stops() -> Iterator[Mutation]:
     )
     yield Mutation(
         "freeing an OpenVINO core unmaps a thread's signal stack",
-        "unpaired.runtimes.openvino.only",
+        "unpaired.inference.runtimes.openvino.only",
         drop("decorator", "cache"),
         "tests/export/test_runtimes.py::test_a_signal_is_no_crash_when_another_thread_forgot_an_openvino_model",
     )

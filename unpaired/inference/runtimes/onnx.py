@@ -8,7 +8,7 @@ from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
+from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
 
 ERRORS_ONLY = 3
 """ONNX Runtime's log level: its remarks on graphs are for their makers."""

@@ -79,7 +79,7 @@ def report(path):
 def cluster():
     """Three nodes; `lose()` takes one away."""
     nodes = subprocess.Popen(
-        [sys.executable, "-m", "tests.serve.ray_nodes"],
+        [sys.executable, "-m", "tests.inference.ray_nodes"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.runtimes.facts import Facts, Precision
+from unpaired.inference.runtimes.facts import Facts, Precision
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
 """A runtime as users name it."""
@@ -79,10 +79,10 @@ def open_exported(path: Path, name: RuntimeName = "auto") -> Exported:
     if name == "auto":
         name = "onnx" if "onnx" in fitting and (is_installed("onnx") or not is_installed("openvino")) else "openvino"
     if name == "onnx":
-        from unpaired.runtimes.onnx import OnnxRuntime
+        from unpaired.inference.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime.open(path)
-    from unpaired.runtimes.openvino import OpenVinoRuntime
+    from unpaired.inference.runtimes.openvino import OpenVinoRuntime
 
     return OpenVinoRuntime.open(path)
 

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, for the tests:   python -m tests.serve.ray_nodes
+"""A Ray cluster of several nodes on this machine, for the tests:   python -m tests.inference.ray_nodes
 
 Prints its address; on each line it is sent, one node is lost without notice. Ends with its standard input.
 """

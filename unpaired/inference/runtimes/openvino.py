@@ -10,7 +10,7 @@ from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.runtimes.facts import KEY, Described, Facts, Precision, onnx_content, through
+from unpaired.inference.runtimes.facts import KEY, Described, Facts, Precision, onnx_content, through
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
