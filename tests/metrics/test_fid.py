@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.feature_sets import fakes, reals
-from unpaired.metrics.fid import frechet_distance
+from unpaired.metrics.fid import frechet_distance, memorization_informed
 
 
 def test_equals_torch_fidelity_on_the_same_features():
@@ -37,3 +37,13 @@ def test_the_short_cut_equals_the_matrix_root_where_covariances_are_singular():
 def test_what_has_no_covariance_is_refused(a, b):
     with pytest.raises(ValueError, match="fid: expected"):
         frechet_distance(np.zeros(a), np.zeros(b))
+
+
+def test_copies_of_real_images_are_punished_and_others_are_not():
+    real = np.eye(4)
+    near = np.array([[1.0, 0.1, 0, 0], [0, 1.0, 0.1, 0]])  # cosine of 1 / sqrt(1.01) to the nearest real row
+    distance = 1 - 1 / np.sqrt(1.01)
+    assert memorization_informed(3.0, near, real) == pytest.approx(3 / distance)
+    far = np.array([[1.0, 1.0, 0, 0]])  # 1 - 1 / sqrt(2) = 0.29, above the bound
+    assert memorization_informed(3.0, far, real) == 3
+    assert memorization_informed(3.0, -real, real) > 1e14  # the absolute cosine: a negated row is a copy, too

@@ -25,7 +25,7 @@ from unpaired.features import (
 from unpaired.features.resizing import ResizeName
 from unpaired.imaging.images import image_files, read_image, shown, to_pixels, to_tensor, with_channels
 from unpaired.metrics.evidence import FEWEST, warning
-from unpaired.metrics.fid import frechet_distance
+from unpaired.metrics.fid import frechet_distance, memorization_informed
 from unpaired.metrics.halves import HALVES, half_widths
 from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
 from unpaired.metrics.prdc import NEIGHBOURS, prdc
@@ -83,8 +83,14 @@ def compare_sets(
 def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbers:
     """Every number that these features give."""
     kid = kernel_distance(fake, real)
+    distance = frechet_distance(fake, real)
+    frechet = (
+        {"fid": distance, "mifid": memorization_informed(distance, fake, real)}
+        if features == "inception"
+        else {"fd": distance}
+    )
     numbers = {
-        "fid" if features == "inception" else "fd": frechet_distance(fake, real),
+        **frechet,
         "kid": kid.mean,
         "kid_std": kid.std,
         **asdict(prdc(fake, real)),

@@ -51,21 +51,20 @@ def psnr(output: Images, truth: Images) -> PerImage:
 def ssim(output: Images, truth: Images) -> PerImage:
     """Structural similarity: 1 where equal, about 0 where nothing agrees; the mean over pixels and channels.
 
-    Gaussian window of 11 x 11 with sigma 1.5, only where it lies wholly inside the image.
+    Gaussian window of 11 x 11 with sigma 1.5, only where it lies wholly inside the image. In float64: on flat areas the
+    variances are differences of large numbers, of which float32 keeps three digits.
 
     Raises:
         ValueError: an image smaller than the window.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, Image Quality Assessment, IEEE TIP 13(4), 2004, Eq. 13 and Sec. III-C.
     """
-    x, y = _same_shape(output, truth), levels(truth)
+    x, y = (_double(batch) for batch in (_same_shape(output, truth), levels(truth)))
     if min(x.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"ssim: expected at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got {tuple(x.shape[2:])}")
     mean_x, mean_y = _blur(x), _blur(y)
-    # Moments about mid-gray: about zero, float32 would lose the small variance of bright, flat areas.
-    far_x, far_y, middle = x - WHITE / 2, y - WHITE / 2, WHITE / 2
-    variances = _blur(far_x.square() + far_y.square()) - (mean_x - middle).square() - (mean_y - middle).square()
-    covariance = _blur(far_x * far_y) - (mean_x - middle) * (mean_y - middle)
+    variances = _blur(x.square() + y.square()) - mean_x.square() - mean_y.square()
+    covariance = _blur(x * y) - mean_x * mean_y
     c1, c2 = (K1 * WHITE) ** 2, (K2 * WHITE) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     structure = (2 * covariance + c2) / (variances + c2)
@@ -76,6 +75,11 @@ def _same_shape(output: Images, truth: Images) -> Levels:
     if output.shape != truth.shape:
         raise ValueError(f"expected two batches of one shape, got {tuple(output.shape)} and {tuple(truth.shape)}")
     return levels(output)
+
+
+def _double(x: Levels) -> Tensor:
+    """The levels in float64, which MPS does not have."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _blur(x: Levels) -> Levels:
