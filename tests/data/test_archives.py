@@ -18,7 +18,8 @@ from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
 from unpaired.data.prepare.shards import prepare_shards
-from unpaired.imaging.archives import entries
+from unpaired.data.sources import StoredImage
+from unpaired.data.sources.tar import TarArchive
 from unpaired.imaging.images import read_image
 from unpaired.training import train
 
@@ -75,7 +76,7 @@ def test_shards_hold_the_same_images_in_the_same_order(folders, shards):
         files, packed = domain_files(folders, part), domain_files(shards, part)
         assert [path.name for path in packed] == [path.name for path in files]
         assert all((a == b).all() for a, b in zip(pixels(files), pixels(packed), strict=True))
-        with tarfile.open(packed[0].parent) as tar:  # a plain tar that any WebDataset reader takes
+        with tarfile.open(packed[0].archive.path) as tar:  # a plain tar that any WebDataset reader takes
             assert tar.extractfile(files[0].name).read() == files[0].read_bytes()
 
 
@@ -165,16 +166,16 @@ def test_names_that_lead_out_of_a_shard_lead_nowhere(tmp_path):
     outside.write_bytes(png())
     names = {str(outside): png(), "../outside.png": png(), ".hidden.png": png(), "link.png": b"", "a/in.png": png()}
     make_tar(tmp_path / "x.tar", names, kinds={"link.png": tarfile.SYMTYPE})
-    assert entries(tmp_path / "x.tar") == [tmp_path / "x.tar/a/in.png"]
+    assert TarArchive(tmp_path / "x.tar").names() == ["a/in.png"]
     with pytest.raises(BadInput, match="not in its archive"):
-        read_image(tmp_path / "x.tar/../x.tar/nothing.png")
+        read_image(StoredImage(TarArchive(tmp_path / "x.tar"), "../outside.png"))
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
 def test_a_compressed_tar_is_refused(tmp_path, mode):
     make_tar(tmp_path / "x.tar", {"a.png": png()}, mode)
     with pytest.raises(BadInput, match=r"x\.tar: not a whole, plain tar .*`unpaired prepare shards` makes them"):
-        entries(tmp_path / "x.tar")
+        TarArchive(tmp_path / "x.tar").names()
 
 
 def test_a_shard_that_was_cut_short_is_named(tmp_path):
@@ -194,7 +195,8 @@ def test_a_shard_that_claims_more_than_it_holds_is_refused_without_taking_memory
     content[148:156] = b"%06o\0 " % sum(content[:512])
     (tmp_path / "x.tar").write_bytes(content)
     with pytest.raises(BadInput):
-        pixels(entries(tmp_path / "x.tar"))
+        archive = TarArchive(tmp_path / "x.tar")
+        pixels([StoredImage(archive, name) for name in archive.names()])
 
 
 @pytest.mark.parametrize(

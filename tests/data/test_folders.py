@@ -115,7 +115,7 @@ def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):
 
 
 def test_files_are_a_sequence_of_paths_held_as_names(tmp_path):
-    files = Files(tmp_path, ["trainA/1.png", "trainA/2.png", "trainA/3.png"])
+    files = Files(tmp_path, [(None, ["trainA/1.png", "trainA/2.png", "trainA/3.png"])])
     assert files[1] == tmp_path / "trainA/2.png" and files[-1] == tmp_path / "trainA/3.png"
     assert list(files[1:]) == [tmp_path / "trainA/2.png", tmp_path / "trainA/3.png"] and len(files) == 3
 
@@ -124,7 +124,7 @@ def test_a_hundred_thousand_names_take_megabytes_not_gigabytes():
     import tracemalloc
 
     tracemalloc.start()
-    files = Files(Path("data"), [f"trainA/{k:07d}.jpg" for k in range(100_000)])
+    files = Files(Path("data"), [(None, [f"trainA/{k:07d}.jpg" for k in range(100_000)])])
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert len(files) == 100_000 and held < 15e6  # 100 bytes a name; a million stay far under a gigabyte

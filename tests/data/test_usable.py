@@ -153,7 +153,7 @@ def test_a_damaged_list_is_named_in_one_line(tmp_path, text):
 
 def test_names_that_are_no_text_are_kept_too(tmp_path):
     def files(*names):
-        return Files(tmp_path, list(names))
+        return Files(tmp_path, [(None, list(names))])
 
     name = "trainA/a\udcff.png"
     usable = decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)

@@ -25,9 +25,9 @@ from unpaired.data.checks import examine
 from unpaired.data.folders import Files, domain_files
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.selection import _digest
+from unpaired.data.sources import hub as remote
+from unpaired.data.sources import parquet as rows
 from unpaired.experiment import read_experiment
-from unpaired.imaging import parquet as rows
-from unpaired.imaging import remote
 from unpaired.training import train
 from unpaired.training.loop import Run
 from unpaired.training.prefetch import feed
@@ -146,9 +146,9 @@ def test_of_the_groups_read_last_as_many_are_kept_as_fit(published, hub, monkeyp
 
 def test_no_image_is_listed_or_fetched_before_it_is_needed(published, hub):
     data = UnpairedImages(tiny(NAME).data, 0)
-    assert isinstance(data.a, Files) and isinstance(data.a.names, rows.RowNames) and len(data.a) == 6
+    assert len(data.a) == 6 and all(isinstance(names, rows.RowNames) for _, names in data.a.parts)
     assert len(ranges(hub)) == 5 - 2  # the footers of trainA's two files and of trainB's
-    assert list(data.a.names) == [data.a.names[k] for k in range(6)] == data.a.names[:]
+    assert list(data.a) == [data.a[k] for k in range(6)] == list(data.a[:])
     assert data.a[-1] == data.a[5]
 
 
@@ -215,7 +215,7 @@ def test_the_command_line_in_a_process_of_its_own(published, folders, plain, tmp
 def test_the_names_used_have_one_hash_whether_they_are_listed_or_not(folders, tmp_path):
     as_parquet(tmp_path / "data", folders)
     a = domain_files(tmp_path / "data", "trainA")
-    listed = Files(a.root, list(a.names))
+    listed = Files(a.root, [(archive, list(names)) for archive, names in a.parts])
     assert _digest(a, a) == _digest(listed, listed) != _digest(a, listed[:2])
     assert _digest(a, a) == hashlib.sha256("\0".join([*a.inside(), *a.inside()]).encode()).hexdigest()
 
@@ -248,8 +248,8 @@ def test_a_hub_that_is_gone_ends_the_run_with_one_line_and_the_same_command_goes
         with pytest.raises(BadInput) as caught:
             train(experiment, tmp_path / "run")
     said = str(caught.value)
-    assert "\n" not in said and "hf:/datasets/ada/shapes@" in said and ".parquet: the hub cannot be asked" in said
-    assert said.endswith("nothing is lost: give the same command again once it answers")
+    assert "\n" not in said and "hf://datasets/ada/shapes@" in said and ".parquet: the hub cannot be reached" in said
+    assert said.endswith("nothing is lost: run the same command again to resume")
     assert no_waiting == [1, 2, 4, 8, 8] and load_state(tmp_path / "run")[0].step == 1
     del faults[:]
     assert_same_end(train(experiment, tmp_path / "run"), plain)
@@ -300,16 +300,18 @@ def test_a_hub_that_takes_no_ranges_is_refused(published, hub, monkeypatch):
         return plain(self, file)
 
     monkeypatch.setattr(Handler, "_file", whole)
-    with pytest.raises(BadInput, match=r"bytes with status 200; a hub must take ranges"):
+    with pytest.raises(BadInput, match=r"bytes with status 200; the hub must support ranges"):
         domain_files(Path(NAME), "trainA")
 
 
 def test_names_on_the_hub_are_taken_apart():
     commit = "0123456789abcdef" * 2 + "01234567"
-    assert remote.place_of("hf://datasets/a/b") == remote.Place("a/b", "", "")
-    assert remote.place_of(f"hf:/datasets/a/b@{commit}/data/x.parquet") == remote.Place("a/b", commit, "data/x.parquet")
-    converted = remote.place_of("hf://datasets/a/b@refs/convert/parquet/default/train")
-    assert converted == remote.Place("a/b", "refs/convert/parquet", "default/train")
+    assert remote.hub_path("hf://datasets/a/b") == remote.HubPath("a/b", "", "")
+    assert remote.hub_path(f"hf:/datasets/a/b@{commit}/data/x.parquet") == remote.HubPath(
+        "a/b", commit, "data/x.parquet"
+    )
+    converted = remote.hub_path("hf://datasets/a/b@refs/convert/parquet/default/train")
+    assert converted == remote.HubPath("a/b", "refs/convert/parquet", "default/train")
 
 
 def test_without_huggingface_hub_the_extra_is_named(tmp_path):

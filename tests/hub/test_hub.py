@@ -137,7 +137,7 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_line(tmp_path, monkeypatch,
     monkeypatch.setattr(settings, "ENDPOINT", "http://127.0.0.1:9")
     assert run(["pull", "ada/shapes", str(tmp_path / "mine")]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "the hub cannot be asked" in said
+    assert said.count("\n") == 1 and "the hub cannot be reached" in said
 
 
 def test_a_folder_serves_as_a_hub(trained, tmp_path):

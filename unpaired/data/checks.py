@@ -26,15 +26,15 @@ from unpaired.core.errors import BadInput, shown
 from unpaired.core.progress import progress
 from unpaired.data.folders import has_domain, images_of, within
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
+from unpaired.data.sources import ImageFile, open_archive
+from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import fitted_size
-from unpaired.imaging.archives import archive_of, is_archive
 from unpaired.imaging.images import Pixels, full_scale, read_image, with_channels
-from unpaired.imaging.remote import is_remote
 
 Severity = Literal["refused", "warning"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Seen = Callable[[str, Path, Pixels], None]
+Seen = Callable[[str, ImageFile, Pixels], None]
 """Gets the folder's name, e.g. trainA, an image's path and its pixels as they were decoded."""
 
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
@@ -122,7 +122,7 @@ class Diagnosis:
 class _Look:
     """What is kept of an image: enough to compare it with the others."""
 
-    path: Path
+    path: ImageFile
     shape: tuple[int, int, int]
     dtype: str
     digest: bytes
@@ -164,7 +164,7 @@ def examine(
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
     masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
     parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
-    paths = {name: list(files if streamed else files.here()) for name, files in parts.items()}
+    paths = {name: list(files if streamed else files.local()) for name, files in parts.items()}
     every = list({path: name for name, files in paths.items() for path in files}.items())
     found = _in_threads(lambda each: _look(*each, smallest, seen), every, "check")
     looks = {path: look for (path, _), look in zip(every, found, strict=True)}
@@ -206,7 +206,7 @@ def spread(pixels: Pixels) -> float:
     return float(np.sqrt(max(variance.max(), 0)))
 
 
-def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
+def _look(path: ImageFile, name: str, smallest: int, seen: Seen) -> _Verdict:
     """An image's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
@@ -224,7 +224,7 @@ def _look(path: Path, name: str, smallest: int, seen: Seen) -> _Verdict:
     return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: ImageFile) -> Pixels:
     """A large image is decoded while no other large one is: a few small files can unpack to a lot of memory."""
     try:
         return read_image(path, LARGE).pixels
@@ -233,9 +233,9 @@ def _read(path: Path) -> Pixels:
             return read_image(path).pixels
 
 
-def _file_fault(path: Path) -> tuple[str, str] | None:
+def _file_fault(path: ImageFile) -> tuple[str, str] | None:
     """What is wrong before any decoding, as (reason, message)."""
-    if archive_of(path) is not None:
+    if not isinstance(path, Path):
         return None
     try:
         about = path.stat()
@@ -286,7 +286,7 @@ def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: 
                 with_channels(np.zeros((1, 1, have), np.uint8), channels)
                 fitted_size(width, height, cfg)
             except BadInput as error:
-                if look.path.relative_to(root).as_posix() not in refused:
+                if within(look.path, root).as_posix() not in refused:
                     yield _finding(root, look.path, "settings", str(error), "refused")
 
 
@@ -299,7 +299,9 @@ def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[F
             yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
 
 
-def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path, _Verdict]) -> Iterator[Finding]:
+def _masks(
+    root: Path, name: str, paths: dict[str, list[ImageFile]], looks: dict[ImageFile, _Verdict]
+) -> Iterator[Finding]:
     """Images whose mask is missing, cannot be used or has another size."""
     masks = paths[MASKS[name]]
     for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
@@ -308,7 +310,7 @@ def _masks(root: Path, name: str, paths: dict[str, list[Path]], looks: dict[Path
             yield _finding(root, path, "mask", fault, "refused")
 
 
-def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: dict[Path, _Verdict]) -> str:
+def _mask_fault(root: Path, name: str, image: _Look, mask: ImageFile | None, looks: dict[ImageFile, _Verdict]) -> str:
     if mask is None:
         return f"no mask of its name in {MASKS[name]}"
     look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
@@ -320,7 +322,7 @@ def _mask_fault(root: Path, name: str, image: _Look, mask: Path | None, looks: d
     return f"{words} is {w}x{h}, the image {width}x{height}" if (h, w) != (height, width) else ""
 
 
-def _missing(root: Path, paths: dict[str, list[Path]], needed: Sequence[str]) -> Iterator[Finding]:
+def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Finding]:
     for name in needed:
         if not paths[name]:
             entries = root.iterdir() if root.is_dir() else []
@@ -343,9 +345,9 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
         yield _finding(root, root / large, "imbalance", words, "warning")
 
 
-def _folder(folder: Path, looks: list[_Look], images: list[Path]) -> Folder:
+def _folder(folder: Path, looks: list[_Look], images: list[ImageFile]) -> Folder:
     known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
-    others = (path for path in entries if path not in known and not path.is_dir() and not is_archive(path))
+    others = (path for path in entries if path not in known and not path.is_dir() and not open_archive(path))
     ignored = (path.relative_to(folder).as_posix() for path in others)
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
@@ -362,7 +364,7 @@ def _notes(folders: dict[str, Folder]) -> Iterator[str]:
         yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
 
 
-def _finding(root: Path, path: Path, reason: str, message: str, severity: Severity) -> Finding:
+def _finding(root: Path, path: ImageFile, reason: str, message: str, severity: Severity) -> Finding:
     return Finding(within(path, root).as_posix(), reason, message, severity)
 
 

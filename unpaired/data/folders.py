@@ -1,13 +1,14 @@
-"""Folders of images: which files they hold, and their pixels, kept in memory while they fit."""
+"""The images of a data set: which files each of its parts holds, and their pixels, kept in memory while they fit."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
 from typing import overload
 
 from PIL import Image
@@ -15,86 +16,108 @@ from PIL import Image
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.safe_text import read_text
+from unpaired.data.sources import (
+    ARCHIVES,
+    PARQUET,
+    Archive,
+    ImageFile,
+    StoredImage,
+    image_in_archive,
+    open_archive,
+    open_archives,
+)
+from unpaired.data.sources.base import name_under
+from unpaired.data.sources.hub import HubPath, files_under, is_remote, matching
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
-from unpaired.imaging.archives import KINDS, PARQUET, archive_of, entries, is_archive
 from unpaired.imaging.images import Pixels, image_names, names_with, read_image, with_channels
-from unpaired.imaging.parquet import RowNames, rows_of
-from unpaired.imaging.remote import SCHEME, files_under, is_remote, matching
 
 MAX_LIST = 256 * 1024**2
 """Largest list of files, in bytes: some two million paths."""
+Part = tuple[Archive | None, Sequence[str]]
+"""An archive and names of images in it, or None and the names of plain files, relative to the data set or absolute."""
 
 
-class Files(Sequence[Path]):
-    """Images of a data set, in order; held as names, a fifth of what as many paths need."""
+class Files(Sequence[ImageFile]):
+    """Images of a data set, in order; stored as names, which need a fifth of the memory of paths."""
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        """`names` are paths from `root`, absolute ones of images elsewhere, or ones on the hub."""
-        self.root, self.names = root, names
+    def __init__(self, root: Path, parts: Iterable[Part]) -> None:
+        self.root, self.parts = root, tuple(parts)
+        self.ends = tuple(accumulate(len(names) for _, names in self.parts))
 
     def __len__(self) -> int:
-        return len(self.names)
+        return self.ends[-1] if self.ends else 0
 
     @overload
-    def __getitem__(self, index: int) -> Path: ...
+    def __getitem__(self, index: int) -> ImageFile: ...
 
     @overload
     def __getitem__(self, index: slice) -> Files: ...
 
-    def __getitem__(self, index: int | slice) -> Path | Files:
+    def __getitem__(self, index: int | slice) -> ImageFile | Files:
         if isinstance(index, slice):
-            return Files(self.root, self.names[index])
-        name = self.names[index]
-        return Path(name) if is_remote(name) else self.root / name
+            return Files(self.root, _grouped([self._locate(k) for k in range(len(self))[index]]))
+        archive, name = self._locate(range(len(self))[index])
+        return self.root / name if archive is None else StoredImage(archive, name)
+
+    def _locate(self, index: int) -> tuple[Archive | None, str]:
+        part = bisect_right(self.ends, index)
+        archive, names = self.parts[part]
+        return archive, names[index - self.ends[part] + len(names)]
 
     def inside(self) -> Iterator[str]:
-        """As `within` names them."""
-        return map(_inside, self.names)
+        """The name of each, as `within` gives it."""
+        for archive, names in self.parts:
+            if archive is None:
+                yield from (within(self.root / name, self.root).as_posix() for name in names)
+            else:
+                prefix = archive.under(self.root)
+                yield from (f"{prefix}/{name}" for name in names)
 
-    def here(self) -> Files:
+    def local(self) -> Files:
         """Those on this machine, not on the hub."""
-        if is_remote(self.root):
-            return Files(self.root, [])
-        if isinstance(self.names, RowNames) and all(map(is_remote, self.names.files)):
-            return Files(self.root, [])
-        return Files(self.root, [name for name in self.names if not is_remote(name)])
+        return Files(self.root, [part for part in self.parts if not (part[0] and part[0].remote)])
 
     def without(self, skipped: Collection[str]) -> Files:
         """Those whose name `inside` is not among `skipped`."""
-        return Files(self.root, [name for name in self.names if _inside(name) not in skipped]) if skipped else self
+        if not skipped:
+            return self
+        parts = []
+        for part in self.parts:
+            inside = Files(self.root, [part]).inside()
+            parts.append((part[0], [name for name, full in zip(part[1], inside, strict=True) if full not in skipped]))
+        return Files(self.root, parts)
 
 
 def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
-    """Every image of one part of a data set, e.g. trainA, but for the `skipped` paths inside `root`.
+    """Every image of one part of a data set, e.g. trainA, except the `skipped` names inside `root`.
 
     Raises:
-        BadInput: there are none to use, or files of a list are missing; the message lists what was found.
+        BadInput: no usable image, or files of a list are missing; the message lists what was found.
     """
-    there = images_of(root, name)
-    files = there.without(skipped)
-    if there and not files:
-        raise BadInput(f"{root / name}: none of its {len(there)} images can be used; `unpaired check {root}` tells why")
+    found = images_of(root, name)
+    files = found.without(skipped)
+    if found and not files:
+        raise BadInput(f"{root / name}: none of its {len(found)} images can be used; `unpaired check {root}` lists why")
     if not files:
-        folder = root / name
-        there = _content(root)
-        found = "no such folder" if there is None else ", ".join(there[:8]) or "an empty folder"
+        content = _content(root)
+        words = "no such folder" if content is None else ", ".join(content[:8]) or "an empty folder"
         raise BadInput(
-            f"no images in {folder} (found in {root}: {found}); unpaired data has one folder per domain, "
+            f"no images in {root / name} (found in {root}: {words}); unpaired data has one folder per domain, "
             f"{root}/trainA and {root}/trainB; `unpaired prepare folders` makes them from any two folders"
         )
     return files
 
 
 def images_of(root: Path, name: str) -> Files:
-    """The images of one part, by paths that `read_image` takes; empty where there are none.
+    """The images of one part; empty where there are none.
 
-    They are, together and sorted: the images in the folder `trainA`, those in its .tar and .parquet files, and those
-    in `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. Where there is a
-    list, `trainA.txt` or `trainA.csv`, it alone counts, in its order. Of a data set on the hub they are those in the
-    parquet files of any folder `trainA` and those called `trainA*.parquet` in any folder.
+    These are, sorted together: the images in the folder `trainA`, those in its .tar and .parquet files, and those in
+    `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. A list, `trainA.txt`
+    or `trainA.csv`, replaces all of them and sets the order. On the hub they are the images in the parquet files of
+    any folder `trainA`, and in those called `trainA*.parquet` in any folder.
     """
     listed = _listed(root, name)
-    return _stored(root, name) if listed is None else _files(root, listed)
+    return _stored(root, name) if listed is None else listed
 
 
 def has_domain(root: Path, name: str) -> bool:
@@ -102,10 +125,27 @@ def has_domain(root: Path, name: str) -> bool:
     return (root / name).is_dir() or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
 
 
+def within(image: ImageFile, root: Path) -> PurePosixPath:
+    """An image's name within its data set; `listed/NAME` where a list takes it from elsewhere."""
+    if isinstance(image, StoredImage):
+        return PurePosixPath(image.archive.under(root), image.inside)
+    return PurePosixPath(name_under(image, root))
+
+
+def own_name(image: ImageFile, root: Path, part: str) -> str:
+    """An image's name within its part, whatever form the part has; for an image in a tar its name there."""
+    if isinstance(image, Path):
+        return "/".join(within(image, root).parts[1:])
+    if not image.archive.numbered:
+        return image.inside
+    prefix = image.archive.stem.removeprefix(part).lstrip("-_.")  # row numbers start again in each file
+    return f"{prefix}/{image.inside}" if prefix else image.inside
+
+
 def _content(root: Path) -> list[str] | None:
-    """What lies in a data set, for a message; None where there is no such folder."""
+    """The names in a data set, for a message; None where there is no such folder."""
     if is_remote(root):
-        return [path.relative_to(root).as_posix() for path in files_under(root, PARQUET)]
+        return [file.under(root) for file in files_under(root, PARQUET)]
     return sorted(path.name for path in root.iterdir()) if root.is_dir() else None
 
 
@@ -113,36 +153,49 @@ def _stored(root: Path, name: str) -> Files:
     """The images of one part in folders and archives, sorted."""
     names = [f"{name}/{image}" for image in image_names(root / name)] if (root / name).is_dir() else []
     archives = _archives(root, name)
-    return _files(root, sorted([*Files(root, names), *archives])) if archives else Files(root, names)
+    if not archives:
+        return Files(root, [(None, names)])
+    if is_remote(root):
+        return _expanded(root, archives)
+    return _expanded(root, sorted([*(root / image for image in names), *(path for path in archives)]))
 
 
-def _files(root: Path, paths: list[Path]) -> Files:
-    """Images and, where an archive stands, what it holds."""
-    if paths and all(path.suffix.lower() == PARQUET for path in paths):
-        return Files(root, RowNames([_name(root, path) for path in paths], rows_of(paths)))
-    every = (image for path in paths for image in (entries(path) if is_archive(path) else [path]))
-    return Files(root, [_name(root, path) for path in every])
+def _expanded(root: Path, entries: Sequence[ImageFile | HubPath]) -> Files:
+    """Images, and for each archive all that it holds."""
+    paths = [entry for entry in entries if not isinstance(entry, StoredImage)]
+    archives = dict(zip(paths, open_archives(paths), strict=True))
+    parts: list[Part] = []
+    run: list[tuple[Archive | None, str]] = []
+    for entry in entries:
+        if isinstance(entry, StoredImage):
+            run.append((entry.archive, entry.inside))
+        elif archive := archives[entry]:
+            parts += [*_grouped(run), (archive, archive.names())]
+            run = []
+        else:
+            run.append((None, _relative(root, Path(str(entry)))))
+    return Files(root, [*parts, *_grouped(run)])
 
 
-def _name(root: Path, path: Path) -> str:
+def _grouped(images: Iterable[tuple[Archive | None, str]]) -> list[Part]:
+    """Consecutive images of one archive, or in none, as one part."""
+    parts: list[tuple[Archive | None, list[str]]] = []
+    for archive, name in images:
+        if not parts or parts[-1][0] != archive:
+            parts.append((archive, []))
+        parts[-1][1].append(name)
+    return list(parts)
+
+
+def _relative(root: Path, path: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
-def _inside(name: str) -> str:
-    if is_remote(name):
-        return f"listed/{name.removeprefix(SCHEME).lstrip('/')}"
-    if not os.path.isabs(name):
-        return name
-    parts = name.split("/")
-    archive = next((k for k, part in enumerate(parts[:-1]) if part.lower().endswith(KINDS)), -1)
-    return "/".join(["listed", *parts[archive:]])
-
-
-def _listed(root: Path, name: str) -> list[Path] | None:
+def _listed(root: Path, name: str) -> Files | None:
     """The images that a list names, in its order; None where there is no list.
 
     A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder. An archive
-    stands for all that it holds; a name on the hub, which may have a *, for the parquet files there.
+    stands for all its images; a name on the hub, which may contain a *, for the parquet files there.
 
     Raises:
         BadInput: some are missing, all of them named at once, or one is named twice.
@@ -153,44 +206,37 @@ def _listed(root: Path, name: str) -> list[Path] | None:
     text = read_text(lists[0], MAX_LIST)
     names = _column(text) if lists[0].suffix == ".csv" else text.splitlines()
     lines = [each.strip() for each in names if each.strip() and not each.startswith("#")]
-    files = [path for each in lines for path in (matching(each, PARQUET) if is_remote(each) else [root / each])]
-    missing = [str(path) for path in files if not (is_remote(path) or path.is_file()) and archive_of(path) is None]
+    entries: list[ImageFile | HubPath] = []
+    missing = []
+    for line in lines:
+        if is_remote(line):
+            entries += matching(line, PARQUET)
+        elif (path := root / line).is_file():
+            entries.append(path)
+        elif stored := image_in_archive(path):
+            entries.append(stored)
+        else:
+            missing.append(str(path))
     if missing:
         more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
-        raise BadInput(f"{lists[0]}: {len(missing)} of {len(files)} files are missing: {', '.join(missing[:20])}{more}")
-    twice = [str(path) for path, times in Counter(files).items() if times > 1]
+        raise BadInput(f"{lists[0]}: {len(missing)} of {len(lines)} files are missing: {', '.join(missing[:20])}{more}")
+    twice = [str(entry) for entry, times in Counter(entries).items() if times > 1]
     if twice:
         raise BadInput(f"{lists[0]}: named more than once: {', '.join(twice[:20])}")
-    return files
-
-
-def within(path: Path, root: Path) -> Path:
-    """An image's path from the folder of its data set; `listed/NAME` of one that a list takes from elsewhere."""
-    return path.relative_to(root) if path.is_relative_to(root) else Path(_inside(path.as_posix()))
-
-
-def own_name(path: Path, root: Path, part: str) -> str:
-    """An image's name among those of its part, whichever form that has; of one in a tar its name there."""
-    archive = archive_of(path)
-    if archive is None:
-        return Path(*within(path, root).parts[1:]).as_posix()
-    inside = path.relative_to(archive)
-    if archive.suffix.lower() == ".tar":
-        return inside.as_posix()
-    return (archive.stem.removeprefix(part).lstrip("-_.") / inside).as_posix()  # rows have numbers in each file anew
+    return _expanded(root, entries)
 
 
 def _lists(root: Path, name: str) -> tuple[Path, Path]:
     return root / f"{name}.txt", root / f"{name}.csv"
 
 
-def _archives(root: Path, name: str) -> list[Path]:
+def _archives(root: Path, name: str) -> list[Path] | list[HubPath]:
     if is_remote(root):
-        files = ((path, path.relative_to(root)) for path in files_under(root, PARQUET))
-        return [path for path, inside in files if name in inside.parts[:-1] or inside.name.startswith(name)]
-    inside = [root / name / file for file in names_with(root / name, KINDS)] if (root / name).is_dir() else []
-    places = [inside, root.glob(f"{name}*"), (root / "data").glob(f"{name}*")]
-    return sorted(path for place in places for path in place if is_archive(path))
+        files = ((file, PurePosixPath(file.under(root))) for file in files_under(root, PARQUET))
+        return [file for file, inside in files if name in inside.parts[:-1] or inside.name.startswith(name)]
+    inside = [root / name / file for file in names_with(root / name, ARCHIVES)] if (root / name).is_dir() else []
+    candidates = [*inside, *root.glob(f"{name}*"), *(root / "data").glob(f"{name}*")]
+    return sorted(path for path in candidates if open_archive(path))
 
 
 def _column(text: str) -> list[str]:
@@ -205,10 +251,10 @@ class PixelStore:
     def __init__(self, cfg: DataConfig) -> None:
         self.cfg = cfg
         self.room = int(cfg.cache_gb * 1e9)
-        """Bytes left for keeping."""
-        self.kept: dict[Path, Pixels] = {}
+        """Bytes left."""
+        self.kept: dict[ImageFile, Pixels] = {}
 
-    def read(self, path: Path, channels: int) -> Pixels:
+    def read(self, path: ImageFile, channels: int) -> Pixels:
         """(h, w, channels) pixels after the fixed part of `data.preprocess`.
 
         Raises:
@@ -216,15 +262,15 @@ class PixelStore:
         """
         return self._sized(path, channels, BICUBIC)
 
-    def read_mask(self, path: Path) -> Pixels:
-        """(h, w, 1) pixels sized as those of its image; bilinear, which leaves no value beyond those of the file.
+    def read_mask(self, path: ImageFile) -> Pixels:
+        """(h, w, 1) pixels sized as those of its image; bilinear, which cannot overshoot.
 
         Raises:
             BadInput: as `read`.
         """
         return self._sized(path, 1, BILINEAR)
 
-    def _sized(self, path: Path, channels: int, kernel: Image.Resampling) -> Pixels:
+    def _sized(self, path: ImageFile, channels: int, kernel: Image.Resampling) -> Pixels:
         kept = self.kept.get(path)
         if kept is not None:
             return kept
@@ -236,17 +282,17 @@ class PixelStore:
         self._keep(path, pixels)
         return pixels
 
-    def take(self, name: str, path: Path, pixels: Pixels) -> None:
-        """Keep an image of trainA or trainB that was decoded for another reason, where it fits; sized as in `read`."""
+    def take(self, name: str, path: ImageFile, pixels: Pixels) -> None:
+        """Keep an image of trainA or trainB that was decoded already, where it fits; sized as by `read`."""
         channels = {"trainA": self.cfg.channels_a, "trainB": self.cfg.channels_b}.get(name, 0)
         try:
             width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)
             if channels and width * height * channels * pixels.itemsize <= self.room:
                 self._keep(path, resized(with_channels(pixels, channels), self.cfg))
-        except BadInput:  # whoever decoded it tells
+        except BadInput:  # the check reports it
             return
 
-    def _keep(self, path: Path, pixels: Pixels) -> None:
+    def _keep(self, path: ImageFile, pixels: Pixels) -> None:
         if pixels.nbytes <= self.room:
             self.room -= pixels.nbytes
             self.kept[path] = pixels

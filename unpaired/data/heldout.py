@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
 from unpaired.data.shared_structure import by_content
-from unpaired.imaging.codecs import FORMATS
+from unpaired.data.sources import ImageFile
+from unpaired.imaging.codecs import header_size
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor, with_channels
 
 Paired = Literal["auto", "yes", "no"]
@@ -42,20 +42,20 @@ class HeldOut:
     root: Path
     manifest: dict[str, Any]
     """Its `dataset.json`; empty where the folder was not prepared by us."""
-    a: tuple[Path, ...]
-    b: tuple[Path, ...]
+    a: tuple[ImageFile, ...]
+    b: tuple[ImageFile, ...]
     """Where `aligned`, the truth of `a`, in the same order."""
     aligned: bool
     decided: str
     """Why: the manifest, names and content, or the caller."""
 
-    def side(self, side: str) -> tuple[Path, ...]:
+    def side(self, side: str) -> tuple[ImageFile, ...]:
         """The files of domain A or B."""
         return self.a if side == "A" else self.b
 
-    def name(self, path: Path) -> str:
-        """A file's path inside its folder, which tells it from the others."""
-        return Path(*within(path, self.root).parts[1:]).as_posix()
+    def name(self, path: ImageFile) -> str:
+        """A file's name within its part."""
+        return "/".join(within(path, self.root).parts[1:])
 
     def groups(self, side: str) -> list[str] | None:
         """For each file the group of files it shares content with; None where all are independent.
@@ -108,7 +108,7 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None)
     return HeldOut(root, manifest, tuple(spread(a, limit)), tuple(spread(b, limit)), aligned, decided)
 
 
-def spread(items: Sequence[Path], limit: int | None) -> list[Path]:
+def spread(items: Sequence[ImageFile], limit: int | None) -> list[ImageFile]:
     """At most `limit` items, evenly spaced over the list: sorted names often put like beside like."""
     if limit is None or limit >= len(items):
         return list(items)
@@ -116,7 +116,7 @@ def spread(items: Sequence[Path], limit: int | None) -> list[Path]:
 
 
 def held_out_batches(
-    inputs: Sequence[Path], channels_in: int, truths: Sequence[Path] | None, channels_out: int
+    inputs: Sequence[ImageFile], channels_in: int, truths: Sequence[ImageFile] | None, channels_out: int
 ) -> Iterator[HeldOutBatch]:
     """Every image once, in batches of equal size in pixels; `indices` tell which.
 
@@ -142,21 +142,19 @@ def held_out_batches(
     yield from map(_stacked, waiting.values())
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: ImageFile) -> tuple[int, int]:
     """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged.
 
     Raises:
         BadInput: the file cannot be read.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError):  # a TIFF of many channels, or damaged: the full reader tells
-        height, width = read_image(path).pixels.shape[:2]
-        return width, height
+    if isinstance(path, Path) and (size := header_size(path)) != (0, 0):
+        return size[1], size[0]
+    height, width = read_image(path).pixels.shape[:2]
+    return width, height
 
 
-def read_whole(path: Path, channels: int) -> OneImage:
+def read_whole(path: ImageFile, channels: int) -> OneImage:
     """A file at its own size, in [-1, 1].
 
     Raises:
@@ -174,14 +172,16 @@ def _stacked(items: list[Item]) -> HeldOutBatch:
     return HeldOutBatch(indices, torch.stack(inputs), None if truths[0] is None else torch.stack(truths))
 
 
-def _test_files(root: Path, side: Side) -> list[Path]:
+def _test_files(root: Path, side: Side) -> list[ImageFile]:
     try:
         return list(domain_files(root, f"test{side}"))
     except BadInput as error:
         raise BadInput(f"{root}: expected test images in {root / 'testA'} and {root / 'testB'}; {error}") from error
 
 
-def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path], paired: Paired) -> tuple[bool, str]:
+def _aligned(
+    root: Path, manifest: dict[str, Any], a: list[ImageFile], b: list[ImageFile], paired: Paired
+) -> tuple[bool, str]:
     if paired == "no":
         return False, "--paired no"
     match = _names_match(root, a, b)
@@ -203,12 +203,12 @@ def _aligned(root: Path, manifest: dict[str, Any], a: list[Path], b: list[Path],
     return by_content([(path, by_name[_stem(path, root)]) for path in a])
 
 
-def _names_match(root: Path, a: list[Path], b: list[Path]) -> bool:
+def _names_match(root: Path, a: list[ImageFile], b: list[ImageFile]) -> bool:
     names_a, names_b = ([_stem(path, root) for path in side] for side in (a, b))
     return len(set(names_a)) == len(a) and sorted(names_a) == sorted(names_b)
 
 
-def _stem(path: Path, root: Path) -> str:
+def _stem(path: ImageFile, root: Path) -> str:
     """The name that a pair shares: folders kept, suffix and a trailing _A or _B dropped."""
-    inside = Path(*within(path, root).parts[1:])
+    inside = PurePosixPath(*within(path, root).parts[1:])
     return (inside.parent / SIDE_SUFFIX.sub("", inside.stem)).as_posix()

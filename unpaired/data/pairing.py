@@ -23,6 +23,7 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
+from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import augmented
 from unpaired.imaging.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
 
@@ -54,7 +55,7 @@ class Batch:
 
     a: PixelBatch
     b: PixelBatch
-    files: tuple[Path, ...]
+    files: tuple[ImageFile, ...]
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
     aligned: tuple[PixelBatch, PixelBatch] | None = None
@@ -132,15 +133,15 @@ class UnpairedImages:
         """Images of each domain in a step of all processes."""
         self.steps_per_epoch = -(-self.length // self.per_step)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[ImageFile]:
         """Every training file of both domains."""
         return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
-    def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path]:
+    def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, ImageFile, ImageFile]:
         """The `index`-th images of an epoch, augmented."""
         return self._pair(epoch, index)[:4]
 
-    def _pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, Path, Path, tuple[OneImage, ...]]:
+    def _pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, ImageFile, ImageFile, tuple[OneImage, ...]]:
         """`pair`, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
@@ -150,7 +151,7 @@ class UnpairedImages:
         other, of_other = self._seen(b, self.cfg.channels_b, again)
         return one, other, a, b, of_one + of_other
 
-    def _seen(self, path: Path, channels: int, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
+    def _seen(self, path: ImageFile, channels: int, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
         """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
         pixels, again = self.store.read(path, channels), deepcopy(rng) if self.masks else rng
         decoded = augmented(pixels, self.cfg, rng)
@@ -218,7 +219,7 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
-def _masks(images: Files, root: Path, part: str) -> dict[Path, Path]:
+def _masks(images: Files, root: Path, part: str) -> dict[ImageFile, ImageFile]:
     """The mask of each image of a part."""
     found = masks_for(images, domain_files(root, MASKS[part]), root, part)
     alone = [str(image) for image, mask in zip(images, found, strict=True) if mask is None]
@@ -231,7 +232,7 @@ def _masks(images: Files, root: Path, part: str) -> dict[Path, Path]:
     return {image: mask for image, mask in zip(images, found, strict=True) if mask is not None}
 
 
-def _partners(a: Sequence[Path], b: Sequence[Path], root: Path, part: str) -> dict[Path, Path]:
+def _partners(a: Sequence[ImageFile], b: Sequence[ImageFile], root: Path, part: str) -> dict[ImageFile, ImageFile]:
     """For each file of A the file of B of the same name, its suffix aside."""
     by_name = [{within(path, root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
     alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
@@ -245,7 +246,7 @@ def _partners(a: Sequence[Path], b: Sequence[Path], root: Path, part: str) -> di
     return {path: by_name[1][name] for name, path in by_name[0].items()}
 
 
-def _stack(crops: tuple[Pixels, ...], files: tuple[Path, ...]) -> PixelBatch:
+def _stack(crops: tuple[Pixels, ...], files: tuple[ImageFile, ...]) -> PixelBatch:
     """One batch; where bit depths meet, of float pixels."""
     if len({crop.shape[:2] for crop in crops}) > 1:
         found = ", ".join(

@@ -110,7 +110,7 @@ def _check_streamed(cfg: DataConfig) -> None:
     asked = {"data.on_bad_image skip": cfg.on_bad_image == "skip", "data.masks": cfg.masks}
     parts = {name: images_of(Path(cfg.root), name) for name in ("trainA", "trainB")} if any(asked.values()) else {}
     for setting in (name for name, wanted in asked.items() if wanted):
-        if streamed := [name for name, files in parts.items() if len(files.here()) < len(files)]:
+        if streamed := [name for name, files in parts.items() if len(files.local()) < len(files)]:
             raise BadInput(
                 f"{setting}: needs every image read before the first step, and {' and '.join(streamed)} of {cfg.root} "
                 f"is on the hub; set it to its default, or bring the data here with `unpaired prepare shards`"

@@ -7,12 +7,12 @@ coincide, whatever the colours: the correlation of their gradient magnitudes is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import read_image, to_tensor
 
 SIDE = 48
@@ -26,7 +26,7 @@ CONFIDENCE = 0.01
 PERMUTATIONS = 2000
 
 
-def by_content(pairs: Sequence[tuple[Path, Path]]) -> tuple[bool, str]:
+def by_content(pairs: Sequence[tuple[ImageFile, ImageFile]]) -> tuple[bool, str]:
     """Whether pairs of files share structure, and why, in words.
 
     A permutation test: the mean correlation of edges within the pairs against that of the same images paired at random
@@ -55,7 +55,7 @@ def chance_of_agreement(correlation: Tensor) -> float:
     return (1 + at_least) / (1 + PERMUTATIONS)
 
 
-def _edges(path: Path) -> Tensor:
+def _edges(path: ImageFile) -> Tensor:
     """The gradient magnitude of the gray image at `SIDE` pixels, (SIDE * SIDE,), of mean 0 and length 1."""
     gray = to_tensor(read_image(path).pixels).float().mean(0)[None, None]
     small = functional.interpolate(gray, (SIDE + 1, SIDE + 1), mode="area")[0, 0]

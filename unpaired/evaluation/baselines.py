@@ -11,6 +11,7 @@ from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance
 from unpaired.data.folders import domain_files
 from unpaired.data.heldout import held_out_batches
+from unpaired.data.sources import ImageFile
 from unpaired.evaluation.scores import Transform
 from unpaired.imaging.images import Images
 from unpaired.inference.translator import Translator
@@ -21,7 +22,7 @@ class Histograms:
     """Histograms of the training sets, each read once, and only where the folders are there."""
 
     def __init__(self, data: Path) -> None:
-        self.files: dict[str, list[Path]] = {}
+        self.files: dict[str, list[ImageFile]] = {}
         for side in ("A", "B"):
             try:
                 self.files[side] = list(domain_files(data, f"train{side}"))

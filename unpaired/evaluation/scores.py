@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from unpaired.config import Direction
 from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance
 from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
+from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import Images
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
@@ -37,12 +37,12 @@ class Setting:
     """How much bluer than red water is in the target; None where nothing tells."""
 
     @property
-    def source(self) -> tuple[Path, ...]:
+    def source(self) -> tuple[ImageFile, ...]:
         """The files to translate."""
         return self.held_out.side(self.direction[0])
 
     @property
-    def target(self) -> tuple[Path, ...]:
+    def target(self) -> tuple[ImageFile, ...]:
         """Real images of the other domain; the truths, in the same order, where aligned."""
         return self.held_out.side(self.direction[-1])
 

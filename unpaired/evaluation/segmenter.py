@@ -27,6 +27,7 @@ from unpaired.core.safetensors_file import check_finite, check_fit, read_header,
 from unpaired.data.folders import domain_files
 from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import read_manifest
+from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import Images, read_image, to_tensor, with_channels
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, mean_class_accuracy, mean_class_iou, pixel_accuracy
@@ -211,5 +212,5 @@ def _pairs(data: Path, palette: Palette) -> tuple[Tensor, Tensor]:
     return images, truths
 
 
-def _read(path: Path) -> Tensor:
+def _read(path: ImageFile) -> Tensor:
     return to_tensor(with_channels(read_image(path).pixels, 3))

@@ -8,6 +8,7 @@ import numpy as np
 
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files
+from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
 from unpaired.imaging.images import Array, read_image, to_array, with_channels
@@ -32,13 +33,13 @@ def training_images(
     except BadInput as error:
         raise BadInput(f"bf16 and int8 need training images; give their folder by --data ({error})") from error
 
-    def read(path: Path) -> Array:
+    def read(path: ImageFile) -> Array:
         return to_array(central(with_channels(read_image(path).pixels, channels), experiment.data))
 
     odd, even = files[1::2] or files, files[::2]
     return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, JUDGED)]
 
 
-def _spread(files: list[Path], count: int) -> list[Path]:
+def _spread(files: list[ImageFile], count: int) -> list[ImageFile]:
     places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
     return [files[place] for place in places]

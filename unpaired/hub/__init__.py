@@ -18,9 +18,9 @@ from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import file_sha256, write_text, written_whole
 from unpaired.core.safe_text import read_json, read_text
 from unpaired.data.manifest import read_manifest
+from unpaired.data.sources.hub import hub_errors, huggingface
 from unpaired.experiment import with_root
 from unpaired.hub.card import card
-from unpaired.imaging.remote import asking, huggingface
 
 __all__ = ["fetch", "is_hub", "pull", "push"]
 
@@ -59,7 +59,7 @@ def push(model: Path, repo: str, licence: str, *, private: bool = False, limits:
         _stage(model, staged, Path(repo).name if folder else repo, licence, limits)
         if folder:
             return _copied(staged, Path(repo))
-        with asking(repo):
+        with hub_errors(repo):
             api = huggingface().HfApi()
             api.create_repo(repo, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repo, folder_path=staged, commit_message="Model and card").commit_url)
@@ -94,7 +94,7 @@ def fetch(repo: str) -> Path:
     name, _, revision = name.partition("@")
     if not NAME.match(name):
         raise BadInput(f"{shown(repo)}: expected hub:user/name, hub:user/name@revision, or hub:./folder")
-    with asking(name):
+    with hub_errors(name):
         hub = huggingface()
         about = hub.HfApi().model_info(name, revision=revision or None, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in about.siblings or []}

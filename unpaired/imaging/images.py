@@ -17,14 +17,13 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
-from unpaired.imaging.archives import archive_of, read_entry
 from unpaired.imaging.codecs import (
     BYTES_PER_PIXEL,
     DAMAGE,
@@ -82,11 +81,19 @@ def _names(folder: str | Path, prefix: str) -> Iterator[str]:
                 yield from _names(entry.path, f"{prefix}{entry.name}/")
 
 
-def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+class Readable(Protocol):
+    """An image file stored elsewhere than in a folder."""
+
+    def read(self, limit: int) -> bytes:
+        """Its content; raises `BadInput` where there is none, or more than `limit` bytes."""
+        ...
+
+
+def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode an image by the rule at the top of this file.
 
     Args:
-        source: A path, or the bytes of an image file.
+        source: A path, the bytes of an image file, or an image in an archive.
         max_pixels: Height times width above which the file is refused, judged by its header.
 
     Raises:
@@ -94,8 +101,7 @@ def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> DecodedIma
     """
     name = "image" if isinstance(source, bytes) else source
     try:
-        data = source if isinstance(source, bytes) else _read_file(source, max_pixels)
-        return decode(data, max_pixels)
+        return decode(_content(source, max_pixels), max_pixels)
     except BadInput as error:
         raise BadInput(shown(f"{name}: {error}")) from error
     except OSError as error:
@@ -191,15 +197,16 @@ def __getattr__(name: str) -> Any:
     return Float[Tensor, "b c h w" if name == "Images" else "c h w"]
 
 
-def _read_file(path: Path, max_pixels: int) -> bytes:
-    """The whole file; never a device or a pipe, which may have no end, nor more than an image can need."""
-    most = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
-    archive = archive_of(path)
-    if archive is not None:
-        return read_entry(path, archive, most)
-    about = path.stat()
+def _content(source: Path | bytes | Readable, max_pixels: int) -> bytes:
+    """The whole file; never a device or a pipe, which may be endless, nor more than an image can need."""
+    limit = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
+    if isinstance(source, bytes):
+        return source
+    if not isinstance(source, Path):
+        return source.read(limit)
+    about = source.stat()
     if not stat.S_ISREG(about.st_mode):
         raise BadInput("not a regular file; remove or rename it")
-    if about.st_size > most:
-        raise BadInput(f"{about.st_size} bytes is over the limit of {most}")
-    return path.read_bytes()
+    if about.st_size > limit:
+        raise BadInput(f"{about.st_size} bytes is over the limit of {limit}")
+    return source.read_bytes()

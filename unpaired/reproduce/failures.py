@@ -17,6 +17,7 @@ from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import new_dataset, read_manifest
 from unpaired.data.prepare.earth import MASK, SOUTH, raster_folder, read_globe, read_labels
 from unpaired.data.prepare.earth_labels import earth_labels, painted
+from unpaired.data.sources import ImageFile
 from unpaired.experiment import with_settings
 from unpaired.imaging.images import Pixels, read_image, to_tensor
 from unpaired.inference.translator import Translator
@@ -182,5 +183,5 @@ def _output(model: Translator, pixels: Pixels) -> Pixels:
     return output
 
 
-def _pixels(path: Path) -> Pixels:
+def _pixels(path: ImageFile) -> Pixels:
     return read_image(path).pixels

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from unpaired.config import Direction
 from unpaired.data.heldout import open_held_out
+from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import Pixels, read_image
 from unpaired.inference.translator import Translator
 from unpaired.reproduce.runs import Workshop
@@ -51,12 +52,12 @@ def save_columns(columns: Sequence[tuple[str, list[Pixels]]], path: Path) -> Non
     sheet.save(path, optimize=True)
 
 
-def _image(path: Path) -> Pixels:
+def _image(path: ImageFile) -> Pixels:
     return np.asarray(Image.fromarray(read_image(path).pixels.squeeze()).convert("RGB"))
 
 
-def _translated(translator: Translator, path: Path) -> Pixels:
-    output = translator(Image.open(path).convert("RGB"))
+def _translated(translator: Translator, path: ImageFile) -> Pixels:
+    output = translator(Image.fromarray(_image(path)))
     assert isinstance(output, Image.Image)  # as was given
     return np.asarray(output.convert("RGB"))
 

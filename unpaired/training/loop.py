@@ -16,6 +16,7 @@ from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.selection import ImageSelection, decide, keep
+from unpaired.data.sources import ImageFile
 from unpaired.experiment import Experiment, build_method, to_dict
 from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
@@ -194,7 +195,7 @@ class Run:
         self.doctor = Doctor(getattr(experiment.method, "adversarial", None))
         self.note = ""
         self.told: set[str] = set()
-        self.files: tuple[tuple[int, tuple[Path, ...]], ...] = ()
+        self.files: tuple[tuple[int, tuple[ImageFile, ...]], ...] = ()
         """Steps under way and what they see: on a GPU the last two."""
 
     def go_on(self, start: int, request: Request) -> None:

@@ -31,8 +31,8 @@ from unpaired.checkpoints.run_state import (
 )
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_bytes, write_text, written_whole
+from unpaired.data.sources.hub import pinned
 from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml, with_root
-from unpaired.imaging.remote import pinned
 from unpaired.training.processes import Processes
 
 CONFIG = "config.yaml"

@@ -13,6 +13,7 @@ from unpaired.config import DataConfig, Direction
 from unpaired.core.errors import BadInput
 from unpaired.core.parallel import sequential
 from unpaired.data.folders import domain_files, has_domain
+from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
 from unpaired.imaging.images import Images, OneImage, Pixels, read_image, to_tensor, with_channels
@@ -30,7 +31,7 @@ FAINT = 3 * LEVEL
 class SampleOutputs:
     """Fixed images of one domain through the networks; `back` is empty where there is no way back."""
 
-    files: list[Path]
+    files: list[ImageFile]
     inputs: list[OneImage]
     outputs: list[OneImage]
     back: list[OneImage]
@@ -54,7 +55,7 @@ class FixedSamples:
         """
         cfg, root = experiment.data, Path(experiment.data.root)
         self.images: dict[str, list[OneImage]] = {}
-        self.files: dict[str, list[Path]] = {}
+        self.files: dict[str, list[ImageFile]] = {}
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
             files = domain_files(root, f"test{side}" if has_domain(root, f"test{side}") else f"train{side}", skipped)
             chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
@@ -80,7 +81,7 @@ class FixedSamples:
         return sampled
 
 
-def read_sample(file: Path, channels: int, cfg: DataConfig) -> OneImage:
+def read_sample(file: ImageFile, channels: int, cfg: DataConfig) -> OneImage:
     """The middle of an image, sized as training sizes it.
 
     Raises:
@@ -123,7 +124,7 @@ def dry_run(trainer: Trainer, samples: FixedSamples) -> None:
         ) from error
 
 
-def check_sides(method: Method, images: Images, file: Path) -> None:
+def check_sides(method: Method, images: Images, file: ImageFile) -> None:
     """Refuse images whose sides the generators do not divide.
 
     Raises:

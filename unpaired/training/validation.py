@@ -24,6 +24,7 @@ from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
 from unpaired.data.folders import images_of, within
 from unpaired.data.heldout import spread
+from unpaired.data.sources import ImageFile
 from unpaired.experiment import Experiment
 from unpaired.features import Extractor, load_extractor
 from unpaired.imaging.images import Images, Pixels, to_pixels, with_channels
@@ -93,7 +94,7 @@ class Judge:
         self.past: list[Judgement] = []
         self.recipe: dict[str, Any] = {}
         """All that decides whether two judgements compare."""
-        self.files: dict[str, list[Path]] = {}
+        self.files: dict[str, list[ImageFile]] = {}
         self.real: dict[str, Features] = {}
         self.extractor: Extractor | None = None
         if not self.every:
@@ -132,7 +133,7 @@ class Judge:
         Raises:
             BadInput: an image that can no longer be read, or a translation that is not finite.
         """
-        work: list[tuple[Direction, Path]] = [
+        work: list[tuple[Direction, ImageFile]] = [
             (direction, file) for direction in method.translators for file in self.files[direction[0]]
         ]
         rows: dict[Direction, list[Features]] = {direction: [] for direction in method.translators}
@@ -219,7 +220,7 @@ class Judge:
         """The last judgement in a few words, to stand beside the losses."""
         return f"KID {self.past[-1].mean_kid:.4f}, best {self.best.mean_kid:.4f}"
 
-    def _read(self, file: Path, side: str) -> Images:
+    def _read(self, file: ImageFile, side: str) -> Images:
         """The middle of an image, sized as training sizes it."""
         return read_sample(file, self.channels[side], self.experiment.data)[None]
 
@@ -254,7 +255,7 @@ def _there_and_back(
     return translated.cpu(), again
 
 
-def _require_finite(step: int, file: Path, *images: Images | None) -> None:
+def _require_finite(step: int, file: ImageFile, *images: Images | None) -> None:
     if not all(image is None or bool(image.isfinite().all()) for image in images):
         raise BadInput(
             f"after step {step} the translation of {file}, or the way back, is not finite; the last checkpoint is "
@@ -262,7 +263,7 @@ def _require_finite(step: int, file: Path, *images: Images | None) -> None:
         )
 
 
-def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> list[Path]:
+def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> list[ImageFile]:
     files = images_of(root, f"test{side}").without(skipped)
     if len(files) < FEWEST_JUDGED:
         raise BadInput(
@@ -293,7 +294,7 @@ def _extractor(runtime: RuntimeConfig) -> Extractor:
         raise BadInput(f"runtime.validate_every: {error}; or set it to 0") from error
 
 
-def _recipe(extractor: Extractor, files: Mapping[str, Sequence[Path]], root: Path) -> dict[str, Any]:
+def _recipe(extractor: Extractor, files: Mapping[str, Sequence[ImageFile]], root: Path) -> dict[str, Any]:
     names = {side: [within(file, root).as_posix() for file in each] for side, each in files.items()}
     return {
         "features": extractor.name,

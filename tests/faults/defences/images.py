@@ -65,7 +65,7 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "pipes and folders are opened",
-        "unpaired.imaging.images._read_file",
+        "unpaired.imaging.images._content",
         never("S_ISREG"),
         f"{IMAGES}::test_what_is_no_regular_file_is_refused_without_being_opened",
     )

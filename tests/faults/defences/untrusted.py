@@ -205,8 +205,8 @@ def archives() -> Iterator[Mutation]:
     )
     yield Mutation(
         "names in a shard may lead out of it",
-        "unpaired.imaging.archives._tar_index",
-        drop("operand", "outside"),
+        "unpaired.data.sources.tar._read_index",
+        drop("operand", "unsafe"),
         "tests/data/test_archives.py::test_names_that_lead_out_of_a_shard_lead_nowhere",
     )
 

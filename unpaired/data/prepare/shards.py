@@ -10,7 +10,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.progress import track
 from unpaired.data.folders import domain_files, has_domain, own_name
 from unpaired.data.manifest import Manifest, new_dataset, read_manifest
-from unpaired.imaging.archives import archive_of, read_entry
+from unpaired.data.sources import read_bytes
 
 PARTS = ("trainA", "trainB", "testA", "testB", "pairsA", "pairsB", "masksA", "masksB")
 MAX_IMAGE = 2 * 1024**3
@@ -40,7 +40,7 @@ def prepare_shards(out: Path, data: Path, images: int = 1000) -> Manifest:
     with new_dataset(out) as manifest:
         writer = _Writer(manifest, images)
         for part, number, path in track(jobs, "packing images"):
-            writer.add(part, number, own_name(path, data, part), _content(path))
+            writer.add(part, number, own_name(path, data, part), read_bytes(path, MAX_IMAGE))
         writer.close()
         kept = {key: value for key, value in facts.items() if key not in ("format", "counts", "sha256")}
         manifest.describe(**({"name": data.name} | kept | {"shards_of": str(data)}))
@@ -70,11 +70,3 @@ class _Writer:
         if self.tar is not None:
             self.tar.close()
         self.tar = None
-
-
-def _content(path: Path) -> bytes:
-    archive = archive_of(path)
-    try:
-        return read_entry(path, archive, MAX_IMAGE) if archive else path.read_bytes()
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error

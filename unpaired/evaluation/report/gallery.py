@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from unpaired.config import Direction
 from unpaired.data.heldout import HeldOut, read_whole, spread
+from unpaired.data.sources import ImageFile
 from unpaired.evaluation.report.images import image_uri
 from unpaired.imaging.images import OneImage
 from unpaired.inference.translator import Translator
@@ -69,7 +69,7 @@ def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[
     even, worst, best = spread(files, EVEN), _one_each(ranked[::-1], places, few), _one_each(ranked, places, few)
     views = _views(translator, list(dict.fromkeys([*even, *worst, *best])), truths)
 
-    def show(path: Path) -> Shown:
+    def show(path: ImageFile) -> Shown:
         name = held_out.name(path)
         error = by_name.get(name, {}).get(measure)
         return Shown(name, views[path], "" if error is None else f"{error:.1f} levels")
@@ -79,21 +79,23 @@ def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[
     return Gallery(direction, *shown, judged_by=words[measure])
 
 
-def _one_each(ranked: list[Path], places: Mapping[Path, object], few: int) -> list[Path]:
+def _one_each(ranked: list[ImageFile], places: Mapping[ImageFile, object], few: int) -> list[ImageFile]:
     """The first few that share no content: of tiles that overlap, one tells enough."""
-    first_of_place: dict[object, Path] = {}
+    first_of_place: dict[object, ImageFile] = {}
     for path in ranked:
         first_of_place.setdefault(places[path], path)
     return list(first_of_place.values())[:few]
 
 
-def _views(translator: Translator, paths: list[Path], truths: Mapping[Path, Path]) -> dict[Path, Views]:
+def _views(
+    translator: Translator, paths: list[ImageFile], truths: Mapping[ImageFile, ImageFile]
+) -> dict[ImageFile, Views]:
     """What the page shows of each image; those of one size are translated together."""
     inputs = {path: _middle(read_whole(path, translator.channels_in)) for path in paths}
-    by_size: dict[torch.Size, list[Path]] = {}
+    by_size: dict[torch.Size, list[ImageFile]] = {}
     for path, image in inputs.items():
         by_size.setdefault(image.shape, []).append(path)
-    columns: dict[Path, list[tuple[str, OneImage]]] = {path: [("input", inputs[path])] for path in paths}
+    columns: dict[ImageFile, list[tuple[str, OneImage]]] = {path: [("input", inputs[path])] for path in paths}
     both = len(translator.directions) == 2
     back = translator.to("BtoA" if translator.direction == "AtoB" else "AtoB") if both else None
     batches = [same[k : k + BATCH] for same in by_size.values() for k in range(0, len(same), BATCH)]

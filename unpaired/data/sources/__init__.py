@@ -1,0 +1,61 @@
+"""Where the image files of a data set are stored: folders, tar archives, parquet files, the Hugging Face hub.
+
+A file in a folder is a plain `Path`. An archive gives the names of its images and the bytes of one of them; it unpacks
+nothing to disk. Sources know nothing of image formats beyond the suffixes, and codecs nothing of sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from unpaired.data.sources.base import Archive, ImageFile, StoredImage, read_bytes
+from unpaired.data.sources.hub import HubPath
+from unpaired.data.sources.parquet import SUFFIX as PARQUET
+from unpaired.data.sources.parquet import ParquetArchive, load_footers
+from unpaired.data.sources.tar import SUFFIX as TAR
+from unpaired.data.sources.tar import TarArchive
+
+ARCHIVES = (TAR, PARQUET)
+"""Suffixes of archives."""
+
+__all__ = [
+    "ARCHIVES",
+    "PARQUET",
+    "Archive",
+    "ImageFile",
+    "StoredImage",
+    "image_in_archive",
+    "open_archive",
+    "open_archives",
+    "read_bytes",
+]
+
+
+def open_archive(path: Path | HubPath) -> Archive | None:
+    """The archive at `path`, or None where it is not one, judged by its suffix."""
+    suffix = path.suffix.lower()
+    if isinstance(path, HubPath):
+        return ParquetArchive(path) if suffix == PARQUET else None
+    if suffix not in ARCHIVES or not path.is_file():
+        return None
+    return TarArchive(path) if suffix == TAR else ParquetArchive(path)
+
+
+def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:
+    """`open_archive` of each path; reads the footers of parquet files on the hub concurrently.
+
+    Raises:
+        BadInput: a parquet file is damaged or has no column of images.
+    """
+    archives = [open_archive(path) for path in paths]
+    load_footers([archive for archive in archives if isinstance(archive, ParquetArchive)])
+    return archives
+
+
+def image_in_archive(path: Path) -> StoredImage | None:
+    """The image that a path such as `trainA/00000.tar/dog.png` names; None where no parent is an archive."""
+    for parent in path.parents:
+        if archive := open_archive(parent):
+            return StoredImage(archive, path.relative_to(parent).as_posix())
+    return None

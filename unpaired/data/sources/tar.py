@@ -1,0 +1,77 @@
+"""Uncompressed tar archives of image files, as WebDataset and `unpaired prepare shards` write them.
+
+The index of offsets is read once; then any image is read by itself.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from unpaired.core.errors import BadInput
+from unpaired.data.sources.base import name_under
+from unpaired.imaging.codecs import SUFFIXES
+
+SUFFIX = ".tar"
+Index = dict[str, tuple[int, int]]
+"""Offset and size in bytes of each image."""
+
+
+@dataclass(frozen=True)
+class TarArchive:
+    """A tar file on this machine."""
+
+    path: Path
+    remote = False
+    numbered = False
+
+    @property
+    def stem(self) -> str:
+        """The file name without its suffix."""
+        return self.path.stem
+
+    def under(self, root: Path) -> str:
+        """Its name within the data set `root`."""
+        return name_under(self.path, root)
+
+    def names(self) -> list[str]:
+        """The names of all images, sorted as paths are."""
+        return sorted(self._index(), key=lambda name: PurePosixPath(name))
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The bytes of one image."""
+        offset, size = self._index().get(name, (0, -1))
+        if size < 0:
+            return None
+        wanted = min(size, limit + 1)
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(wanted)
+        if len(data) < wanted:
+            raise BadInput(f"its archive ends before it; copy {self.path} again")
+        return data
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _index(self) -> Index:
+        about = self.path.stat()
+        return _read_index(self.path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _read_index(path: Path, _modified: int, _size: int) -> Index:
+    index: Index = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                name = PurePosixPath(member.name)
+                plain = member.isreg() and not member.sparse and name.suffix.lower() in SUFFIXES
+                unsafe = name.is_absolute() or any(part.startswith(".") for part in name.parts)  # or hidden
+                if plain and not unsafe:
+                    index[name.as_posix()] = (member.offset_data, member.size)
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise BadInput(f"{path}: not a whole, plain tar ({error}); `unpaired prepare shards` makes them") from error
+    return index
