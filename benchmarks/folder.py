@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from PIL import Image
 
 from unpaired import Translator
+from unpaired.commands.arguments import bind
 from unpaired.inference import Options, translate_files
 
 PART = 100
 """Images of a turn."""
 
 
-def main(model: Path, /, images: int = 1000, size: int = 64, batch: int = 1, suffix: str = ".png") -> None:
+def main(model: Path, *, images: int = 1000, size: int = 64, batch: int = 1, suffix: str = ".png") -> None:
     """Measure in turns of PART images each, so that what else the machine does falls on both."""
     translator = Translator.load(model)
     rng = np.random.default_rng(0)
@@ -68,4 +69,4 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    bind("benchmark folder", main, sys.argv[1:])()

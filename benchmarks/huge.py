@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-import tyro
 
 from unpaired.checkpoints.bundle import BUNDLE, save_bundle
+from unpaired.commands.arguments import bind
 from unpaired.experiment import build_method, with_settings
 from unpaired.presets import smoke
 
 BLOCK = 256
 
 
-def main(folder: Path, /, side: int = 20_000, tile: int = 512, kill_after: float | None = None) -> None:
+def main(folder: Path, *, side: int = 20_000, tile: int = 512, kill_after: float | None = None) -> None:
     """Make an image and a model, translate it as a user would, measure the process from outside."""
     folder.mkdir(parents=True, exist_ok=True)
     image, out = folder / f"in{side}.tif", folder / f"out{side}.tif"
@@ -109,4 +109,4 @@ def make_model(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    bind("benchmark huge", main, sys.argv[1:])()

@@ -17,11 +17,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.data_sets import make_data, make_model, shapes
+from tests.terminal import in_terminal
 from unpaired import cli
 from unpaired.checkpoints.bundle import BUNDLE
-from unpaired.cli import COMMANDS, run, split_settings
+from unpaired.cli import COMMANDS, GROUPS, run
+from unpaired.commands.train_settings import COMMON, split_settings
 from unpaired.core.errors import Stopped
 from unpaired.core.version import __version__
+from unpaired.experiment import flatten, to_yaml
+from unpaired.presets import preset
 from unpaired.training.trainer import Trainer
 
 QUICK = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--data.workers", "0"]
@@ -69,24 +73,35 @@ def everything(folder):
         (["tranlsate", "a", "b", "c"], "did you mean translate?"),
         (["zzzzz"], "unknown command zzzzz; `unpaired --help` lists them"),
         (["--verbose"], "unknown command --verbose"),
-        (["train"], "--data"),
-        (["train", "smoke", "--data", "x"], "--out"),
+        (["train"], "train needs PRESET, --data FOLDER and --out FOLDER"),
+        (["train", "smoke", "--data", "x"], "train needs --out FOLDER"),
+        (["train", "smoke", "--data", "x", "--out"], "train: --out needs FOLDER"),
         (["train", "smoek", "--data", "x", "--out", "y"], "unknown preset smoek; did you mean smoke?"),
         (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, cyclegan, earth"),
-        (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "--seed"),
-        (["train", "smoke", "--data", "x", "--out", "y", "--steps", "many"], "--steps"),
+        (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "no flag --sed; did you mean --seed?"),
+        (["train", "smoke", "--data", "x", "--out", "y", "--step", "3"], "no flag --step; did you mean --steps?"),
+        (["train", "smoke", "--data", "x", "--out", "y", "--lr", "3"], "no flag --lr; did you mean --optim.lr?"),
+        (["train", "smoke", "--data", "x", "--out", "y", "--zzzz"], "`unpaired train --help` lists them"),
+        (
+            ["train", "smoke", "--data", "x", "--out", "y", "--steps", "many"],
+            "--steps: expected a whole number, got many",
+        ),
         (["train", "smoke", "--data", "x", "--out", "y", "--steps", "0"], "optim.steps must be at least 1, got 0"),
         (["train", "smoke", "--data", "x", "--out", "y", "--seed", "-1"], "runtime.seed must be at least 0, got -1"),
         (["train", "smoke", "--data", "x", "--out", "y", "--config", "no.yaml"], "no.yaml: cannot be read"),
-        (["translate", "model"], "Missing from unpaired translate"),
-        (["translate", "a", "b", "c", "--directoin", "AtoB"], "--direction"),
-        (["translate", "a", "b", "c", "--direction", "AtoC"], "AtoC"),
-        (["info"], "Missing from unpaired info"),
-        (["check"], "Missing from unpaired check"),
-        (["evaluate"], "Missing from unpaired evaluate"),
+        (["translate", "model"], "translate needs INPUT and OUTPUT"),
+        (["translate", "a", "b", "c", "d"], "translate takes MODEL INPUT OUTPUT; found d besides"),
+        (["translate", "a", "b", "c", "--directoin", "AtoB"], "no flag --directoin; did you mean --direction?"),
+        (
+            ["translate", "a", "b", "c", "--direction", "AtoC"],
+            "--direction: expected AtoB or BtoA, got AtoC; did you mean AtoB?",
+        ),
+        (["info"], "info needs MODEL"),
+        (["check"], "check needs DATA"),
+        (["evaluate"], "evaluate needs MODEL and DATA"),
         (["evaluate", "a", "b", "--paired", "maybe"], "maybe"),
         (["demo", "out", "--steps", "few"], "few"),
-        (["prepare", "folders", "out", "--a", "x"], "--b"),
+        (["prepare", "folders", "out", "--a", "x"], "prepare folders needs --b FOLDER"),
         (["prepare", "earth", "out", "--pair", "moon-mars"], "moon-mars"),
         (["prepare", "horse2zebr", "out"], "horse2zebra"),
     ],
@@ -149,38 +164,80 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(data):
         assert line in config
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "prepare horse2zebra"])
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_every_command_has_help(capsys, name, flag):
+def helped(capsys, *argv):
+    """What a command line that asks for help prints."""
     try:
-        code = run([*name.split(), flag])
-    except SystemExit as stop:  # tyro's way out after printing
+        code = run([*argv])
+    except SystemExit as stop:  # argparse's way out after printing
         code = stop.code
     said = capsys.readouterr()
     assert not code and said.err == ""
-    doc = (COMMANDS.get(name) or COMMANDS["prepare"]).__doc__
-    assert " ".join(doc.partition("\n")[0].split()[:4]) in " ".join(re.sub("[─-╿]", " ", said.out).split())
+    return said.out
 
 
-def test_help_lists_every_command_and_prepare_its_own(capsys):
-    assert run(["--help"]) == 0
-    listed = capsys.readouterr().out
+@pytest.mark.parametrize("name", [*COMMANDS, "prepare horse2zebra"])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_has_help_in_80_columns_with_one_example(capsys, monkeypatch, name, flag):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = helped(capsys, *name.split(), flag)
+    command = COMMANDS.get(name) or COMMANDS["prepare"]
+    if name == "prepare":  # the first word of several commands
+        assert "prepare folders" in text
+        return
+    assert command.__doc__.partition("\n")[0] in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    (example,) = re.findall(r"\nexample:\n  (unpaired .+)\n", text)
+    assert name == "prepare horse2zebra" or example.startswith(f"unpaired {name}")
+
+
+def test_the_names_of_arguments_are_words_and_not_types(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = helped(capsys, "translate", "--help")
+    assert text.startswith("usage: unpaired translate MODEL INPUT OUTPUT [--flag ...]\n")
+    assert "STR" not in text and "{None}" not in text
+    assert "[EXPERIMENTS ...]" in helped(capsys, "reproduce", "--help")
+    assert "--data FOLDER --out FOLDER" in helped(capsys, "train", "--help")
+    assert "--no-exact" in helped(capsys, "serve", "--help")
+
+
+def test_the_example_of_every_command_is_a_command_line_it_takes(capsys, monkeypatch):
+    """Each example reaches its function with the arguments bound; the function is replaced."""
+    from unpaired.commands.arguments import bind
+
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in (name for name in COMMANDS if name != "prepare"):
+        text = helped(capsys, *name.split(), "--help")
+        example = text[text.index("example:\n  unpaired ") + len("example:\n  unpaired ") :].split()
+        bind(name, COMMANDS[name], example[len(name.split()) :])
+
+
+def test_help_lists_every_command_by_group_and_prepare_its_own(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = helped(capsys, "--help")
     for name in COMMANDS:
-        assert f"  {name} " in listed
-    assert run(["prepare", "--help"]) == 0
-    listed = capsys.readouterr().out
+        assert f"\n  {name} " in listed
+    assert [line[:-1] for line in listed.splitlines() if re.fullmatch(r"[a-z]+:", line)] == list(GROUPS)
+    assert max(map(len, listed.splitlines())) <= 80
+    listed = helped(capsys, "prepare", "--help")
     assert "prepare folders" in listed and "  train " not in listed
     assert run([]) == run(["prepare"]) == 2
 
 
-def test_help_of_a_preset_lists_every_setting_with_its_value(capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(["train", "smoke", "--help"])
-    assert not caught.value.code
-    said = capsys.readouterr().out
-    for flag in ("--optim.lr", "--method.identity-weight", "--data.crop-size", "--runtime.save-every"):
-        assert flag in said
-    assert re.search(r"data\.crop-size INT.*?default: 32", said, re.DOTALL)
+def test_help_of_a_preset_lists_twenty_settings_with_their_values_and_help_all_the_rest(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = helped(capsys, "train", "smoke", "--help")
+    assert len(COMMON) == 20
+    for flag in ("--optim.lr 0.0002", "--method.identity-weight 5.0", "--data.crop-size 32", "--data.flip true"):
+        assert f"\n  {flag} " in text
+    assert len(re.findall(r"^  --", text, re.MULTILINE)) == 20 and max(map(len, text.splitlines())) <= 80
+    assert "--runtime.save-every" not in text
+    assert "(resize_and_crop | crop | scale_width | scale_width_and_crop | none)" in " ".join(text.split())
+    everything = helped(capsys, "train", "smoke", "--help-all")
+    for key in flatten(preset("smoke")):
+        assert f"\n  --{key.replace('_', '-')} " in everything or key in ("name", "method.name", "data.root")
+    assert "\n  --optim.steps 20 " in everything and "\n  --optim.discriminator-lr none" in everything
+    changed = helped(capsys, "train", "smoke", "--method.generator.name", "unet", "--help-all")
+    assert "--method.generator.downs 8" in changed and "resnet | unet" in changed
     assert "unknown preset smoek" in complaint(capsys, "train", "smoek", "--help")
 
 
@@ -375,10 +432,23 @@ def python(*argv, **options):
     )
 
 
-def test_the_module_is_the_command_and_loads_no_torch_for_help():
-    done = python("-X", "importtime", "-m", "unpaired", "train", "--help")
+@pytest.mark.parametrize("argv", [["train", "--help"], ["train", "earth", "--help"], ["train", "earth", "--help-all"]])
+def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
+    timed = (
+        "import sys, time; from unpaired.cli import run\n"
+        "try: run(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
+    )
+    done = [python("-c", timed, *argv) for _ in range(3)]
+    assert all("--data" in each.stdout for each in done)
+    seconds, torch_loaded = zip(*(each.stderr.split() for each in done), strict=True)
+    assert set(torch_loaded) == {"False"}
+    assert min(map(float, seconds)) < 0.5
+
+
+def test_the_module_is_the_command():
+    done = python("-m", "unpaired", "train", "--help")
     assert done.returncode == 0 and "--data" in done.stdout
-    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
 
 
 def test_the_process_exits_with_2_and_one_line():
@@ -429,9 +499,37 @@ def test_two_folders_become_a_model_and_images(capsys, tmp_path):
         assert image.size == (40, 36) and image.mode == "RGB"
     assert everything("set") == before
     capsys.readouterr()
-    assert run(["evaluate", "run", "set", "--paired", "no"]) == 0
+    assert run(["evaluate", "run", "set", "--paired", "no"]) == 0  # no terminal: JSON
     judged = json.loads(capsys.readouterr().out)
     assert {"AtoB", "BtoA"} <= judged.keys()
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
+def test_evaluate_ends_with_its_table_on_a_terminal_and_prints_json_where_asked(data, model, columns, rows):
+    command = [sys.executable, "-m", "unpaired", "evaluate", str(model), str(data), "--paired", "yes"]
+    code, lines = in_terminal(command, columns, rows)
+    assert code == 0 and all(len(line) <= columns for line in lines)
+    assert not any(line.startswith("{") for line in lines)
+    titles = [line for line in lines if re.match(r"[AB] to [AB], ", line)]
+    assert titles[0].startswith("A to B, ") and titles[1].startswith("B to A, ")
+    header = lines[lines.index(titles[0]) + 1]
+    assert ("histogram matching" in header) == (columns == 200) and header.split()[-1] == "better"
+    code, lines = in_terminal([*command, "--json", "--limit", "2"], columns, rows)
+    assert code == 0 and any(line.startswith('{"AtoB": ') for line in lines)
+
+
+def test_a_run_in_a_folder_that_cannot_be_written_is_evaluated(capsys, data, tmp_path, monkeypatch):
+    run_folder = tmp_path / "run"
+    make_model(run_folder)
+    (run_folder / "config.yaml").write_text(to_yaml(preset("smoke")))
+    before = everything(run_folder)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != run_folder and allowed(path, mode))
+    assert run(["evaluate", str(run_folder), str(data), "--paired", "no", "--out", "numbers.json"]) == 0
+    said = capsys.readouterr()
+    assert "AtoB" in json.loads(said.out) and "AtoB" in json.loads(Path("numbers.json").read_text())
+    assert f"note: {run_folder} cannot be written: its report stays as it is" in said.err
+    assert everything(run_folder) == before
 
 
 def test_the_threads_asked_for_are_those_used(data):

@@ -9,8 +9,9 @@ import yaml
 
 from tests.data_sets import make_data, make_model
 from unpaired.checkpoints.bundle import BUNDLE
-from unpaired.cli import run, split_settings
+from unpaired.cli import run
 from unpaired.commands import official as compat
+from unpaired.commands.train_settings import split_settings
 from unpaired.core.errors import BadInput
 from unpaired.experiment import flatten, with_settings
 from unpaired.presets import cyclegan

@@ -1,15 +1,14 @@
-"""How fast it is."""
+"""Speed beside the published code."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import File
 
 
 def bench(
-    case: Annotated[Literal["train", "translate"], Positional],
+    case: Literal["train", "translate"],
     *,
     size: int | None = None,
     width: int = 64,
@@ -19,26 +18,31 @@ def bench(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto",
     threads: int = 0,
-    model: Path | None = None,
+    model: File | None = None,
     json: bool = False,
 ) -> None:
-    """Time a training step or a translation beside a plain version of the published code, in one run.
+    """Time training or translation beside the published code.
 
-    The two take turns; the last line on stdout is JSON: medians in milliseconds, their ratio, the 10th and 90th
-    percentiles, device, threads, versions, commit.
+    The baseline is a plain version of that code.
+
+    Both are timed in turn, in one process. The last line on stdout is JSON: medians in milliseconds, their ratio, the
+    10th and 90th percentiles, device, threads, versions, commit.
 
     Args:
-        case: train, one step of published networks with identity terms; or translate, one image through a generator.
-        size: Side of the images in pixels: 128 for train and 256 for translate unless given.
+        case: train: one step of the published networks with identity terms; translate: one image through a generator.
+        size: Side of the images in pixels; 128 for train and 256 for translate unless given.
         width: Feature maps of the generators' first convolution.
-        blocks: Residual blocks: 6 below 256 px, 9 from there on, unless given.
-        batch: Images at a time.
-        repeats: Timed runs of each; more where other programs run beside it.
-        device: Where to compute; auto takes the fastest present.
-        precision: Arithmetic of our side, as runtime.precision.
+        blocks: Residual blocks; 6 below 256 px and 9 from there on unless given.
+        batch: Images in a batch.
+        repeats: Timed runs of each; use more on a busy machine.
+        device: Where to compute; auto takes CUDA, then MPS, then the CPU.
+        precision: Arithmetic of this package's side, as runtime.precision.
         threads: CPU threads; 0 leaves torch's choice.
-        model: Translate with this run, bundle or exported file in place of a fresh generator.
-        json: No table on stderr.
+        model: Run, bundle or exported file to translate with, in place of a fresh generator.
+        json: Print no table on stderr.
+
+    Example:
+        unpaired bench train --size 256
     """
     import sys
     from json import dumps

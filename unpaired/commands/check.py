@@ -1,21 +1,22 @@
-"""The doctor of data sets."""
+"""The checks of a data set."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional
-
+from unpaired.commands.arguments import Folder
 from unpaired.core.errors import BAD, DONE
 
 
-def check(data: Annotated[Path, Positional], *, json: bool = False) -> int:
-    """Dataset doctor: name every file that training would refuse, and what looks odd, with the reason.
+def check(data: Folder, *, json: bool = False) -> int:
+    """Name the files of a data set that training refuses.
+
+    Oddities are named too, each with the reason. Exit code 2 if training refuses a file.
 
     Args:
-        data: Folder with trainA and trainB, or hf://datasets/user/name, all of which is fetched.
+        data: Folder with trainA and trainB, or hf://datasets/user/name, which is fetched whole.
         json: Print the findings as JSON.
+
+    Example:
+        unpaired check data
     """
     from unpaired.data.checks import examine
 

@@ -1,20 +1,24 @@
-"""The whole way on real images."""
+"""The demonstration."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import Folder
 
 
-def demo(out: Annotated[Path, Positional] = Path("demo"), *, steps: int | None = None, seed: int = 0) -> None:
-    """The whole way on real images in minutes: prepare Earth, train, translate, evaluate, report.
+def demo(out: Folder = Path("demo"), *, steps: int | None = None, seed: int = 0) -> None:
+    """Prepare Earth, train, translate and evaluate, in minutes.
+
+    The same command resumes.
 
     Args:
-        out: Folder for the data, the run and the translations; the same command again goes on.
-        steps: Training steps, fewer for a quick look.
-        seed: Start of every random choice.
+        out: Folder of the data, the run and the translations.
+        steps: Training steps; fewer are faster.
+        seed: Seed of every random number.
+
+    Example:
+        unpaired demo
     """
     from unpaired.commands.demo_run import run_demo
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from unpaired.config import DIRECTIONS
-from unpaired.core.progress import duration
+from unpaired.core.progress import duration, terminal_width
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import prepare_earth
 from unpaired.evaluation import evaluate, table
@@ -42,7 +42,7 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     _say(f"unpaired evaluate {run} {data}")
     result = evaluate(run, data, out=run / "evaluation.json")
     report = write_report(run, evaluation=result, data=data)
-    print(table(result))
+    print(table(result, terminal_width()))
     _say(f"done in {duration(time.monotonic() - start)}; look at {report}")
     return report
 

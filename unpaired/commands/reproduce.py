@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional, UseAppendAction
+from unpaired.commands.arguments import File, Folder
 
 
 def reproduce(
-    experiments: Annotated[tuple[str, ...], Positional] = (),
+    experiments: tuple[str, ...] = (),
     *,
-    out: Path,
+    out: Folder,
     budget: Literal["smoke", "minutes", "full"] = "minutes",
     seeds: int = 3,
     steps: int | None = None,
-    methods: Annotated[tuple[str, ...], UseAppendAction] = (),
+    methods: tuple[str, ...] = (),
     threads: int = 0,
-    features: Path | None = None,
+    features: File | None = None,
 ) -> None:
-    """The paper's tables, applications and failures on open data: runs what is missing, writes one page.
+    """Run the paper's experiments on open data.
+
+    Tables, applications and failures are written to one page. The same command resumes: only
+    missing results are computed.
 
     Args:
         experiments: Of table1 table2 table3 table4 table5 applications failures; all unless given.
-        out: Folder of the reproduction; the same command again goes on.
-        budget: smoke takes seconds and means nothing; full takes two hours on two cores.
+        out: Folder of the reproduction.
+        budget: smoke takes seconds and gives no meaningful numbers; full takes two hours on two cores.
         seeds: Trainings of each method, with seeds 0, 1, ...
         steps: Steps of each training, in place of the budget's.
-        methods: Only this row of the tables, e.g. --methods CycleGAN; can be given several times.
+        methods: Only this row of the tables, e.g. --methods CycleGAN; may be repeated.
         threads: CPU threads; 0 leaves torch's choice.
-        features: VGG-16's weights (vgg16-397923af.pth) for the feature loss, in place of EfficientNet-Lite0.
+        features: Weights of VGG-16 (vgg16-397923af.pth) for the feature loss, in place of EfficientNet-Lite0.
+
+    Example:
+        unpaired reproduce table1 --out reproduction
     """
     from unpaired.reproduce import reproduce
 

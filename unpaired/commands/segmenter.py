@@ -1,31 +1,35 @@
-"""The judge of the FCN score, and the score."""
+"""The FCN score: its segmenter, and the score of a model."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional
+from unpaired.commands.arguments import File, Folder
 
 
 def segmenter(
-    data: Annotated[Path, Positional],
-    out: Annotated[Path, Positional],
+    data: Folder,
+    out: File,
     *,
     steps: int = 600,
     seed: int = 0,
     width: int = 24,
 ) -> None:
-    """Train the judge of the FCN score on real photos and labels; its own scores on test photos are the ceiling.
+    """Train the segmenter of the FCN score.
+
+    It is trained on real photos and labels. Its scores on the test photos are the upper bound of a translation's.
 
     Args:
         data: A data set of labels in pairs (prepare earth --pair satellite-labels --aligned, prepare cityscapes).
         out: The .safetensors file to write.
-        steps: Batches of 16 to train for.
-        seed: Start of every random choice.
+        steps: Training steps, each of 16 images.
+        seed: Seed of every random number.
         width: Feature maps of the first stage.
+
+    Example:
+        unpaired segmenter labels64 segmenter.safetensors
     """
     from unpaired.evaluation.segmenter import train_segmenter
 
@@ -34,23 +38,28 @@ def segmenter(
 
 
 def labels(
-    model: Annotated[Path, Positional],
-    data: Annotated[Path, Positional],
+    model: Path,
+    data: Folder,
     *,
     segmenter: str | None = None,
-    segmenter_weights: Path | None = None,
+    segmenter_weights: File | None = None,
     segmenter_size: tuple[int, int] | None = None,
     limit: int | None = None,
 ) -> None:
-    """Judge a model on a data set of labels as the paper does: FCN score and Cityscapes metrics, JSON on stdout.
+    """Compute FCN score and Cityscapes metrics of a model.
+
+    The result is JSON.
 
     Args:
         model: A run's folder or a bundle.
         data: Folder with testA and testB, pairs, one of them label images.
-        segmenter: What `unpaired segmenter` wrote, or MODULE:FUNCTION of your own, which gets the weight file.
+        segmenter: File written by `unpaired segmenter`, or MODULE:FUNCTION of your own, called with the weight file.
         segmenter_weights: Weight file of your own segmenter.
-        segmenter_size: Width and height it reads photos at (the protocol on Cityscapes: 2048 1024).
-        limit: Judge only this many images.
+        segmenter_size: Width and height of its input (the protocol on Cityscapes: 2048 1024).
+        limit: Evaluate only this many images.
+
+    Example:
+        unpaired labels runs/labels labels64 --segmenter segmenter.safetensors
     """
     from unpaired.core.errors import BadInput
     from unpaired.evaluation.labels import label_scores

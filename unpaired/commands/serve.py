@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, UseAppendAction
-
+from unpaired.commands.arguments import File
 from unpaired.core.errors import BadInput
 
 
 def serve(
-    models: Annotated[tuple[str, ...], Positional],
+    models: tuple[str, ...],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    token_file: Path | None = None,
-    hosts: Annotated[tuple[str, ...], UseAppendAction] = (),
+    token_file: File | None = None,
+    hosts: tuple[str, ...] = (),
     max_mib: int = 32,
     max_pixels: int = 16_777_216,
     queue: int = 32,
@@ -25,21 +21,24 @@ def serve(
     grace: float = 30.0,
     exact: bool = True,
 ) -> None:
-    """An HTTP API and a web page that translate images with one or more models.
+    """Serve models as an HTTP API and a web page.
 
     Args:
         models: Runs' folders or bundles, each as PATH or NAME=PATH.
         host: Address to listen on; 127.0.0.1 is reached from this machine only.
         port: TCP port; 0 takes a free one.
-        token_file: File whose only line clients must send as bearer token; else the variable UNPAIRED_TOKEN, if set.
-        hosts: Name that clients use for this server, where not this machine's own (behind a proxy); may be repeated.
+        token_file: File whose only line clients send as bearer token; without it the variable UNPAIRED_TOKEN, if set.
+        hosts: Further name of this server, e.g. behind a proxy; may be repeated.
         max_mib: Largest request in MiB.
         max_pixels: Largest image, height times width.
-        queue: Requests that may wait; the next is answered 503.
-        batch: Images handed to the worker at once.
+        queue: Requests that may wait; further ones get 503.
+        batch: Images in a batch of the worker.
         timeout: Seconds from a request's first byte to its answer.
-        grace: Seconds that accepted requests have to finish once the server is asked to stop.
-        exact: Join images only where that changes no bit; --no-exact joins all of one size (for GPUs).
+        grace: Seconds for accepted requests to finish after a signal to stop.
+        exact: Batch images of one size even where that changes bits (for GPUs).
+
+    Example:
+        unpaired serve runs/mine
     """
     try:
         from unpaired.serve.limits import MIB, Limits

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, UseAppendAction
-
+from unpaired.commands.arguments import Folder
 from unpaired.core.errors import BadInput
 
 
 def study_prepare(
-    out: Annotated[Path, Positional],
-    real: Annotated[Path, Positional],
-    fakes: Annotated[tuple[str, ...], Positional],
+    out: Folder,
+    real: Folder,
+    fakes: tuple[str, ...],
     *,
     seed: int = 0,
     exposure_ms: int = 1000,
@@ -21,17 +19,20 @@ def study_prepare(
     scored: int = 40,
     checks: int = 6,
 ) -> None:
-    """Make the folder of a real-or-fake study from real images and those of each algorithm.
+    """Make a study in which people tell real from fake images.
 
     Args:
         out: Folder to make.
         real: Folder of real images.
-        fakes: For each algorithm NAME=FOLDER of its images.
-        seed: Decides order and sides.
-        exposure_ms: How long a pair is shown, in milliseconds.
+        fakes: NAME=FOLDER of each algorithm's translations.
+        seed: Seed of the order and the sides.
+        exposure_ms: Milliseconds for which a pair is shown.
         practice: First trials, with feedback, not scored.
         scored: Scored trials.
-        checks: Trials with an obvious fake among the scored ones; who fails them is left out.
+        checks: Trials with an obvious fake among the scored ones; participants who fail them are left out.
+
+    Example:
+        unpaired study prepare study data/testB mine=out
     """
     from unpaired.serve.study import prepare_study
 
@@ -56,19 +57,24 @@ def study_prepare(
 
 
 def study_serve(
-    study: Annotated[Path, Positional],
+    study: Folder,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    hosts: Annotated[tuple[str, ...], UseAppendAction] = (),
+    hosts: tuple[str, ...] = (),
 ) -> None:
-    """Serve a study as a web page; stopped and served again, it goes on.
+    """Serve a study as a web page.
+
+    After a stop the same command resumes it.
 
     Args:
         study: Folder made by `study prepare`.
         host: Address to listen on; 127.0.0.1 is reached from this machine only.
         port: TCP port; 0 takes a free one.
-        hosts: Name that participants use for this server, where not this machine's own; may be repeated.
+        hosts: Further name of this server; may be repeated.
+
+    Example:
+        unpaired study serve study
     """
     try:
         from unpaired.serve.study.run import serve_study
@@ -77,12 +83,17 @@ def study_serve(
     serve_study(study, host, port, hosts)
 
 
-def study_results(study: Annotated[Path, Positional], *, json: bool = False) -> None:
-    """How often each algorithm's fakes were taken for real, with intervals.
+def study_results(study: Folder, *, json: bool = False) -> None:
+    """Show how often each algorithm's images were taken for real.
+
+    Shares have 95 % confidence intervals.
 
     Args:
-        study: Folder made by `study prepare`; it may be served meanwhile.
+        study: Folder made by `study prepare`, served or not.
         json: Print JSON.
+
+    Example:
+        unpaired study results study
     """
     from json import dumps
 

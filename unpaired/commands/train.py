@@ -1,43 +1,45 @@
-"""Training a preset."""
+"""The training of a preset."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-from tyro.conf import Positional
+from unpaired.commands.arguments import File, Folder
 
 
 def train(
-    preset: Annotated[str, Positional],
+    preset: str,
     *,
-    data: Path,
-    out: Path,
+    data: Folder,
+    out: Folder,
     steps: int | None = None,
     seed: int | None = None,
-    config: Path | None = None,
-    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+    config: File | None = None,
+    from_: File | None = None,
     deterministic: bool = False,
     allow_config_change: bool = False,
-    settings: tyro.conf.Suppress[dict[str, Any] | None] = None,
+    settings: dict[str, Any] | None = None,
 ) -> None:
-    """Train a preset; the same command again resumes, and a finished run says so.
+    """Train a preset, or resume its run.
 
-    Any setting can follow, e.g. --optim.lr 1e-4; `unpaired train PRESET --help` lists them with their values.
+    Any setting may follow, e.g. --optim.lr 1e-4. `unpaired train PRESET --help` lists the settings that people change
+    with the preset's values, `--help-all` lists all.
 
     Args:
         preset: A named experiment: earth, earth128, horse2zebra, monet2photo, ...
-        data: Folder with trainA and trainB, or hf://datasets/user/name, which is read there.
+        data: Folder with trainA and trainB, or hf://datasets/user/name, which is read remotely.
         out: Folder of the run.
         steps: Total steps, in place of the preset's length.
-        seed: Start of every random choice.
-        config: YAML or JSON file of settings; flags win over it.
+        seed: Seed of every random number.
+        config: YAML or JSON file of settings; flags take precedence.
         from_: Bundle or run whose generators to fine-tune (optim.start); see also --optim.discriminator-warmup.
         deterministic: The same bits each time, on a GPU too (runtime.deterministic).
-        allow_config_change: Go on from a checkpoint although settings that touch its numbers have changed.
-        settings: Dotted settings, taken from the flags that have a dot.
+        allow_config_change: Resume a checkpoint of other settings that affect its numbers.
+        settings: (not a flag) Dotted settings by name, from the flags with a dot.
+
+    Example:
+        unpaired train horse2zebra --data datasets/horse2zebra --out runs/zebra
     """
     from unpaired.evaluation.report import write_report
     from unpaired.experiment import read_settings, with_root, with_settings

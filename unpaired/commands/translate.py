@@ -1,12 +1,11 @@
-"""Images through a trained model."""
+"""The translation of files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import Positional
-
+from unpaired.commands.arguments import File
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput
 
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def translate(
-    model: Annotated[Path, Positional],
-    input: Annotated[str, Positional],
-    output: Annotated[Path, Positional],
+    model: Path,
+    input: str,
+    output: Path,
     *,
     direction: Direction | None = None,
     batch: int = 1,
@@ -30,27 +29,32 @@ def translate(
     layout: Literal["own", "official"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
-    report: Path | None = None,
+    report: File | None = None,
     cluster: str | None = None,
 ) -> None:
-    """Translate an image, a folder (its tree is kept), a pattern or a video; own size, own name, own bit depth.
+    """Translate images, folders, patterns and videos.
+
+    Size, name, tree and bit depth are kept.
 
     Args:
         model: A run's folder, a bundle or an exported file.
         input: Image, folder, pattern or video; - for standard input.
         output: Folder, or the name of one image; - for standard output.
-        direction: AtoB or BtoA; the first the model has unless given.
-        batch: Images of one size that go through the network together.
-        mask: Image, or folder of images named as the images; outside of what is light in it nothing is touched.
+        direction: AtoB or BtoA; the model's first unless given.
+        batch: Images of one size in a batch.
+        mask: Image, or folder of images under the same names; only its light part is translated.
         feather: Pixels inside the mask's edge over which the translation fades in.
-        tile: Side of tiles in pixels, for images too big for memory; from 4 million pixels 512 of itself.
-        statistics: What the tiles share: exact, or sampled (of parts spread over the image: one pass, no disk).
-        smooth: Of a video, from 0 to below 1: how slowly the statistics of the frames change, against flicker.
-        layout: own names, or the official test.py's: images/STEM_real_A.png, STEM_fake_B.png and index.html.
-        runtime: What computes; onnx and openvino export a bundle once, and auto then goes on with them.
-        precision: bf16 and int8 (openvino) are faster and a little coarser; fp32 unless given.
-        report: File for a line of JSON for each file: what was written of it, or why nothing was.
-        cluster: Spread over a Ray cluster: its address, auto, or local; what is written already is left as it is.
+        tile: Side of tiles in pixels, for images too big for memory; 512 from 4 million pixels on unless given.
+        statistics: Normalisation statistics of the tiles: exact, or sampled from parts of the image (faster).
+        smooth: Of a video, 0 to below 1: decay of the running statistics of the frames, against flicker.
+        layout: own names, or those of the official test.py: images/STEM_real_A.png, STEM_fake_B.png and index.html.
+        runtime: Engine; onnx and openvino export a bundle once, and auto uses that export from then on.
+        precision: bf16 and int8 (openvino) are faster and less accurate; fp32 unless given.
+        report: File of one line of JSON for each input: what was written, or why nothing was.
+        cluster: Spread over a Ray cluster: its address, auto, or local; existing outputs are kept.
+
+    Example:
+        unpaired translate runs/mine photos out --direction AtoB
     """
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results

@@ -1,7 +1,8 @@
-"""Progress of long work: a bar on a terminal, plain lines with the time left anywhere else."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +18,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def progress(title: str, total: int, done: int = 0, *, quiet: bool = False) -> Iterator[Advance]:
-    """Show work of `total` parts, `done` of which were finished earlier; always on stderr, or nowhere if `quiet`."""
+    """Show work of `total` parts on stderr, `done` of which were finished earlier; nothing if `quiet`."""
     if quiet:
         yield lambda amount=1, note=None: None
         return
@@ -34,7 +35,7 @@ def track(items: Collection[Item], title: str) -> Iterator[Item]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 45 s, 3 min 05 s, 2 h 10 min."""
+    """Seconds in words: 45 s, 3 min 05 s, 2 h 10 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -43,14 +44,38 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
 @contextmanager
 def _bar(title: str, total: int, done: int) -> Iterator[Advance]:
+    """One line: title, bar, step, total and time left keep their width; the note is shortened to the rest."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    columns += [TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    class Note(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+    console = Console(stderr=True)
+    longest = max(12, console.width // 3)
+    title = title if len(title) <= longest else f"{title[: longest - 1]}…"
+
+    def fixed() -> Column:
+        return Column(no_wrap=True)
+
+    columns = [
+        TextColumn("{task.description}", table_column=fixed()),
+        BarColumn(bar_width=min(40, console.width // 6), table_column=fixed()),
+        MofNCompleteColumn(table_column=fixed()),
+        TimeLeft(table_column=fixed()),
+    ]
+    with Progress(*columns, Note(), console=console) as bar:
         task = bar.add_task(title, total=total, completed=done, note="")
 
         def advance(amount: int = 1, note: str | None = None) -> None:
