@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test torture mutations fuzz siege chromium check clean docs
+.PHONY: demo test-fast test test-cuda torture mutations fuzz siege chromium check clean docs
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,8 +24,16 @@ chromium:  ## the browser that the tests drive
 		&& apt-get install -y -qq chromium; } || { apt-get update -qq && apt-get install -y -qq chromium; } \
 		|| echo "no Chromium, and it cannot be installed from here: the tests of web pages are skipped"
 
-test: .venv/.dev chromium  ## every test
-	$(BIN)/python -m pytest
+test-fast: .venv/.dev  ## the tests that start no process and take under 5 s each
+	$(PYTEST) --fast
+
+test: .venv/.dev chromium  ## every test: two workers, then alone the tests that fork or load the machine
+	@$(PYTEST) -n 2 --dist worksteal -m "not torture and not alone"; first=$$?; \
+		$(PYTEST) -m "alone and not torture" && exit $$first
+
+test-cuda: .venv/.dev  ## the tests that need a CUDA card, and the table of benchmarks/gpu.py
+	$(BIN)/python -m pytest -rs tests/cuda
+	$(BIN)/python -m benchmarks.gpu
 
 torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
 	$(BIN)/python -m pytest -m promise

@@ -68,7 +68,7 @@ def pytest_configure(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    return True if config.option.fast and tiers.folder_of(collection_path) in tiers.SLOW else None
+    return True if config.option.fast and tiers.below(collection_path, tiers.SLOW) else None
 
 
 def pytest_collection_modifyitems(config, items):

@@ -43,12 +43,14 @@ def contract():
     return tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
 
 
+@pytest.mark.slow
 def test_imports_run_one_way():
     code, said = python(LINT)
     assert code == 0, said
     assert "Imports run one way KEPT" in said
 
 
+@pytest.mark.slow
 def test_an_import_against_the_layers_would_be_found(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "unpaired", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)

@@ -432,6 +432,7 @@ def python(*argv, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [["train", "--help"], ["train", "earth", "--help"], ["train", "earth", "--help-all"]])
 def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
     timed = (
@@ -446,17 +447,20 @@ def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
     assert min(map(float, seconds)) < 0.5
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command():
     done = python("-m", "unpaired", "train", "--help")
     assert done.returncode == 0 and "--data" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_process_exits_with_2_and_one_line():
     done = python("-m", "unpaired", "train", "smoke", "--data", "nowhere", "--out", "run")
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"unpaired: nowhere: expected a folder [^\n]+\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_is_no_error(model):
     command = f"{sys.executable} -m unpaired info {model} --json | true"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)

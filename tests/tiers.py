@@ -18,8 +18,14 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-SLOW = ("browser", "cuda", "docs", "serve", "siege")
-"""Folders whose tests start servers, browsers or whole command lines; the fast tier does not import them."""
+SLOW = (
+    *("bench", "browser", "cuda", "docs", "export", "hub", "serve", "siege", "trackers"),
+    *("faults/test_archives.py", "faults/test_images.py", "faults/test_runs.py", "faults/test_stop.py"),
+    *("faults/test_storms.py", "faults/test_weights.py", "test_demo.py", "test_label_scores.py", "test_report.py"),
+    *("test_reproduce.py", "training/test_baselines.py", "training/test_finetune.py", "training/test_processes.py"),
+    *("training/test_run.py", "training/test_validation.py"),
+)
+"""Folders and files whose tests start processes, servers or browsers, or train; the fast tier does not import them."""
 ALONE = ("faults", "siege")
 """Folders whose tests fork (a worker of pytest-xdist has threads, which a fork does not copy) or load the machine."""
 SECONDS = 5
@@ -33,19 +39,17 @@ def watch_processes() -> None:
     sys.addaudithook(lambda event, _args: _started.append(event) if event in STARTS else None)
 
 
-def folder_of(path: Path) -> str:
-    """The folder of tests/ that a file is in, or that the path names; "" at the top."""
-    parts = path.relative_to(TESTS).parts if path.is_relative_to(TESTS) else ()
-    return parts[0] if len(parts) > 1 or path.is_dir() and parts else ""
+def below(path: Path, places: Iterable[str]) -> bool:
+    """Whether a path is, or is in, one of these files and folders of tests/."""
+    return any(path.is_relative_to(TESTS / place) for place in places)
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
-    """Give the tests of some folders their markers."""
+    """Give the tests of some folders and files their markers."""
     for item in items:
-        folder = folder_of(item.path)
-        if folder in SLOW:
+        if below(item.path, SLOW):
             item.add_marker("slow")
-        if folder in ALONE:
+        if below(item.path, ALONE):
             item.add_marker("alone")
 
 

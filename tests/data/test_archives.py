@@ -220,6 +220,7 @@ def test_what_is_no_parquet_is_named(tmp_path):
         domain_files(tmp_path, "trainA")
 
 
+@pytest.mark.slow
 def test_without_pyarrow_the_extra_is_named(folders, tmp_path):
     as_parquet(tmp_path / "data", folders)
     code = "import sys; sys.modules['pyarrow'] = None\nfrom unpaired.cli import run; sys.exit(run(sys.argv[1:]))"

@@ -131,6 +131,7 @@ def test_masks_are_found_in_every_form_that_a_part_can_have(data, tmp_path, lay_
     assert examine(tmp_path / "data").ok
 
 
+@pytest.mark.slow
 def test_a_masked_run_resumes_exactly_and_readers_do_not_matter(data, whole, tmp_path, monkeypatch):
     experiment = tiny(data, data__masks=True, data__workers=3, data__cache_gb=0)
     assert_same_end(train_in_pieces(experiment, tmp_path / "pieces", [2, 1], monkeypatch), whole)
@@ -196,6 +197,7 @@ def test_the_doctor_looks_at_masks_and_names_every_image_without_a_good_one(data
     }
 
 
+@pytest.mark.slow
 def test_training_is_refused_with_all_of_them_named_or_leaves_them_out(broken, tmp_path):
     with pytest.raises(BadInput, match=r"3 images cannot be used: trainA/01\.png .*trainA/03\.png .*trainB/00\.png"):
         train(tiny(broken, data__masks=True), tmp_path / "run")

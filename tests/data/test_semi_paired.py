@@ -45,6 +45,7 @@ def test_the_paired_term_is_the_distance_to_the_truth_both_ways(data):
     assert build_method(tiny(data, method__paired_weight=0.0)).paired_losses(x, y) == {}
 
 
+@pytest.mark.slow
 def test_the_term_is_there_only_where_pairs_are(data, tmp_path):
     with_pairs = train(tiny(data, data__pairs=1), tmp_path / "with")
     without = train(tiny(data), tmp_path / "without")
@@ -52,6 +53,7 @@ def test_the_term_is_there_only_where_pairs_are(data, tmp_path):
     assert not any("paired/X" in line["terms"] for line in lines(without))
 
 
+@pytest.mark.slow
 def test_a_semi_paired_run_resumes_exactly(data, tmp_path, monkeypatch):
     experiment = tiny(data, data__pairs=1, data__workers=2)
     whole = train(experiment, tmp_path / "whole")

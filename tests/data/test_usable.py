@@ -71,6 +71,7 @@ def test_a_run_that_skips_equals_one_on_the_good_images_alone(spoiled, tmp_path)
     assert last_hash(train(tiny(spoiled), tmp_path / "clean")) == last_hash(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mended", [False, True])
 def test_a_resumed_run_sees_the_list_it_began_with(spoiled, tmp_path, monkeypatch, mended):
     """Also where a bad image has become a good one since: it was not among those drawn from."""

@@ -264,6 +264,7 @@ def trainer(joined, discriminator, history=2, batch_norm=False):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discriminator", [PatchGANConfig(width=4, layers=2), PixelGANConfig(width=4)])
 def test_joined_passes_train_the_same_weights_as_separate_ones(discriminator):
     """Exact arithmetic would make them equal; float64 leaves 1e-9 after twenty Adam steps."""

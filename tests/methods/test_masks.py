@@ -77,6 +77,7 @@ def changes(masked):
     return [[float((out - image)[where].mean().abs()) for where in (x < 0, x > 0)] for image, out in pairs]
 
 
+@pytest.mark.slow
 def test_the_generators_themselves_learn_to_leave_what_is_outside_of_masks():
     plain, ((ground, square), (ground_back, _)) = changes(masked=False), changes(masked=True)
     assert all(changed > 0.25 for changed, _ in plain)  # 0.4, if X becomes Y pixel by pixel

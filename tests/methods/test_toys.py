@@ -74,6 +74,7 @@ def outputs(cfg, steps, to_y):
     return [tuple(float(images[where].mean()) for where in (x < 0, x > 0)) for pair in pairs for images in pair]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cfg", "steps"), INVERTING, ids=lambda value: getattr(value, "name", ""))
 def test_what_knows_only_how_both_domains_look_learns_to_invert(cfg, steps):
     there, _, back, _ = outputs(cfg, steps, torch.neg)
@@ -82,6 +83,7 @@ def test_what_knows_only_how_both_domains_look_learns_to_invert(cfg, steps):
         assert 0.4 < sign * (ground - square) < 2.0  # 1.2 if inverted, 0 if painted over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cfg", "steps"), STAYING, ids=lambda value: getattr(value, "name", ""))
 def test_what_must_stay_near_its_input_changes_no_more_than_the_domain_asks(cfg, steps, monkeypatch):
     """Y is X with half the contrast, and brighter: 0 and 0.6 for -0.6 and 0.6."""
@@ -92,6 +94,7 @@ def test_what_must_stay_near_its_input_changes_no_more_than_the_domain_asks(cfg,
     assert 0.25 < square - ground < 0.95  # 0.6 as asked, 1.2 if copied, 0 if painted over
 
 
+@pytest.mark.slow
 def test_cogan_finds_the_latent_of_an_image_and_renders_it_in_the_other_domain():
     torch.manual_seed(0)
     cfg = CoGANConfig(generator=CoupledConfig(width=16, halvings=2, latent=8), discriminator=OF_PATCHES)

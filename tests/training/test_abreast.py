@@ -59,6 +59,7 @@ def same(one, other):
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "bigan"])  # its two directions hang together
 def test_two_threads_give_the_bits_of_one(name, precision, two_threads):

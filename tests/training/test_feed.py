@@ -24,23 +24,21 @@ def assert_fed(root, runtime):
             assert torch.equal(there.cpu(), host)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = make_data(tmp_path_factory.mktemp("feed") / "data")
+def paired_data(folder):
+    root = make_data(folder / "data")
     for side in "AB":
         (root / f"pairs{side}").symlink_to(root / "testA")
     return root
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return paired_data(tmp_path_factory.mktemp("feed"))
+
+
 @pytest.mark.parametrize("precision", ["exact", "fp32"])
 def test_what_is_fed_has_the_numbers_that_the_host_makes(root, precision):
     assert_fed(root, RuntimeConfig(device="cpu", precision=precision))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
-@pytest.mark.parametrize("precision", ["exact", "fp32"])
-def test_what_is_fed_to_a_card_has_the_numbers_that_the_host_makes(root, precision):
-    assert_fed(root, RuntimeConfig(device="cuda", precision=precision))
 
 
 def test_each_is_drawn_before_the_one_in_front_of_it_is_handed_out():

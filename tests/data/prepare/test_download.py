@@ -218,6 +218,7 @@ def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
         fetch(server, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_is_finished_by_the_next(tmp_path):
     target, part = tmp_path / "set.zip", tmp_path / "set.zip.part"
     with serving(CONTENT, trickles(piece=10_000, seconds=0.05), good) as server:

@@ -99,6 +99,7 @@ def water(root, side, name):
     return tile[..., 2] - tile[..., 0] > read_manifest(root)["water"][side]
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(earth, tmp_path):
     prepare_earth(tmp_path / "again", size=SIZE, globe_width=GLOBE, stride=STRIDE)
     assert tree(tmp_path / "again") == tree(earth)

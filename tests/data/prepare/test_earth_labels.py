@@ -71,6 +71,7 @@ def test_label_images_hold_the_palette_alone_and_agree_with_the_label_maps(pairs
     assert seen == set(range(len(PALETTE)))
 
 
+@pytest.mark.slow
 def test_in_an_aligned_set_both_training_folders_show_the_places_that_were_dealt_to_either(pairs, tmp_path):
     prepare_earth(tmp_path / "apart", "satellite-labels", SIZE, GLOBE, STRIDE)
     either = sorted(names(tmp_path / "apart/trainA") + names(tmp_path / "apart/trainB"))

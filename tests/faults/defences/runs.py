@@ -161,19 +161,19 @@ def processes() -> Iterator[Mutation]:
         "gradients are not averaged",
         "unpaired.training.processes.Processes.average_",
         drop("statement", "all_reduce"),
-        f"{equal}[cpu-instance]",
+        f"{equal}[instance]",
     )
     yield Mutation(
         "batch statistics stay in each process",
         "unpaired.training.engine.Engine.place",
         drop("statement", "synchronise_norms"),
-        f"{equal}[cpu-batch]",
+        f"{equal}[batch]",
     )
     yield Mutation(
         "the gradient of statistics over all processes is not summed",
         "unpaired.training.processes._AllSum.backward",
         drop("statement", "all_reduce"),
-        f"{equal}[cpu-batch]",
+        f"{equal}[batch]",
     )
     yield Mutation(
         "every part of a step counts as a whole step",
