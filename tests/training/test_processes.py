@@ -20,6 +20,7 @@ from tests.training.test_descent import fresh, images, unchanged, weights
 from unpaired.checkpoints.run_state import load_state
 from unpaired.config import DataConfig
 from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.training.processes import Processes
 
 pytestmark = pytest.mark.promise("several processes")
 STEPS = str(PROJECT / "tests/training/equal_steps.py")
@@ -83,6 +84,19 @@ def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path, promise
     assert distance(parts, whole) <= 1e-6 and distance(both, whole) <= 1e-6
     apart = f"{distance(parts, whole):.1e}, 2 processes x 2 parts {distance(both, whole):.1e}"
     promise(f"4 parts against batch 4: apart by {apart}")
+
+
+@pytest.mark.parametrize(("other", "total"), [(0.5, 1.5), (float("nan"), float("nan"))])
+def test_gradients_are_averaged_and_a_nan_of_any_process_reaches_all(monkeypatch, other, total):
+    """By hand: two processes, of which the other one has the gradients 3, 4 and 6 and the health `other`."""
+    theirs = torch.tensor([3.0, 4.0, 6.0, other])
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.add_(theirs))
+    processes = Processes()
+    processes.count = 2
+    gradients = [torch.tensor([1.0, 2.0]), torch.tensor([[2.0]])]
+    health = processes.average_(gradients, torch.tensor(1.0))
+    assert [gradient.tolist() for gradient in gradients] == [[2.0, 3.0], [[4.0]]]
+    assert float(health) == pytest.approx(total, nan_ok=True)
 
 
 @pytest.mark.parametrize(("images", "processes", "batch"), [(8, 2, 1), (7, 2, 1), (7, 3, 2), (2, 3, 1), (5, 4, 1)])

@@ -41,7 +41,7 @@ def finite() -> Iterator[Mutation]:
         "each process checks its own numbers only",
         "unpaired.training.processes.Processes.average_",
         replace("return", "flat", by="return health"),
-        "tests/training/test_processes.py::test_a_nan_in_one_process_stops_both_and_names_its_files",
+        "tests/training/test_processes.py::test_gradients_are_averaged_and_a_nan_of_any_process_reaches_all",
     )
     yield Mutation(
         "weights are saved unchecked",
