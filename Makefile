@@ -25,7 +25,7 @@ chromium:  ## the browser that the tests drive
 		|| echo "no Chromium, and it cannot be installed from here: the tests of web pages are skipped"
 
 test-fast: .venv/.dev  ## the tests that start no process and take under 5 s each
-	$(PYTEST) --fast
+	$(PYTEST) --fast -n 2 --dist worksteal
 
 test: .venv/.dev chromium  ## every test: two workers, then alone the tests that fork or load the machine
 	@$(PYTEST) -n 2 --dist worksteal -m "not torture and not alone"; first=$$?; \
