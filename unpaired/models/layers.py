@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from unpaired.config.networks import Norm
-from unpaired.models.fused import Layers
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -28,7 +27,7 @@ def has_bias(norm: Norm) -> bool:
     return norm == "instance"
 
 
-class ResizeConv(Layers):
+class ResizeConv(nn.Sequential):
     """Twice the size by bilinear interpolation, then a 3x3 convolution: no checkerboard.
 
     Replaces a stride-1/2 convolution whose kernel does not divide evenly by its stride
@@ -45,6 +44,9 @@ class ResizeConv(Layers):
 class BlurDown(nn.Module):
     """Half the size without aliasing: a 3x3 binomial blur at stride 2 (Zhang, ICML 2019), as in CUT's generator."""
 
+    is_leaf = True
+    """One operation of a network, though it is made of others."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pad = nn.ReflectionPad2d(1)
@@ -57,6 +59,9 @@ class BlurDown(nn.Module):
 
 class BlurUp(nn.Module):
     """Twice the size by zero insertion and a 4x4 binomial blur, as in CUT's generator: no checkerboard."""
+
+    is_leaf = True
+    """One operation of a network, though it is made of others."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.config.networks import PatchGANConfig, PixelGANConfig
-from unpaired.models.fused import Layers
 from unpaired.models.layers import has_bias, norm_layer
 
 
@@ -25,7 +24,7 @@ class PatchGAN(nn.Module):
             conv = nn.Conv2d(width[n - 1], width[n], 4, stride=stride, padding=1, bias=has_bias(cfg.norm))
             return [conv, norm_layer(cfg.norm, width[n]), nn.LeakyReLU(0.2, inplace=True)]
 
-        self.model = Layers(
+        self.model = nn.Sequential(
             *[nn.Conv2d(channels, width[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)],
             *[layer for n in range(1, cfg.layers + 1) for layer in block(n)],
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
@@ -44,7 +43,7 @@ class PixelGAN(nn.Module):
     def __init__(self, cfg: PixelGANConfig, channels: int) -> None:
         super().__init__()
         w, bias = cfg.width, has_bias(cfg.norm)
-        self.net = Layers(
+        self.net = nn.Sequential(
             *[nn.Conv2d(channels, w, 1), nn.LeakyReLU(0.2, inplace=True)],
             *[nn.Conv2d(w, 2 * w, 1, bias=bias), norm_layer(cfg.norm, 2 * w), nn.LeakyReLU(0.2, inplace=True)],
             nn.Conv2d(2 * w, 1, 1, bias=bias),

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unpaired.config.networks import ResNetConfig
-from unpaired.models.fused import Layers
 from unpaired.models.layers import BlurDown, BlurUp, ResizeConv, has_bias, norm_layer
 
 
@@ -25,24 +24,24 @@ class ResidualBlock(nn.Module):
             return [*pad, inner, norm_layer(cfg.norm, channels)]
 
         dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
-        self.conv_block = Layers(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
-        self.throws_dice = cfg.dropout
-        self.keeps_input_only = False
-        """Whether what is inside is computed again for the gradient."""
+        self.conv_block = nn.Sequential(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
+        self.has_dropout = cfg.dropout
+        self.is_leaf = False
+        """Whether the block is one operation of the network: with it, its inside is computed again for the gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
-        if self.keeps_input_only and torch.is_grad_enabled():
-            again = checkpoint(self.conv_block, x, use_reentrant=False, preserve_rng_state=self.throws_dice)
+        if self.is_leaf and torch.is_grad_enabled():
+            again = checkpoint(self.conv_block, x, use_reentrant=False, preserve_rng_state=self.has_dropout)
             return x + again  # pyright: ignore[reportOperatorIssue]
         return x + self.conv_block(x)
 
 
 def checkpoint_blocks(network: nn.Module) -> None:
-    """From now on residual blocks keep only what they were given; the gradient is the same, bit for bit."""
+    """Residual blocks keep only their input from now on; the gradient is the same, bit for bit."""
     for module in network.modules():
         if isinstance(module, ResidualBlock):
-            module.keeps_input_only = True
+            module.is_leaf = True
 
 
 class ResNetGenerator(nn.Module):
@@ -69,7 +68,7 @@ class ResNetGenerator(nn.Module):
             }
             return [*layers[cfg.upsampling], norm_layer(norm, out), nn.ReLU(inplace=True)]
 
-        self.model = Layers(
+        self.model = nn.Sequential(
             *[nn.ReflectionPad2d(3), nn.Conv2d(channels, w, 7, bias=bias)],
             *[norm_layer(norm, w), nn.ReLU(inplace=True)],
             *[*down(w, 2 * w), *down(2 * w, 4 * w)],

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.config.networks import UNetConfig
-from unpaired.models.fused import Layers
 from unpaired.models.layers import ResizeConv, has_bias, norm_layer
 
 
@@ -28,7 +27,7 @@ class SkipBlock(nn.Module):
         up = up_conv(cfg, 2 * width if inner else width, outer, bias)
         middle: list[nn.Module] = [norm_layer(cfg.norm, width), inner] if inner else []
         tail: list[nn.Module] = [nn.Dropout(0.5)] if dropout else []
-        self.model = Layers(
+        self.model = nn.Sequential(
             *[nn.LeakyReLU(0.2), down, *middle],
             *[nn.ReLU(inplace=True), up, norm_layer(cfg.norm, outer), *tail],
         )
@@ -36,8 +35,11 @@ class SkipBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, outer, h, w) to (b, 2 outer, h, w)."""
         # The published code activates x in place, so its skip carries the activated features: so does ours.
-        x = self.model[0](x)
-        return torch.cat([x, self.model(x, after=1)], dim=1)
+        first, *others = self.model
+        x = y = first(x)
+        for layer in others:
+            y = layer(y)
+        return torch.cat([x, y], dim=1)
 
 
 class UNetCore(nn.Module):
@@ -51,7 +53,7 @@ class UNetCore(nn.Module):
             block = SkipBlock(8 * w, 8 * w, block, cfg, dropout=cfg.dropout)
         for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
             block = SkipBlock(outer, width, block, cfg, dropout=False)
-        self.model = Layers(
+        self.model = nn.Sequential(
             nn.Conv2d(channels, w, 4, stride=2, padding=1, bias=has_bias(cfg.norm)),
             block,
             nn.ReLU(inplace=True),

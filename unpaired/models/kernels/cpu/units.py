@@ -6,7 +6,7 @@ gave, where the layers one by one keep every value between them, and computes ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,73 +15,72 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import leaky_relu
 
-from unpaired.models.columns import from_image_gradient, to_image, to_image_gradients
-from unpaired.models.direct import Gradients, direct_gradients
-from unpaired.models.patches import Convolution, by_patches, by_patches_gradients
-from unpaired.models.winograd import Tiles, tiles_for
+from unpaired.models.kernels.cpu.columns import from_image_gradient, to_image, to_image_gradients
+from unpaired.models.kernels.cpu.direct import Gradients, direct_gradients
+from unpaired.models.kernels.cpu.patches import Convolution, by_patches, by_patches_gradients
+from unpaired.models.kernels.cpu.winograd import Tiles, tiles_for
+from unpaired.models.kernels.plan import (
+    Operations,
+    Plain,
+    Plan,
+    Step,
+    even_padding,
+    is_convolution,
+    is_instance_norm,
+    slope_of,
+    users,
+)
+from unpaired.models.trace import Operation
 
 aten = torch.ops.aten
 THIN = 4
 """Up to as many channels, images rather than features, a 7x7 convolution is computed by its columns."""
 
 
-class Layers(nn.Sequential):
-    """A chain of layers; once `fuse` was called, the same maths in units, rounded in another order."""
-
-    fused = False
-
-    def forward(self, input: Tensor, after: int = 0) -> Tensor:
-        """The layers behind the first `after`, one after another."""
-        layers = list(self)[after:]
-        for layer in units(layers) if self.fused else layers:
-            input = layer(input)
-        return input
-
-
-def fuse(network: nn.Module) -> None:
-    """From now on every chain of layers in the network runs in units."""
-    for module in network.modules():
-        if isinstance(module, Layers):
-            module.fused = True
+def plan(operations: Operations) -> Plan:
+    """The chain with every convolution joined to what stands around it; other layers stay as they are."""
+    readers = users(operations)
+    units = dict(_units(operations, readers))
+    inside = {number for unit in units.values() for number in unit.numbers}
+    steps = []
+    for number, operation in enumerate(operations):
+        if number in units:
+            steps.append(Step(units[number].work, (units[number].source,), (max(units[number].numbers),)))
+        elif operation is not None and number not in inside:
+            steps.append(Step(Plain(operation.work), operation.sources, (number,)))
+    return Plan(steps, len(operations) - 1)
 
 
-def units(layers: list[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The chain with every convolution joined to what goes with it; what belongs to none stays as it is."""
-    layers = [inner for layer in layers for inner in (layer if isinstance(layer, Layers) else [layer])]
-    k = 0
-    while k < len(layers):
-        end, unit = _unit(layers, k)
-        yield unit or _apart(layers[k])
-        k = end
+@dataclass(frozen=True)
+class _Found:
+    """A unit of a plan: the operations that it computes at once, and the value that the first of them reads."""
+
+    work: Unit
+    numbers: tuple[int, ...]
+    source: int
 
 
-def _unit(layers: list[nn.Module], k: int) -> tuple[int, Unit | None]:
-    """The unit that begins at layer k, if one does, and where the next begins."""
-    end, slope, reflect = k, 1.0, 0
-    if isinstance(layers[end], (nn.ReLU, nn.LeakyReLU)):
-        slope, end = _slope(layers[end]), end + 1
-    pad, conv, norm = (*layers[end : end + 3], None, None, None)[:3]
-    if isinstance(pad, nn.ReflectionPad2d):
-        reflect, end = int(pad.padding[0]), end + 1
-    else:
-        conv, norm = pad, conv
-    if not isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) or conv.groups > 1:
-        return k + 1, None
-    if not isinstance(norm, nn.InstanceNorm2d):
-        return end + 1, Unit(conv, slope, reflect, None)
-    return end + 2, Unit(conv, slope, reflect, norm.eps)
+def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[int, _Found]]:
+    """Every unit, by the number of its convolution."""
 
+    def read_once(number: int) -> Operation | None:
+        return operations[number] if len(readers[number]) == 1 else None
 
-def _slope(activation: nn.Module) -> float:
-    """What it multiplies negative values by."""
-    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
-
-
-def _apart(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A layer outside units; activations never in place, since a unit may have kept what they are given."""
-    if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
-        return lambda x: leaky_relu(x, _slope(layer))
-    return layer
+    for number, operation in enumerate(operations):
+        if operation is None or not is_convolution(operation.work):
+            continue
+        numbers, source, slope, reflect, eps = [number], operation.sources[0], 1.0, 0, None
+        if (before := read_once(source)) and (padding := even_padding(before.work)) and padding[0] == "reflect":
+            numbers.append(source)
+            source, reflect = before.sources[0], padding[1]
+        if (before := read_once(source)) and isinstance(before.work, (nn.ReLU, nn.LeakyReLU)):
+            numbers.append(source)
+            source, slope = before.sources[0], slope_of(before.work)
+        after = operations[readers[number][0]] if len(readers[number]) == 1 and number + 1 < len(operations) else None
+        if after and is_instance_norm(after.work) and not after.work.affine:
+            numbers.append(readers[number][0])
+            eps = after.work.eps
+        yield number, _Found(Unit(operation.work, slope, reflect, eps), tuple(numbers), source)
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,7 @@ class Unit:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(b, c, h, w) to (b, k, h', w'), in the precision of x whatever that of the weights."""
-        conv = self.conv
-        with torch.autocast(x.device.type, enabled=False):
-            return _Unit.apply(x, conv.weight, conv.bias, self)  # pyright: ignore[reportReturnType]
+        return _Unit.apply(x, self.conv.weight, self.conv.bias, self)  # pyright: ignore[reportReturnType]
 
     def prepared(self, x: Tensor) -> Tensor:
         """What the convolution sees."""

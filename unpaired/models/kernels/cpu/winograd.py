@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from unpaired.models.workspace import Workspace
+from unpaired.models.kernels.cpu.workspace import Workspace
 
 CACHED = 5 * 2**19
 """Bytes that are written and read again soon: a half of what a core can call its own."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from unpaired.models.direct import Gradients, direct, direct_gradients
+from unpaired.models.kernels.cpu.direct import Gradients, direct, direct_gradients
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 WEIGHTS = {torch.bfloat16: 2048}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unpaired.models.direct import direct, direct_gradients
+from unpaired.models.kernels.cpu.direct import direct, direct_gradients
 
 
 def to_image(x: Tensor, weight: Tensor) -> Tensor:

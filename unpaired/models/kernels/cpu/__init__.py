@@ -1,0 +1,1 @@
+"""Units for CPUs: activation, reflection, convolution and norm at once, and convolutions by faster sums."""

@@ -1,0 +1,1 @@
+"""Units for CUDA cards, in Triton."""
