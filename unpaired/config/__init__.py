@@ -133,7 +133,7 @@ class RuntimeConfig:
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile the networks, on a GPU into CUDA graphs: auto does so there, where the steps ahead pay for it."""
+    """torch.compile the networks, on a GPU into CUDA graphs, in place of the package's own kernels; auto does not."""
     checkpoint_blocks: bool = False
     """Compute residual blocks again for their gradient, in place of keeping what is inside: memory for time."""
     threads: int = 0

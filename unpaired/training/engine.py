@@ -17,13 +17,10 @@ from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.parallel import sequential
 from unpaired.models.deterministic import make_deterministic
-from unpaired.models.fused import fuse
+from unpaired.models.kernels import describe_kernels, optimize
 from unpaired.models.resnet import checkpoint_blocks
 from unpaired.training.optimizer_step import OptimizerStep, PendingChecks
 from unpaired.training.processes import ALONE, Processes, synchronise_norms
-
-STEPS_TO_COMPILE = 10_000
-"""Compiling takes a minute or two; at an estimated 10 ms saved in a GPU's step this many repay it."""
 
 
 class Engine:
@@ -52,12 +49,12 @@ class Engine:
     def describe(self) -> str:
         """The choice in a few words, for the line at the start of a run."""
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
-        precision = "bf16 networks, fp32 weights" if self.half else "fp32" if self.fast else "fp32 as published"
         several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
         compiled = ", compiled into CUDA graphs" if self.device.type == "cuda" else ", compiled"
-        how = compiled if self.compiled else ", fused layers" if self._fuses else ""
+        kernels = describe_kernels(self.device, self.dtype)
+        how = "fp32 as published" if not self.fast else kernels.split(",")[0] + compiled if self.compiled else kernels
         halves = " in two halves" if self.abreast else ""
-        return f"{several}{name}, {torch.get_num_threads()} threads{halves}, {precision}{how}"
+        return f"{several}{name}, {torch.get_num_threads()} threads{halves}, {how}"
 
     def place(self, network: nn.Module) -> None:
         """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
@@ -69,11 +66,8 @@ class Engine:
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
         if self.cfg.checkpoint_blocks:
             checkpoint_blocks(network)
-        if self._fuses:
-            fuse(network)
-        if self.half:
-            network.register_forward_pre_hook(lambda _module, inputs: tuple(x.to(self.dtype) for x in inputs))
-            network.register_forward_hook(lambda _module, _inputs, output: output.float())
+        if self.fast:
+            optimize(network, self.device, self.dtype, "none" if self.cfg.compile == "on" else None)
 
     def go_abreast(self, networks: Iterable[nn.Module]) -> bool:
         """From now on, if these networks allow it, halves of the CPU do what needs nothing of each other.
@@ -208,9 +202,7 @@ def same_bits(wanted: bool) -> Iterator[None]:
 
 
 def pays_to_compile(cfg: RuntimeConfig, device: torch.device, steps: int) -> bool:
-    """Whether compiling is asked for, or will have saved more time by the end of the run than it takes."""
-    if cfg.compile == "auto":
-        return device.type == "cuda" and cfg.precision != "exact" and steps >= STEPS_TO_COMPILE
+    """Whether compiling is asked for: by itself it never pays, since the kernels are faster on a CPU and on CUDA."""
     return cfg.compile == "on"
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from unpaired.imaging.images import Array, Images
 from unpaired.models import Generator
-from unpaired.models.fused import fuse
+from unpaired.models.kernels import optimize
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class TorchRuntime:
 
     @classmethod
     def fast(cls, network: Generator, channels_in: int, channels_out: int, dtype: torch.dtype) -> TorchRuntime:
-        """A copy of the network that runs fused, in fp32 (equal but for rounding) or bf16 (a little coarser)."""
+        """An optimized copy of the network, in fp32 (equal but for rounding) or bf16 (a little coarser)."""
         copy = deepcopy(network).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        fuse(copy)
+        optimize(copy, next(copy.parameters()).device, dtype)
         name = "bf16" if dtype == torch.bfloat16 else "fp32"
         return cls(copy, channels_in, channels_out, f"torch {name} fused", dtype)
 
@@ -37,9 +37,8 @@ class TorchRuntime:
     def translate(self, images: Images) -> Images:
         """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
         height, width = images.shape[2:]
-        padded = pad_to_multiple(images, self.network.multiple, self.network.least).to(self.dtype)
-        with torch.autocast(padded.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.network(padded)[..., :height, :width].to(images.dtype)
+        padded = pad_to_multiple(images, self.network.multiple, self.network.least)
+        return self.network(padded)[..., :height, :width].to(images.dtype)
 
     def __call__(self, images: Array) -> Array:
         """`translate` for arrays."""

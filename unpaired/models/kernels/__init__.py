@@ -21,7 +21,7 @@ from unpaired.models.trace import Untraceable, trace
 
 Backend = Literal["cpu", "cuda", "none"]
 """Whose kernels: units for CPUs, Triton's for CUDA, none."""
-PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16 networks, fp32 weights"}
 FIRST_CAPABILITY = (7, 0)
 """Of CUDA cards: the first that Triton generates code for."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -98,16 +99,14 @@ def slope_of(activation: nn.ReLU | nn.LeakyReLU) -> float:
     return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
 
 
-def is_convolution(layer: object) -> bool:
+def is_convolution(layer: object) -> TypeGuard[Convolution]:
     """Whether it is one that the units compute: of all channels, zeros beyond the border."""
-    if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+    if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or isinstance(layer.padding, str):
         return False
-    return (
-        layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros" and _is_pair(layer.padding)
-    )
+    return layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
 
 
-def is_instance_norm(layer: object) -> bool:
+def is_instance_norm(layer: object) -> TypeGuard[nn.InstanceNorm2d]:
     """Whether it is one without running statistics."""
     return isinstance(layer, nn.InstanceNorm2d) and not layer.track_running_stats
 
@@ -117,7 +116,3 @@ def even_padding(layer: object) -> tuple[str, int] | None:
     if isinstance(layer, (nn.ReflectionPad2d, nn.ZeroPad2d)) and len(set(layer.padding)) == 1:
         return "zero" if isinstance(layer, nn.ZeroPad2d) else "reflect", int(layer.padding[0])
     return None
-
-
-def _is_pair(padding: object) -> bool:
-    return not isinstance(padding, str)

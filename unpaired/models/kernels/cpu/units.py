@@ -67,7 +67,8 @@ def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[i
         return operations[number] if len(readers[number]) == 1 else None
 
     for number, operation in enumerate(operations):
-        if operation is None or not is_convolution(operation.work):
+        conv = operation.work if operation else None
+        if operation is None or not is_convolution(conv):
             continue
         numbers, source, slope, reflect, eps = [number], operation.sources[0], 1.0, 0, None
         if (before := read_once(source)) and (padding := even_padding(before.work)) and padding[0] == "reflect":
@@ -80,7 +81,7 @@ def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[i
         if after and is_instance_norm(after.work) and not after.work.affine:
             numbers.append(readers[number][0])
             eps = after.work.eps
-        yield number, _Found(Unit(operation.work, slope, reflect, eps), tuple(numbers), source)
+        yield number, _Found(Unit(conv, slope, reflect, eps), tuple(numbers), source)
 
 
 @dataclass(frozen=True)

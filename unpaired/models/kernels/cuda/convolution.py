@@ -102,7 +102,7 @@ def _copied(weights: Sequence[Tensor], copies: list[Tensor]) -> list[Tensor]:
     pairs = list(zip(copies, weights, strict=True))
     alike = [(copy, weight) for copy, weight in pairs if copy.shape == weight.shape]
     if alike:  # tensors of other strides would make the call copy one after another
-        torch._foreach_copy_([copy for copy, _ in alike], [weight for _, weight in alike])
+        aten._foreach_copy_.default([copy for copy, _ in alike], [weight for _, weight in alike])
     for copy, weight in pairs:
         if copy.shape != weight.shape:
             copy[: weight.shape[0], : weight.shape[1]].copy_(weight)

@@ -7,7 +7,7 @@ can hold. A sum that is read both with padding and without (the residual stream)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -108,15 +108,15 @@ class _Planner:
                     self._share(number)
         return self._value(len(self.operations) - 1)
 
-    def _lower(self, number: int, work: object, sources: tuple[int, ...]) -> None:
+    def _lower(self, number: int, work: Callable[..., Tensor], sources: tuple[int, ...]) -> None:
         padding = even_padding(work)
         if is_convolution(work):
-            self._convolve(number, work, sources[0])  # pyright: ignore[reportArgumentType]
+            self._convolve(number, work, sources[0])
         elif is_instance_norm(work):
             source = self._bare(sources[0])
             if source.norm is not None:
                 source = _Source(self._value(sources[0]))
-            self.drafts[number] = _Draft((replace(source, norm=work),))  # pyright: ignore[reportArgumentType]
+            self.drafts[number] = _Draft((replace(source, norm=work),))
         elif isinstance(work, (nn.ReLU, nn.LeakyReLU)):
             draft = self._open(sources[0])
             if draft is None or draft.active or draft.residual is not None or draft.pad:
@@ -133,7 +133,7 @@ class _Planner:
             self.drafts[number] = _Draft(tuple(self._bare(source) for source in sources))
         else:
             values = tuple(self._value(source) for source in sources)
-            self.steps.append(Step(Plain(work), values, (number,)))  # pyright: ignore[reportArgumentType]
+            self.steps.append(Step(Plain(work), values, (number,)))
             self.values[number] = number
 
     def _convolve(self, number: int, conv: Convolution, source: int) -> None:
@@ -165,8 +165,7 @@ class _Planner:
         draft = self.drafts[number]
         if draft.pad == 0:
             for reader in self.readers[number]:
-                work = self.operations[reader].work if reader < len(self.operations) else None  # pyright: ignore[reportOptionalMemberAccess]
-                if padding := even_padding(work):
+                if padding := even_padding(self._work(reader)):
                     self._unit(replace(draft, mode=padding[0], pad=padding[1]), (reader, number))
                     self.values |= {reader: reader, number: number}
                     return
@@ -216,12 +215,17 @@ class _Planner:
     def _is_convolved(self, targets: tuple[int, ...]) -> bool:
         return not self.outermost or any(n >= len(self.operations) or self.convolved[n] for n in targets)
 
+    def _work(self, number: int) -> Callable[..., Tensor] | None:
+        """What an operation does; None for the input, and for what reads the result."""
+        operation = self.operations[number] if number < len(self.operations) else None
+        return operation.work if operation else None
+
     def _convolved(self) -> list[bool]:
         """For every operation whether some convolution reads its result, or what comes of it."""
         found = [False] * len(self.operations)
         for number in reversed(range(len(self.operations))):
-            readers = [reader for reader in self.readers[number] if reader < len(self.operations)]
-            found[number] = any(found[n] or is_convolution(self.operations[n].work) for n in readers)  # pyright: ignore[reportOptionalMemberAccess]
+            readers = self.readers[number]
+            found[number] = any(is_convolution(self._work(n)) or (n < len(found) and found[n]) for n in readers)
         return found
 
 

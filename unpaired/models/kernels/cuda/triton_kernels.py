@@ -7,6 +7,8 @@ The statistics of InstanceNorm are sums over shares of the pixels: each share ha
 from it, and shares are merged by the rule of Chan, Golub and LeVeque (1979), in which nothing cancels.
 """
 
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 import triton

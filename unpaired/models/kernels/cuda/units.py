@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unpaired.models.kernels.cuda import triton_kernels as kernels
+from unpaired.models.kernels.cuda import triton_kernels
 from unpaired.models.kernels.cuda.tuning import ALIGNED_CHANNELS, TILES, WARPS, Launch, launch, power_of_two
 
-aten = torch.ops.aten
+kernels: Any = triton_kernels  # their parameters have types of Triton's own
 LAST = torch.channels_last
 MODES = {"none": kernels.NONE, "reflect": kernels.REFLECT, "zero": kernels.ZERO}
 
@@ -92,7 +92,8 @@ class _Unit(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         unit: Unit = ctx.unit
         count = len(unit.pieces)
-        tensors, parts = ctx.saved_tensors[: 3 * count], ctx.saved_tensors[3 * count :]
+        saved = ctx.saved_tensors  # once: a checkpointed block computes them at the first question
+        tensors, parts = saved[: 3 * count], saved[3 * count :]
         outer, inner = (*(None if g is None else _by_pixels(g) for g in grads), None)[:2]
         given: list[Tensor | None] = []
         for_residual = None

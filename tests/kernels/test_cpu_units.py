@@ -15,9 +15,13 @@ from unpaired.models import (
     build_discriminator,
     build_generator,
 )
-from unpaired.models.columns import from_image_gradient, to_image, to_image_gradients
-from unpaired.models.fused import Layers, Unit, fuse, normalise_, units
+from unpaired.models.kernels import optimize
+from unpaired.models.kernels.cpu.columns import from_image_gradient, to_image, to_image_gradients
+from unpaired.models.kernels.cpu.units import Unit, normalise_, plan
+from unpaired.models.kernels.plan import Plain
+from unpaired.models.trace import trace
 
+CPU = torch.device("cpu")
 NETWORKS = {
     "resnet": (lambda: build_generator(ResNetConfig(width=16, blocks=2), 3, 3), 3),
     "resnet of large images": (lambda: build_generator(ResNetConfig(width=4, blocks=1), 5, 6), 5),
@@ -49,7 +53,7 @@ def pair(name, side=32):
     for parameter in plain.parameters():  # biases too, and values whose gradients are far from rounding
         nn.init.normal_(parameter, 0, 0.1)
     fused = deepcopy(plain)
-    fuse(fused)
+    optimize(fused, CPU, torch.float32)
     return plain, fused, torch.rand(2, channels, side, side, dtype=torch.float64) * 2 - 1
 
 
@@ -68,12 +72,9 @@ def test_names_of_weights_do_not_change_by_fusing():
     assert list(plain.state_dict()) == list(fused.state_dict())
 
 
-def test_a_network_that_was_not_fused_runs_its_layers_one_by_one():
-    plain, _, images = pair("resnet")
-    found = images
-    for layer in plain.model:
-        found = layer(found)
-    assert torch.equal(found, plain(images))
+def works(layers):
+    """What the plan of a chain of layers carries out, in order."""
+    return [step.work for step in plan(trace(nn.Sequential(*layers))).steps]
 
 
 def test_frozen_weights_get_no_gradient_and_images_do():
@@ -85,15 +86,16 @@ def test_frozen_weights_get_no_gradient_and_images_do():
 
 
 def test_a_convolution_is_joined_to_what_stands_around_it():
-    layers = Layers(
-        *[nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7), nn.InstanceNorm2d(4), nn.ReLU()],
-        *[nn.ReflectionPad2d(1), nn.Conv2d(4, 4, 3), nn.InstanceNorm2d(4)],
-        *[nn.LeakyReLU(0.2), nn.Conv2d(4, 3, 1), nn.Tanh()],
+    found = works(
+        [
+            *[nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7), nn.InstanceNorm2d(4), nn.ReLU()],
+            *[nn.ReflectionPad2d(1), nn.Conv2d(4, 4, 3), nn.InstanceNorm2d(4)],
+            *[nn.LeakyReLU(0.2), nn.Conv2d(4, 3, 1), nn.Tanh()],
+        ]
     )
-    found = list(units(list(layers)))
     described = [(u.slope, u.reflect, u.eps) for u in found if isinstance(u, Unit)]
     assert described == [(1.0, 3, 1e-5), (0.0, 1, 1e-5), (0.2, 0, None)]
-    assert isinstance(found[-1], nn.Tanh) and len(found) == 4
+    assert isinstance(found[-1], Plain) and isinstance(found[-1].layer, nn.Tanh) and len(found) == 4
 
 
 def test_what_a_unit_keeps_for_its_gradient_is_what_it_was_given_and_what_it_gave():
@@ -110,13 +112,13 @@ def test_what_a_unit_keeps_for_its_gradient_is_what_it_was_given_and_what_it_gav
         assert y.requires_grad
         return sum(size for size in sizes.values() if size > 8 * 8 * 9)
 
-    unit = next(iter(units(layers)))
+    (unit,) = works(layers)
     assert kept(unit) == 2 * 8 * 16 * 16
     assert kept(nn.Sequential(*layers)) >= 3 * 8 * 16 * 16
 
 
 def test_in_bf16_a_unit_answers_in_bf16_and_its_weights_get_fp32_gradients():
-    unit = next(iter(units([nn.ReLU(), nn.Conv2d(4, 8, 3), nn.InstanceNorm2d(8)])))
+    (unit,) = works([nn.ReLU(), nn.Conv2d(4, 8, 3), nn.InstanceNorm2d(8)])
     y = unit(torch.randn(2, 4, 9, 9, dtype=torch.bfloat16, requires_grad=True))
     y.square().mean().backward()
     assert y.dtype == torch.bfloat16
@@ -134,7 +136,7 @@ def test_in_bf16_a_norm_keeps_mean_and_rate_in_fp32():
 
 
 def test_everything_stays_in_channels_last():
-    unit = next(iter(units([nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3), nn.InstanceNorm2d(64)])))
+    (unit,) = works([nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(64, 64, 3), nn.InstanceNorm2d(64)])
     x = torch.randn(2, 64, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
     y = unit(x)
     y.sum().backward()

@@ -3,8 +3,8 @@ import torch
 from torch.nn.functional import conv2d
 from torch.testing import assert_close
 
-from unpaired.models import winograd
-from unpaired.models.winograd import LARGE, SMALL, tiles_for
+from unpaired.models.kernels.cpu import winograd
+from unpaired.models.kernels.cpu.winograd import LARGE, SMALL, tiles_for
 
 
 def case(h=8, w=12, c=5, k=3, b=2, dtype=torch.float64):

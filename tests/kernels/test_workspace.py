@@ -3,8 +3,8 @@ from threading import Thread
 import torch
 from torch.testing import assert_close
 
-from unpaired.models.winograd import LARGE
-from unpaired.models.workspace import MOST, Workspace
+from unpaired.models.kernels.cpu.winograd import LARGE
+from unpaired.models.kernels.cpu.workspace import MOST, Workspace
 
 
 def test_a_place_is_used_again_by_whatever_fits():
