@@ -116,7 +116,7 @@ def determinism() -> Iterator[Mutation]:
     )
     yield Mutation(
         "two threads share a layer's workspace",
-        "unpaired.models.workspace.Workspace",
+        "unpaired.models.kernels.cpu.workspace.Workspace",
         drop("base", "local"),
         f"{ABREAST}::test_two_threads_give_the_bits_of_one[tiles-fp32]",
     )
