@@ -118,6 +118,21 @@ def test_losses_are_means_so_repeating_patches_and_images_changes_nothing(form):
 
 def test_the_forms_are_called_as_in_the_paper_and_its_successors():
     assert set(ADVERSARIAL) == {"least-squares", "log-likelihood", "hinge"}
-    assert ADVERSARIAL["least-squares"].generator is lsgan_generator
-    assert ADVERSARIAL["log-likelihood"].discriminator is log_likelihood_discriminator
-    assert ADVERSARIAL["hinge"].discriminator is hinge_discriminator
+    assert ADVERSARIAL["least-squares"].generator.__wrapped__ is lsgan_generator
+    assert ADVERSARIAL["log-likelihood"].discriminator.__wrapped__ is log_likelihood_discriminator
+    assert ADVERSARIAL["hinge"].discriminator.__wrapped__ is hinge_discriminator
+
+
+def test_losses_of_several_outputs_are_averaged_with_equal_weights():
+    loss = ADVERSARIAL["least-squares"]
+    real, fake = (scores(1, 1, 1, 1), scores(3)), (scores(0, 0, 0, 0), scores(1))
+    # first output: 0; second: ((3 - 1)^2 + 1^2) / 2 = 2.5
+    assert loss.discriminator(real, fake).item() == 1.25
+    # first output: (0 - 1)^2 = 1; second: 0
+    assert loss.generator(fake).item() == 0.5
+    assert loss.generator((scores(2.0),)).item() == loss.generator(scores(2.0)).item() == 1
+
+
+def test_outputs_that_do_not_correspond_are_refused():
+    with pytest.raises(ValueError):
+        ADVERSARIAL["hinge"].discriminator((scores(1), scores(2)), (scores(1),))

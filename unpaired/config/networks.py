@@ -5,7 +5,7 @@ One dataclass a network. The network stands in `unpaired.models`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from unpaired.core.errors import brief
@@ -77,10 +77,16 @@ class PatchGANConfig:
     """Stride-2 convolutions; three give the 70x70 PatchGAN of the paper."""
     norm: Norm = "instance"
     """Normalisation of the inner convolutions."""
+    scales: int = 1
+    """PatchGANs side by side, each on an image of half the size of the one before (pix2pixHD: 3)."""
+    spectral_norm: bool = False
+    """Divide every kernel by its largest singular value (Miyato et al. 2018); take norm "none" with it."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.layers < 1:
             raise ValueError(f"width and layers must be at least 1, got {self.width} and {self.layers}")
+        if not 1 <= self.scales <= 8:
+            raise ValueError(f"scales must be 1 to 8, got {brief(self.scales)}")
         if self.layers > 14:  # 16384 px halved to one
             raise ValueError(f"layers must be at most 14, got {brief(self.layers)}")
 
@@ -98,6 +104,34 @@ class PixelGANConfig:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectedConfig:
+    """Judges the features of a frozen ImageNet network; needs the extra `metrics`, and images of 1 or 3 channels."""
+
+    name: Literal["projected"] = "projected"
+    width: int = 64
+    """Channels to which a random, frozen 1x1 convolution brings each of the four feature maps."""
+    side: int = 128
+    """Images are resized to squares of this side in pixels before the features."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if not 32 <= self.side <= 1024:
+            raise ValueError(f"side must be 32 to 1024 px, got {brief(self.side)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointConfig:
+    """A PatchGAN and a projected discriminator side by side; the loss is the mean over all their outputs."""
+
+    name: Literal["joint"] = "joint"
+    patchgan: PatchGANConfig = field(default_factory=PatchGANConfig)
+    """Sees absolute colour with norm "none"."""
+    projected: ProjectedConfig = field(default_factory=ProjectedConfig)
+    """Sees shape and context."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +156,6 @@ class CoupledConfig:
 
 
 GeneratorConfig = ResNetConfig | UNetConfig
-DiscriminatorConfig = PatchGANConfig | PixelGANConfig
+DiscriminatorConfig = PatchGANConfig | PixelGANConfig | ProjectedConfig | JointConfig
 GENERATOR_NAMES = frozenset(kind.name for kind in get_args(GeneratorConfig))
 DISCRIMINATOR_NAMES = frozenset(kind.name for kind in get_args(DiscriminatorConfig))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 STAGES = ((3, 1, 1, 1, 16), (3, 2, 2, 6, 24), (5, 2, 2, 6, 40), (3, 3, 2, 6, 80), (5, 3, 1, 6, 112), (5, 4, 2, 6, 192))
 LAST = (3, 1, 1, 6, 320)
@@ -84,6 +85,36 @@ class EfficientNetLite0(nn.Module):
         """The features of the last mean."""
         (x,) = self.maps(x, [len(self._blocks) - 1])
         return functional.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+
+
+def without_norms(network: EfficientNetLite0) -> EfficientNetLite0:
+    """Fold every norm of a trained network into the convolution before it, in place: the same maps, less time.
+
+    A norm in evaluation is an affine map per channel, with weight w / sqrt(var + eps).
+    """
+    _fold(network, "_conv_stem", "_bn0")
+    _fold(network, "_conv_head", "_bn1")
+    for block in network._blocks:
+        if block.widens:
+            _fold(block, "_expand_conv", "_bn0")
+        _fold(block, "_depthwise_conv", "_bn1")
+        _fold(block, "_project_conv", "_bn2")
+    return network.requires_grad_(False).eval()
+
+
+def _fold(module: nn.Module, conv: str, norm: str) -> None:
+    convolution, statistics = module.get_submodule(conv), module.get_submodule(norm)
+    folded = fuse_conv_bn_weights(
+        convolution.weight,
+        None,
+        statistics.running_mean,
+        statistics.running_var,
+        statistics.eps,
+        statistics.weight,
+        statistics.bias,
+    )
+    convolution.weight, convolution.bias = folded
+    setattr(module, norm, nn.Identity())
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

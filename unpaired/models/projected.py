@@ -1,0 +1,96 @@
+"""A discriminator of features: a frozen ImageNet network, random projections, and a small head on each scale.
+
+Frozen features of four depths are mixed by random 1x1 convolutions, which are not trained either; a head of three
+convolutions with spectral norm then judges each. Such a discriminator needs few images. It hardly sees absolute colour:
+take it beside a PatchGAN without norm (`JointConfig`).
+
+Source: Sauer, Chitta, Mueller, Geiger, "Projected GANs Converge Faster", NeurIPS 2021 (arXiv:2111.01007). Mixed across
+channels only (CCM), not across scales (CSM).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate
+
+from unpaired.config.networks import ProjectedConfig
+from unpaired.features import lite0_file, load_lite0
+from unpaired.features.efficientnet import EfficientNetLite0, without_norms
+
+BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
+"""EfficientNet-Lite0's blocks whose outputs are judged, at strides 4, 8, 16 and 32, and their channels."""
+PROJECTION_SEED = 0
+"""Every discriminator has the same projections."""
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Four maps of raw scores, one per depth of the frozen network."""
+
+    per_image = True
+    """Each image of a batch is judged alone."""
+
+    def __init__(self, cfg: ProjectedConfig, channels: int) -> None:
+        """Fresh heads.
+
+        Raises:
+            ValueError: images that are neither gray nor RGB.
+            BadInput: the weights of EfficientNet-Lite0 are not installed.
+        """
+        super().__init__()
+        if channels not in (1, 3):
+            raise ValueError(f"method.discriminator: projected judges images of 1 or 3 channels, got {channels}")
+        lite0_file()
+        self.side = cfg.side
+        for block, projection in projections(cfg.width).items():
+            self.register_buffer(f"projection{block}", projection)
+        self.heads = nn.ModuleList(Head(cfg.width) for _ in BLOCKS)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        """Raw scores (b, 1, p, q) of images in [-1, 1], the finest map first."""
+        maps = features(x, self.side)
+        kernels = [self.get_buffer(f"projection{block}") for block in BLOCKS]
+        return tuple(
+            head(conv2d(each, kernel.to(each.dtype)))
+            for each, kernel, head in zip(maps, kernels, self.heads, strict=True)
+        )
+
+
+def features(x: Float[Tensor, "b c h w"], side: int) -> list[Tensor]:
+    """Maps of the frozen network's four blocks for images in [-1, 1], in fp32; a gray image counts as RGB."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = interpolate(x.float(), (side, side), mode="bilinear", antialias=True)
+        normalised = ((x + 1) * 127.5 - 127) / 128
+        return frozen_network(x.device).maps(normalised.expand(-1, 3, -1, -1), list(BLOCKS))
+
+
+@lru_cache
+def frozen_network(device: torch.device) -> EfficientNetLite0:
+    """EfficientNet-Lite0 on a device, one copy for all discriminators, its norms folded into its convolutions."""
+    with torch.device("cpu"):
+        network = without_norms(load_lite0())
+    return network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def projections(width: int) -> dict[int, Tensor]:
+    """The random 1x1 convolutions, (width, channels, 1, 1) with variance 1 / channels, by block."""
+    generator = torch.Generator().manual_seed(PROJECTION_SEED)
+    with torch.device("cpu"):
+        return {
+            block: torch.randn(width, channels, 1, 1, generator=generator) / channels**0.5
+            for block, channels in BLOCKS.items()
+        }
+
+
+class Head(nn.Sequential):
+    """Three 3x3 convolutions, with spectral norm, to one score per place."""
+
+    spectral_norm = True
+    """Read by `models.build_discriminator`."""
+
+    def __init__(self, width: int) -> None:
+        first, second, last = (nn.Conv2d(width, out, 3, padding=1) for out in (width, width, 1))
+        super().__init__(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2), last)
