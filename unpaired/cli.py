@@ -22,6 +22,7 @@ from unpaired.commands.export import export
 from unpaired.commands.hub import pull, push
 from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
+from unpaired.commands.models import models
 from unpaired.commands.official import equivalents, is_official
 from unpaired.commands.prepare import (
     prepare_cityscapes,
@@ -55,6 +56,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "use": {
         "translate": translate,
         "info": info,
+        "models": models,
         "export": export,
         "convert": convert,
         "push": push,

@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
+from unpaired.checkpoints.shipped import offer, shipped_file
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import write_bytes, written_whole
@@ -31,6 +33,11 @@ BEST = "best.safetensors"
 """The bundle of the step that was judged best on held-out images, where a run judges."""
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Names that other tools give their weights."""
+
+
+StoredWeights = Literal["fp32", "fp16", "bf16"]
+STORED: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""Precisions of the weights in a file."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,18 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
     write_bundle(path, Bundle(experiment, method.translators, step))
 
 
-def write_bundle(path: Path, bundle: Bundle) -> None:
-    """Write generators with their experiment in the file's metadata."""
-    tensors = {key: value.clone() for key, value in _tensors_of(bundle.translators).items()}  # some layers are shared
+def write_bundle(path: Path, bundle: Bundle, weights: StoredWeights = "fp32") -> None:
+    """Write generators with their experiment in the file's metadata.
+
+    Args:
+        path: File to write.
+        bundle: The generators.
+        weights: Precision in which the file stores them; fp16 and bf16 halve it. They are read back as fp32.
+    """
+    stored = STORED[weights]
+    tensors = {key: _cast(value, stored).clone() for key, value in _tensors_of(bundle.translators).items()}
     facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
+    facts |= {"weights": weights} if weights != "fp32" else {}
     facts |= {"source": bundle.source} if bundle.source else {}
     facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
     content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"unpaired": json.dumps(facts)})
@@ -83,8 +98,16 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
 
 
 def bundle_file(model: Path) -> Path:
-    """The file of a model that is given as a run's folder or as the file itself."""
-    return model / BUNDLE if model.is_dir() else model
+    """The file of a model that is given as a run's folder, as the file itself, or by its name in `unpaired models`.
+
+    A file or folder of the same name comes first.
+
+    Raises:
+        BadInput: the model comes with the package, but its file is damaged.
+    """
+    if model.is_dir():
+        return model / BUNDLE
+    return model if model.exists() else shipped_file(str(model)) or model
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -98,15 +121,16 @@ def load_bundle(path: Path) -> Bundle:
     """
     path = bundle_file(path)
     if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE})")
+        raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE}); {offer(str(path))}")
     try:
         header = read_header(path)
         facts = parse_json(header.metadata.get("unpaired", "{}"))
         experiment, step, source = _read_facts(facts, path)
         chosen = _read_chosen(facts, path)
         translators = _those_in(header, draft_method(experiment).translators)
-        check_fit(header, _tensors_of(translators))
-        tensors = read_tensors(path)
+        stored = _read_stored(facts, path)
+        check_fit(header, {key: _cast(value, stored) for key, value in _tensors_of(translators).items()})
+        tensors = {key: _cast(value, torch.float32) for key, value in read_tensors(path).items()}
         check_finite(tensors)
     except BadInput:
         raise
@@ -127,6 +151,13 @@ def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
     if type(step) is not int or step < 0:
         raise BadInput(f"{path}: expected the number of steps behind it, found {brief(step)}; train or convert again")
     return from_dict(facts["experiment"], str(path)), step, str(facts.get("source", ""))
+
+
+def _read_stored(facts: dict[str, Any], path: Path) -> torch.dtype:
+    name = facts.get("weights", "fp32")
+    if name not in STORED:
+        raise BadInput(f"{path}: expected weights in {', '.join(STORED)}, found {brief(name)}; train or convert again")
+    return STORED[name]
 
 
 def _read_chosen(facts: dict[str, Any], path: Path) -> Chosen | None:
@@ -153,6 +184,11 @@ def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]
         for direction, network in translators.items()
         for key, value in network.state_dict().items()
     }
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """In another precision; whole numbers, such as counters of BatchNorm, stay as they are."""
+    return value.to(dtype) if value.is_floating_point() else value
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

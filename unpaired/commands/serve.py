@@ -7,7 +7,7 @@ from unpaired.core.errors import BadInput
 
 
 def serve(
-    models: tuple[str, ...],
+    models: tuple[str, ...] = (),
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -24,7 +24,8 @@ def serve(
     """Serve models as an HTTP API and a web page.
 
     Args:
-        models: Runs' folders or bundles, each as PATH or NAME=PATH.
+        models: Runs' folders, bundles or names (`unpaired models`), each as MODEL or NAME=MODEL; without any, all that
+            come with unpaired.
         host: Address to listen on; 127.0.0.1 is reached from this machine only.
         port: TCP port; 0 takes a free one.
         token_file: File whose only line clients send as bearer token; without it the variable UNPAIRED_TOKEN, if set.

@@ -103,7 +103,7 @@ def without_norms(network: EfficientNetLite0) -> EfficientNetLite0:
 
 
 def _fold(module: nn.Module, conv: str, norm: str) -> None:
-    convolution, statistics = module.get_submodule(conv), module.get_submodule(norm)
+    convolution, statistics = getattr(module, conv), getattr(module, norm)
     folded = fuse_conv_bn_weights(
         convolution.weight,
         None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -58,8 +58,14 @@ Generator = ResNetGenerator | UNetGenerator | Rendering
 Discriminator = PatchGAN | PixelGAN | MultiScalePatchGAN | ProjectedDiscriminator | JointDiscriminator
 
 GENERATORS = {"resnet": ResNetGenerator, "unet": UNetGenerator}
-DISCRIMINATORS = {
-    "patchgan": PatchGAN,
+
+
+def _patchgan(cfg: PatchGANConfig, channels: int) -> PatchGAN | MultiScalePatchGAN:
+    return PatchGAN(cfg, channels) if cfg.scales == 1 else MultiScalePatchGAN(cfg, channels)
+
+
+DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
+    "patchgan": _patchgan,
     "pixelgan": PixelGAN,
     "projected": ProjectedDiscriminator,
     "joint": JointDiscriminator,
@@ -73,8 +79,7 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> G
 
 def build_discriminator(cfg: DiscriminatorConfig, channels: int) -> Discriminator:
     """A freshly initialised discriminator of images with `channels` channels."""
-    several = isinstance(cfg, PatchGANConfig) and cfg.scales > 1
-    network = _initialised((MultiScalePatchGAN if several else DISCRIMINATORS[cfg.name])(cfg, channels))
+    network = _initialised(DISCRIMINATORS[cfg.name](cfg, channels))
     normalise_marked(network)
     return network
 

@@ -1,0 +1,29 @@
+"""The models that come with the package."""
+
+from __future__ import annotations
+
+
+def models(*, json: bool = False) -> None:
+    """List the models that come with unpaired.
+
+    Every command that takes a model takes their names.
+
+    Args:
+        json: Print the index as JSON.
+
+    Example:
+        unpaired models
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from unpaired.checkpoints.shipped import shipped_file, shipped_models
+
+    found = shipped_models()
+    if json:
+        print(dumps({name: asdict(model) for name, model in found.items()}, indent=2))
+        return
+    for name, model in found.items():
+        path = shipped_file(name)
+        megabytes = path.stat().st_size / 1e6 if path else 0.0
+        print(f"{name}  {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}")
