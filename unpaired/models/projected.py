@@ -20,6 +20,7 @@ from torch.nn.functional import conv2d, interpolate
 from unpaired.config.networks import ProjectedConfig
 from unpaired.features import lite0_file, load_lite0
 from unpaired.features.efficientnet import EfficientNetLite0, without_norms
+from unpaired.models.outputs import Outputs
 
 BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
 """EfficientNet-Lite0's blocks whose outputs are judged, at strides 4, 8, 16 and 32, and their channels."""
@@ -49,11 +50,11 @@ class ProjectedDiscriminator(nn.Module):
             self.register_buffer(f"projection{block}", projection)
         self.heads = nn.ModuleList(Head(cfg.width) for _ in BLOCKS)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores (b, 1, p, q) of images in [-1, 1], the finest map first."""
         maps = features(x, self.side)
         kernels = [self.get_buffer(f"projection{block}") for block in BLOCKS]
-        return tuple(
+        return Outputs(
             head(conv2d(each, kernel.to(each.dtype)))
             for each, kernel, head in zip(maps, kernels, self.heads, strict=True)
         )
