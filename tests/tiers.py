@@ -22,12 +22,18 @@ SLOW = (
     *("bench", "browser", "cuda", "docs", "export", "hub", "serve", "siege", "trackers"),
     *("faults/test_archives.py", "faults/test_images.py", "faults/test_runs.py", "faults/test_stop.py"),
     *("faults/test_storms.py", "faults/test_weights.py", "test_demo.py", "test_label_scores.py", "test_report.py"),
-    *("test_reproduce.py", "training/test_baselines.py", "training/test_finetune.py", "training/test_processes.py"),
-    *("training/test_run.py", "training/test_validation.py"),
+    *("test_reproduce.py", "training/test_abreast.py", "training/test_baselines.py", "training/test_finetune.py"),
+    *("training/test_processes.py", "training/test_run.py", "training/test_validation.py"),
 )
 """Folders and files whose tests start processes, servers or browsers, or train; the fast tier does not import them."""
-ALONE = ("faults", "siege")
-"""Folders whose tests fork (a worker of pytest-xdist has threads, which a fork does not copy) or load the machine."""
+ALONE = (
+    *("bench", "browser", "faults", "serve", "siege", "trackers/test_trackers.py", "training/test_abreast.py"),
+    "training/test_processes.py",
+)
+"""Folders and files whose tests fork, measure times or use both cores.
+
+A worker of pytest-xdist has threads, which a fork does not copy.
+"""
 SECONDS = 5
 """Processor time that a test of the fast tier may take."""
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")

@@ -302,6 +302,7 @@ def test_layers_that_the_official_code_lacks_are_not_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_hostile_weights_end_in_one_line_and_exit_code_2(tmp_path):
     hostile = "import os, sys, torch\nclass P:\n    def __reduce__(self): return os.mkdir, (sys.argv[2],)\n"
     hostile += "torch.save({'model.1.weight': P()}, sys.argv[1])"

@@ -231,6 +231,7 @@ def test_what_is_read_ahead_is_bounded():
     assert taken == 50
 
 
+@pytest.mark.slow
 def test_standard_input_and_output_carry_a_image_in_its_own_format(tmp_path, monkeypatch):
     model = make_model(tmp_path / "run")
     translator = Translator.load(model)

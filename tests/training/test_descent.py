@@ -135,6 +135,7 @@ def test_the_message_names_step_terms_and_files_and_no_bad_number_is_saved(tmp_p
     assert state.step == 2 and all(v.isfinite().all() for k, v in state.tensors.items() if k.startswith("network/"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_blank_images_train_finite(tmp_path, precision):
     data = make_data(tmp_path / "data")
