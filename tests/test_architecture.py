@@ -199,11 +199,13 @@ def helped():
     return lines, loaded, texts
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_torch(helped):
     _, loaded, _ = helped
     assert loaded["import unpaired"] is False
 
 
+@pytest.mark.slow
 def test_no_commands_help_imports_torch(helped):
     lines, loaded, texts = helped
     assert [line for line in lines if loaded[line]] == []
@@ -212,6 +214,7 @@ def test_no_commands_help_imports_torch(helped):
         assert code == 0 and said.strip(), f"unpaired {line} said {said!r}"
 
 
+@pytest.mark.slow
 def test_the_overview_lists_every_command(helped):
     _, _, texts = helped
     assert all(name in texts["--help"][1] for name in COMMANDS)

@@ -144,6 +144,7 @@ def test_a_link_to_what_is_not_in_its_file_would_be_noticed():
         load("sources").line_of("lsgan_judge", "def lsgan_discriminator(real): ...")
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     shutil.copytree(PROJECT / "docs", tmp_path / "docs")
     shutil.copy(PROJECT / "mkdocs.yml", tmp_path)

@@ -163,6 +163,7 @@ def test_size_kind_and_absence_are_told_before_anything_is_read(tmp_path):
         load_foreign(tmp_path / "pipe.pth")
 
 
+@pytest.mark.slow
 def test_a_compiled_program_is_refused(tmp_path):
     code = "import torch,sys,warnings; warnings.simplefilter('ignore')\n"
     code += "torch.jit.save(torch.jit.script(torch.nn.Linear(1,1)), sys.argv[1])"

@@ -244,6 +244,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_on_a_truly_full_disk_the_earlier_state_survives(small_disk):
     save_state(small_disk, 1, {"small": torch.ones(100)}, keep=1)
     with pytest.raises(OSError, match="[Nn]o space left"):

@@ -19,7 +19,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 SLOW = (
-    *("bench", "browser", "cuda", "docs", "export", "hub", "serve", "siege", "trackers"),
+    *("bench", "browser", "cuda", "docs", "export", "hub", "inference/test_cluster.py", "serve", "siege", "trackers"),
     *("faults/test_archives.py", "faults/test_images.py", "faults/test_runs.py", "faults/test_stop.py"),
     *("faults/test_storms.py", "faults/test_weights.py", "test_demo.py", "test_label_scores.py", "test_report.py"),
     *("test_reproduce.py", "training/test_abreast.py", "training/test_baselines.py", "training/test_finetune.py"),
@@ -27,8 +27,8 @@ SLOW = (
 )
 """Folders and files whose tests start processes, servers or browsers, or train; the fast tier does not import them."""
 ALONE = (
-    *("bench", "browser", "faults", "serve", "siege", "trackers/test_trackers.py", "training/test_abreast.py"),
-    "training/test_processes.py",
+    *("bench", "browser", "faults", "inference/test_cluster.py", "serve", "siege", "trackers/test_trackers.py"),
+    *("training/test_abreast.py", "training/test_processes.py"),
 )
 """Folders and files whose tests fork, measure times or use both cores.
 

@@ -256,6 +256,7 @@ def translate_in_a_process(model, source, target, *options, **more):
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_same_command_goes_on_and_ends_in_the_same_file(tmp_path):
     model = make_small_model(tmp_path)
     make_image(tmp_path / "in.tif", 400)
@@ -283,6 +284,7 @@ def peak_mb(model, source, target, *options):
     return usage.ru_maxrss / 1024
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_image(tmp_path):
     model, peaks = make_small_model(tmp_path), []
     for side in (600, 2400):
@@ -295,6 +297,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path):
     assert seam_score(out, 256) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
 def test_20000_by_20000_pixels_within_1500_megabytes_killed_on_the_way(tmp_path):

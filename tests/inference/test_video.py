@@ -183,6 +183,7 @@ def test_stopped_in_the_middle_it_goes_on_and_ends_in_the_same_frames(tmp_path, 
     assert packets_of(tmp_path / "out.mkv") == packets_of(tmp_path / "whole.mkv")
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_the_next_one_goes_on_from(tmp_path, model):
     source = make_clip(tmp_path / "in.mp4", frames=120)
     command = [sys.executable, "-m", "unpaired", "translate", str(model), str(source), str(tmp_path / "out.mp4")]
