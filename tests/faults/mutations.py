@@ -1,7 +1,7 @@
 """The defences behind docs/reliability.md, each taken out of a copy of the code to show that its test fails.
 
     python -m tests.faults.mutations            run all: each named test must fail; a line for each
-    python -m tests.faults.mutations old json   only those whose promise, defence or test contains one of these words
+    python -m tests.faults.mutations json shard only those whose promise, defence or test contains one of these words
     python -m tests.faults.mutations --table    the table of docs/reliability.md
 
 torch is imported once and the process forks for each mutation, so that one takes little longer than its test.
