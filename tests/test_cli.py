@@ -440,14 +440,17 @@ def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
         "try: run(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
     )
-    done = [python("-c", timed, *argv) for _ in range(3)]
-    assert all("--data" in each.stdout for each in done)
-    seconds, torch_loaded = zip(*(each.stderr.split() for each in done), strict=True)
-    assert set(torch_loaded) == {"False"}
-    assert min(map(float, seconds)) < 0.5
+    best = float("inf")
+    for _ in range(6):  # the least of several: other programs only ever add time
+        done = python("-c", timed, *argv)
+        seconds, torch_loaded = done.stderr.split()
+        assert torch_loaded == "False" and "--data" in done.stdout
+        best = min(best, float(seconds))
+        if best < 0.5:
+            break
+    assert best < 0.5
 
 
-@pytest.mark.slow
 def test_the_module_is_the_command():
     done = python("-m", "unpaired", "train", "--help")
     assert done.returncode == 0 and "--data" in done.stdout

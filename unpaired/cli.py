@@ -25,6 +25,7 @@ from unpaired.commands.metrics import metrics
 from unpaired.commands.models import models
 from unpaired.commands.official import equivalents, is_official
 from unpaired.commands.prepare import (
+    prepare_aligned,
     prepare_cityscapes,
     prepare_earth,
     prepare_emoji,
@@ -46,6 +47,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "prepare": {
         "prepare folders": prepare_folders,
         "prepare": prepare_published,
+        "prepare aligned": prepare_aligned,
         "prepare earth": prepare_earth,
         "prepare emoji": prepare_emoji,
         "prepare cityscapes": prepare_cityscapes,
@@ -138,10 +140,11 @@ def _train(words: list[str]) -> int:
 
 def _run_official(argv: list[str]) -> int:
     """Print this package's equivalent of an official command line, and run it."""
-    commands, notes = equivalents(argv)
-    lines = [*notes, *(f"running: {shlex.join(['unpaired', *command])}" for command in commands)]
+    official = equivalents(argv)
+    lines = [*official.notes, *(f"running: {shlex.join(['unpaired', *command])}" for command in official.commands)]
     print("\n".join(lines), file=sys.stderr, flush=True)
-    return max(_dispatch(command) for command in commands)
+    os.environ.update(official.environment)  # before torch looks for devices
+    return max(_dispatch(command) for command in official.commands)
 
 
 def _command(argv: list[str]) -> tuple[str, list[str]]:

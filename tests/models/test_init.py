@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from unpaired.models import (
+    PatchGAN,
     PatchGANConfig,
     PixelGANConfig,
     ResNetConfig,
@@ -93,3 +94,24 @@ def test_under_one_seed_the_draws_are_those_of_the_published_code(name, norm):
     theirs.apply(published)
     for (key, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8, msg=key)
+
+
+@pytest.mark.parametrize("init", ["xavier", "kaiming", "orthogonal"])
+def test_the_other_distributions_are_those_of_torch_for_the_same_draws(init):
+    torch.manual_seed(0)
+    network = build_discriminator(PatchGANConfig(width=8, layers=1, norm="batch", init=init, init_gain=0.5), 3)
+    torch.manual_seed(0)
+    twin = PatchGAN(PatchGANConfig(width=8, layers=1, norm="batch"), 3)
+    draw = {
+        "xavier": lambda w: nn.init.xavier_normal_(w, 0.5),
+        "kaiming": nn.init.kaiming_normal_,
+        "orthogonal": lambda w: nn.init.orthogonal_(w, 0.5),
+    }[init]
+    for module in twin.modules():
+        if isinstance(module, CONVOLUTIONS):
+            draw(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.5)
+    pairs = zip(network.named_parameters(), twin.parameters(), strict=True)
+    assert all(name.endswith("bias") or torch.equal(made, expected) for (name, made), expected in pairs)
+    assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))

@@ -70,3 +70,23 @@ def test_steps_given_as_epochs_times_their_length_need_not_be_given():
     by_epochs = Schedule(OptimConfig(epochs=10, decay_epochs=10), steps_per_epoch=1)
     by_steps = Schedule(OptimConfig(epochs=10, decay_epochs=10, steps=20), steps_per_epoch=1)
     assert [by_epochs.factor(k) for k in range(20)] == [by_steps.factor(k) for k in range(20)]
+
+
+def test_schedule_step_takes_a_tenth_after_every_so_many_epochs():
+    schedule = Schedule(OptimConfig(epochs=3, decay_epochs=1, schedule="step", decay_every=2), steps_per_epoch=2)
+    assert [schedule.factor(step) for step in range(8)] == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_schedule_cosine_falls_from_one_to_zero_over_its_epochs():
+    schedule = Schedule(OptimConfig(epochs=4, decay_epochs=0, schedule="cosine"), steps_per_epoch=1)
+    assert [schedule.factor(step) for step in range(5)] == pytest.approx([1, 0.853553, 0.5, 0.146447, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["step", "cosine"])
+def test_other_schedules_are_scaled_to_a_number_of_steps(name):
+    by_epochs = Schedule(OptimConfig(epochs=6, decay_epochs=2, schedule=name, decay_every=2), steps_per_epoch=10)
+    by_steps = Schedule(
+        OptimConfig(epochs=6, decay_epochs=2, schedule=name, decay_every=2, steps=80), steps_per_epoch=9
+    )
+    for epoch in range(8):
+        assert by_steps.factor(10 * epoch) == pytest.approx(by_epochs.factor(10 * epoch))

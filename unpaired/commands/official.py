@@ -1,151 +1,52 @@
-"""The official code's command lines in this package's words: a pure mapping, no file is touched.
+"""The official code's command lines in this package's words.
 
-`unpaired train --dataroot ... --name ... --model cycle_gan ...` and `unpaired test ...` are taken as train.py's and
-test.py's. docs/switching.md shows the same tables to people.
+`unpaired train --dataroot ... --name ... --model cycle_gan ...` and `unpaired test ...` are read as train.py's and
+test.py's. Nothing is written here; folders are looked at to tell a run from official weights.
 """
 
 from __future__ import annotations
 
-import difflib
+import argparse
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
 
+from unpaired.commands.arguments import Parser, nearest_flag
+from unpaired.commands.official_flags import (
+    AT_TEST,
+    BASE,
+    BOTH_NETWORKS,
+    CHOICES,
+    DEFAULTS,
+    EVERY,
+    KNOWN,
+    NOT_NEEDED,
+    OLD_NAMES,
+    REASONS,
+    REFUSED,
+    SAME,
+    SWITCHES,
+    TEST_ONLY,
+    TRAIN_ONLY,
+    WEIGHTS,
+)
+from unpaired.commands.train import train
+from unpaired.commands.translate import translate
 from unpaired.core.errors import BadInput
 
 Flags = dict[str, str]
-"""Flags that were given, without dashes, and their values; a switch has an empty one."""
+"""Flags that were given, by their latest names, and their values; a switch has an empty one."""
 
-OLD_NAMES = {
-    "niter": "n_epochs",
-    "niter_decay": "n_epochs_decay",
-    "loadSize": "load_size",
-    "fineSize": "crop_size",
-    "batchSize": "batch_size",
-    "nThreads": "num_threads",
-    "resize_or_crop": "preprocess",
-    "which_direction": "direction",
-    "which_epoch": "epoch",
-    "which_model_netG": "netG",
-    "which_model_netD": "netD",
-    "identity": "lambda_identity",
-}
-"""Flags of 2017 and 2018 by their later names."""
 
-SAME = {
-    "lr": "optim.lr",
-    "beta1": "optim.beta1",
-    "n_epochs": "optim.epochs",
-    "n_epochs_decay": "optim.decay_epochs",
-    "batch_size": "data.batch",
-    "load_size": "data.load_size",
-    "crop_size": "data.crop_size",
-    "preprocess": "data.preprocess",
-    "num_threads": "data.workers",
-    "pool_size": "method.history",
-    "ngf": "method.generator.width",
-    "ndf": "method.discriminator.width",
-}
-"""The value is ours as it stands."""
+@dataclass(frozen=True)
+class Equivalent:
+    """What an official command line is here."""
 
-EVERY = {
-    "print_freq": "runtime.log_every",
-    "display_freq": "runtime.sample_every",
-    "save_latest_freq": "runtime.save_every",
-}
-"""Theirs counts images, ours steps: divided by the batch."""
-
-CHOICES: dict[str, dict[str, dict[str, str]]] = {
-    "netG": {
-        "resnet_9blocks": {"method.generator.blocks": "9"},
-        "resnet_6blocks": {"method.generator.blocks": "6"},
-        "unet_256": {"method.generator.name": "unet", "method.generator.downs": "8"},
-        "unet_128": {"method.generator.name": "unet", "method.generator.downs": "7"},
-    },
-    "netD": {"basic": {}, "n_layers": {}, "pixel": {"method.discriminator.name": "pixelgan"}},
-    "norm": {
-        norm: {"method.generator.norm": norm, "method.discriminator.norm": norm}
-        for norm in ("instance", "batch", "none")
-    },
-    "gan_mode": {
-        "lsgan": {"method.adversarial": "least-squares"},
-        "vanilla": {"method.adversarial": "log-likelihood"},
-    },
-    "lr_policy": {"linear": {}, "lambda": {}},
-    "init_type": {"normal": {}},
-    "init_gain": {"0.02": {}},
-    "phase": {"train": {}},
-    "dataset_mode": {"unaligned": {}},
-    "epoch": {"latest": {}},
-    "load_iter": {"0": {}},
-    "model": {"cycle_gan": {}},
-}
-"""Values with a counterpart; others are refused with the advice in ADVICE."""
-
-ADVICE = {
-    "gan_mode": "the official CycleGAN has wgangp without its penalty; lsgan is the paper's",
-    "lr_policy": "the rate is constant, then falls linearly, as published; --optim.decay-epochs 0 keeps it constant",
-    "init_type": "networks start from N(0, 0.02), as published",
-    "init_gain": "networks start from N(0, 0.02), as published",
-    "phase": "training reads trainA and trainB; rename the folders",
-    "dataset_mode": "unpaired folders are read here; for aligned pairs see docs/data.md",
-    "epoch": "a run goes on from its last checkpoint; another start is --from BUNDLE",
-    "load_iter": "a run goes on from its last checkpoint; another start is --from BUNDLE",
-    "model": "only cycle_gan is taken by its official flags; `unpaired train --help` tells the rest",
-}
-REFUSED = {
-    "max_dataset_size": ("inf", "make a folder or a list of the images to use (docs/data.md)"),
-    "serial_batches": (None, "A is shuffled and B drawn at random, as published"),
-    "lr_decay_iters": ("50", "belongs to lr_policy step, which there is not"),
-    "suffix": ("", "write it into --name"),
-    "aspect_ratio": ("1.0", "results keep each image's own shape"),
-}
-"""Flags without a counterpart, with the value at which they mean nothing, and what to do."""
-
-NOT_NEEDED = {
-    "continue_train": "the same command resumes by itself, exactly",
-    "epoch_count": "the step is in the checkpoint",
-    "save_epoch_freq": "checkpoints are kept by runtime.keep",
-    "save_by_iter": "checkpoints are named by step",
-    "no_dropout": "off in CycleGAN already; on by --method.generator.dropout",
-    "display_id": "no display server: the report is a file",
-    "display_server": "no display server: the report is a file",
-    "display_env": "no display server: the report is a file",
-    "display_port": "no display server: the report is a file",
-    "display_ncols": "no display server: the report is a file",
-    "display_winsize": "the report shows images at their size",
-    "update_html_freq": "report.html is written at the end; metrics.jsonl and samples/ as it goes",
-    "no_html": "report.html is one file",
-    "verbose": "`unpaired info RUN` describes the networks",
-}
-"""Accepted, and said to be needless, with the reason."""
-
-AT_TEST = {
-    "num_test": "all images are translated",
-    "eval": "networks are always at rest",
-    "batch_size": "images keep their own size",
-    "load_size": "images keep their own size",
-    "crop_size": "images keep their own size",
-    "preprocess": "images keep their own size",
-    "no_flip": "images are not mirrored",
-    "serial_batches": "images keep their order",
-    "num_threads": "read as it goes",
-    **dict.fromkeys(("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain"), "in the bundle"),
-    **dict.fromkeys(("input_nc", "output_nc", "no_dropout"), "in the bundle"),
-    "dataset_mode": "told by --model",
-    "gpu_ids": "translating takes the device there is",
-    "display_winsize": "the page shows images at their size",
-    "verbose": "`unpaired info RUN` describes the networks",
-}
-
-OF_THEIR_OWN = (
-    *("dataroot", "name", "checkpoints_dir", "input_nc", "output_nc", "n_layers_D", "direction", "no_flip"),
-    *("gpu_ids", "lambda_A", "lambda_B", "lambda_identity", "use_wandb", "wandb_project_name"),
-)
-"""Flags that `train_command` handles one by one."""
-TEST_ONLY = ("results_dir", "model_suffix")
-SWITCHES = {"no_flip", "no_dropout", "serial_batches", "verbose", "continue_train", "save_by_iter", "no_html"} | {
-    "use_wandb",
-    "eval",
-}
+    commands: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def is_official(argv: list[str]) -> bool:
@@ -154,86 +55,232 @@ def is_official(argv: list[str]) -> bool:
     return argv[:1] in (["train"], ["test"]) and "--dataroot" in flags
 
 
-def equivalents(argv: list[str]) -> tuple[list[list[str]], list[str]]:
-    """Our command lines for an official one, and a note for each flag that is not needed.
+def equivalents(argv: list[str]) -> Equivalent:
+    """This package's command lines for an official one, with a note for each flag without effect.
 
     Raises:
         BadInput: flags or values without a counterpart, all named at once with what to do.
     """
-    flags, ours = parsed(argv[1:])
-    if argv[0] == "train":
-        command, notes = train_command(flags)
-        return [[*command, *ours]], notes
-    commands, notes = test_commands(flags)
-    return [[*command, *ours] for command in commands], notes
+    training = argv[0] == "train"
+    flags, ours = parsed(argv[1:], Parser("train", train) if training else Parser("translate", translate))
+    _refuse_others(flags, TEST_ONLY if training else TRAIN_ONLY, "test.py" if training else "train.py")
+    flags["name"] = _name(flags)
+    equivalent = train_command(flags) if training else test_commands(flags)
+    commands = [
+        [*command, *ours] if command[0] in ("train", "translate") else command for command in equivalent.commands
+    ]
+    return Equivalent(commands, equivalent.notes, equivalent.environment)
 
 
-def parsed(arguments: list[str]) -> tuple[Flags, list[str]]:
-    """Official flags by their latest names; flags with a dot are ours and go through.
+class _Official(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message.replace("argument ", "").replace("expected one argument", "a value is missing"))
+
+
+def parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
+    """Official flags by their latest names, and the words that are this package's: settings and flags of `own`.
 
     Raises:
         BadInput: flags that neither has, or a value missing.
     """
-    flags, ours, unknown = Flags(), list[str](), list[str]()
-    for word, value in _with_values(arguments):
-        name = OLD_NAMES.get(word.removeprefix("--"), word.removeprefix("--"))
-        if word.startswith("--") and "." in name:
-            ours += [word] if value is None else [word, value]
-        elif word.startswith("--") and name in KNOWN:
-            flags[name] = value or ""
-        else:
-            close = difflib.get_close_matches(name, KNOWN, 1)
-            unknown.append(f"{word}{f' (did you mean --{close[0]}?)' if close else ''}")
+    parser = _Official(add_help=False, allow_abbrev=False)
+    for name in KNOWN:
+        spellings = [f"--{name}", *(f"--{old}" for old, new in OLD_NAMES.items() if new == name)]
+        more: dict[str, Any] = {"action": "store_const", "const": ""} if name in SWITCHES else {}
+        parser.add_argument(*spellings, dest=name, default=argparse.SUPPRESS, **more)
+    flags, rest = parser.parse_known_args(arguments)
+    unknown, known = [], False
+    for word in rest:
+        flag = word.partition("=")[0]
+        if word.startswith("--"):
+            known = "." in flag or flag in own.flags
+        if not known:
+            unknown.append(f"{word}{nearest_flag(word, map('--{}'.format, KNOWN)) if word.startswith('--') else ''}")
     if unknown:
-        raise BadInput(f"not flags of the official code: {', '.join(unknown)}; docs/switching.md lists them all")
-    empty = [f"--{name}" for name, value in flags.items() if not value and name not in SWITCHES | {"suffix"}]
-    if empty:
-        raise BadInput(f"{', '.join(empty)}: a value is missing")
-    return flags, ours
+        raise BadInput(f"not flags of the official code: {', '.join(unknown)}. docs/switching.md lists them all")
+    return vars(flags), rest
 
 
-def train_command(flags: Flags) -> tuple[list[str], list[str]]:
-    """`unpaired train cyclegan ...` for train.py's flags.
+def train_command(flags: Flags) -> Equivalent:
+    """`unpaired train PRESET ...` for train.py's flags.
 
     Raises:
         BadInput: values without a counterpart.
     """
+    preset, settings = _method(flags)
     _refuse(flags, CHOICES, NOT_NEEDED)
-    settings = {setting: flags[flag] for flag, setting in SAME.items() if flag in flags}
+    settings |= {setting: flags[flag] for flag, setting in SAME.items() if flag in flags}
     for flag, of_value in CHOICES.items():
         settings |= of_value[flags[flag]] if flag in flags else {}
     batch = max(1.0, _number(flags, "batch_size", 1))
     settings |= {EVERY[flag]: f"{max(1, _number(flags, flag, 1) // batch):.0f}" for flag in EVERY if flag in flags}
     settings |= _one_by_one(flags) | _weights(flags)
-    out = f"{flags.get('checkpoints_dir', './checkpoints')}/{flags.get('name', 'experiment_name')}"
-    command = ["train", "cyclegan", "--data", flags["dataroot"], "--out", out.removeprefix("./")]
+    out = _folder(flags, "checkpoints_dir")
+    data, before = _data(flags)
+    device, environment, notes = _device(flags)
+    settings |= {"runtime.device": device} if device else {}
+    command = ["train", preset, "--data", data, "--out", str(out)]
     command += [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
-    notes = _notes(flags, NOT_NEEDED)
+    if "continue_train" in flags:
+        command.append("--allow-config-change")
+        notes.append(_continued(out))
+    if flags.get("norm") == "syncbatch":
+        notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")
     if flags.get("direction") == "BtoA":
-        notes.append("--direction: CycleGAN learns both; A stays folder A, and `translate --direction` chooses")
-    return command, notes
+        notes.append("--direction: both are learnt; A stays folder A, and `translate --direction` chooses")
+    return Equivalent([*before, command], [*_notes(flags, NOT_NEEDED), *notes], environment)
 
 
-def test_commands(flags: Flags) -> tuple[list[list[str]], list[str]]:
+def test_commands(flags: Flags) -> Equivalent:
     """One `unpaired translate ... --layout official` for each direction that test.py would run.
 
     Raises:
-        BadInput: values without a counterpart.
+        BadInput: values without a counterpart, or an epoch of which no checkpoint is kept.
     """
-    choices = {"epoch": {"latest": {}}, "load_iter": {"0": {}}, "model": {"cycle_gan": {}, "test": {}}}
+    single = flags.get("model") == "test"
+    if not single:
+        _method(flags)
+    choices = {"dataset_mode": {"unaligned": {}, "aligned": {}, "single": {}}, "direction": CHOICES["direction"]}
     _refuse(flags, choices, AT_TEST)
-    name, phase = flags.get("name", "experiment_name"), flags.get("phase", "test")
-    model = f"{flags.get('checkpoints_dir', './checkpoints')}/{name}".removeprefix("./")
-    out = f"{flags.get('results_dir', './results/').rstrip('/')}/{name}/{phase}_latest".removeprefix("./")
-    both = {"AtoB": f"{flags['dataroot']}/{phase}A", "BtoA": f"{flags['dataroot']}/{phase}B"}
-    if flags.get("model") == "test":
-        suffix = {"": "AtoB", "_A": "AtoB", "_B": "BtoA"}.get(flags.get("model_suffix", ""), "AtoB")
-        both = {flags.get("direction", suffix): flags["dataroot"]}
+    phase = flags.get("phase", "test")
+    model, before, label = _model(_folder(flags, "checkpoints_dir"), flags)
+    out = str(_folder(flags, "results_dir") / f"{phase}_{label}")
+    data, prepared = _data(flags, single)
+    jobs = {"AtoB": f"{data}/{phase}A", "BtoA": f"{data}/{phase}B"}
+    notes = _notes(flags, AT_TEST)
+    if single:
+        jobs = {"BtoA" if flags.get("model_suffix") == "_B" else "AtoB": data}
+        notes += ["--direction: --model test takes the generator of --model_suffix"] if "direction" in flags else []
+    elif _is_paired(flags):
+        jobs = {direction: folder for direction, folder in jobs.items() if direction == flags.get("direction", "AtoB")}
+    layout = "official-single" if single else "official"
+    _, environment, more = _device(flags)
     commands = [
-        ["translate", model, folder, out, "--direction", direction, "--layout", "official"]
-        for direction, folder in both.items()
+        ["translate", model, folder, out, "--direction", direction, "--layout", layout]
+        for direction, folder in jobs.items()
     ]
-    return commands, _notes(flags, AT_TEST)
+    return Equivalent([*before, *prepared, *commands], [*notes, *more], environment)
+
+
+def _is_paired(flags: Flags) -> bool:
+    return flags.get("dataset_mode", "aligned" if flags.get("model") == "pix2pix" else "unaligned") == "aligned"
+
+
+def _method(flags: Flags) -> tuple[str, dict[str, str]]:
+    """The preset of `--model`, and the settings that it needs besides.
+
+    Raises:
+        BadInput: a model without a counterpart, or flags of another model.
+    """
+    from unpaired.presets import PRESETS
+
+    model = flags.get("model", DEFAULTS["model"])
+    if model == "cut" and flags.get("CUT_mode", "CUT").lower() == "fastcut":
+        model = "fastcut"
+    paired = {"data.paired": "true"} if _is_paired(flags) else {}
+    if model == "cycle_gan":
+        _refuse_others(flags, frozenset({"lambda_L1"}), "--model pix2pix")
+        return "cyclegan", paired
+    if model == "pix2pix":
+        _refuse_others(flags, WEIGHTS - {"lambda_L1"}, "--model cycle_gan")
+        if not paired:
+            raise BadInput("--model pix2pix learns from pairs; give --dataset_mode aligned, or --model cycle_gan")
+        norms = {"method.generator.norm": "batch", "method.discriminator.norm": "batch"}
+        return ("pix2pix", paired) if model in PRESETS else ("cyclegan", {"method.name": "pix2pix"} | paired | norms)
+    if model in ("cut", "fastcut") and model in PRESETS:
+        return model, paired
+    reasons = {
+        "cut": "this version has no preset cut; --model cycle_gan takes the same folders",
+        "fastcut": "this version has no preset fastcut; --model cycle_gan takes the same folders",
+        "colorization": "it is pix2pix from lightness to colour; make pairs of grey and colour images for pix2pix",
+        "test": "it translates one folder; give it to `unpaired test`",
+    }
+    known = "cycle_gan, pix2pix, cut, fastcut and test are known"
+    raise BadInput(f"--model {model} has no counterpart here: {reasons.get(model, known)}")
+
+
+def _data(flags: Flags, single: bool = False) -> tuple[str, list[list[str]]]:
+    """The folder to read, and the command that makes it where the images are A and B side by side."""
+    data = flags["dataroot"].rstrip("/")
+    if single or not _is_paired(flags):
+        return data, []
+    split = f"{data}.pairs"
+    return split, [] if Path(split).exists() else [["prepare", "aligned", data, split]]
+
+
+def _model(run: Path, flags: Flags) -> tuple[str, list[list[str]], str]:
+    """The model to translate with, the command that converts official weights to it, and its label in the results.
+
+    Raises:
+        BadInput: no checkpoint of `--epoch` or `--load_iter` is kept.
+    """
+    epoch, step = flags.get("epoch", "latest"), int(_number(flags, "load_iter", 0))
+    label = f"iter_{step}" if step else epoch
+    if (run / "config.yaml").is_file():
+        if label == "latest":
+            return str(run), [], label
+        return str(_checkpoint(run, epoch, step)), [], label
+    official = label if (run / f"{label}_net_G.pth").is_file() or any(run.glob(f"{label}_net_G_[AB].pth")) else ""
+    if not official:
+        return str(run), [], label
+    target = run / "bundles" / f"{label}.safetensors"
+    if target.is_file():
+        return str(target), [], label
+    return str(target), [["convert", str(run), str(target), "--epoch", official]], label
+
+
+def _checkpoint(run: Path, epoch: str, step: int) -> Path:
+    """The folder of the kept checkpoint after `epoch` whole epochs, or after `step` steps."""
+    kept: dict[Path, tuple[int, int, int]] = {}
+    for path in sorted((run / "checkpoints").glob("step-*/manifest.json")):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        kept[path.parent] = (facts.get("step", 0), facts.get("epoch", -1), facts.get("position", -1))
+    for folder, (at, epochs, position) in kept.items():
+        if at == step if step else (str(epochs), position) == (epoch, 0):
+            return folder
+    there = ", ".join(f"step {at}" for at, _, _ in kept.values()) or "none"
+    asked = f"--load_iter {step}" if step else f"--epoch {epoch}"
+    raise BadInput(f"{run}: no checkpoint of {asked} is kept; there is {there}; runtime.keep_every keeps more")
+
+
+def _continued(out: Path) -> str:
+    """What `--continue_train` does with the run in `out`.
+
+    Raises:
+        BadInput: there is no run.
+    """
+    if (out / "config.yaml").is_file():
+        return "--continue_train: the run resumes at its checkpoint; settings may differ, as for more epochs"
+    if any(out.glob("*_net_G*.pth")):
+        raise BadInput(
+            f"--continue_train: {out} holds official weights; `unpaired convert {out} {out}_bundle`, then give --from "
+            f"{out}_bundle and another --name in place of --continue_train"
+        )
+    raise BadInput(f"--continue_train: {out} holds no run; leave the flag out to start one, or correct --name")
+
+
+def _device(flags: Flags) -> tuple[str, dict[str, str], list[str]]:
+    """The device of `--gpu_ids`: the setting, the environment and a note.
+
+    Raises:
+        BadInput: several GPUs.
+    """
+    ids = flags.get("gpu_ids")
+    if ids is None:
+        return "", {}, []
+    numbers = [part.strip() for part in ids.split(",") if part.strip()]
+    if not all(part.removeprefix("-").isdigit() for part in numbers) or not numbers:
+        raise BadInput(f"--gpu_ids: expected numbers as 0 or 0,1, or -1 for the CPU, got {ids}")
+    if numbers[0].startswith("-"):
+        return "cpu", {"CUDA_VISIBLE_DEVICES": ""}, ["--gpu_ids -1: the CPU"]
+    if len(numbers) > 1:
+        raise BadInput(
+            f"--gpu_ids {ids}: several GPUs train as one process each; leave the flag out and start by "
+            f"CUDA_VISIBLE_DEVICES={','.join(numbers)} torchrun --nproc-per-node {len(numbers)} -m unpaired train ..."
+        )
+    if numbers == ["0"]:
+        return "", {}, ["--gpu_ids 0: the first GPU, or the CPU where there is none (runtime.device auto)"]
+    return "cuda", {"CUDA_VISIBLE_DEVICES": numbers[0]}, [f"--gpu_ids {ids}: CUDA_VISIBLE_DEVICES={ids}"]
 
 
 def _one_by_one(flags: Flags) -> dict[str, str]:
@@ -243,8 +290,14 @@ def _one_by_one(flags: Flags) -> dict[str, str]:
         settings |= {f"data.channels_{side}": flags[flag]} if flag in flags else {}
     if "n_layers_D" in flags and flags.get("netD") == "n_layers":
         settings["method.discriminator.layers"] = flags["n_layers_D"]
-    if flags.get("gpu_ids") == "-1":
-        settings["runtime.device"] = "cpu"
+    for flag, setting in BOTH_NETWORKS.items():
+        if flag in flags:
+            value = flags[flag].removeprefix("sync")
+            settings |= {f"method.{network}.{setting}": value for network in ("generator", "discriminator")}
+    if "no_lsgan" in flags:
+        settings["method.adversarial"] = "log-likelihood"
+    if "no_dropout" in flags:
+        settings["method.generator.dropout"] = "false"
     if "use_wandb" in flags:
         settings["runtime.trackers"] = "wandb"
     if "wandb_project_name" in flags:
@@ -254,6 +307,8 @@ def _one_by_one(flags: Flags) -> dict[str, str]:
 
 def _weights(flags: Flags) -> dict[str, str]:
     """lambda_A weighs the cycle that starts in their A; lambda_identity is a share of it."""
+    if "lambda_L1" in flags:
+        return {"method.l1_weight": flags["lambda_L1"]}
     if not {"lambda_A", "lambda_B", "lambda_identity"} & flags.keys():
         return {}
     a, b, share = _number(flags, "lambda_A", 10), _number(flags, "lambda_B", 10), _number(flags, "lambda_identity", 0.5)
@@ -265,6 +320,25 @@ def _weights(flags: Flags) -> dict[str, str]:
     forward, backward = (a, b) if flags.get("direction", "AtoB") == "AtoB" else (b, a)
     values = {"forward_cycle_weight": forward, "backward_cycle_weight": backward, "identity_weight": share * a}
     return {f"method.{name}": f"{value:g}" for name, value in values.items()}
+
+
+def _name(flags: Flags) -> str:
+    """The run's name with `--suffix`, whose {flag} stands for a flag's value.
+
+    Raises:
+        BadInput: a suffix that names no flag.
+    """
+    name, suffix = flags.get("name", DEFAULTS["name"]), flags.get("suffix", "")
+    if not suffix:
+        return name
+    try:
+        return f"{name}_{suffix.format_map(DEFAULTS | flags)}"
+    except (KeyError, ValueError, IndexError) as error:
+        raise BadInput(f"--suffix {suffix}: expected names of flags in braces, as {{model}} ({error})") from error
+
+
+def _folder(flags: Flags, flag: str) -> Path:
+    return Path(flags.get(flag, DEFAULTS[flag])) / flags["name"]
 
 
 def _number(flags: Flags, flag: str, default: float) -> float:
@@ -280,29 +354,17 @@ def _refuse(flags: Flags, choices: Mapping[str, Mapping[str, object]], unneeded:
     for flag, value in flags.items():
         if flag in choices and value not in choices[flag]:
             known = " or ".join(choices[flag])
-            wrong.append(f"--{flag} {value} (there is {known}: {ADVICE.get(flag, 'choose one of them')})")
+            wrong.append(f"--{flag} {value} (there is {known}: {REASONS.get(flag, 'choose one of them')})")
         elif flag in REFUSED and flag not in unneeded and value != REFUSED[flag][0]:
             wrong.append(f"--{flag} ({REFUSED[flag][1]})")
     if wrong:
         raise BadInput(f"without a counterpart here: {'; '.join(wrong)}")
 
 
+def _refuse_others(flags: Flags, foreign: frozenset[str], whose: str) -> None:
+    if given := [f"--{flag}" for flag in flags if flag in foreign and flag not in BASE]:
+        raise BadInput(f"{', '.join(given)}: flags of {whose}, without effect here; leave them out")
+
+
 def _notes(flags: Flags, unneeded: Mapping[str, str]) -> list[str]:
     return [f"--{flag} is not needed: {unneeded[flag]}" for flag in flags if flag in unneeded]
-
-
-def _with_values(arguments: list[str]) -> list[tuple[str, str | None]]:
-    """Each flag with the word after it, unless that is a flag too or this one a switch."""
-    pairs: list[tuple[str, str | None]] = []
-    for word in arguments:
-        flag, before = pairs[-1] if pairs else ("", "")
-        if not word.startswith("--") and flag.startswith("--") and before is None and flag[2:] not in SWITCHES:
-            pairs[-1] = (flag, word)
-        else:
-            name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-            pairs.append((name, value if equals else None))
-    return pairs
-
-
-KNOWN = {*SAME, *EVERY, *CHOICES, *REFUSED, *NOT_NEEDED, *AT_TEST, *OF_THEIR_OWN, *TEST_ONLY}
-"""Every flag of train.py and test.py."""

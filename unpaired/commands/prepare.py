@@ -99,6 +99,23 @@ def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int 
     _tell(data, prepare_cityscapes(data, left, labels, size))
 
 
+def prepare_aligned(data: Folder, out: Folder) -> None:
+    """Split images that show A and B side by side into pairs.
+
+    The left half is A, the right half B: the official code's --dataset_mode aligned.
+
+    Args:
+        data: Folder with train, test or val, which hold the images.
+        out: Folder to make.
+
+    Example:
+        unpaired prepare aligned datasets/facades facades
+    """
+    from unpaired.data.prepare.aligned import prepare_aligned
+
+    _tell(out, prepare_aligned(data, out))
+
+
 def prepare_shards(data: Folder, out: Folder, *, images: int = 1000) -> None:
     """Pack a data set into tar shards (WebDataset).
 

@@ -64,7 +64,9 @@ def settings_help(preset: str, settings: Mapping[str, str], everything: bool) ->
     from unpaired.presets import PRESETS
     from unpaired.presets import preset as named
 
-    experiment = with_settings(named(preset), settings, "train")
+    experiment = named(preset)
+    if settings:
+        experiment = with_settings(experiment, settings, "train")
     about = inspect.getdoc(PRESETS[preset]) or ""
     rows = [row for row in _rows(experiment) if everything or row[0] in COMMON]
     width = help_width()

@@ -94,6 +94,10 @@ class OptimConfig:
     """Epochs at the full rate."""
     decay_epochs: int = 100
     """Epochs over which the rate then falls linearly to zero; 0 keeps it constant."""
+    schedule: Literal["linear", "step", "cosine"] = "linear"
+    """Course of the rate: linear as published; step: a tenth after every decay_every epochs; cosine over epochs."""
+    decay_every: int = 50
+    """Epochs between the steps of schedule step."""
     steps: int | None = None
     """Total steps instead of epochs; the rate falls over the same share of them."""
     start: str = ""
@@ -117,6 +121,9 @@ class OptimConfig:
         for name in ("epochs", "decay_epochs", "discriminator_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
+        _at_least(self.decay_every, 1, "optim.decay_every")
+        if self.schedule == "cosine":
+            _at_least(self.epochs, 1, "optim.epochs")
         for name in ("steps", "accumulate"):
             if getattr(self, name) is not None:
                 _at_least(getattr(self, name), 1, f"optim.{name}")

@@ -6,17 +6,30 @@ One dataclass a network. The network stands in `unpaired.models`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
 
 from unpaired.core.errors import brief
 
 Norm = Literal["instance", "batch", "none"]
 Padding = Literal["reflect", "zero"]
 Upsampling = Literal["transposed", "resize"]
+InitName = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
+class InitConfig:
+    """The distribution of the first weights."""
+
+    init: InitName = "normal"
+    """Distribution of the first weights: N(0, init_gain) as published, or the official code's others."""
+    init_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+    """Standard deviation of init normal, gain of xavier and orthogonal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig(InitConfig):
     """c7s1-width, two stride-2 convolutions, residual blocks, two stride-1/2 ones, c7s1-channels."""
 
     name: Literal["resnet"] = "resnet"
@@ -43,7 +56,7 @@ class ResNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UNetConfig:
+class UNetConfig(InitConfig):
     """An encoder-decoder down to 1x1 with a skip connection at every scale."""
 
     name: Literal["unet"] = "unet"
@@ -67,7 +80,7 @@ class UNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchGANConfig:
+class PatchGANConfig(InitConfig):
     """Judges overlapping patches: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
 
     name: Literal["patchgan"] = "patchgan"
@@ -92,7 +105,7 @@ class PatchGANConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelGANConfig:
+class PixelGANConfig(InitConfig):
     """Judges every pixel by its colour alone: 1x1 convolutions."""
 
     name: Literal["pixelgan"] = "pixelgan"

@@ -19,8 +19,8 @@ from unpaired.inference.files import jobs_of
 from unpaired.inference.outcome import Outcome, require_whole
 from unpaired.inference.translator import Translator
 
-LABEL = re.compile(r"(.+)_((?:real|fake)_[AB])\.png$")
-ORDER = ("real_A", "fake_B", "real_B", "fake_A")
+LABEL = re.compile(r"(.+?)_((?:real|fake)(?:_[AB])?)\.png$")
+ORDER = ("real_A", "fake_B", "real_B", "fake_A", "real", "fake")
 PAGE = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body {{ font: 14px sans-serif; margin: 2em }} figure {{ display: inline-block; margin: 0 1em 1em 0 }}
@@ -31,8 +31,14 @@ img {{ max-width: 256px; display: block }} h3 {{ margin: 1em 0 .3em }}</style>
 """
 
 
-def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
+def write_results(translator: Translator, source: str, out: Path, *, single: bool = False) -> list[Path]:
     """Translate every image of `source` into `out/images`, beside its original; both directions may share `out`.
+
+    Args:
+        translator: The model in one direction.
+        source: Image, folder or pattern.
+        out: Folder of the results.
+        single: Names of the official `--model test`: STEM_real.png and STEM_fake.png.
 
     Returns:
         What was written, translations only.
@@ -41,6 +47,8 @@ def write_results(translator: Translator, source: str, out: Path) -> list[Path]:
         BadInput: nothing to translate, stems that are not unique, or files that could not be; the others are written.
     """
     real, fake = f"real_{translator.direction[0]}", f"fake_{translator.direction[-1]}"
+    if single:
+        real, fake = "real", "fake"
     files = [job.source for job in jobs_of(source, out, masks=None)]
     _require_unique_stems(files, source)
     folder = out / "images"

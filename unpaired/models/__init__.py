@@ -19,7 +19,7 @@ from unpaired.config.networks import (
 )
 from unpaired.core.errors import BadInput
 from unpaired.models.coupled import Rendering
-from unpaired.models.init import init_normal
+from unpaired.models.init import initialise
 from unpaired.models.joint import JointDiscriminator, MultiScalePatchGAN
 from unpaired.models.patchgan import PatchGAN, PixelGAN
 from unpaired.models.projected import ProjectedDiscriminator
@@ -74,12 +74,12 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
 
 def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> Generator:
     """A freshly initialised generator from `channels` to `out_channels` image channels."""
-    return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels))
+    return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels), cfg)
 
 
 def build_discriminator(cfg: DiscriminatorConfig, channels: int) -> Discriminator:
     """A freshly initialised discriminator of images with `channels` channels."""
-    network = _initialised(DISCRIMINATORS[cfg.name](cfg, channels))
+    network = _initialised(DISCRIMINATORS[cfg.name](cfg, channels), cfg)
     normalise_marked(network)
     return network
 
@@ -102,6 +102,6 @@ def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, ad
         raise BadInput(f"{name} does not fit the generator: {wrong[0]}{more}; {advice}")
 
 
-def _initialised(network: Network) -> Network:
-    init_normal(network)
+def _initialised(network: Network, cfg: object) -> Network:
+    initialise(network, getattr(cfg, "init", "normal"), getattr(cfg, "init_gain", 0.02))
     return network

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from unpaired.config import OptimConfig
 
 
@@ -25,7 +27,14 @@ class Schedule:
     def factor(self, step: int) -> float:
         """The multiplier at a step, counted from 0."""
         cfg = self.cfg
+        epochs = cfg.epochs + cfg.decay_epochs
         if cfg.steps is None:
-            return multiplier(step // self.steps_per_epoch, cfg.epochs, cfg.decay_epochs)
-        decay = round(cfg.steps * cfg.decay_epochs / (cfg.epochs + cfg.decay_epochs))
-        return multiplier(step, cfg.steps - decay, decay)
+            position, unit, total = step // self.steps_per_epoch, 1.0, epochs
+        else:
+            position, unit, total = step, cfg.steps / epochs, cfg.steps
+        if cfg.schedule == "step":
+            return 0.1 ** int(position / (cfg.decay_every * unit))
+        if cfg.schedule == "cosine":
+            return (1 + math.cos(math.pi * position / (cfg.epochs * unit))) / 2
+        decay = round(cfg.decay_epochs * unit)
+        return multiplier(position, total - decay, decay)
