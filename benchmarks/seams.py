@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 
 from unpaired import Translator
 from unpaired.imaging.images import Images, Pixels, to_pixels, to_tensor
-from unpaired.inference.graph import Box
 from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.inference.tiling import Memory, Tiling
 from unpaired.metrics.seams import seam_score
+from unpaired.models.spatial import Box
 
 TILE = 128
 

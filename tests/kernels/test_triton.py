@@ -26,10 +26,7 @@ def run(*args: str, **environment: str) -> str:
 
 
 def test_interpreted_kernels_equal_torch():
-    found = run(
-        *["-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted")],
-        TRITON_INTERPRET="1",
-    )
+    found = run("-m", "pytest", "-p", "no:cacheprovider", str(HERE / "interpreted"), TRITON_INTERPRET="1")
     assert "passed" in found and "skipped" not in found
 
 

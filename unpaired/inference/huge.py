@@ -21,13 +21,13 @@ from unpaired.core.progress import Advance, progress
 from unpaired.imaging.codecs import MAX_PIXELS, tiff_layout
 from unpaired.imaging.images import DecodedImage, Images, Pixels, to_pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
-from unpaired.inference.graph import Box
 from unpaired.inference.masks import blended_pixels, weights
 from unpaired.inference.scratch import Scratch, require_room, work_folder
 from unpaired.inference.streams import Stream, open_stream
 from unpaired.inference.tiling import TILE, Tiling, spread
 from unpaired.inference.translator import Translator
 from unpaired.models import Generator
+from unpaired.models.spatial import Box
 
 FORMAT = 1
 """Version of the work folders; others are begun anew."""

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unpaired.imaging.images import Images
-from unpaired.inference.graph import Box, Pointwise, Size, Statistics, Step, evaluate, normalised, steps_of
+from unpaired.inference.graph import Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
 from unpaired.models import Generator
+from unpaired.models.spatial import Box, Pointwise, Size
 
 TILE = 512
 """Side of a tile in pixels of the image, unless another is asked for."""

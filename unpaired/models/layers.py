@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from unpaired.config.networks import Norm
+from unpaired.models.spatial import Convolve, Expand, Rule, rules_of
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -56,6 +57,11 @@ class BlurDown(nn.Module):
         """(b, channels, h, w) to (b, channels, h / 2, w / 2)."""
         return conv2d(self.pad(x), self.get_buffer("filt"), stride=2, groups=x.shape[1])
 
+    def spatial_rules(self) -> list[Rule]:
+        """The mirrored border, then every second place of a convolution."""
+        blur = self.get_buffer("filt")
+        return [*rules_of(self.pad), Convolve(blur, None, (2, 2), (0, 0), groups=len(blur))]
+
 
 class BlurUp(nn.Module):
     """Twice the size by zero insertion and a 4x4 binomial blur, as in CUT's generator: no checkerboard."""
@@ -72,6 +78,11 @@ class BlurUp(nn.Module):
         """(b, channels, h, w) to (b, channels, 2h, 2w)."""
         wide = conv_transpose2d(self.pad(x), self.get_buffer("filt"), stride=2, padding=2, groups=x.shape[1])
         return wide[:, :, 1:-1, 1:-1]
+
+    def spatial_rules(self) -> list[Rule]:
+        """The repeated border, then a transposed convolution less its padding of 2 and the pixel that is cut off."""
+        blur = self.get_buffer("filt")
+        return [*rules_of(self.pad), Expand(blur, None, (2, 2), (3, 3), groups=len(blur))]
 
 
 def _binomial(row: tuple[float, ...]) -> Tensor:

@@ -40,8 +40,12 @@ def beside(*tensors: Tensor) -> Tensor:
     return torch.cat(tensors, dim=1)
 
 
-def trace(network: nn.Module) -> list[Operation | None]:
-    """The operations in order; the first, None, is the input, and the last gives the result. Identities are left out.
+def trace(network: nn.Module, keep_identities: bool = False) -> list[Operation | None]:
+    """The operations in order; the first, None, is the input, and the last gives the result.
+
+    Args:
+        network: A module of one input and one result.
+        keep_identities: Whether an nn.Identity, in the place of a norm, is an operation; left out otherwise.
 
     Raises:
         Untraceable: something else is computed, or a value is not a single tensor.
@@ -64,7 +68,7 @@ def trace(network: nn.Module) -> list[Operation | None]:
             operations.append(None)
         else:
             operation = _operation(network, node, numbers)
-            if isinstance(operation.work, nn.Identity):
+            if isinstance(operation.work, nn.Identity) and not keep_identities:
                 numbers[node] = operation.sources[0]
                 continue
             operations.append(operation)
