@@ -51,8 +51,10 @@ def steps_of(network: Generator, size: Size, channels: int) -> list[Step]:
         for operation in trace(network, keep_identities=True)[1:]:
             assert operation is not None
             planes.append(_lower(operation.work, [planes[source] for source in operation.sources], steps))
-    except (Untraceable, UnknownLayer) as error:
-        raise BadInput(f"tiling does not know this network ({error}); translate it whole") from error
+    except UnknownLayer as error:
+        raise BadInput(f"tiling does not know the layer {error} of this network; translate it whole") from error
+    except Untraceable as error:
+        raise BadInput(f"tiling cannot follow this network ({error}); translate it whole") from error
     return steps
 
 

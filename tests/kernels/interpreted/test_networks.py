@@ -35,6 +35,7 @@ NETWORKS = {
     "unet resize": lambda: build_generator(UNetConfig(width=2, downs=5, upsampling="resize"), 3, 3),
     "patchgan": lambda: build_discriminator(PatchGANConfig(width=4, layers=2), 3),
     "patchgan none": lambda: build_discriminator(PatchGANConfig(width=4, layers=2, norm="none"), 3),
+    "patchgan spectral": lambda: build_discriminator(PatchGANConfig(width=4, layers=2, spectral_norm=True), 3),
     "pixelgan": lambda: build_discriminator(PixelGANConfig(width=4), 3),
 }
 

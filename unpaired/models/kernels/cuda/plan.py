@@ -2,7 +2,8 @@
 
 Every value is drafted first: a convolution's result, then the norm, the activation, the sum and the padding that follow
 it, as long as each is the only reader of the one before. The draft becomes a unit where something reads it that no unit
-can hold. A sum that is read both with padding and without (the residual stream) becomes one unit with two outputs.
+can hold. A sum that is read both with padding and without (the residual stream) becomes one unit with two outputs. A
+convolution whose weight is itself computed (spectral norm) runs as torch computes it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from unpaired.models.kernels.cuda.convolution import Convolve, Weights
 from unpaired.models.kernels.cuda.units import Piece, Unit, aligned
@@ -110,7 +112,7 @@ class _Planner:
 
     def _lower(self, number: int, work: Callable[..., Tensor], sources: tuple[int, ...]) -> None:
         padding = even_padding(work)
-        if is_convolution(work):
+        if is_convolution(work) and not is_parametrized(work):
             self._convolve(number, work, sources[0])
         elif is_instance_norm(work):
             source = self._bare(sources[0])
