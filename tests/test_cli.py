@@ -21,6 +21,7 @@ from tests.terminal import in_terminal
 from unpaired import cli
 from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import COMMANDS, GROUPS, run
+from unpaired.commands.kept import at_step
 from unpaired.commands.train_settings import COMMON, split_settings
 from unpaired.core.errors import Stopped
 from unpaired.core.version import __version__
@@ -380,6 +381,19 @@ def test_what_is_no_model_is_named(capsys, data, command, kind):
 def test_a_image_that_is_not_there_is_named_and_nothing_written(capsys, model):
     assert "nowhere.png" in complaint(capsys, "translate", model, "nowhere.png", "out")
     assert os.listdir() == []
+
+
+def test_a_step_without_a_checkpoint_is_named_with_those_kept(capsys, data):
+    for step in (5, 10):
+        folder = Path(f"run/checkpoints/step-{step:08d}")
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"step": step}))
+    assert at_step(Path("run"), 10) == Path("run/checkpoints/step-00000010") and at_step(Path("run"), None) == Path(
+        "run"
+    )
+    words = "run: no checkpoint of step 7 is kept; there is step 5, 10; --runtime.keep N keeps more"
+    assert words in complaint(capsys, "translate", "run", data / "testA", "out", "--at", "7")
+    assert words in complaint(capsys, "evaluate", "run", data, "--at", "7")
 
 
 # Exit codes

@@ -119,6 +119,18 @@ def test_a_phone_and_a_participant_who_does_not_look(open_page, running, folder,
     assert found["excluded"] == 1
 
 
+def test_a_code_of_another_form_is_named_with_the_form_expected(open_page, running):
+    page = open_page(f"{running.url}/?code=M%C3%BCller%201")
+    problem = page.locator("#problem")
+    expect(problem).to_contain_text("The participant code 'Müller 1' cannot be used", **LATE)
+    expect(problem).to_contain_text("expected 4 to 64 letters, digits, hyphens or underscores")
+    page.wait_for_timeout(1000)
+    expect(problem).not_to_contain_text("cannot be reached")
+    with running.client() as client:
+        refused = client.post("/session", json={"code": "abc"})
+        assert refused.status_code == 422 and "4 to 64 letters" in refused.json()["detail"]
+
+
 def test_nothing_tells_the_real_image_before_the_answer(running):
     with running.client() as client:
         begun = client.post("/session", json={"code": "curious"}).json()

@@ -321,7 +321,7 @@ def test_epoch_and_load_iter_choose_a_kept_checkpoint(tmp_path, monkeypatch):
     for flags, step, label in ((["--epoch", "1"], 6, "1"), (["--load_iter", "9"], 9, "iter_9")):
         command = official.equivalents(["test", "--dataroot", "d", "--name", "n", *flags]).commands[0]
         assert command[1:4] == [f"checkpoints/n/checkpoints/step-{step:08d}", "d/testA", f"results/n/test_{label}"]
-    with pytest.raises(BadInput, match="no checkpoint of --load_iter 7 is kept; there is step 6, step 9, step 12"):
+    with pytest.raises(BadInput, match="no checkpoint of --load_iter 7 is kept; there is step 6, 9, 12"):
         official.equivalents(["test", "--dataroot", "d", "--name", "n", "--load_iter", "7"])
 
 

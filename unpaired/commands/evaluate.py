@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from unpaired.commands.arguments import File, Folder
+from unpaired.commands.kept import at_step
 
 
 def evaluate(
@@ -17,6 +18,7 @@ def evaluate(
     *,
     out: File | None = None,
     json: bool = False,
+    at: int | None = None,
     paired: Literal["auto", "yes", "no"] = "auto",
     limit: int | None = None,
 ) -> None:
@@ -31,6 +33,7 @@ def evaluate(
         data: Folder with testA and testB.
         out: Write the JSON, with the numbers of every image, to this file.
         json: Print JSON on a terminal, too.
+        at: Evaluate the run's kept checkpoint of this step; the run's report stays as it is.
         paired: Whether testA and testB show the same under the same names; auto decides by the data set.
         limit: Evaluate only this many images of each domain.
 
@@ -40,8 +43,9 @@ def evaluate(
     from unpaired.core.progress import terminal_width
     from unpaired.evaluation import evaluate, table
 
-    result = evaluate(model, data, out=out, paired=paired, limit=limit)
-    _keep(model, data, result, out)
+    result = evaluate(at_step(model, at), data, out=out, paired=paired, limit=limit)
+    if at is None:
+        _keep(model, data, result, out)
     as_json = json or not sys.stdout.isatty()
     print(table(result, terminal_width()), file=sys.stderr if as_json else sys.stdout)
     if as_json:

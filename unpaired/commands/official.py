@@ -7,13 +7,13 @@ test.py's. Nothing is written here; folders are looked at to tell a run from off
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unpaired.commands.arguments import Parser, nearest_flag
+from unpaired.commands.kept import kept_checkpoint
 from unpaired.commands.official_flags import (
     AT_TEST,
     BASE,
@@ -231,16 +231,9 @@ def _model(run: Path, flags: Flags) -> tuple[str, list[list[str]], str]:
 
 def _checkpoint(run: Path, epoch: str, step: int) -> Path:
     """The folder of the kept checkpoint after `epoch` whole epochs, or after `step` steps."""
-    kept: dict[Path, tuple[int, int, int]] = {}
-    for path in sorted((run / "checkpoints").glob("step-*/manifest.json")):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        kept[path.parent] = (facts.get("step", 0), facts.get("epoch", -1), facts.get("position", -1))
-    for folder, (at, epochs, position) in kept.items():
-        if at == step if step else (str(epochs), position) == (epoch, 0):
-            return folder
-    there = ", ".join(f"step {at}" for at, _, _ in kept.values()) or "none"
-    asked = f"--load_iter {step}" if step else f"--epoch {epoch}"
-    raise BadInput(f"{run}: no checkpoint of {asked} is kept; there is {there}; runtime.keep_every keeps more")
+    if step:
+        return kept_checkpoint(run, f"--load_iter {step}", step=step)
+    return kept_checkpoint(run, f"--epoch {epoch}", epoch=int(epoch) if epoch.isdigit() else -1)
 
 
 def _continued(out: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unpaired.commands.arguments import File
+from unpaired.commands.kept import at_step
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput
 
@@ -20,6 +21,7 @@ def translate(
     output: Path,
     *,
     direction: Direction | None = None,
+    at: int | None = None,
     batch: int = 1,
     mask: Path | None = None,
     feather: int = 0,
@@ -41,6 +43,7 @@ def translate(
         input: Image, folder, pattern or video; - for standard input.
         output: Folder, or the name of one image; - for standard output.
         direction: AtoB or BtoA; the model's first unless given.
+        at: Use the run's kept checkpoint of this step.
         batch: Images of one size in a batch.
         mask: Image, or folder of images under the same names; only its light part is translated.
         feather: Pixels inside the mask's edge over which the translation fades in.
@@ -60,6 +63,7 @@ def translate(
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results
 
+    model = at_step(model, at)
     if cluster is not None:
         from unpaired.inference.cluster import Plan, translate_on_cluster
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from importlib import resources
 from pathlib import Path
@@ -31,9 +32,9 @@ FILES = {
 
 
 class Participant(BaseModel):
-    """Who wants to take part: a code of the experimenter's, or none yet."""
+    """A participant: with a code given by the experimenter, or without one yet."""
 
-    code: Annotated[str, Field(pattern=CODE)] | None = None
+    code: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class Answer(BaseModel):
@@ -62,7 +63,13 @@ def build_study_app(folder: Path, ledger: Ledger, key: str) -> FastAPI:
 
     @app.post("/session")
     async def begin(participant: Participant) -> dict[str, Any]:
-        """Begin, or go on where it was left."""
+        """Begin a session, or resume it."""
+        if participant.code is not None and not re.match(CODE, participant.code):
+            raise HTTPException(
+                422,
+                f"The participant code {participant.code[:80]!r} cannot be used: expected 4 to 64 letters, digits, "
+                f"hyphens or underscores. Correct the code at the end of the page's address",
+            )
         async with turn:
             session = await asyncio.to_thread(ledger.session, participant.code or secrets.token_hex(8))
         about = {"exposure_ms": study.exposure_ms, "practice": study.practice}

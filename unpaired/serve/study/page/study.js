@@ -9,12 +9,14 @@ const show = (name) => ["start", "trial", "end"].forEach((id) => { $(id).hidden 
 
 async function post(path, body) {
   for (let attempt = 0; ; attempt++) {
+    let refused;
     try {
       const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
       $("problem").hidden = answer.ok;
       if (answer.ok) return await answer.json();
-      if (answer.status < 500) return stop((await answer.json()).detail);
+      if (answer.status < 500) refused = (await answer.json()).detail;
     } catch { /* no connection: below */ }
+    if (refused) return stop(refused);
     $("problem").hidden = false;
     $("problem").textContent = "The server cannot be reached; trying again. Nothing is lost.";
     await pause(Math.min(5000, 250 * 2 ** attempt));
@@ -25,7 +27,7 @@ function stop(text) {
   show("");
   $("problem").hidden = false;
   $("problem").textContent = `${text}.`;
-  throw new Error(text);
+  return new Promise(() => {}); // never settles: what waits for it goes no further
 }
 
 async function open() {
