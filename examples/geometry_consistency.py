@@ -2,13 +2,13 @@
 
 Fu et al., "Geometry-Consistent Generative Adversarial Networks for One-Sided Unsupervised Domain Mapping", CVPR 2019
 (arXiv:1809.05852). A mirrored or turned image must translate to the mirrored or turned translation, G(f(x)) =
-f(G(x)). That takes the place of the cycle, so there is no F and no D_X.
+f(G(x)). This replaces cycle consistency, so there is no F and no D_X.
 
     unpaired prepare earth earth64
     python examples/geometry_consistency.py earth64 runs/gcgan --steps 4000
-    python examples/geometry_consistency.py earth64 runs/gcgan --steps 4000    # the same again resumes
+    python examples/geometry_consistency.py earth64 runs/gcgan --steps 4000    # resumes
 
-A bundle of this method loads wherever this file has been imported.
+A bundle of this method can be loaded after this file was imported.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from unpaired.models import (
 
 @dataclass(frozen=True, kw_only=True)
 class GcGANConfig:
-    """The objective's weights and its networks."""
+    """Weights of the losses and the networks."""
 
     name: Literal["gcgan"] = "gcgan"
     generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
@@ -54,7 +54,7 @@ class GcGANConfig:
     identity_weight: float = 0.0
     """Weight of |G(y) - y|."""
     history: int = 50
-    """Past translations that the discriminators are shown; 0 for none."""
+    """Past translations kept for the discriminators; 0 for none."""
 
     def __post_init__(self) -> None:
         for name in ("geometry_weight", "identity_weight", "history"):
@@ -88,7 +88,7 @@ class GcGAN(Method):
         return images.flip(2) if self.cfg.geometry == "flip" else images.rot90(1, (2, 3))
 
     def f_inverse(self, images: Tensor) -> Tensor:
-        """And back."""
+        """Its inverse."""
         return images.flip(2) if self.cfg.geometry == "flip" else images.rot90(-1, (2, 3))
 
     def generator_losses(self, x: Images, y: Images) -> tuple[Terms, TurnedFakes]:
@@ -123,7 +123,7 @@ class GcGAN(Method):
 
     @property
     def histories(self) -> dict[str, History]:
-        """Past translations shown to D_Y and to D_T."""
+        """Past translations for D_Y and D_T."""
         return {"Y": self.past_y, "T": self.past_t}
 
     @property
@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Geometry-consistent one-sided translation")
     parser.add_argument("data", help="folder with trainA and trainB")
     parser.add_argument("out", help="folder of the run")
-    parser.add_argument("--preset", default="earth", help="whose networks, data and optimisation to take")
+    parser.add_argument("--preset", default="earth", help="preset of networks, data and optimisation")
     parser.add_argument("--geometry", default="flip", choices=["flip", "rotate"])
     parser.add_argument("--steps", type=int, default=4000)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""16-bit images of two channels, as a fluorescence microscope gives them, trained on and translated at full depth.
+"""16-bit images of two channels, as of a fluorescence microscope: training and translation at full depth.
 
 Domain A is the first microscope: dim nuclei and membranes, a bright background, noise. Domain B is the second: other
-cells, bright, on black. The images are drawn here; put your own TIFFs into trainA, trainB, testA and testB instead.
+cells, bright, on black. This script draws the images; replace them by your own TIFFs.
 
     python examples/microscopy16.py OUT --steps 2000
 

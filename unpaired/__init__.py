@@ -5,7 +5,7 @@
     to_map = unpaired.Translator.load(run, direction="AtoB")
     to_map(image)
 
-Importing this imports no torch; using it does.
+Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Experiment", "Translator", "__version__", "presets", "train"]
 def train(experiment: Experiment, *, data: Path | str, out: Path | str, allow_config_change: bool = False) -> Path:
     """Train `experiment` on the folder `data`, resuming what `out` already holds; returns `out`.
 
-    With `allow_config_change`, what `out` holds may be of other settings.
+    With `allow_config_change` the run in `out` may have other settings.
 
     Raises:
-        BadInput: data or settings that cannot be used; the message says what to do.
+        BadInput: unusable data or settings; the message names the file or setting and what to do.
     """
     from unpaired.experiment import with_root
     from unpaired.training import train

@@ -1,6 +1,7 @@
-"""The settings that every experiment has: what is read, how it is optimised, where it runs.
+"""The settings of every experiment: data, optimisation, runtime.
 
-Frozen, checked once, no logic. What is particular to a method or a network stands beside it.
+Frozen dataclasses, checked once, no logic. `config.methods` and `config.networks` hold those of methods and networks.
+The text below a field is its help on the command line.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
-"""Networks whose features images are judged by: `unpaired.features`."""
+"""Feature extractors: `unpaired.features`."""
 
 
 MOST = {
@@ -23,7 +24,7 @@ MOST = {
     **{"data.batch": 2**12, "data.workers": 256, "runtime.threads": 2**10, "runtime.samples": 2**10},
     **{"runtime.seed": 2**63 - 1, "runtime.judge_images": 1000},
 }
-"""Numbers over these are mistakes, and would ask for more memory or threads than any machine has."""
+"""Upper limits: larger values are mistakes."""
 FEWEST_JUDGED = 10
 """Images of a domain from which a KID has an interval at all."""
 
@@ -37,36 +38,36 @@ def _at_least(value: float, least: float, name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the images are and how each becomes what a step sees."""
+    """The images and their preprocessing."""
 
     root: str = ""
-    """Folder with trainA and trainB (and testA, testB), or hf://datasets/user/name, read there."""
+    """Folder with trainA and trainB (and testA, testB), or hf://datasets/user/name, which is read remotely."""
     preprocess: Preprocess = "resize_and_crop"
     """Geometry: resize to load_size and crop, crop only, scale the width, scale and crop, or none."""
     load_size: int = 286
     """Side (resize) or width (scale) in pixels before cropping."""
     crop_size: int = 256
-    """Side in pixels of what a step sees."""
+    """Side in pixels of a training image after cropping."""
     flip: bool = True
-    """Mirror left to right half of the time."""
+    """Mirror left to right with probability one half."""
     pairs: int = 0
-    """Semi-paired: images of pairsA and pairsB of one name shown beside each step's unpaired ones; 0 reads none."""
+    """Semi-paired training: aligned pairs per step from pairsA and pairsB, under equal names; 0 for none."""
     masks: bool = False
-    """Translate only inside of masks: images of masksA and masksB named as those of trainA and trainB, white inside."""
+    """Translate only inside masks: images in masksA and masksB under the names of trainA and trainB, white inside."""
     paired: bool = False
-    """Show the images of A and B that have one name together, cropped and mirrored alike: for methods that need it."""
+    """Load images of A and B of one name together, cropped and mirrored alike; pix2pix needs it."""
     channels_a: int = 3
     """Channels of domain A: 1 gray, 3 colour, or as many as its files have."""
     channels_b: int = 3
     """Channels of domain B."""
     batch: int = 1
-    """Images of each domain in a step (the paper: 1)."""
+    """Images of each domain in a batch (the paper: 1)."""
     workers: int = 2
-    """Threads that read ahead. What a step sees does not depend on it."""
+    """Threads that read images ahead; the order of images does not depend on it."""
     cache_gb: float = 4.0
-    """Decoded images are kept in memory up to this many gigabytes."""
+    """Memory for decoded images, in gigabytes."""
     on_bad_image: Literal["fail", "skip"] = "fail"
-    """Every image here is read once before the first step: fail names all that cannot be used, skip leaves them out."""
+    """Images are read once before the first step: fail stops and names all bad ones, skip leaves them out."""
 
     def __post_init__(self) -> None:
         for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):
@@ -80,35 +81,34 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """Adam for both players and the course of its rate (CycleGAN App. 7.1)."""
+    """Adam and its learning rate (CycleGAN App. 7.1)."""
 
     lr: float = 2e-4
-    """Step size of the generators' Adam."""
+    """Learning rate of the generators."""
     discriminator_lr: float | None = None
-    """Step size of the discriminators' Adam; the generators' unless given."""
+    """Learning rate of the discriminators; that of the generators unless given."""
     beta1: float = 0.5
     """Decay of the first moment."""
     beta2: float = 0.999
     """Decay of the second moment."""
     epochs: int = 100
-    """Epochs at the full rate."""
+    """Epochs at the full learning rate."""
     decay_epochs: int = 100
-    """Epochs over which the rate then falls linearly to zero; 0 keeps it constant."""
+    """Epochs of linear decay to zero after them; 0 keeps the rate constant."""
     schedule: Literal["linear", "step", "cosine"] = "linear"
-    """Course of the rate: linear as published; step: a tenth after every decay_every epochs; cosine over epochs."""
+    """Decay: linear as published; step: a tenth every decay_every epochs; cosine: half a cosine over epochs."""
     decay_every: int = 50
-    """Epochs between the steps of schedule step."""
+    """Epochs between the decays of schedule step."""
     steps: int | None = None
-    """Total steps instead of epochs; the rate falls over the same share of them."""
+    """Total steps in place of epochs; the decay keeps its share of them."""
     start: str = ""
-    """Bundle or run whose generators training starts from, to fine-tune them; drawn afresh unless given."""
+    """Bundle or run whose generators are fine-tuned; random weights unless given."""
     discriminator_warmup: int = 0
-    """First steps, in which only the discriminators learn: given trained generators, fresh discriminators would
-    mislead them."""
+    """First steps in which only the discriminators are updated, for generators that are fine-tuned."""
     accumulate: int = 1
-    """Parts, one after another through the networks, of data.batch images each, that make one step."""
+    """Batches of data.batch images whose gradients are accumulated for one step."""
     ema_decay: float = 0.0
-    """Decay per step of the running average of the generators that the bundle gets; 0 keeps the last weights."""
+    """Decay of the exponential moving average of the generators' weights in the bundle; 0 for the last weights."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "discriminator_lr"):
@@ -131,22 +131,22 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """Where and how a run is carried out. Only seed and precision touch its numbers."""
+    """Device, precision, intervals and logging. Only seed and precision affect the numbers."""
 
     seed: int = 0
-    """Start of every random choice."""
+    """Seed of every random number."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; auto takes the fastest present."""
+    """Where to compute; auto takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
-    """Arithmetic: bf16, fp32, or fp32 in the published order, bit for bit; auto: bf16 where the chip has it."""
+    """bf16, fp32, or exact: fp32 in the published order, bit for bit. auto: bf16 where the hardware supports it."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile the networks, on a GPU into CUDA graphs, in place of the package's own kernels; auto does not."""
     checkpoint_blocks: bool = False
-    """Compute residual blocks again for their gradient, in place of keeping what is inside: memory for time."""
+    """Recompute residual blocks in the backward pass: less memory, more time."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     deterministic: bool = False
-    """The same bits each time on a GPU too, at some cost in speed; a CPU gives them anyway."""
+    """Deterministic algorithms on a GPU, at some cost in speed; a CPU is deterministic anyway."""
     log_every: int = 50
     """Steps between lines of metrics.jsonl."""
     sample_every: int = 500
@@ -162,9 +162,9 @@ class RuntimeConfig:
     judge_images: int = 200
     """Test images of each domain that a judgement translates and compares, at most."""
     trackers: str = ""
-    """Trackers to write to beside the run's own files, joined by commas: wandb, trackio, mlflow."""
+    """Trackers to log to, joined by commas: wandb, trackio, mlflow."""
     project: str = "unpaired"
-    """The trackers' name for the group of runs that this one belongs to."""
+    """Project name in the trackers."""
     samples: int = 6
     """Test images of each domain in a sample grid."""
     keep: int = 2

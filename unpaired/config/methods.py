@@ -1,6 +1,6 @@
-"""Settings of the methods; importing them imports no torch.
+"""Settings of the methods, one dataclass each; the methods are in `unpaired.methods`.
 
-One dataclass a method. The losses stand in `unpaired.methods`.
+Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
 
 @dataclass(frozen=True, kw_only=True)
 class TwoWayConfig:
-    """The networks and their game; defaults as published."""
+    """Networks, adversarial loss and image history; defaults as published."""
 
     name: str
     generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
@@ -35,7 +35,7 @@ class TwoWayConfig:
     adversarial: AdversarialName = "least-squares"
     """Form of the adversarial loss (CycleGAN Sec. 4)."""
     history: int = 50
-    """Past translations per domain that the discriminators are shown (CycleGAN Sec. 4); 0 for none."""
+    """Past translations per domain kept for the discriminators (CycleGAN Sec. 4); 0 for none."""
 
     def __post_init__(self) -> None:
         for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
@@ -45,31 +45,31 @@ class TwoWayConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleGANConfig(TwoWayConfig):
-    """The objective's weights and its networks; defaults as published."""
+    """Weights of the losses and the networks; defaults as published."""
 
     name: Literal["cyclegan"] = "cyclegan"
     gan_weight: float = 1.0
-    """Weight of L_GAN(G, D_Y) + L_GAN(F, D_X) (Eq. 3); 0 leaves cycle consistency alone."""
+    """Weight of L_GAN(G, D_Y) + L_GAN(F, D_X) (Eq. 3)."""
     forward_cycle_weight: float = 10.0
     """Lambda of |F(G(x)) - x| (Eq. 2)."""
     backward_cycle_weight: float = 10.0
     """Lambda of |G(F(y)) - y| (Eq. 2)."""
     paired_weight: float = 10.0
-    """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, where there are some (data.pairs)."""
+    """Weight of |G(x) - y| + |F(y) - x| on aligned pairs, with data.pairs."""
     background_weight: float = 10.0
-    """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside of the masks m, where there are some (data.masks)."""
+    """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside the masks m, with data.masks."""
     identity_weight: float = 0.0
     """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.gan_weight or self.forward_cycle_weight or self.backward_cycle_weight or self.identity_weight):
-            raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
+            raise ValueError("method: expected one weight above 0, got none: there is no loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoGANConfig:
-    """The coupled networks and their game."""
+    """The coupled networks and their adversarial loss."""
 
     name: Literal["cogan"] = "cogan"
     generator: CoupledConfig = field(default_factory=CoupledConfig)
@@ -82,27 +82,27 @@ class CoGANConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BiGANConfig(TwoWayConfig):
-    """CycleGAN's networks; the one discriminator sees both images of a pair."""
+    """The networks of CycleGAN; one discriminator of both images of a pair."""
 
     name: Literal["bigan"] = "bigan"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimGANConfig(TwoWayConfig):
-    """CycleGAN's networks and game, with one more weight."""
+    """The networks of CycleGAN, with a content loss."""
 
     name: Literal["simgan"] = "simgan"
     content_weight: float = 10.0
-    """Weight of |x - G(x)| and |y - F(y)|, the authors' code's."""
+    """Weight of |x - G(x)| and |y - F(y)|, as in the authors' code."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureGANConfig(TwoWayConfig):
-    """CycleGAN's networks and game, a weight, and where the features come from."""
+    """The networks of CycleGAN, with a feature loss."""
 
     name: Literal["featuregan"] = "featuregan"
     feature_weight: float = 10.0
-    """Weight of |phi(x) - phi(G(x))| and |phi(y) - phi(F(y))|, the authors' code's."""
+    """Weight of |phi(x) - phi(G(x))| and |phi(y) - phi(F(y))|, as in the authors' code."""
     features: str = ""
     """VGG-16's ImageNet weights, vgg16-397923af.pth, for relu4_2; empty: EfficientNet-Lite0 of the `metrics` extra."""
 
@@ -121,7 +121,7 @@ class Pix2PixConfig(TwoWayConfig):
     adversarial: Literal["least-squares", "log-likelihood", "hinge"] = "log-likelihood"
     """Form of the adversarial loss (Eq. 1)."""
     history: int = 0
-    """Past pairs that the discriminators are shown; none in the paper."""
+    """Past pairs kept for the discriminators; none in the paper."""
 
 
 MethodConfig = CycleGANConfig | CoGANConfig | BiGANConfig | SimGANConfig | FeatureGANConfig | Pix2PixConfig

@@ -1,6 +1,6 @@
-"""Settings of the networks; importing them imports no torch.
+"""Settings of the networks, one dataclass each; the networks are in `unpaired.models`.
 
-One dataclass a network. The network stands in `unpaired.models`.
+Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class UNetConfig(InitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchGANConfig(InitConfig):
-    """Judges overlapping patches: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
+    """A score per overlapping patch: receptive field 16, 34, 70, 142, 286 px for 1 to 5 layers."""
 
     name: Literal["patchgan"] = "patchgan"
     width: int = 64
@@ -106,7 +106,7 @@ class PatchGANConfig(InitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelGANConfig(InitConfig):
-    """Judges every pixel by its colour alone: 1x1 convolutions."""
+    """A score per pixel from its colour alone: 1x1 convolutions."""
 
     name: Literal["pixelgan"] = "pixelgan"
     width: int = 64
@@ -149,7 +149,7 @@ class JointConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CoupledConfig:
-    """From noise to a pair of images: all stride-1/2 convolutions but the last are shared."""
+    """Noise to a pair of images: all stride-1/2 convolutions but the last are shared."""
 
     name: Literal["coupled"] = "coupled"
     width: int = 64
