@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import json
 import re
@@ -11,10 +12,11 @@ import torch
 import yaml
 from PIL import Image
 
+from tests.data_sets import make_model
 from tests.rule import INVERSE, Rule
 from unpaired.core.errors import BadInput
 from unpaired.evaluation import evaluate
-from unpaired.evaluation.report import write_report
+from unpaired.evaluation.report import write_comparison, write_report
 from unpaired.evaluation.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -105,7 +107,17 @@ def test_the_page_stands_alone_and_asks_nothing_of_the_network(run, data, judged
             assert value is None or value.startswith(("data:", "#")), value
     outside_images = re.sub(r"data:image/\w+;base64,[\w+/=]+", "", page.source)
     assert not re.search(r"https?:|url\(|@import|//[a-z]", outside_images)
-    assert not page.all("script") and not page.all("link")[1:]
+    assert not page.all("link")[1:]
+    assert_only_its_own_script(page)
+
+
+def assert_only_its_own_script(page):
+    """One inline script, allowed by its hash alone."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL)
+    (policy,) = (tag["content"] for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert page.all("script") == [{}] and f"script-src 'sha256-{digest}'" in (policy or "")
+    assert "fetch(" not in script and "XMLHttpRequest" not in script and "eval" not in script
 
 
 def test_every_image_has_words_for_those_who_do_not_see_it_and_opens(run, data, judged):
@@ -137,7 +149,7 @@ def test_hostile_names_and_settings_are_shown_as_text(tmp_path):
     with (run / "metrics.jsonl").open("a") as log:
         log.write(log_line(510, **{f"gan/{HOSTILE}": 1.0}) + "\n" + log_line(520, **{f"gan/{HOSTILE}": 1.0}) + "\n")
     page = Page(write_report(run, evaluate(INVERSE, hostile), hostile, INVERSE))
-    assert not page.all("script")
+    assert_only_its_own_script(page)
     assert all(image["src"] != "x" and "onerror" not in image for image in page.all("img"))
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert f"{HOSTILE}.png" in page.text and "<script>alert(1)</script>" in page.text
@@ -148,7 +160,7 @@ def test_the_numbers_stand_beside_the_baselines_with_a_verdict(run, data):
     page = Page(write_report(run, evaluate(off, data), data, off))
     assert "better than every baseline" in page.text
     assert "10.0 to 10.0" in page.text and "copying the input" in page.text
-    assert "95 of 100" in page.text
+    assert "95 % confidence interval" in page.text
     wrong = Rule({"AtoB": torch.ones_like})
     page = Page(write_report(run, evaluate(wrong, data), data, wrong))
     assert "behind" in page.text
@@ -177,10 +189,17 @@ def test_images_without_pairs_show_no_truth(run, data):
     assert "The worst of A to B, by cycle error" in page.text
 
 
-def test_samples_show_the_first_the_quarters_and_the_last(run, data):
+def test_samples_show_the_first_the_last_and_an_even_choice_between(run, data):
     page = Page(write_report(run, None, data, INVERSE))
     steps = [re.search(r"A to B after (\d+) steps", image["alt"] or "") for image in page.all("img")]
-    assert [int(match[1]) for match in steps if match] == [0, 100, 200, 350, 450]
+    assert [int(match[1]) for match in steps if match] == list(range(0, 500, 50))
+    for step in range(500, 2000, 50):
+        save(run / "samples" / f"step-{step:06d}_AtoB.png", np.zeros((66, 134, 3), np.uint8))
+    page = Page(write_report(run, None, data, INVERSE))
+    steps = [re.search(r"A to B after (\d+) steps", image["alt"] or "") for image in page.all("img")]
+    shown = [int(match[1]) for match in steps if match]
+    assert len(shown) == 12 and (shown[0], shown[-1]) == (0, 1950)
+    assert {150, 200} >= {after - before for before, after in zip(shown, shown[1:], strict=False)}
 
 
 def test_a_run_that_has_just_begun_has_a_page_that_says_what_is_missing(tmp_path):
@@ -188,7 +207,7 @@ def test_a_run_that_has_just_begun_has_a_page_that_says_what_is_missing(tmp_path
     run.mkdir()
     (run / "config.yaml").write_text("name: new\n")
     page = Page(write_report(run))
-    for words in ("Not judged yet", "not at hand", "No samples yet", "Nothing logged yet"):
+    for words in ("Not evaluated yet", "not at hand", "No samples yet", "Nothing logged yet"):
         assert words in page.text
 
 
@@ -267,3 +286,59 @@ def test_smoothing_keeps_a_constant_and_the_mean_of_its_window():
     assert smoothed([2.0] * 50) == pytest.approx([2] * 50)
     assert smoothed([0.0, 1.0] * 40)[40] == pytest.approx(0.4)  # five of a window of 5: 0 1 0 1 0
     assert thinned([(k, 0) for k in range(5000)])[-1] == (4999, 0)
+
+
+# While training, names of domains, and several runs
+
+
+def test_the_page_of_a_living_run_reloads_itself_and_tells_the_time_left(run, data):
+    lines = [json.dumps({**json.loads(log_line(step)), "total": 1000}) for step in range(100, 501, 100)]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    page = Page(write_report(run, None, data, live=True))
+    assert "Step 500 of 1,000, about 50 s left." in page.text  # 500 steps took 50 s
+    assert [tag["data-refresh"] for tag in page.all("body")] == ["20"]
+    assert "Shown when training ends." in page.text
+    page = Page(write_report(run, None, data, INVERSE))
+    assert page.all("body") == [{}] and "500 of 1,000" in page.text
+
+
+def test_the_time_left_counts_the_last_stretch_of_a_resumed_run(run, data):
+    steps = [(100, 90.0), (200, 180.0), (300, 10.0), (400, 20.0)]  # resumed at 200 on a faster machine
+    lines = [json.dumps({**json.loads(log_line(step)), "seconds": s, "total": 1000}) for step, s in steps]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    page = Page(write_report(run, None, data, live=True))
+    assert "Step 400 of 1,000, about 1 min 00 s left." in page.text  # 600 steps at 10 a second
+    assert "3 min 20 s" in page.text  # 180 s and 20 s
+
+
+def test_the_page_names_the_domains_the_device_and_the_command(run, data):
+    (data / "dataset.json").write_text(json.dumps({"format": 1, "domains": {"A": "horses", "B": "zebras"}}))
+    (run / "run.json").write_text(json.dumps({"device": "NVIDIA H100", "started": 0}))
+    page = Page(write_report(run, None, data, INVERSE))
+    for words in ("horses to zebras", "10 of horses", "NVIDIA H100", "1970-01-01 00:00 UTC", "--config", "-again"):
+        assert words in page.text
+    assert any("zebras to horses" in (image["alt"] or "") for image in page.all("img"))
+
+
+def test_every_image_keeps_its_place_and_is_there_in_print(run, data, judged):
+    page = Page(write_report(run, judged, data, INVERSE))
+    assert all(int(image["width"] or 0) > 0 and int(image["height"] or 0) > 0 for image in page.all("img"))
+    assert not any("loading" in image for image in page.all("img"))
+
+
+def test_runs_stand_side_by_side(tmp_path, data, judged):
+    runs = [make_run(tmp_path / name, data, optim={"lr": lr}) for name, lr in (("slow", 1e-4), ("fast", 2e-4))]
+    (runs[0] / "evaluation.json").write_text(json.dumps(judged))
+    for seed, run in enumerate(runs):
+        make_model(run, seed=seed)
+    page = Page(write_comparison(runs, tmp_path / "comparison.html"))
+    assert "optim.lr" in page.text and "0.0001" in page.text and "0.0002" in page.text
+    assert "data.batch" not in page.text  # the same in both
+    labels = [image["data-label"] for image in page.all("img")]
+    assert labels[:4] == ["input", "slow", "fast", "truth"] and len(labels) == 2 * 6 * 4
+    assert "100.00" in page.text  # the PSNR of the run that was evaluated
+    assert_only_its_own_script(page)
+    with pytest.raises(BadInput, match="at least two runs"):
+        write_comparison(runs[:1], tmp_path / "one.html")
+    with pytest.raises(BadInput, match="expected the settings of a run"):
+        write_comparison([runs[0], data], tmp_path / "none.html")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ class Facts(TypedDict, total=False):
     name: str
     aligned: bool
     water: dict[str, float]
+    domains: dict[str, str]
     rule: Rule
     counts: dict[str, int]
     source: dict[str, Any]
@@ -102,6 +103,12 @@ def new_dataset(out: Path) -> Iterator[Manifest]:
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def domain_names(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """What the domains A and B are called: `domains` of `dataset.json`, else A and B."""
+    names = manifest.get("domains") or {}
+    return str(names.get("A") or "A"), str(names.get("B") or "B")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

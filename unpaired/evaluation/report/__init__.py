@@ -1,5 +1,6 @@
-"""One HTML page that tells a whole run."""
+"""The report of a run, and the comparison of several: self-contained HTML pages."""
 
+from unpaired.evaluation.report.compare import write_comparison
 from unpaired.evaluation.report.page import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

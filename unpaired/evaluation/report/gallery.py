@@ -11,12 +11,12 @@ import torch
 from unpaired.config import Direction
 from unpaired.data.heldout import HeldOut, read_whole, spread
 from unpaired.data.sources import ImageFile
-from unpaired.evaluation.report.images import image_uri
+from unpaired.evaluation.report.images import Embedded, embed
 from unpaired.imaging.images import OneImage
 from unpaired.inference.translator import Translator
 
-Views = tuple[tuple[str, str], ...]
-"""(what it is, data URI), from left to right."""
+Views = tuple[tuple[str, Embedded], ...]
+"""(what it is, the image), from left to right."""
 
 EVEN = 8
 EXTREMES = 4
@@ -91,7 +91,7 @@ def _views(
     translator: Translator, paths: list[ImageFile], truths: Mapping[ImageFile, ImageFile]
 ) -> dict[ImageFile, Views]:
     """What the page shows of each image; those of one size are translated together."""
-    inputs = {path: _middle(read_whole(path, translator.channels_in)) for path in paths}
+    inputs = {path: middle(read_whole(path, translator.channels_in)) for path in paths}
     by_size: dict[torch.Size, list[ImageFile]] = {}
     for path, image in inputs.items():
         by_size.setdefault(image.shape, []).append(path)
@@ -105,13 +105,14 @@ def _views(
         for path, output, again in zip(same, translated, cycled, strict=True):
             columns[path].append(("translation", output))
             if path in truths:
-                columns[path].append(("truth", _middle(read_whole(truths[path], translator.channels_out))))
+                columns[path].append(("truth", middle(read_whole(truths[path], translator.channels_out))))
             if again is not None:
                 columns[path].append(("back again", again))
-    return {path: tuple((label, image_uri(image)) for label, image in views) for path, views in columns.items()}
+    return {path: tuple((label, embed(image)) for label, image in views) for path, views in columns.items()}
 
 
-def _middle(image: OneImage) -> OneImage:
+def middle(image: OneImage) -> OneImage:
+    """At most `LARGEST_INPUT` pixels a side of the image, around its middle."""
     height, width = image.shape[1:]
     top, left = max(0, height - LARGEST_INPUT) // 2, max(0, width - LARGEST_INPUT) // 2
     return image[:, top : top + LARGEST_INPUT, left : left + LARGEST_INPUT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from unpaired.imaging.images import OneImage, Pixels, read_image, to_pixels, to_
 
 EXACT_SIDE = 128
 """Images up to this side are embedded as they are, as PNG."""
-LARGEST_SIDE = 224
+LARGEST_SIDE = 240
 """Larger ones are brought down to this side, as WebP."""
 GRID_BYTES = 60_000
 """A sample grid above this size is embedded as WebP."""
@@ -21,17 +22,26 @@ GRID_SIDE = 640
 """Longest side of an embedded grid of larger images."""
 
 
-def image_uri(image: OneImage) -> str:
-    """An image in [-1, 1] as a data URI."""
+@dataclass(frozen=True)
+class Embedded:
+    """An image as a data URI, with its size in pixels, so that the page keeps its place before it is decoded."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def embed(image: OneImage) -> Embedded:
+    """An image in [-1, 1]; small ones exactly."""
     shown = Image.fromarray(_rgb(to_pixels(image)))
     if max(shown.size) <= EXACT_SIDE:
-        return _uri(shown, "PNG")
+        return Embedded(_uri(shown, "PNG"), *shown.size)
     shown.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return _uri(shown, "WEBP")
+    return Embedded(_uri(shown, "WEBP"), *shown.size)
 
 
-def grid_uri(path: Path) -> tuple[str, tuple[int, int]]:
-    """A sample grid of the trainer's, with its width and height.
+def embed_grid(path: Path) -> Embedded:
+    """A sample grid of the trainer's.
 
     Raises:
         BadInput: the file cannot be read.
@@ -41,7 +51,7 @@ def grid_uri(path: Path) -> tuple[str, tuple[int, int]]:
     size = grid.size
     grid.thumbnail((GRID_SIDE, GRID_SIDE))
     small = path.stat().st_size <= GRID_BYTES and grid.size == size
-    return _uri(grid, "PNG" if small else "WEBP"), size
+    return Embedded(_uri(grid, "PNG" if small else "WEBP"), *grid.size)
 
 
 def _rgb(pixels: Pixels) -> Pixels:
@@ -51,5 +61,5 @@ def _rgb(pixels: Pixels) -> Pixels:
 
 def _uri(image: Image.Image, kind: str) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **({"quality": 85} if kind == "WEBP" else {"optimize": True}))
+    image.save(buffer, kind, **({"quality": 80} if kind == "WEBP" else {"optimize": True}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,7 +1,9 @@
-"""`report.html`: one file that tells a whole run, readable anywhere and asking nothing of the network."""
+"""`report.html`: one self-contained file about a run, readable offline."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,25 +11,29 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
-from unpaired.core.progress import duration
 from unpaired.core.version import __version__
-from unpaired.data.folders import has_domain, images_of
 from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import read_manifest
 from unpaired.evaluation.report.curves import draw_charts
+from unpaired.evaluation.report.facts import command, data_name, directions_of, head, progress_line
 from unpaired.evaluation.report.gallery import Gallery, gallery
-from unpaired.evaluation.report.images import grid_uri
+from unpaired.evaluation.report.images import embed_grid
 from unpaired.evaluation.report.numbers import tables
-from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log
+from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log, read_run_facts
 from unpaired.experiment import read_experiment, to_dict
 from unpaired.inference.translator import Translator
 
 REPORT = "report.html"
+HERE = Path(__file__).parent
 SAMPLE = re.compile(r"step-(\d+)_(AtoB|BtoA)\.png$")
-DIRECTIONS = {"AtoB": "A to B", "BtoA": "B to A"}
+REFRESH = 20
+"""Seconds after which the page of a living run loads itself again."""
+MOST_GRIDS = 12
+"""Sample grids per direction, spread evenly over the training."""
 
 
 def write_report(
@@ -35,6 +41,7 @@ def write_report(
     evaluation: Mapping[str, Any] | None = None,
     data: Path | None = None,
     translator: Translator | None = None,
+    live: bool = False,
 ) -> Path:
     """Write `report.html` into a run's folder; returns its path.
 
@@ -45,131 +52,72 @@ def write_report(
         evaluation: What `evaluate` returned; the run's `evaluation.json` unless given.
         data: The data set's folder; that of the run's settings unless given.
         translator: The trained model, where it is loaded already.
+        live: The run is training: the page reloads itself and translates no test images.
 
     Raises:
         BadInput: not a run's folder, or a file in it that cannot be read.
     """
     run = Path(run)
-    config = _settings(run / "config.yaml")
+    config = read_settings(run)
     evaluation = evaluation if evaluation is not None else read_evaluation(run / "evaluation.json")
-    data = Path(data) if data is not None else _data_root(config)
+    data = Path(data) if data is not None else data_root(config)
     log = read_log(run / "metrics.jsonl")
     manifest = read_manifest(data) if data is not None else {}
-    galleries, missing = _galleries(run, data, evaluation, translator)
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            config=config,
-            directions=DIRECTIONS,
-            facts=_facts(config, manifest, data, log),
-            data_name=_data_name(manifest, data),
-            tables=tables(evaluation),
-            recipe=evaluation.get("recipe", {}),
-            findings=_findings(log),
-            charts=draw_charts(log, least_squares=_is_least_squares(config)),
-            samples=_samples(run / "samples"),
-            galleries=galleries,
-            missing=missing,
-            settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-            recipe_text=yaml.safe_dump(evaluation["recipe"], sort_keys=False) if "recipe" in evaluation else "",
-            version=__version__,
-        )
+    directions = directions_of(manifest)
+    galleries, missing = ([], "Shown when training ends.") if live else galleries_of(run, data, evaluation, translator)
+    page = render(
+        "page.html.j2",
+        config=config,
+        live=live,
+        refresh=REFRESH,
+        progress=progress_line(log),
+        command=command(config, run, data),
+        directions=directions,
+        facts=head(config, manifest, data, log, read_run_facts(run / "run.json")),
+        data_name=data_name(manifest, data),
+        tables=tables(evaluation),
+        recipe=evaluation.get("recipe", {}),
+        findings=_findings(log, directions),
+        charts=draw_charts(log, least_squares=_is_least_squares(config)),
+        samples=_samples(run / "samples"),
+        galleries=galleries,
+        missing=missing,
+        settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        recipe_text=yaml.safe_dump(evaluation["recipe"], sort_keys=False) if "recipe" in evaluation else "",
     )
     path = run / REPORT
     write_text(path, page)
     return path
 
 
-def _environment() -> Environment:
-    loader = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+def render(template: str, **values: Any) -> str:
+    """A page of this folder; its one script is allowed by hash, everything else that runs or loads is not."""
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template(template)
+    return page.render(script=Markup(script), script_hash=digest, version=__version__, **values)
 
 
-def _facts(
-    config: Mapping[str, Any], manifest: Mapping[str, Any], data: Path | None, log: Sequence[LogLine]
-) -> list[tuple[str, str]]:
-    """What was trained on what, as (name, value); only what is known."""
-    method, optim, runtime = (config.get(part) or {} for part in ("method", "optim", "runtime"))
-    generator, last = method.get("generator") or {}, log[-1] if log else {}
-    counts = _counts(manifest, data)
-    training = [f"{counts[f'train{side}']} of {side}" for side in "AB" if f"train{side}" in counts]
-    testing = [f"{counts[f'test{side}']} of {side}" for side in "AB" if f"test{side}" in counts]
-    source = manifest.get("source")
-    facts = {
-        "Data": _data_name(manifest, data),
-        "Licence": source.get("licence", "") if isinstance(source, dict) else "",
-        "Training images": ", ".join(training),
-        "Test images": ", ".join(testing),
-        "Method": method.get("name", ""),
-        "Generator": ", ".join(f"{key} {value}" for key, value in generator.items() if key in ("width", "blocks")),
-        "Steps": f"{last['step']:,}" if "step" in last else "",
-        "Epochs": str(last.get("epoch", "")),
-        "Batch": str((config.get("data") or {}).get("batch", "")),
-        "Learning rate": str(optim.get("lr", "")),
-        "Seed": str(runtime.get("seed", "")),
-        "Best on test images": _best(log),
-        "Time": duration(_seconds(log)) if log else "",
-    }
-    return [(name, str(value)) for name, value in facts.items() if value != ""]
+def read_settings(run: Path) -> dict[str, Any]:
+    """A run's `config.yaml` with every setting, absent ones by default.
+
+    Raises:
+        BadInput: it is not there or cannot be read.
+    """
+    try:
+        return to_dict(read_experiment(run / "config.yaml"))
+    except BadInput as error:
+        raise BadInput(f"{error}; expected the settings of a run") from error
 
 
-def _best(log: Sequence[LogLine]) -> str:
-    """The step whose bundle is kept as the best, and by what; empty where training did not judge."""
-    judged = next((line["judged"] for line in reversed(log) if "judged" in line), None)
-    if judged is None:
-        return ""
-    best = judged["best"]
-    return f"step {best['step']:,}, mean KID {best['mean_kid']:.4f} ({judged['features']})"
-
-
-def _is_least_squares(config: Mapping[str, Any]) -> bool:
-    return (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
-
-
-def _seconds(log: Sequence[LogLine]) -> float:
-    """Time spent training: every resumed stretch counts its own seconds from 0."""
-    times = [float(line.get("seconds", 0)) for line in log]
-    return sum(now for now, after in zip(times, [*times[1:], 0.0], strict=True) if after < now)
-
-
-def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:
-    if isinstance(manifest.get("counts"), dict):
-        return dict(manifest["counts"])
-    counts = {}
-    for folder in ("trainA", "trainB", "testA", "testB"):
-        if data is not None and has_domain(data, folder):
-            counts[folder] = len(images_of(data, folder))
-    return counts
-
-
-def _data_name(manifest: Mapping[str, Any], data: Path | None) -> str:
-    return str(manifest.get("name") or (data.name if data is not None else ""))
-
-
-def _data_root(config: Mapping[str, Any]) -> Path | None:
+def data_root(config: Mapping[str, Any]) -> Path | None:
+    """The data set that the settings name, where it is at hand."""
     root = (config.get("data") or {}).get("root")
     return Path(root) if root and Path(root).is_dir() else None
 
 
-def _samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Sample grids through training, per direction: the first, the quarters and the last."""
-    by_direction: dict[str, list[tuple[int, Path]]] = {}
-    for path in sorted(folder.glob("step-*_*.png")):
-        match = SAMPLE.search(path.name)
-        if match:
-            by_direction.setdefault(match[2], []).append((int(match[1]), path))
-    shown = {}
-    for direction, found in sorted(by_direction.items()):
-        chosen = sorted({round(quarter * (len(found) - 1) / 4) for quarter in range(5)})
-        shown[direction] = []
-        for step, path in (found[index] for index in chosen):
-            uri, (width, height) = grid_uri(path)
-            shown[direction].append({"step": step, "uri": uri, "width": width, "height": height})
-    return shown
-
-
-def _galleries(
+def galleries_of(
     run: Path, data: Path | None, evaluation: Mapping[str, Any], translator: Translator | None
 ) -> tuple[list[Gallery], str]:
     """A gallery per direction; where there can be none, why."""
@@ -184,14 +132,33 @@ def _galleries(
     return [gallery(translator.to(d), held_out, images.get(d, [])) for d in translator.directions], ""
 
 
-def _findings(log: Sequence[LogLine]) -> list[dict[str, Any]]:
-    """What the doctor of training said, each once: its last words, and from which step to which it was so."""
+def _is_least_squares(config: Mapping[str, Any]) -> bool:
+    return (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
+
+
+def _samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Sample grids through training, per direction: the first, the last, and an even choice between."""
+    by_direction: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("step-*_*.png")):
+        match = SAMPLE.search(path.name)
+        if match:
+            by_direction.setdefault(match[2], []).append((int(match[1]), path))
+    shown = {}
+    for direction, found in sorted(by_direction.items()):
+        last, count = len(found) - 1, min(MOST_GRIDS, len(found))
+        chosen = sorted({round(k * last / max(1, count - 1)) for k in range(count)})
+        shown[direction] = [{"step": found[k][0], "image": embed_grid(found[k][1])} for k in chosen]
+    return shown
+
+
+def _findings(log: Sequence[LogLine], directions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The doctor's findings, each once: its last words, and from which step to which it was so."""
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for line in log:
         for finding in line.get("findings", []):
             key = (finding["symptom"], finding["where"])
             first = seen.get(key, {"first": line["step"]})["first"]
-            where = DIRECTIONS.get(finding["where"], finding["where"])
+            where = directions.get(finding["where"], finding["where"])
             seen[key] = {**finding, "where": where, "first": first, "last": line["step"]}
     return list(seen.values())
 
@@ -201,11 +168,3 @@ def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:
     if "recipe" not in evaluation:
         return open_held_out(data)
     return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no")
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """A run's `config.yaml` with every setting, absent ones by default."""
-    try:
-        return to_dict(read_experiment(path))
-    except BadInput as error:
-        raise BadInput(f"{error}; expected the settings of a run") from error

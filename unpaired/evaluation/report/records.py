@@ -50,6 +50,7 @@ class LogLine(TypedDict, total=False):
     """A line of `metrics.jsonl`."""
 
     step: Required[Annotated[int, Field(ge=0, le=10**15)]]
+    total: Annotated[int, Field(ge=0, le=10**15)]
     epoch: int
     lr: Number
     images_per_second: Number
@@ -57,6 +58,13 @@ class LogLine(TypedDict, total=False):
     terms: Annotated[Scores, Field(max_length=100)]
     judged: JudgedLine
     findings: Annotated[list[FindingLine], Field(max_length=100)]
+
+
+class RunFacts(TypedDict, total=False):
+    """What a training records of its start in `run.json`."""
+
+    device: Annotated[str, Field(max_length=300)]
+    started: Annotated[float, Field(ge=0, le=1e11)]
 
 
 class Span(TypedDict):
@@ -96,7 +104,7 @@ class Evaluation(TypedDict, total=False):
     images: dict[str, list[ImageScores]]
 
 
-_LOG_LINE, _EVALUATION = TypeAdapter(LogLine), TypeAdapter(Evaluation)
+_LOG_LINE, _EVALUATION, _RUN = TypeAdapter(LogLine), TypeAdapter(Evaluation), TypeAdapter(RunFacts)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
@@ -113,6 +121,20 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: not what `unpaired evaluate` writes ({_words(error)}); run it again") from error
     _check_format(evaluation.get("recipe", {}), path)
     return evaluation
+
+
+def read_run_facts(path: Path) -> RunFacts:
+    """A run's `run.json`, empty where there is none.
+
+    Raises:
+        BadInput: it is not what training writes.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return _RUN.validate_python(read_json(path), strict=True)
+    except ValidationError as error:
+        raise BadInput(f"{path}: not what training writes ({_words(error)}); remove it") from error
 
 
 def read_log(path: Path) -> list[LogLine]:

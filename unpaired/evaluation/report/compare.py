@@ -1,0 +1,142 @@
+"""Several runs on one page: the settings that differ, their numbers, and their translations of the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpaired.config import DIRECTIONS, Direction
+from unpaired.core.errors import BadInput
+from unpaired.core.files import write_text
+from unpaired.data.heldout import open_held_out, read_whole, spread
+from unpaired.data.manifest import read_manifest
+from unpaired.evaluation.report.curves import draw
+from unpaired.evaluation.report.facts import data_name, directions_of
+from unpaired.evaluation.report.gallery import middle
+from unpaired.evaluation.report.images import Embedded, embed
+from unpaired.evaluation.report.page import data_root, read_settings, render
+from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log
+from unpaired.experiment import flatten, read_experiment
+from unpaired.inference.translator import Translator
+from unpaired.metrics.evidence import span_text
+from unpaired.metrics.words import METRICS
+
+SHOWN = 6
+"""Test images per direction."""
+NOT_COMPARED = ("name", "data.root")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read."""
+
+    folder: Path
+    label: str
+    settings: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    log: list[LogLine]
+
+
+def write_comparison(folders: Sequence[Path], out: Path) -> Path:
+    """Write a page that compares runs side by side; returns its path.
+
+    Args:
+        folders: At least two runs.
+        out: The HTML file.
+
+    Raises:
+        BadInput: fewer than two runs, or a folder that is no run.
+    """
+    if len(folders) < 2:
+        raise BadInput(f"report: expected at least two runs to compare, got {len(folders)}")
+    runs = [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+    data = data_root(read_settings(runs[0].folder))
+    manifest = read_manifest(data) if data is not None else {}
+    directions = directions_of(manifest)
+    page = render(
+        "compare.html.j2",
+        directions=directions,
+        data_name=data_name(manifest, data),
+        runs=[run.label for run in runs],
+        settings=differing([run.settings for run in runs]),
+        tables=[(directions[d], _numbers(runs, d)) for d in DIRECTIONS if any(d in run.evaluation for run in runs)],
+        curves=_curves(runs, directions),
+        galleries=[(directions[d], _gallery(runs, data, d)) for d in DIRECTIONS] if data is not None else [],
+    )
+    try:
+        write_text(out, page)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    return out
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The settings that are not equal in all runs, each with its value in every run."""
+    names = list(dict.fromkeys(name for each in settings for name in each if name not in NOT_COMPARED))
+    rows = [(name, [str(each.get(name, "–")) for each in settings]) for name in names]
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Names of the folders; whole paths where names are alike."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _read(folder: Path, label: str) -> Run:
+    read_settings(folder)  # a folder that is no run is named as such
+    settings = flatten(read_experiment(folder / "config.yaml"))
+    return Run(folder, label, settings, read_evaluation(folder / "evaluation.json"), read_log(folder / "metrics.jsonl"))
+
+
+def _numbers(runs: Sequence[Run], direction: Direction) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Rows of (metric, better, per run (value, interval))."""
+    rows = []
+    for name, words in METRICS.items():
+        cells = []
+        for run in runs:
+            value = run.evaluation.get(direction, {}).get(name)
+            span = run.evaluation.get("intervals", {}).get(direction, {}).get(name)
+            cells.append(("–", "") if value is None else (f"{value:.{words.digits}f}", span_text(span, words.digits)))
+        if any(value != "–" for value, _ in cells):
+            rows.append((words.label, f"{words.better} is better", cells))
+    return rows
+
+
+def _curves(runs: Sequence[Run], directions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Validation curves, one chart a direction with a line per run."""
+    charts = []
+    for direction, words in directions.items():
+        lines = {run.label: _validated(run.log, direction) for run in runs}
+        lines = {label: line for label, line in lines.items() if len(line) > 1}
+        if lines:
+            title = f"KID on test images, {words}"
+            charts.append({"title": title, "names": list(lines), "svg": draw(title, lines, noisy=False)})
+    return charts
+
+
+def _validated(log: Sequence[LogLine], direction: str) -> list[tuple[float, float]]:
+    judged = [(line["step"], line["judged"]["kid"].get(direction)) for line in log if "judged" in line]
+    return [(float(step), max(0.0, kid)) for step, kid in judged if kid is not None]
+
+
+def _gallery(runs: Sequence[Run], data: Path, direction: Direction) -> list[tuple[str, list[tuple[str, Embedded]]]]:
+    """(file, labelled views) of the same test images through every run."""
+    held_out = open_held_out(data)
+    files = spread(held_out.side(direction[0]), SHOWN)
+    truths = (
+        dict(zip(held_out.side(direction[0]), held_out.side(direction[-1]), strict=True)) if held_out.aligned else {}
+    )
+    translators = [(run.label, Translator.load(run.folder, runtime="torch")) for run in runs]
+    translators = [(label, each.to(direction)) for label, each in translators if direction in each.directions]
+    shown = []
+    for path in files:
+        views = [("input", embed(middle(read_whole(path, each.channels_in)))) for _, each in translators[:1]]
+        for label, each in translators:
+            views.append((label, embed(each.translate(middle(read_whole(path, each.channels_in))[None])[0])))
+        if path in truths:
+            views.append(("truth", embed(middle(read_whole(truths[path], translators[0][1].channels_out)))))
+        shown.append((held_out.name(path), views))
+    return shown if translators else []
