@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,8 @@ from tests.data_sets import make_data, tiny
 from unpaired.checkpoints.run_state import load_state
 from unpaired.experiment import build_method
 from unpaired.models.deterministic import Double, ReflectionPad, make_deterministic
+from unpaired.models.kernels import optimize
+from unpaired.models.trace import trace
 from unpaired.training import train
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.trainer import Trainer
@@ -73,3 +77,12 @@ def test_a_deterministic_run_refuses_what_has_no_order_and_exchanges_its_layers(
     trainer = Trainer(build_method(experiment), experiment.optim, Engine(experiment.runtime))
     assert not [m for m in trainer.method.G.modules() if type(m) in (nn.ReflectionPad2d, nn.Upsample)]
     assert [m for m in trainer.method.G.modules() if type(m) is ReflectionPad]
+
+
+def test_layers_with_an_order_are_joined_to_units_like_those_they_replace(tmp_path):
+    network = build_method(tiny(tmp_path, method__generator__upsampling="resize")).G
+    x, plain = torch.rand(1, 3, 16, 16), deepcopy(network)
+    make_deterministic(network)
+    assert len(trace(network)) == len(trace(plain))
+    optimize(network, torch.device("cpu"), torch.float32)
+    assert_close(network(x), plain(x), atol=1e-5, rtol=1e-4)

@@ -44,9 +44,10 @@ def double(x: Tensor, dim: int) -> Tensor:
 
 
 def make_deterministic(network: nn.Module) -> None:
-    """Exchange the layers of a network that have such a form; they have no weights, so none is lost."""
-    for module in network.modules():
-        if type(module) is nn.ReflectionPad2d:
-            module.__class__ = ReflectionPad
-        elif type(module) is nn.Upsample and (module.mode, module.scale_factor) == ("bilinear", 2.0):
-            module.__class__ = Double
+    """Replace the layers of a network that have such a form; they have no weights, so no name of a weight changes."""
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if type(layer) is nn.ReflectionPad2d:
+                setattr(parent, name, ReflectionPad(layer.padding))  # pyright: ignore[reportArgumentType]
+            elif type(layer) is nn.Upsample and (layer.mode, layer.scale_factor) == ("bilinear", 2.0):
+                setattr(parent, name, Double(scale_factor=2, mode="bilinear", align_corners=False))

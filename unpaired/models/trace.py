@@ -1,8 +1,8 @@
 """A network as a list of operations, read off its own forward pass by torch.fx.
 
 What must know how layers follow each other (units of the kernels, tiling) reads this list, so that a new network needs
-nothing but its `forward`. Layers of torch, and own layers with `is_leaf`, are operations; modules made of others are
-traced through.
+nothing but its `forward`. Layers of torch, modules without children and those with `is_leaf` are operations; modules
+made of others are traced through.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def trace(network: nn.Module, keep_identities: bool = False) -> list[Operation |
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return getattr(m, "is_leaf", False) or super().is_leaf_module(m, module_qualified_name)
+        childless = next(m.children(), None) is None
+        return childless or getattr(m, "is_leaf", False) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         """A chain is its layers one after another, whatever runs in their place."""
