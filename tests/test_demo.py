@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from unpaired.cli import run
 
@@ -12,6 +14,15 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "earth"
     assert run(["demo", str(folder), "--steps", "2"]) == 0
     return folder
+
+
+def test_a_globe_is_translated_before_training_by_the_model_that_comes_with_the_package(demo):
+    globe, translated = (Image.open(demo / name) for name in ("globe.png", "globe-map.png"))
+    assert globe.size == translated.size == (1350, 675)
+    assert (demo / "globe-map.png").stat().st_mtime <= (demo / "run" / "bundle.safetensors").stat().st_mtime
+    sea = np.asarray(translated)[337, 100:130].astype(int)  # the middle of the Pacific on the equator
+    land = np.asarray(translated)[260, 690:720].astype(int)  # the Sahara
+    assert (sea[:, 2] > sea[:, 0]).all() and (land[:, 0] > land[:, 2]).all()
 
 
 def names(folder):

@@ -8,7 +8,7 @@ from unpaired.commands.arguments import Folder
 
 
 def demo(out: Folder = Path("demo"), *, steps: int | None = None, seed: int = 0) -> None:
-    """Prepare Earth, train, translate and evaluate, in minutes.
+    """Translate a globe, then train on Earth, translate and evaluate, in minutes.
 
     The same command resumes.
 

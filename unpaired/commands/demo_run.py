@@ -6,10 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+from unpaired.checkpoints.shipped import shipped_models
 from unpaired.config import DIRECTIONS
+from unpaired.core.files import written_whole
 from unpaired.core.progress import duration, terminal_width
 from unpaired.data.manifest import MANIFEST
-from unpaired.data.prepare.earth import prepare_earth
+from unpaired.data.prepare.earth import RASTERS, prepare_earth, raster_folder, read_globe
 from unpaired.evaluation import evaluate, table
 from unpaired.evaluation.report import write_report
 from unpaired.experiment import with_root, with_settings
@@ -17,9 +19,16 @@ from unpaired.inference import Translator, translate_files
 from unpaired.presets import earth
 from unpaired.training import train
 
+SHIPPED = "earth"
+GLOBE_WIDTH = 1350
+"""Pixels; the model was trained on tiles of a globe of this width."""
+
 
 def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
-    """Prepare Earth in `out/data`, train in `out/run`, translate to `out/AtoB` and `out/BtoA`, evaluate, report.
+    """Translate a globe with a model that comes with unpaired, then train one: data, run, translations, report.
+
+    The globe is `out/globe.png`, its map `out/globe-map.png`. The data stand in `out/data`, the run in `out/run`,
+    translations of its test images in `out/AtoB` and `out/BtoA`.
 
     Returns the report's path. What is already done is not done again.
 
@@ -29,6 +38,7 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     """
     start = time.monotonic()
     data, run = out / "data", out / "run"
+    translate_globe(out)
     if not (data / MANIFEST).exists():
         _say(f"unpaired prepare earth {data}")
         prepare_earth(data)
@@ -45,6 +55,21 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     print(table(result, terminal_width()))
     _say(f"done in {duration(time.monotonic() - start)}; look at {report}")
     return report
+
+
+def translate_globe(out: Path) -> Path | None:
+    """Translate the whole Earth from space to a map with the model `earth`; None where no such model is installed."""
+    if SHIPPED not in shipped_models():
+        return None
+    globe, translated = out / "globe.png", out / "globe-map.png"
+    if not translated.exists():
+        raster = read_globe(raster_folder() / f"{RASTERS['satellite-elevation'][0]}.jpg", GLOBE_WIDTH)
+        with written_whole(globe) as part:
+            raster.save(part, "png")
+        _say(f"unpaired translate {SHIPPED} {globe} {translated}")
+        translate_files(Translator.load(SHIPPED), str(globe), translated)
+    _say(f"look at {translated}: {globe}, translated by a model that comes with unpaired")
+    return translated
 
 
 def _say(line: str) -> None:

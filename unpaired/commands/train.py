@@ -27,7 +27,7 @@ def train(
     with the preset's values, `--help-all` lists all.
 
     Args:
-        preset: A named experiment: earth, earth128, horse2zebra, monet2photo, ...
+        preset: A named experiment: quick, standard, cyclegan, earth, horse2zebra, ...
         data: Folder with trainA and trainB, or hf://datasets/user/name, which is read remotely.
         out: Folder of the run.
         steps: Total steps, in place of the preset's length.
@@ -43,10 +43,11 @@ def train(
     """
     from unpaired.evaluation.report import write_report
     from unpaired.experiment import read_settings, with_root, with_settings
+    from unpaired.presets import crop_in
     from unpaired.presets import preset as named
     from unpaired.training import train
 
-    experiment = named(preset)
+    experiment = named(preset, crop_in(settings or {}))
     if config:
         experiment = with_settings(experiment, read_settings(config), str(config))
     flags = {"optim.steps": steps, "runtime.seed": seed, "optim.start": from_ and str(from_)}

@@ -61,10 +61,10 @@ def settings_help(preset: str, settings: Mapping[str, str], everything: bool) ->
         BadInput: an unknown preset or setting.
     """
     from unpaired.experiment import with_settings
-    from unpaired.presets import PRESETS
+    from unpaired.presets import PRESETS, crop_in
     from unpaired.presets import preset as named
 
-    experiment = named(preset)
+    experiment = named(preset, crop_in(settings))
     if settings:
         experiment = with_settings(experiment, settings, "train")
     about = inspect.getdoc(PRESETS[preset]) or ""

@@ -103,6 +103,8 @@ class OptimConfig:
     """Total steps in place of epochs; the decay keeps its share of them."""
     start: str = ""
     """Bundle or run whose generators are fine-tuned; random weights unless given."""
+    colour_start: int = 0
+    """Steps before the first in which the generators learn the linear colour map between the domains; 0: none."""
     discriminator_warmup: int = 0
     """First steps in which only the discriminators are updated, for generators that are fine-tuned."""
     accumulate: int = 1
@@ -118,7 +120,7 @@ class OptimConfig:
         for name in ("beta1", "beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("epochs", "decay_epochs", "discriminator_warmup"):
+        for name in ("epochs", "decay_epochs", "colour_start", "discriminator_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
         _at_least(self.decay_every, 1, "optim.decay_every")

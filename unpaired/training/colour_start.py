@@ -1,0 +1,146 @@
+"""Generators that begin as the linear colour map between their domains.
+
+A generator of random weights may take any correspondence of colours, and with a cycle loss the exchange of two classes
+(land for sea) costs nothing. So before the first step both generators learn the map that moves the colours of one
+domain to those of the other with the least change: the optimal transport between two Gaussian distributions, which is
+linear, symmetric and positive definite. It needs no pairs. The map of the other direction is its inverse.
+
+Source: Pitie, Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer", 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Images
+from unpaired.losses.cycle import l1
+from unpaired.training.trainer import Trainer
+
+RATE = 5.0
+"""Learning rate of this phase over that of training."""
+RIDGE = 1e-4
+"""Added to variances, on images in [-1, 1]: a channel may be constant."""
+
+
+class Pair(Protocol):
+    """A batch of each domain."""
+
+    x: Images
+    y: Images
+
+
+@dataclass
+class ColourMoments:
+    """Sums over pixels of a domain, in float64: their number, their values, their products."""
+
+    count: Tensor
+    total: Float[Tensor, " c"]
+    products: Float[Tensor, "c c"]
+
+    @classmethod
+    def none(cls, channels: int) -> ColourMoments:
+        """Of no pixel."""
+        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in ((), (channels,), (channels, channels))))
+
+    def add(self, images: Images) -> None:
+        """Take in the pixels of a batch (b, c, h, w)."""
+        pixels = images.detach().double().cpu().transpose(0, 1).flatten(1)
+        self.count += pixels.shape[1]
+        self.total += pixels.sum(1)
+        self.products += pixels @ pixels.T
+
+    def mean(self) -> Tensor:
+        """Mean colour, (c,)."""
+        return self.total / self.count
+
+    def covariance(self) -> Tensor:
+        """Covariance of the channels, (c, c), with `RIDGE` on its diagonal."""
+        mean = self.mean()
+        return self.products / self.count - torch.outer(mean, mean) + RIDGE * torch.eye(len(mean), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class ColourMap:
+    """x -> matrix (x - source) + target, cut off at the range of images."""
+
+    matrix: Float[Tensor, "c c"]
+    source: Float[Tensor, " c"]
+    target: Float[Tensor, " c"]
+
+    def __call__(self, images: Images) -> Images:
+        """Images (b, c, h, w) in [-1, 1] with the colours of the other domain."""
+        matrix, source, target = (each.to(images) for each in (self.matrix, self.source, self.target))
+        moved = torch.einsum("dc,bchw->bdhw", matrix, images - source[:, None, None]) + target[:, None, None]
+        return moved.clamp(-1, 1)
+
+
+def colour_map(source: ColourMoments, target: ColourMoments) -> ColourMap:
+    """The optimal transport between Gaussians of these moments.
+
+    T = A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for covariances A of the source and B of the target, so T A T = B.
+    """
+    a, b = source.covariance(), target.covariance()
+    root, inverse = _power(a, 0.5), _power(a, -0.5)
+    return ColourMap(inverse @ _power(root @ b @ root, 0.5) @ inverse, source.mean(), target.mean())
+
+
+def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Pair]]) -> None:
+    """Train the generators, and their moving averages, to be the colour maps between the domains of these batches.
+
+    Training proper starts with optimizers of its own. All processes end with the same weights.
+
+    Args:
+        trainer: Before its first step.
+        batches: Gives the same batches each time: once for the colours of the domains, once to train on them.
+
+    Raises:
+        BadInput: a method of one direction, or domains of different channels.
+    """
+    generators = trainer.method.translators
+    if set(generators) != {"AtoB", "BtoA"}:
+        raise BadInput(f"optim.colour_start needs generators AtoB and BtoA, this method has {', '.join(generators)}")
+    forward, backward = _colour_maps(trainer, batches())
+    parameters = [parameter for network in generators.values() for parameter in network.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=RATE * trainer.optim.lr)
+    for batch in batches():
+        with trainer.engine.precision():
+            fake_y, fake_x = generators["AtoB"](batch.x), generators["BtoA"](batch.y)
+        loss = l1(fake_y, forward(batch.x)) + l1(fake_x, backward(batch.y))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        trainer.engine.processes.average_(gradients, loss.detach())
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    trainer.start_from(generators)
+
+
+def _colour_maps(trainer: Trainer, batches: Iterable[Pair]) -> tuple[ColourMap, ColourMap]:
+    """From A to B and from B to A."""
+    x = y = None
+    for batch in batches:
+        if batch.x.shape[1] != batch.y.shape[1]:
+            raise BadInput(
+                f"optim.colour_start needs domains of equal channels, got {batch.x.shape[1]} and {batch.y.shape[1]}"
+            )
+        x, y = x or ColourMoments.none(batch.x.shape[1]), y or ColourMoments.none(batch.y.shape[1])
+        x.add(batch.x)
+        y.add(batch.y)
+    if x is None or y is None:
+        raise BadInput("optim.colour_start needs at least one step")
+    mean = trainer.engine.processes.mean
+    x, y = (ColourMoments(mean(each.count), mean(each.total), mean(each.products)) for each in (x, y))
+    return colour_map(x, y), colour_map(y, x)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Of a symmetric positive definite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors @ torch.diag(values.clamp_min(1e-9) ** exponent) @ vectors.T
