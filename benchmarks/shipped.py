@@ -1,0 +1,151 @@
+"""Put a trained run into models/: its generators in fp16, a card, a line of the index.
+
+    unpaired prepare earth earth64
+    unpaired train earth --data earth64 --out runs/earth --method.generator.width 16 \
+        --method.discriminator.width 32 --steps 1200
+    unpaired evaluate runs/earth earth64 --out earth.json
+    python -m benchmarks.shipped runs/earth earth --data earth64 --evaluation earth.json \
+        --summary "satellite image to elevation colours and back" --time "40 minutes of one CPU core"
+
+Prints by how many levels the rounding of the weights changes translations of test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpaired.checkpoints.bundle import load_bundle, write_bundle
+from unpaired.checkpoints.shipped import FORMAT, INDEX
+from unpaired.config import DIRECTIONS
+from unpaired.core.files import file_sha256
+from unpaired.data.manifest import read_manifest
+from unpaired.experiment import flatten
+from unpaired.imaging.images import read_image
+from unpaired.inference import Translator
+from unpaired.presets import preset
+
+MODELS = Path(__file__).parents[1] / "models"
+LARGEST = 8e6
+"""Bytes a direction may take."""
+METRICS = {"mean_abs_error": "mean error, levels", "ssim": "SSIM", "water_iou": "water IoU", "swd": "SWD"}
+MODEL = "model"
+BASELINES = {"copy": "copy", "mean_colour": "mean colour", "histogram_matching": "histogram matching"}
+
+
+def main() -> None:
+    """Write the bundle, the card and the index."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--evaluation", type=Path, required=True)
+    parser.add_argument("--summary", required=True)
+    parser.add_argument("--time", required=True, help="what the training took, in words")
+    args = parser.parse_args()
+    bundle = load_bundle(args.run)
+    MODELS.mkdir(exist_ok=True)
+    path = MODELS / f"{args.name}.safetensors"
+    write_bundle(path, bundle, "fp16")
+    if path.stat().st_size > LARGEST * len(bundle.translators):
+        raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, expected at most {LARGEST:,.0f} a direction")
+    print(f"rounding to fp16 changes {rounding(args.run, path, args.data):.3f} levels on average")
+    facts = read_manifest(args.data)
+    size = bundle.experiment.data.crop_size
+    write_index(args.name, path, args.summary, size, facts["source"]["licence"])
+    evaluation = json.loads(args.evaluation.read_text())
+    (MODELS / f"{args.name}.md").write_text(
+        card(args, bundle.step, path, facts, evaluation, flatten(bundle.experiment))
+    )
+
+
+def rounding(run: Path, stored: Path, data: Path, count: int = 16) -> float:
+    """Mean absolute difference in 8-bit levels between translations of the run and of the stored bundle."""
+    differences = []
+    for direction in DIRECTIONS:
+        files = sorted((data / f"test{direction[0]}").iterdir())
+        chosen = files[:: max(1, len(files) // count)][:count]
+        exact, rounded = Translator.load(run, direction), Translator.load(stored, direction)
+        for file in chosen:
+            image = read_image(file).pixels
+            differences.append(np.abs(np.asarray(exact(image)).astype(float) - np.asarray(rounded(image))).mean())
+    return float(np.mean(differences))
+
+
+def write_index(name: str, path: Path, summary: str, size: int, licence: str) -> None:
+    """Add or replace one line of the index."""
+    index = MODELS / INDEX
+    content = json.loads(index.read_text()) if index.is_file() else {"format": FORMAT, "models": {}}
+    line = {"file": path.name, "sha256": file_sha256(path), "summary": summary, "size": size, "licence": licence}
+    content["models"] = dict(sorted((content["models"] | {name: line}).items()))
+    index.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def card(
+    args: argparse.Namespace,
+    step: int,
+    path: Path,
+    facts: dict[str, Any],
+    evaluation: dict[str, Any],
+    settings: dict[str, Any],
+) -> str:
+    """The model's page."""
+    parts = [
+        f"# {args.name}",
+        f"{args.summary[:1].upper()}{args.summary[1:]}.",
+        f"```\nunpaired translate {args.name} IMAGE OUTPUT\nunpaired translate {args.name} IMAGE OUTPUT "
+        f"--direction BtoA\n```",
+        f"- Data: {facts['name']}, package {facts['source']['package']}; {facts['source']['licence']}.",
+        f"- Training: step {step} of {settings['optim.steps']}; {args.time}.",
+        f"- Weights: {path.name}, fp16, {path.stat().st_size / 1e6:.1f} MB for both directions.",
+        f"- Command: `{command(settings)}`",
+        "## Scores\n\nOn the test images, A→B / B→A, with 95 % confidence intervals over test images.",
+        table(evaluation),
+        "## Limits\n\nIt invents: its output looks like images of the other domain and is no measurement. Images of "
+        "another subject, scale or colour come out arbitrary.",
+    ]
+    return "\n\n".join(parts).replace(".\n\n- ", ".\n- ") + "\n"
+
+
+def command(settings: dict[str, Any]) -> str:
+    """The training command: the preset, and what differs from it."""
+    plain = flatten(preset(settings["name"]))
+    ignored = ("name", "data.root", "runtime.")
+    changed = {key: value for key, value in settings.items() if plain.get(key) != value and not key.startswith(ignored)}
+    flags = [word for key, value in changed.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    return shlex.join(["unpaired", "train", settings["name"], "--data", "DATA", "--out", "RUN", *flags])
+
+
+def table(evaluation: dict[str, Any]) -> str:
+    """The model beside the baselines."""
+    columns = {MODEL: MODEL, **BASELINES}
+    lines = [f"| | {' | '.join(columns.values())} |", f"|---|{'---|' * len(columns)}"]
+    for metric, words in METRICS.items():
+        for direction in DIRECTIONS:
+            if metric in evaluation[direction]:
+                cells = [_cell(evaluation, direction, column, metric) for column in columns]
+                lines.append(f"| {words} {direction[0]}→{direction[-1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(evaluation: dict[str, Any], direction: str, column: str, metric: str) -> str:
+    if column == MODEL:
+        value, intervals = evaluation[direction].get(metric), evaluation["intervals"][direction]
+    else:
+        value = evaluation["baselines"][direction].get(column, {}).get(metric)
+        intervals = evaluation["baseline_intervals"][direction].get(column, {})
+    if value is None:
+        return ""
+    digits = 1 if abs(value) >= 5 else 3
+    interval = intervals.get(metric)
+    around = f" ({interval['low']:.{digits}f} to {interval['high']:.{digits}f})" if interval else ""
+    return f"{value:.{digits}f}{around}"
+
+
+if __name__ == "__main__":
+    main()
