@@ -63,6 +63,7 @@ def translate_globe(out: Path) -> Path | None:
         return None
     globe, translated = out / "globe.png", out / "globe-map.png"
     if not translated.exists():
+        out.mkdir(parents=True, exist_ok=True)
         raster = read_globe(raster_folder() / f"{RASTERS['satellite-elevation'][0]}.jpg", GLOBE_WIDTH)
         with written_whole(globe) as part:
             raster.save(part, "png")
