@@ -141,8 +141,8 @@ class JointConfig:
     """A PatchGAN and a projected discriminator side by side; the loss is the mean over all their outputs."""
 
     name: Literal["joint"] = "joint"
-    patchgan: PatchGANConfig = field(default_factory=PatchGANConfig)
-    """Sees absolute colour with norm "none"."""
+    patchgan: PatchGANConfig = field(default_factory=lambda: PatchGANConfig(norm="none"))
+    """Sees absolute colour, for it has no norm unless given one."""
     projected: ProjectedConfig = field(default_factory=ProjectedConfig)
     """Sees shape and context."""
 

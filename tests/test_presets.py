@@ -1,0 +1,40 @@
+import pytest
+
+from unpaired.presets import SCALED, crop_in, preset, quick, standard
+
+
+def test_presets_for_own_folders_follow_the_crop():
+    sizes = {crop: standard(crop) for crop in (64, 128, 256, 512)}
+    found = {
+        crop: (
+            e.method.generator.width,
+            e.method.generator.downs,
+            e.method.discriminator.patchgan.layers,
+            e.method.discriminator.projected.side,
+            e.optim.steps,
+            e.data.load_size,
+        )
+        for crop, e in sizes.items()
+    }
+    assert found == {
+        64: (32, 5, 2, 128, 10_000, 72),
+        128: (48, 6, 2, 128, 20_000, 144),
+        256: (64, 7, 3, 256, 40_000, 288),
+        512: (64, 7, 3, 256, 40_000, 576),
+    }
+    assert {crop: quick(crop).method.generator.downs for crop in (32, 64, 128, 256)} == {32: 5, 64: 5, 128: 6, 256: 7}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_the_crop_on_the_command_line_reaches_the_preset(name):
+    assert preset(name, crop_in({"data.crop_size": "128"})) == SCALED[name](128)
+    assert preset(name, crop_in({})) == SCALED[name]()
+
+
+@pytest.mark.parametrize("text", ["", "x", "-64", "16", "99999", "6.4"])
+def test_a_crop_of_no_use_leaves_the_preset_as_it_is(text):
+    assert crop_in({"data.crop_size": text}) is None
+
+
+def test_presets_of_one_size_ignore_the_crop():
+    assert preset("earth", 128) == preset("earth")
