@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from unpaired.config import OptimConfig, RuntimeConfig
@@ -9,6 +10,7 @@ from unpaired.config.methods import CycleGANConfig
 from unpaired.core.errors import BadInput
 from unpaired.methods import CycleGAN
 from unpaired.models import PatchGANConfig, UNetConfig
+from unpaired.training import loop
 from unpaired.training.colour_start import RIDGE, ColourMoments, colour_map, colour_start
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
@@ -86,6 +88,7 @@ def bright_and_dark(count):
         yield SimpleNamespace(x=images[0], y=images[1] + 0.8)
 
 
+@pytest.mark.slow
 def test_generators_become_the_map_and_keep_what_is_blue_blue():
     trainer = a_trainer()
     before = {name: value.clone() for name, value in trainer.method.D_X.state_dict().items()}
@@ -105,3 +108,26 @@ def test_domains_of_other_channels_are_refused():
     batch = SimpleNamespace(x=torch.zeros(1, 3, 32, 32), y=torch.zeros(1, 1, 32, 32))
     with pytest.raises(BadInput, match="equal channels, got 3 and 1"):
         colour_start(a_trainer(channels=(3, 1)), lambda: [batch])
+
+
+def test_a_run_begins_with_the_colour_start_and_resumes_without_it(tmp_path, monkeypatch):
+    from unpaired.experiment import with_root, with_settings
+    from unpaired.presets import smoke
+    from unpaired.training import train
+
+    for name in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for k in range(2):
+            Image.effect_noise((36, 36), 40 + k).convert("RGB").save(tmp_path / "data" / name / f"{k}.png")
+    calls = []
+
+    def counted(trainer, batches):
+        calls.append((trainer.steps, len(list(batches()))))
+        colour_start(trainer, batches)
+
+    monkeypatch.setattr(loop, "colour_start", counted)
+    experiment = with_settings(with_root(smoke(), tmp_path / "data"), {"optim.colour_start": 3, "optim.steps": 2})
+    train(experiment, tmp_path / "run")
+    assert calls == [(0, 3)]
+    train(with_settings(experiment, {"optim.steps": 4}), tmp_path / "run", allow_config_change=True)
+    assert calls == [(0, 3)]

@@ -10,6 +10,7 @@ channels only (CCM), not across scales (CSM).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 
 import torch
@@ -62,7 +63,8 @@ class ProjectedDiscriminator(nn.Module):
 
 def features(x: Float[Tensor, "b c h w"], side: int) -> list[Tensor]:
     """Maps of the frozen network's four blocks for images in [-1, 1], in fp32; a gray image counts as RGB."""
-    with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         x = interpolate(x.float(), (side, side), mode="bilinear", antialias=True)
         normalised = ((x + 1) * 127.5 - 127) / 128
         return frozen_network(x.device).maps(normalised.expand(-1, 3, -1, -1), list(BLOCKS))
