@@ -299,15 +299,11 @@ def spoil(root, what):
         path = root / "trainB/02.png"
         path.write_bytes(path.read_bytes()[:70])
         return "02.png"
-    if what == "empty test":
-        shutil.rmtree(root / "testA")
-        (root / "testA").mkdir()
-        return "testA"
     shapes("A", 0).resize((20, 20)).save(root / "trainA/03.png")
     return "crop_size"
 
 
-@pytest.mark.parametrize("what", ["no folder", "no domain", "empty domain", "text", "truncated", "empty test", "small"])
+@pytest.mark.parametrize("what", ["no folder", "no domain", "empty domain", "text", "truncated", "small"])
 def test_data_that_training_cannot_use_are_named_before_a_run_is_made(capsys, tmp_path, what):
     root = make_data(tmp_path / "data")
     words = spoil(root, what)
@@ -327,6 +323,17 @@ def test_the_doctor_finds_them_too(capsys, tmp_path, what):
     said = capsys.readouterr()
     name = words if words.endswith(".png") else "data" if what == "no folder" else "trainB"
     assert name in said.out + said.err and "Traceback" not in said.err
+
+
+def test_empty_test_folders_are_as_none(capsys, tmp_path):
+    root = make_data(tmp_path / "data")
+    for side in "AB":
+        shutil.rmtree(root / f"test{side}")
+        (root / f"test{side}").mkdir()
+    assert run([str(word) for word in train(root, "run", "--steps", "1")]) == 0
+    assert run(["check", str(root)]) == 0
+    capsys.readouterr()
+    assert "expected test images in" in complaint(capsys, "evaluate", "run", root)
 
 
 def test_one_image_a_side_is_enough_to_train_and_too_few_to_split(capsys, tmp_path, data):

@@ -121,8 +121,10 @@ def images_of(root: Path, name: str) -> Files:
 
 
 def has_domain(root: Path, name: str) -> bool:
-    """Whether a data set has the part called `name`, in whatever form."""
-    return (root / name).is_dir() or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
+    """Whether a data set has the part called `name`, in whatever form; an empty folder is none."""
+    folder = root / name
+    filled = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    return filled or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
 
 
 def within(image: ImageFile, root: Path) -> PurePosixPath:
