@@ -31,7 +31,7 @@ from unpaired.presets import preset
 from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.loop import Run
-from unpaired.training.prefetch import Fed
+from unpaired.training.prefetch import to_device
 from unpaired.training.trainer import Trainer
 
 BARE = 5
@@ -42,12 +42,12 @@ def bare_steps(experiment: Experiment) -> Callable[[], Taken]:
     """What times BARE bare steps: the average of one."""
     engine = Engine(experiment.runtime)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
-    fed = Fed.of(UnpairedImages(experiment.data, experiment.runtime.seed).batch(0), engine)
+    fed = to_device(UnpairedImages(experiment.data, experiment.runtime.seed).batch(0), engine)
 
     def steps(count: int) -> Taken:
         start, used = now(engine)
         for _ in range(count):
-            trainer.train_step(fed.x, fed.y)
+            trainer.train_step(fed.batch)
         end, spent = now(engine)
         return Taken((end - start) / count, (spent - used) / count)
 

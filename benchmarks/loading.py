@@ -24,7 +24,7 @@ from unpaired.config import DataConfig, RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.training.engine import Engine
 from unpaired.training.logging import RunLog
-from unpaired.training.prefetch import Fed
+from unpaired.training.prefetch import to_device
 
 
 def make_jpegs(root: Path, count: int) -> None:
@@ -69,10 +69,10 @@ def main() -> None:
         make_jpegs(root, count)
         data, engine = UnpairedImages(DataConfig(root=folder), 0), Engine(RuntimeConfig(device="cpu"))
         steps = iter(range(10**9))
-        first = milliseconds(lambda: Fed.of(data.batch(next(steps)), engine), count // 2)
+        first = milliseconds(lambda: to_device(data.batch(next(steps)), engine), count // 2)
         for path in data.files():
             data.store.read(path, 3)
-        later = milliseconds(lambda: Fed.of(data.batch(next(steps)), engine), 200)
+        later = milliseconds(lambda: to_device(data.batch(next(steps)), engine), 200)
         logged = log_milliseconds(root)
     result = {"decoding_ms": first, "kept_ms": later, "log_ms_per_step": logged}
     print(json.dumps({name: round(value, 3) for name, value in result.items()}))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -25,7 +26,7 @@ from unpaired.config import Direction
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
-from unpaired.methods import METHODS, Fakes, History, Method, Terms
+from unpaired.methods import METHODS, Batch, Fakes, History, Losses, LossFunction, Method, forward_many
 from unpaired.models import (
     Discriminator,
     DiscriminatorConfig,
@@ -62,13 +63,6 @@ class GcGANConfig:
                 raise ValueError(f"method.{name} must be at least 0, got {getattr(self, name)}")
 
 
-@dataclass(frozen=True)
-class TurnedFakes(Fakes):
-    """Translations of one step: y = G(x), turned = G(f(x)); nothing is translated to X."""
-
-    turned: Images
-
-
 class GcGAN(Method):
     """L(G, D_Y, D_T) = L_GAN(G, D_Y) + L_GAN(G, D_T) + lambda L_geo(G), with T the turned images of Y."""
 
@@ -91,25 +85,34 @@ class GcGAN(Method):
         """Its inverse."""
         return images.flip(2) if self.cfg.geometry == "flip" else images.rot90(-1, (2, 3))
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, TurnedFakes]:
-        """Both adversarial terms, and geometry consistency both ways."""
+    def generator_losses(self, batch: Batch) -> list[LossFunction]:
+        """All losses of G, which hang together: one function."""
+        return [partial(self.translate, batch.x, batch.y)]
+
+    def translate(self, x: Images, y: Images) -> tuple[Losses, Fakes]:
+        """Both adversarial losses, and geometry consistency both ways."""
         G, cfg = self.G, self.cfg
-        fake, turned = G(x), G(self.f(x))
-        terms = {
+        fake, turned = forward_many(G, x, self.f(x))
+        losses = {
             "gan/G": self.loss.generator(self.D_Y(fake)),
             "gan/turned": self.loss.generator(self.D_T(turned)),
             "geometry": cfg.geometry_weight * (l1(fake, self.f_inverse(turned)) + l1(turned, self.f(fake))),
         }
         if cfg.identity_weight:
-            terms["identity"] = cfg.identity_weight * l1(G(y), y)
-        return terms, TurnedFakes(x=x, y=fake.detach(), turned=turned.detach())
+            losses["identity"] = cfg.identity_weight * l1(G(y), y)
+        return losses, {"G": fake.detach(), "turned": turned.detach()}
 
-    def discriminator_losses(self, x: Images, y: Images, fakes: TurnedFakes) -> Terms:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """Each discriminator on real images, upright or turned, and on its history of translations."""
-        return {
-            "discriminator/Y": self.loss.discriminator(self.D_Y(y), self.D_Y(self.past_y(fakes.y))),
-            "discriminator/turned": self.loss.discriminator(self.D_T(self.f(y)), self.D_T(self.past_t(fakes.turned))),
-        }
+        y, turned = batch.y, self.f(batch.y)
+        return [
+            partial(self.discriminate, "Y", self.D_Y, y, self.past_y, fakes["G"]),
+            partial(self.discriminate, "turned", self.D_T, turned, self.past_t, fakes["turned"]),
+        ]
+
+    def discriminate(self, name: str, D: Discriminator, real: Tensor, past: History, fake: Tensor):
+        """The loss of one discriminator."""
+        return {f"discriminator/{name}": self.loss.discriminator(*forward_many(D, real, past(fake)))}, {}
 
     @property
     def generators(self) -> dict[str, Generator]:

@@ -22,7 +22,7 @@ from unpaired.experiment import (
     with_root,
     with_settings,
 )
-from unpaired.methods import METHODS, CycleGANConfig
+from unpaired.methods import METHODS, Batch, CycleGANConfig, evaluate
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig, UNetConfig
 from unpaired.presets import PRESETS, preset
 
@@ -366,9 +366,10 @@ def test_every_preset_builds_and_can_take_a_step_on_images_of_its_size(name, mon
     sides = (data.batch, data.channels_a, data.crop_size, data.crop_size)
     x = torch.empty(sides, device="meta")
     y = torch.empty((sides[0], data.channels_b, *sides[2:]), device="meta")
-    _, fakes = method.generator_losses(x, y)
-    assert fakes.y.shape == y.shape and fakes.x.shape == x.shape
-    assert all(term.shape == () for term in method.discriminator_losses(x, y, fakes).values())
+    _, fakes = evaluate(method.generator_losses(Batch(x, y)))
+    assert fakes["G"].shape == y.shape and fakes["F"].shape == x.shape
+    losses, _ = evaluate(method.discriminator_losses(Batch(x, y), fakes))
+    assert all(loss.shape == () for loss in losses.values())
 
 
 @pytest.mark.parametrize("name", PRESETS)

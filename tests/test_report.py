@@ -70,7 +70,7 @@ def make_run(root: Path, data: Path, **changes: object) -> Path:
     root.mkdir()
     settings = {"name": "tiny", "data": {"root": str(data), "batch": 1}, "method": {"name": "cyclegan"}}
     (root / "config.yaml").write_text(yaml.safe_dump({**settings, "runtime": {"seed": 7}, **changes}))
-    names = ("gan/G", "gan/F", "discriminator/X", "discriminator/Y", "cycle/X", "cycle/Y", "identity/X", "identity/Y")
+    names = ("gan/G", "gan/F", "discriminator/X", "discriminator/Y", "cycle/G", "cycle/F", "identity/F", "identity/G")
     lines = [log_line(step, **{name: 1 / step for name in names}) for step in range(10, 510, 10)]
     (root / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     for step in range(0, 500, 50):

@@ -30,7 +30,7 @@ from unpaired.data.sources import parquet as rows
 from unpaired.experiment import read_experiment
 from unpaired.training import train
 from unpaired.training.loop import Run
-from unpaired.training.prefetch import feed
+from unpaired.training.prefetch import prefetch
 
 NAME = "hf://datasets/ada/shapes"
 OTHER = "f" * 40
@@ -95,7 +95,7 @@ def test_a_run_keeps_the_commit_it_began_with(published, plain, tmp_path, monkey
 
 def stopped_after(steps):
     def go_on(self, start, request):
-        for step, fed in enumerate(feed(self.data.batches(start, steps), self.trainer.engine), start + 1):
+        for step, fed in enumerate(prefetch(self.data.batches(start, steps), self.trainer.engine), start + 1):
             self.step(step, fed)
             self.save(step)
         raise InterruptedError

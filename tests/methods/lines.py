@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from unpaired.methods import Batch, evaluate
+
 
 class Line(nn.Module):
     """slope * x + shift, in place of a network; it remembers how many images each call held."""
@@ -24,6 +26,21 @@ class Judge(Line):
 
     def forward(self, x):
         return super().forward(x[:, :1])
+
+
+def generator_losses(method, x, y, masks=None):
+    """The losses of one step and its translations."""
+    return evaluate(method.generator_losses(Batch(x, y, masks)))
+
+
+def discriminator_losses(method, x, y, fakes):
+    return evaluate(method.discriminator_losses(Batch(x, y), fakes))[0]
+
+
+def merge_passes(method, allowed):
+    """As the engine does in placing networks."""
+    for network in method.networks.values():
+        network.merge_passes = allowed
 
 
 def constant(value):

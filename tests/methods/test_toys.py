@@ -11,6 +11,7 @@ from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.config.networks import CoupledConfig
 from unpaired.methods import (
     METHODS,
+    Batch,
     BiGANConfig,
     CoGAN,
     CoGANConfig,
@@ -58,7 +59,7 @@ def trained(method, steps, to_y, lr=0.01, paired=False):
     random = torch.Generator().manual_seed(0)
     for _ in range(steps):
         x = squares(random)
-        trainer.train_step(x, to_y(x if paired else squares(random)))
+        trainer.train_step(Batch(x, to_y(x if paired else squares(random))))
     return {way: network.eval() for way, network in method.translators.items()}
 
 

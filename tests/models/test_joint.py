@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
 from torch.testing import assert_close
 
-from unpaired.methods import CycleGAN
+from unpaired.methods import Batch, CycleGAN
 from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
 from unpaired.models.outputs import Outputs
 from unpaired.models.patchgan import PatchGAN
@@ -165,6 +165,6 @@ def test_cyclegan_trains_with_several_outputs_in_every_precision(name, precision
     trainer = Trainer(CycleGAN(cfg, (3, 3)), OptimConfig(), Engine(RuntimeConfig(device="cpu", precision=precision)))
     before = {key: value.detach().clone() for key, value in trainer.method.D_Y.named_parameters()}
     for _ in range(2):
-        losses = trainer.train_step(IMAGES[:1, :, :32, :32], IMAGES[1:, :, :32, :32])
+        losses = trainer.train_step(Batch(IMAGES[:1, :, :32, :32], IMAGES[1:, :, :32, :32]))
     assert all(value.isfinite() for value in losses.values())
     assert not [key for key, value in trainer.method.D_Y.named_parameters() if torch.equal(value, before[key])]

@@ -60,7 +60,7 @@ def test_weights_and_biases_without_a_server_gets_every_number_and_image(data, p
     [log] = (run / "wandb").glob("offline-run-*/run-*.wandb")
     content = log.read_bytes()
     name = json.loads((run / "tracking.json").read_text())["id"]
-    for words in ("shapes", name, "cycle/X", "discriminator/Y", "images_per_second", "samples/AtoB"):
+    for words in ("shapes", name, "cycle/G", "discriminator/Y", "images_per_second", "samples/AtoB"):
         assert words.encode() in content, words
 
 
@@ -111,11 +111,11 @@ def test_mlflow_gets_every_number_once_and_a_resumed_run_is_the_same_run(data, t
     patient(monkeypatch, 120.0)
     for step in (1, 2):
         both = trackers.Trackers("mlflow", tmp_path, "shapes", {"optim": {"lr": 2e-4}})
-        both.log(step, {"cycle/X": float(step)})
+        both.log(step, {"cycle/G": float(step)})
         both.close()
     client = mlflow.MlflowClient(f"file:{tmp_path / 'store'}")
     [run] = client.search_runs([client.get_experiment_by_name("shapes").experiment_id])
-    history = client.get_metric_history(run.info.run_id, "cycle/X")
+    history = client.get_metric_history(run.info.run_id, "cycle/G")
     assert sorted((metric.step, metric.value) for metric in history) == [(1, 1.0), (2, 2.0)]
     assert run.data.params == {"optim.lr": "0.0002"}
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from tests.data_sets import tiny
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.experiment import build_method
+from unpaired.methods import Batch
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
@@ -33,7 +34,7 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str, device: st
     part = Part(engine.processes.index, engine.processes.count, int(accumulate))
     seen = []
     for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
-        trainer.train_step(engine.put(k.x.double()), engine.put(k.y.double()), k.share)
+        trainer.train_step(Batch(engine.put(k.x.double()), engine.put(k.y.double()), weight=k.share))
         seen += [file.name for file in k.files[: len(k.x)] if k.share]
     print("seen", *seen)
     if engine.processes.first:

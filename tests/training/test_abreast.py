@@ -1,4 +1,4 @@
-"""Both directions at the same time: the bits of one after the other, and only where nothing can come between."""
+"""Independent losses at the same time: the bits of one after the other, and only where their order cannot show."""
 
 from threading import current_thread, main_thread
 
@@ -6,13 +6,21 @@ import pytest
 import torch
 
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.core import parallel
-from unpaired.methods import BiGAN, BiGANConfig, CycleGAN, CycleGANConfig, Pix2Pix, Pix2PixConfig, SimGAN, SimGANConfig
-from unpaired.methods import base as methods
+from unpaired.methods import (
+    Batch,
+    BiGAN,
+    BiGANConfig,
+    CycleGAN,
+    CycleGANConfig,
+    Pix2Pix,
+    Pix2PixConfig,
+    SimGAN,
+    SimGANConfig,
+)
 from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig
-from unpaired.training import optimizer_step as descent
+from unpaired.training import engine as engines
+from unpaired.training.concurrency import run_on_threads
 from unpaired.training.engine import Engine
-from unpaired.training.graphs import halves
 from unpaired.training.processes import Processes
 from unpaired.training.trainer import Trainer
 
@@ -20,7 +28,7 @@ SMALL = {"generator": ResNetConfig(width=8, blocks=2), "discriminator": PatchGAN
 IMAGES = (torch.rand(3, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).unbind(1)
 ONES = torch.ones(2, 1, 64, 64)
 TILED = SMALL | {"generator": ResNetConfig(width=16, blocks=2)}
-"""Wide enough for Winograd's tiles, whose room each thread has for itself."""
+"""Wide enough for Winograd's tiles, whose workspace each thread has for itself."""
 METHODS = {
     "tiles": lambda: CycleGAN(CycleGANConfig(**TILED), (3, 3)),
     "identity": lambda: CycleGAN(CycleGANConfig(**SMALL, identity_weight=5.0), (3, 3)),
@@ -49,9 +57,8 @@ def trainer(make, accumulate=1, processes=None, **runtime):
 
 def after_steps(made, **more):
     for x, y in zip(*IMAGES, strict=True):
-        made.train_step(
-            made.engine.put(x[None].repeat(2, 1, 1, 1)), made.engine.put(y[None].repeat(2, 1, 1, 1)), **more
-        )
+        x, y = (made.engine.put(each[None].repeat(2, 1, 1, 1)) for each in (x, y))
+        made.train_step(Batch(x, y, **more))
     return [weight.detach().clone() for weight in made.method.parameters()]
 
 
@@ -61,27 +68,26 @@ def same(one, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "bigan"])  # its two directions hang together
+@pytest.mark.parametrize("name", METHODS)
 def test_two_threads_give_the_bits_of_one(name, precision, two_threads):
     together = trainer(METHODS[name], precision=precision)
-    assert together.method.abreast
+    assert together.engine.concurrent
     expected = after_steps(together)
     torch.set_num_threads(1)
     alone = trainer(METHODS[name], precision=precision)
-    assert not alone.method.abreast
+    assert not alone.engine.concurrent
     assert same(expected, after_steps(alone))
 
 
 @pytest.mark.parametrize("more", [{"masks": (ONES, ONES)}, {"pairs": tuple(side[:1] for side in IMAGES)}])
 @pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"checkpoint_blocks": True}])
-def test_it_makes_no_difference_which_half_is_first(settings, more, two_threads, monkeypatch):
-    """As if threads were late: the second piece is done before the first."""
+def test_it_makes_no_difference_which_task_is_first(settings, more, two_threads, monkeypatch):
+    """As if threads were late: the second task ends before the first begins."""
 
-    def reversed_both(first, second):
+    def reversed_tasks(tasks):
         torch.set_num_threads(1)
-        done = second()
         try:
-            return first(), done
+            return [task() for task in reversed(tasks)][::-1]
         finally:
             torch.set_num_threads(2)
 
@@ -89,41 +95,31 @@ def test_it_makes_no_difference_which_half_is_first(settings, more, two_threads,
         return after_steps(trainer(METHODS["identity"], **settings), **more)
 
     expected = runs()
-    monkeypatch.setattr(methods, "both", reversed_both)
-    monkeypatch.setattr(descent, "both", reversed_both)
+    for name in ("run_on_threads", "run_in_halves"):
+        monkeypatch.setattr(engines, name, reversed_tasks)
     assert same(expected, runs())
 
 
-def test_both_directions_are_followed_back_at_once_where_they_are_apart(two_threads, monkeypatch):
+def test_independent_losses_run_at_once_and_those_that_hang_together_as_one(two_threads, monkeypatch):
     taken = []
-    monkeypatch.setattr(descent, "both", lambda *pieces: taken.append(1) or parallel.both(*pieces))
+    monkeypatch.setattr(engines, "run_on_threads", lambda tasks: taken.append(len(tasks)) or run_on_threads(tasks))
     after_steps(trainer(METHODS["identity"]))
-    assert len(taken) == 2 * len(IMAGES[0])  # generators and discriminators
+    steps = len(IMAGES[0]) - 1  # the first is of new shapes
+    assert taken == [2, 2] * steps  # generators and discriminators
     taken.clear()
     after_steps(trainer(METHODS["bigan"]))
-    assert not taken
+    assert taken == [1, 1] * steps
 
 
-def test_a_step_of_new_shapes_does_nothing_at_the_same_time(two_threads, monkeypatch):
-    """Two threads that make the same convolution ready at once may sum in another order."""
+def test_a_step_of_new_shapes_does_nothing_at_the_same_time(two_threads):
+    """Two threads that prepare the same convolution at once may sum in another order."""
     seen, made = [], trainer(METHODS["identity"])
     made.method.F.register_forward_pre_hook(lambda *_: seen.append(current_thread() is main_thread()))
     x, y = (side[:1] for side in IMAGES)
     for batch, alone in (((x, y), True), ((x, y), False), ((x[..., :32], y), True), ((x, y), False)):
         seen.clear()
-        made.train_step(*(made.engine.put(each) for each in batch))
+        made.train_step(Batch(*(made.engine.put(each) for each in batch)))
         assert all(seen) is alone
-
-
-def test_halves_share_weights_and_nothing_else():
-    a, b = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
-    one, other, third = (a * b).exp(), (a * b).exp(), (b * 2).exp()
-    of_one, of_both, still = one * 3, one * other, torch.zeros(1)
-    assert halves([one, other]) == ([one], [other])
-    assert halves([third, of_one, other]) == ([of_one], [third, other])
-    assert halves([of_one, one]) == ([of_one, one], [])
-    assert halves([of_one, other, of_both]) == ([other, of_one, of_both], [])
-    assert halves([still, one]) == ([one, still], [])
 
 
 @pytest.mark.parametrize(
@@ -135,18 +131,17 @@ def test_halves_share_weights_and_nothing_else():
         ),
     ],
 )
-def test_dice_and_running_statistics_keep_passes_in_order(make, two_threads):
-    assert not trainer(make).method.abreast
+def test_dropout_and_running_statistics_keep_passes_in_order(make, two_threads):
+    assert not trainer(make).engine.concurrent
 
 
 def test_exact_runs_and_several_processes_keep_passes_in_order(two_threads):
     make = METHODS["identity"]
-    assert not trainer(make, precision="exact").method.abreast
+    assert not trainer(make, precision="exact").engine.concurrent
     several = Processes()
     several.count = 2
-    assert not trainer(make, processes=several).method.abreast
-    assert not trainer(make, compile="on").method.abreast
-    assert not trainer(make, threads=1).method.abreast
+    assert not trainer(make, processes=several).engine.concurrent
+    assert not trainer(make, threads=1).engine.concurrent
 
 
 def test_no_thread_finds_weights_that_another_rounded():

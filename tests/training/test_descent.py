@@ -11,6 +11,7 @@ from tests.data_sets import make_data, tiny
 from unpaired.checkpoints.run_state import load_state
 from unpaired.core.errors import BadInput
 from unpaired.experiment import build_method
+from unpaired.methods import Batch
 from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.optimizer_step import NotFinite, PendingChecks
@@ -47,13 +48,13 @@ def spoil_gradient(trainer, value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_bad_image_stops_before_any_weight_is_touched_and_names_the_terms(tmp_path, value, precision):
     trainer = fresh(tmp_path, runtime__precision=precision)
-    trainer.train_step(*images(0))
+    trainer.train_step(Batch(*images(0)))
     before, (x, y) = weights(trainer), images(1)
     x[0, 1, 3, 4] = value
     with pytest.raises(NotFinite) as caught:
-        trainer.train_step(x, y)
+        trainer.train_step(Batch(x, y))
     assert unchanged(trainer, before)
-    assert caught.value.step == 2 and "cycle/X" in caught.value.broken and caught.value.players == "generators"
+    assert caught.value.step == 2 and "cycle/G" in caught.value.broken and caught.value.networks == "generators"
 
 
 def test_a_bad_gradient_of_finite_terms_stops_too(tmp_path):
@@ -61,21 +62,29 @@ def test_a_bad_gradient_of_finite_terms_stops_too(tmp_path):
     before = weights(trainer)
     spoil_gradient(trainer, float("inf"))
     with pytest.raises(NotFinite) as caught:
-        trainer.train_step(*images(0))
-    assert unchanged(trainer, before) and caught.value.broken == [] and caught.value.players == "generators"
+        trainer.train_step(Batch(*images(0)))
+    assert unchanged(trainer, before) and caught.value.broken == [] and caught.value.networks == "generators"
+
+
+def test_a_bad_gradient_of_the_cycle_alone_is_of_the_generators(tmp_path):
+    settings = {f"method__{name}_weight": 0.0 for name in ("gan", "identity")}
+    trainer = fresh(tmp_path, **settings)
+    spoil_gradient(trainer, float("nan"))
+    with pytest.raises(NotFinite) as caught:
+        trainer.train_step(Batch(*images(0)))
+    assert caught.value.broken == [] and caught.value.networks == "generators"
 
 
 def test_a_bad_term_whose_gradients_are_finite_stops_too(tmp_path, monkeypatch):
     trainer = fresh(tmp_path)
     before, plain = weights(trainer), trainer.method.generator_losses
 
-    def generator_losses(x, y):
-        terms, fakes = plain(x, y)
-        return terms | {"mine": torch.tensor(float("nan"))}, fakes
+    def generator_losses(batch):
+        return [*plain(batch), lambda: ({"mine": torch.tensor(float("nan"), requires_grad=True)}, {})]
 
     monkeypatch.setattr(trainer.method, "generator_losses", generator_losses)
     with pytest.raises(NotFinite) as caught:
-        trainer.train_step(*images(0))
+        trainer.train_step(Batch(*images(0)))
     assert unchanged(trainer, before) and caught.value.broken == ["mine"]
 
 
@@ -84,8 +93,8 @@ def test_a_bad_discriminator_leaves_the_discriminators_alone(tmp_path):
     before = [parameter.detach().clone() for parameter in trainer.method.D_X.parameters()]
     next(iter(trainer.method.D_Y.parameters())).register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(NotFinite) as caught:
-        trainer.train_step(*images(0))
-    assert caught.value.players == "discriminators"
+        trainer.train_step(Batch(*images(0)))
+    assert caught.value.networks == "discriminators"
     assert all(torch.equal(p, b) for p, b in zip(trainer.method.D_X.parameters(), before, strict=True))
 
 
@@ -93,17 +102,17 @@ def test_where_asking_the_device_would_wait_the_optimiser_itself_leaves_the_weig
     """The way of CUDA, on the CPU's fused Adam: the step goes through, untouched, and the next one tells."""
     trainer = fresh(tmp_path)
     trainer.engine.pending = PendingChecks()
-    trainer.train_step(*images(0))
+    trainer.train_step(Batch(*images(0)))
     before = weights(trainer)
     moments = {key: value.clone() for key, value in trainer.state().items() if key.startswith("optimizer/generators")}
     x, y = images(1)
     x[0, 0, 0, 0] = float("nan")
-    trainer.train_step(x, y)
+    trainer.train_step(Batch(x, y))
     assert unchanged(trainer, before)
     after = trainer.state()
     assert all(torch.equal(value, after[key]) for key, value in moments.items())
     with pytest.raises(NotFinite) as caught:
-        trainer.train_step(*images(2))
+        trainer.train_step(Batch(*images(2)))
     assert caught.value.step == 2 and "gan/G" in caught.value.broken
 
 
@@ -111,8 +120,8 @@ def test_both_ways_take_the_same_steps(tmp_path):
     one, other = fresh(tmp_path), fresh(tmp_path)
     other.engine.pending = PendingChecks()
     for step in range(3):
-        one.train_step(*images(step))
-        other.train_step(*images(step))
+        one.train_step(Batch(*images(step)))
+        other.train_step(Batch(*images(step)))
     assert unchanged(other, weights(one))
 
 

@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.methods import CycleGAN, CycleGANConfig
+from unpaired.methods import Batch, CycleGAN, CycleGANConfig
 from unpaired.models import PatchGANConfig, ResNetConfig
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
@@ -33,8 +33,8 @@ def test_the_average_follows_its_rule_and_leaves_training_alone():
     ema, plain = trainer(0.5), trainer(0)
     expected = weights(ema.method)
     for step in range(1, 6):
-        ema.train_step(*images(step))
-        plain.train_step(*images(step))
+        ema.train_step(Batch(*images(step)))
+        plain.train_step(Batch(*images(step)))
         decay = min(0.5, step / (step + 10))  # 1/11, 2/12, ... until it reaches what was asked for
         expected = decay * expected + (1 - decay) * weights(ema.method)
         assert_close(weights(ema.ema), expected)
@@ -50,12 +50,12 @@ def test_without_an_average_a_user_gets_the_trained_weights():
 def test_the_average_is_part_of_the_state():
     whole = trainer(0.9)
     for step in range(6):
-        whole.train_step(*images(step))
+        whole.train_step(Batch(*images(step)))
         if step == 2:
             kept = {name: tensor.clone() for name, tensor in whole.state().items()}
     resumed = trainer(0.9)
     resumed.load(kept)
     for step in range(3, 6):
-        resumed.train_step(*images(step))
+        resumed.train_step(Batch(*images(step)))
     assert torch.equal(weights(resumed.ema), weights(whole.ema))
     assert resumed.steps == whole.steps == 6

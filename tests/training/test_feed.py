@@ -7,7 +7,7 @@ from tests.data_sets import make_data, tiny
 from unpaired.config import RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
 from unpaired.training.engine import Engine
-from unpaired.training.prefetch import feed, one_ahead
+from unpaired.training.prefetch import one_ahead, prefetch
 
 
 def assert_fed(root, runtime):
@@ -15,10 +15,10 @@ def assert_fed(root, runtime):
     data = UnpairedImages(tiny(root, data__batch=2, data__pairs=1).data, seed=0)
     engine = Engine(runtime)
     expected = list(data.batches(0, 5))
-    found = list(feed(data.batches(0, 5), engine))
-    assert [fed.batch.files for fed in found] == [batch.files for batch in expected]
-    for batch, fed in zip(expected, found, strict=True):
-        pairs = zip((batch.x, batch.y, *batch.pairs), (fed.x, fed.y, *fed.pairs), strict=True)
+    found = list(prefetch(data.batches(0, 5), engine))
+    assert [item.files for item in found] == [batch.files for batch in expected]
+    for batch, item in zip(expected, found, strict=True):
+        pairs = zip((batch.x, batch.y, *batch.pairs), item.batch.tensors, strict=True)
         for host, there in pairs:
             assert there.device.type == engine.device.type and there.is_contiguous(memory_format=engine.layout)
             assert torch.equal(there.cpu(), host)

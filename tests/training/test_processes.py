@@ -20,6 +20,7 @@ from tests.training.test_descent import fresh, images, unchanged, weights
 from unpaired.checkpoints.run_state import load_state
 from unpaired.config import DataConfig
 from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.methods import Batch
 from unpaired.training.processes import Processes
 
 pytestmark = pytest.mark.promise("several processes")
@@ -69,10 +70,10 @@ def test_an_image_of_weight_0_touches_neither_weights_nor_histories(tmp_path):
     """What keeps a process in step that has no image left of an epoch of odd size."""
     trainer = fresh(tmp_path)
     before = weights(trainer)
-    trainer.train_step(*images(0), share=0.0)
+    trainer.train_step(Batch(*images(0), weight=0.0))
     assert unchanged(trainer, before)
     assert not any(history.images for history in trainer.method.histories.values())
-    trainer.train_step(*images(0), share=1.0)
+    trainer.train_step(Batch(*images(0), weight=1.0))
     assert not unchanged(trainer, before)
     assert all(history.images for history in trainer.method.histories.values())
 

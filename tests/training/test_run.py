@@ -23,6 +23,7 @@ from unpaired.checkpoints.run_state import load_state, save_state
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.experiment import build_method, read_experiment, with_root, with_settings
 from unpaired.inference import Translator
+from unpaired.methods import Batch
 from unpaired.presets import smoke
 from unpaired.training import run_folder as folder
 from unpaired.training import train
@@ -105,7 +106,7 @@ def test_the_networks_have_learned_something(whole, data):
 def test_metrics_are_one_json_object_a_line_with_every_term(whole):
     assert [line["step"] for line in lines(whole)] == [2, 4, 6]
     assert [line["epoch"] for line in lines(whole)] == [0, 0, 0]
-    names = {"gan/G", "gan/F", "cycle/X", "cycle/Y", "identity/X", "identity/Y", "discriminator/X", "discriminator/Y"}
+    names = {"gan/G", "gan/F", "cycle/G", "cycle/F", "identity/G", "identity/F", "discriminator/X", "discriminator/Y"}
     for line in lines(whole):
         assert set(line["terms"]) == names
         assert all(math.isfinite(value) and value > 0 for value in line["terms"].values())
@@ -512,7 +513,7 @@ def go_on(trainer, steps):
     random = torch.Generator().manual_seed(5)
     for _ in range(steps):
         x, y = torch.rand(2, 1, 3, 16, 16, generator=random) * 2 - 1
-        trainer.train_step(x, y)
+        trainer.train_step(Batch(x, y))
     return {key: value.clone() for key, value in trainer.state().items()}
 
 

@@ -18,7 +18,7 @@ from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 from unpaired.inference.runtimes import Runtime
 from unpaired.inference.runtimes.torch import TorchRuntime
-from unpaired.methods import CycleGAN, CycleGANConfig
+from unpaired.methods import Batch, CycleGAN, CycleGANConfig
 from unpaired.models import ResNetConfig, ResNetGenerator
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
@@ -67,10 +67,10 @@ def _train(case: Case) -> dict[str, object]:
     engine = Engine(case.runtime)
     plain, trainer = both_sides(case, engine)
     x, y = case.images(0).to(engine.device), case.images(1).to(engine.device)
-    put = engine.put(case.images(0)), engine.put(case.images(1))
-    expected, found = plain.step(x, y), trainer.train_step(*put)
+    batch = Batch(engine.put(case.images(0)), engine.put(case.images(1)))
+    expected, found = plain.step(x, y), trainer.train_step(batch)
     apart = max(abs(float(found[name]) / value - 1) for name, value in expected.items())
-    work = {"reference": lambda: plain.step(x, y), "unpaired": lambda: trainer.train_step(*put)}
+    work = {"reference": lambda: plain.step(x, y), "unpaired": lambda: trainer.train_step(batch)}
     result = _result(case, interleaved(work, engine.device, case.repeats), engine.device)
     return result | {"precision": engine.describe(), "terms_apart": float(f"{apart:.2g}")}
 

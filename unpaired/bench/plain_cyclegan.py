@@ -1,8 +1,8 @@
-"""CycleGAN's training step written plainly: the yardstick that the package is held against, in exactness and in speed.
+"""CycleGAN's training step written plainly: the reference of the package in exactness and in speed.
 
-Nothing of `unpaired` is imported here. Networks, losses, image history and update order are spelled out from
-the paper (arXiv:1703.10593, App. 7) and the published description of its PyTorch code: six generator passes,
-one at a time, in fp32, one Adam over both generators and one over both discriminators. It is neither tuned nor slowed.
+Nothing of `unpaired` is imported here. Networks, losses, image history and update order are written from the paper
+(arXiv:1703.10593, App. 7) and follow the order of its PyTorch code: six generator passes, one at a time, in fp32, one
+Adam over both generators and one over both discriminators. It is neither tuned nor slowed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Pool:
         self.size, self.rng, self.images = size, rng, list[Tensor]()
 
     def query(self, images: Tensor) -> Tensor:
-        """What the discriminator is shown in place of `images`."""
+        """The images that the discriminator is shown in place of `images`."""
         chosen = []
         for image in images:
             if len(self.images) < self.size:
@@ -107,33 +107,36 @@ class PlainCycleGAN:
         self.pool_y, self.pool_x = (Pool(50, np.random.default_rng((seed, k))) for k in (0, 1))
 
     def set_lr(self, lr: float) -> None:
-        """The rate of both optimisers from now on."""
+        """Set the learning rate of both optimisers."""
         for adam in (self.adam_g, self.adam_d):
             for group in adam.param_groups:
                 group["lr"] = lr
 
     def step(self, x: Tensor, y: Tensor) -> dict[str, float]:
-        """One update of both generators, then of both discriminators, on one batch each of X and Y."""
+        """One update of both generators, then of both discriminators, on one batch each of X and Y.
+
+        Passes and sums stand in the order of the official code (`forward`, `backward_G`, `backward_D_basic`), which
+        decides in which order the gradients of a weight are added.
+        """
         for p in self.discriminators:
             p.requires_grad_(False)
         fake_y = self.G(x)
-        same_y = self.G(y)
-        fake_x = self.F(y)
-        same_x = self.F(x)
-        losses = {
-            "gan/G": (self.D_Y(fake_y) - 1).pow(2).mean(),
-            "gan/F": (self.D_X(fake_x) - 1).pow(2).mean(),
-        }
         rec_x = self.F(fake_y)
+        fake_x = self.F(y)
         rec_y = self.G(fake_x)
-        losses |= {
-            "cycle/X": self.cycle * (rec_x - x).abs().mean(),
-            "cycle/Y": self.cycle * (rec_y - y).abs().mean(),
-            "identity/Y": self.identity * (same_y - y).abs().mean(),
-            "identity/X": self.identity * (same_x - x).abs().mean(),
-        }
+        losses = {}
+        if self.identity:
+            losses["identity/G"] = self.l1(self.G(y), y) * self.identity
+            losses["identity/F"] = self.l1(self.F(x), x) * self.identity
+        losses["gan/G"] = self.gan(self.D_Y(fake_y), 1.0)
+        losses["gan/F"] = self.gan(self.D_X(fake_x), 1.0)
+        losses["cycle/G"] = self.l1(rec_x, x) * self.cycle
+        losses["cycle/F"] = self.l1(rec_y, y) * self.cycle
+        order = [
+            name for name in ("gan/G", "gan/F", "cycle/G", "cycle/F", "identity/G", "identity/F") if name in losses
+        ]
         self.adam_g.zero_grad()
-        sum(losses.values(), torch.zeros(())).backward()
+        sum(losses[name] for name in order).backward()  # pyright: ignore[reportAttributeAccessIssue]
         self.adam_g.step()
 
         for p in self.discriminators:
@@ -144,8 +147,17 @@ class PlainCycleGAN:
             ("discriminator/X", self.D_X, x, fake_x, self.pool_x),
         ):
             past = pool.query(fake.detach())
-            loss = 0.5 * ((network(real) - 1).pow(2).mean() + network(past).pow(2).mean())
-            loss.backward()
-            losses[name] = loss
+            losses[name] = (self.gan(network(real), 1.0) + self.gan(network(past), 0.0)) * 0.5
+            losses[name].backward()
         self.adam_d.step()
         return {name: loss.detach().item() for name, loss in losses.items()}
+
+    @staticmethod
+    def gan(scores: Tensor, target: float) -> Tensor:
+        """Least squares: the mean of (D(.) - target)^2."""
+        return nn.functional.mse_loss(scores, torch.tensor(target).expand_as(scores).to(scores))
+
+    @staticmethod
+    def l1(image: Tensor, target: Tensor) -> Tensor:
+        """The mean absolute difference."""
+        return nn.functional.l1_loss(image, target)

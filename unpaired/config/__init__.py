@@ -15,6 +15,13 @@ from unpaired.core.errors import brief
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
+
+
+def opposite(direction: Direction) -> Direction:
+    """The other direction."""
+    return "BtoA" if direction == "AtoB" else "AtoB"
+
+
 FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
 """Feature extractors: `unpaired.features`."""
 
@@ -141,8 +148,6 @@ class RuntimeConfig:
     """Where to compute; auto takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """bf16, fp32, or exact: fp32 in the published order, bit for bit. auto: bf16 where the hardware supports it."""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile the networks, on a GPU into CUDA graphs, in place of the package's own kernels; auto does not."""
     checkpoint_blocks: bool = False
     """Recompute residual blocks in the backward pass: less memory, more time."""
     threads: int = 0
@@ -174,8 +179,6 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         _at_least(self.seed, 0, "runtime.seed")
-        if self.compile == "on" and self.precision == "exact":
-            raise ValueError("runtime.compile on rounds in another order; not with runtime.precision exact")
         _at_least(self.threads, 0, "runtime.threads")
         _at_least(self.validate_every, 0, "runtime.validate_every")
         _at_least(self.judge_images, FEWEST_JUDGED, "runtime.judge_images")

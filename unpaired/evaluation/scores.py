@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from unpaired.config import Direction
+from unpaired.config import Direction, opposite
 from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance
 from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
@@ -97,7 +97,7 @@ def judge_direction(
 ) -> dict[str, Judge]:
     """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
-    back = translator.to(_opposite(setting.direction)) if len(translator.directions) == 2 else None
+    back = translator.to(opposite(setting.direction)) if len(translator.directions) == 2 else None
     judges = {name: Judge(setting, _patches(setting, len(setting.source))) for name in (MODEL, *rivals)}
 
     def judge(batch: HeldOutBatch) -> int:
@@ -131,7 +131,3 @@ def real_patches(channels: int, setting: Setting, advance: Advance) -> swd.Patch
 
 def _patches(setting: Setting, images: int) -> swd.Patches:
     return swd.Patches(len(setting.levels), images)
-
-
-def _opposite(direction: Direction) -> Direction:
-    return "BtoA" if direction == "AtoB" else "AtoB"

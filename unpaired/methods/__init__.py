@@ -1,4 +1,4 @@
-"""What is optimised: one file per method, maths only."""
+"""Training objectives: one file per method, maths only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from unpaired.config.methods import (
     Pix2PixConfig,
     SimGANConfig,
 )
-from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, evaluate, forward_many
+from unpaired.methods.batch import Batch
 from unpaired.methods.bigan import BiGAN
 from unpaired.methods.cogan import CoGAN
 from unpaired.methods.cyclegan import ABLATIONS, CycleGAN
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
 __all__ = [
     "ABLATIONS",
     "METHODS",
+    "Batch",
     "BiGAN",
     "BiGANConfig",
     "CoGAN",
@@ -43,11 +45,14 @@ __all__ = [
     "FeatureGAN",
     "FeatureGANConfig",
     "History",
+    "LossFunction",
+    "Losses",
     "Method",
     "MethodConfig",
     "Pix2Pix",
     "Pix2PixConfig",
     "SimGAN",
     "SimGANConfig",
-    "Terms",
+    "evaluate",
+    "forward_many",
 ]

@@ -6,6 +6,8 @@ Donahue, Krahenbuhl, Darrell (arXiv:1605.09782) and Dumoulin et al. (arXiv:1606.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,8 @@ from unpaired.config import Direction
 from unpaired.config.methods import BiGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
-from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
+from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
 from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
 
@@ -21,7 +24,7 @@ from unpaired.models import Discriminator, Generator, build_discriminator, build
 class BiGAN(Method):
     """min_{G,F} max_D E[log D(x, G(x))] + E[log(1 - D(F(y), y))], least squares.
 
-    G and F minimise the discriminator's own loss with its answers exchanged, so that the two kinds of pair become one.
+    G and F minimise the discriminator's own loss with its labels exchanged, so that the two kinds of pair become alike.
     """
 
     def __init__(self, cfg: BiGANConfig, channels: tuple[int, int]) -> None:
@@ -34,17 +37,25 @@ class BiGAN(Method):
         self.past_forward, self.past_backward = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Both generators against the discriminator."""
-        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        forward, backward = self.each(self.D, pair(x, fake_y), pair(fake_x, y))
-        return {"gan": self.loss.discriminator(backward, forward)}, Fakes(x=fake_x.detach(), y=fake_y.detach())
+    def generator_losses(self, batch: Batch) -> list[LossFunction]:
+        """One loss of both generators: each pair's label is exchanged."""
+        return [partial(self.confuse, batch.x, batch.y)]
 
-    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
-        """Pairs (x, G(x)) against pairs (F(y), y), each out of its history."""
-        forward = self.past_forward(pair(x, fakes.y))
-        backward = self.past_backward(pair(fakes.x, y))
-        return {"discriminator": self.loss.discriminator(*self.each(self.D, forward, backward))}
+    def confuse(self, x: Images, y: Images) -> tuple[Losses, Fakes]:
+        """The discriminator's loss with its labels exchanged, for (x, G(x)) and (F(y), y)."""
+        fake_y, fake_x = self.G(x), self.F(y)
+        forward, backward = forward_many(self.D, pair(x, fake_y), pair(fake_x, y))
+        fakes = {"G": fake_y.detach(), "F": fake_x.detach()}
+        return {"gan": self.loss.discriminator(backward, forward)}, fakes
+
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
+        """Pairs (x, G(x)) against pairs (F(y), y), each from its history."""
+        return [partial(self.discriminate, pair(batch.x, fakes["G"]), pair(fakes["F"], batch.y))]
+
+    def discriminate(self, forward: Tensor, backward: Tensor) -> tuple[Losses, Fakes]:
+        """What the discriminator loses on pairs of both kinds."""
+        scores = forward_many(self.D, self.past_forward(forward), self.past_backward(backward))
+        return {"discriminator": self.loss.discriminator(*scores)}, {}
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -68,5 +79,5 @@ class BiGAN(Method):
 
 
 def pair(x: Images, y: Images) -> Tensor:
-    """An image of X and one of Y laid on each other, (b, channels of X + channels of Y, h, w)."""
+    """Images of X and of Y, channels joined: (b, channels of X + channels of Y, h, w)."""
     return torch.cat([x, y], dim=1)

@@ -1,13 +1,15 @@
-"""CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017, arXiv:1703.10593), and what Tables 4 and 5 take away from it."""
+"""CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017, arXiv:1703.10593), and the ablations of its Tables 4 and 5."""
 
 from __future__ import annotations
 
 from unpaired.config.methods import CycleGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
-from unpaired.losses.masks import background, inside
-from unpaired.methods.base import Fakes, Terms
+from unpaired.losses.masks import Masks, background, inside
+from unpaired.methods.base import Losses, LossFunction, forward_many
+from unpaired.methods.batch import Batch
 from unpaired.methods.twoway import TwoWay
+from unpaired.models import Discriminator, Generator
 
 ABLATIONS: dict[str, dict[str, float]] = {
     "cycle alone": {"method.gan_weight": 0.0},
@@ -33,44 +35,35 @@ class CycleGAN(TwoWay):
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Adversarial, cycle (Eq. 2) and identity (Sec. 5.2) terms; one of weight 0 is not computed."""
-        return self._terms(x, y, None)
+    def direction(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """One direction of Eq. 3; a loss of weight 0 is not computed.
 
-    def masked_losses(self, x: Images, y: Images, masks: tuple[Images, Images]) -> tuple[Terms, Fakes]:
-        """The same for m * G(x) + (1 - m) * x in place of G(x), and for F(y) alike; G and F learn to leave the rest."""
-        return self._terms(x, y, masks)
-
-    def _terms(self, x: Images, y: Images, masks: tuple[Images, Images] | None) -> tuple[Terms, Fakes]:
-        G, F, cfg, both = self.G, self.F, self.cfg, self.both
-        terms: Terms = {}
-        if cfg.identity_weight:
-            (fake_y, same_y), (fake_x, same_x) = both(lambda: self.each(G, x, y), lambda: self.each(F, y, x))
-            terms["identity/Y"] = cfg.identity_weight * l1(same_y, y)
-            terms["identity/X"] = cfg.identity_weight * l1(same_x, x)
-        else:
-            fake_y, fake_x = both(lambda: G(x), lambda: F(y))
-        if masks is not None:
+        With a mask m, m * G(x) + (1 - m) * x takes the place of G(x), and G learns to leave the rest.
+        """
+        cfg, losses = self.cfg, Losses()
+        cycle_weight = cfg.forward_cycle_weight if G is self.G else cfg.backward_cycle_weight
+        fake, *same = forward_many(G, x, y) if cfg.identity_weight else [G(x)]
+        if mask is not None:
             if cfg.background_weight:
-                terms["background/X"] = cfg.background_weight * background(masks[0], fake_y, x)
-                terms["background/Y"] = cfg.background_weight * background(masks[1], fake_x, y)
-            fake_y, fake_x = inside(masks[0], fake_y, x), inside(masks[1], fake_x, y)
+                losses["background"] = cfg.background_weight * background(mask, fake, x)
+            fake = inside(mask, fake, x)
         if cfg.gan_weight:
-            terms |= self.gan_losses(fake_y, fake_x, cfg.gan_weight)
-        again_x, again_y = both(
-            lambda: F(fake_y) if cfg.forward_cycle_weight else None,
-            lambda: G(fake_x) if cfg.backward_cycle_weight else None,
-        )
-        if again_x is not None:
-            terms["cycle/X"] = cfg.forward_cycle_weight * l1(again_x, x)
-        if again_y is not None:
-            terms["cycle/Y"] = cfg.backward_cycle_weight * l1(again_y, y)
-        return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+            losses["gan"] = cfg.gan_weight * self.loss.generator(D(fake))  # Eq. 1
+        if cycle_weight:
+            losses["cycle"] = cycle_weight * l1(F(fake), x)  # Eq. 2
+        if cfg.identity_weight:
+            losses["identity"] = cfg.identity_weight * l1(same[0], y)  # Sec. 5.2
+        return losses, fake
 
-    def paired_losses(self, x: Images, y: Images) -> Terms:
-        """Both ways straight to the truth, where it is known: semi-paired training."""
-        weight = self.cfg.paired_weight
-        if not weight:
-            return {}
-        made_y, made_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        return {"paired/Y": weight * l1(made_y, y), "paired/X": weight * l1(made_x, x)}
+    def paired_losses(self, x: Images, y: Images) -> list[LossFunction]:
+        """The distance of both translations to the truth, where it is known: semi-paired training."""
+        return self.both_ways(self.supervised, Batch(x, y)) if self.cfg.paired_weight else []
+
+    def supervised(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """|G(x) - y| of aligned images."""
+        fake = G(x)
+        return {"paired": self.cfg.paired_weight * l1(fake, y)}, fake

@@ -10,28 +10,26 @@ from unpaired.config.methods import FeatureGANConfig
 from unpaired.features.content import load_content
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
-from unpaired.methods.base import Fakes, Terms
+from unpaired.losses.masks import Masks
+from unpaired.methods.base import Losses
 from unpaired.methods.twoway import TwoWay
+from unpaired.models import Discriminator, Generator
 
 
 class FeatureGAN(TwoWay):
     """L(G, D_Y) = L_GAN(G, D_Y) + lambda |phi(x) - phi(G(x))|_1, and the same for F; phi is never trained."""
 
     def __init__(self, cfg: FeatureGANConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y); phi is read when training asks."""
+        """Fresh networks for images of `channels` = (channels of X, channels of Y); phi is read at the first step."""
         if {*channels} - {1, 3}:
             raise ValueError(f"method.features: a network of images takes 1 or 3 channels, got {channels}")
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Adversarial and feature terms."""
-        phi, weight = load_content(self.cfg.features, x.device), self.cfg.feature_weight
-        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        lost_y, lost_x = self.both(lambda: l1(phi(fake_y), phi(x)), lambda: l1(phi(fake_x), phi(y)))
-        terms = {
-            **self.gan_losses(fake_y, fake_x),
-            "features/G": weight * lost_y,
-            "features/F": weight * lost_x,
-        }
-        return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+    def direction(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """Adversarial and feature loss of G."""
+        phi, fake = load_content(self.cfg.features, x.device), G(x)
+        losses = {"gan": self.loss.generator(D(fake)), "features": self.cfg.feature_weight * l1(phi(fake), phi(x))}
+        return losses, fake

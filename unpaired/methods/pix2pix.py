@@ -1,16 +1,21 @@
-"""pix2pix (Isola, Zhu, Zhou, Efros, CVPR 2017, arXiv:1611.07004): what pairs make possible, the upper bound.
+"""pix2pix (Isola, Zhu, Zhou, Efros, CVPR 2017, arXiv:1611.07004): trained on pairs, the upper bound.
 
-Both directions at once, as two games that share nothing, so that a run translates either way like every other.
+Both directions are trained independently, so that a run translates either way like every other.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from unpaired.config.methods import Pix2PixConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
-from unpaired.methods.base import Fakes, Terms
+from unpaired.losses.masks import Masks
+from unpaired.methods.base import Fakes, Losses, LossFunction
+from unpaired.methods.batch import Batch
 from unpaired.methods.bigan import pair
 from unpaired.methods.twoway import TwoWay
+from unpaired.models import Discriminator, Generator
 
 
 class Pix2Pix(TwoWay):
@@ -25,17 +30,18 @@ class Pix2Pix(TwoWay):
         super().__init__(cfg, channels, judged=(pair_channels, pair_channels))
         self.cfg = cfg
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Conditional adversarial terms (Eq. 1) and the distance to the truth (Eq. 3)."""
-        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        terms = {
-            **self.gan_losses(pair(x, fake_y), pair(fake_x, y)),
-            "l1/G": self.cfg.l1_weight * l1(fake_y, y),
-            "l1/F": self.cfg.l1_weight * l1(fake_x, x),
-        }
-        return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+    def direction(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """Conditional adversarial loss (Eq. 1) and the distance to the truth (Eq. 3)."""
+        fake = G(x)
+        shown = pair(x, fake) if G is self.G else pair(fake, x)
+        return {"gan": self.loss.generator(D(shown)), "l1": self.cfg.l1_weight * l1(fake, y)}, fake
 
-    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """Each discriminator on the true pair and on the pair with a translation."""
-        true = pair(x, y)
-        return self.judged((true, self.past_y(pair(x, fakes.y))), (true, self.past_x(pair(fakes.x, y))))
+        x, y = batch.x, batch.y
+        return [
+            partial(self.discriminate, "Y", self.D_Y, pair(x, y), self.past_y, pair(x, fakes["G"])),
+            partial(self.discriminate, "X", self.D_X, pair(x, y), self.past_x, pair(fakes["F"], y)),
+        ]

@@ -8,12 +8,14 @@ from __future__ import annotations
 from unpaired.config.methods import SimGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
-from unpaired.methods.base import Fakes, Terms
+from unpaired.losses.masks import Masks
+from unpaired.methods.base import Losses
 from unpaired.methods.twoway import TwoWay
+from unpaired.models import Discriminator, Generator
 
 
 class SimGAN(TwoWay):
-    """L(G, D_Y) = L_GAN(G, D_Y) + lambda |x - G(x)|_1, and the same for F; neither knows of the other."""
+    """L(G, D_Y) = L_GAN(G, D_Y) + lambda |x - G(x)|_1, and the same for F, independently."""
 
     def __init__(self, cfg: SimGANConfig, channels: tuple[int, int]) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
@@ -25,13 +27,9 @@ class SimGAN(TwoWay):
         super().__init__(cfg, channels)
         self.cfg = cfg
 
-    def generator_losses(self, x: Images, y: Images) -> tuple[Terms, Fakes]:
-        """Adversarial and self-regularisation terms."""
-        weight = self.cfg.content_weight
-        fake_y, fake_x = self.both(lambda: self.G(x), lambda: self.F(y))
-        terms = {
-            **self.gan_losses(fake_y, fake_x),
-            "content/G": weight * l1(fake_y, x),
-            "content/F": weight * l1(fake_x, y),
-        }
-        return terms, Fakes(x=fake_x.detach(), y=fake_y.detach())
+    def direction(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """Adversarial loss and self-regularisation of G."""
+        fake = G(x)
+        return {"gan": self.loss.generator(D(fake)), "content": self.cfg.content_weight * l1(fake, x)}, fake

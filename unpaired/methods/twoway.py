@@ -1,4 +1,4 @@
-"""What the methods with a discriminator on each side share: two generators, two discriminators, two histories.
+"""The frame of methods with two generators, two discriminators and two histories: one direction, applied both ways.
 
 The one place where domains and letters meet: X is domain A, Y is domain B;
 G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F(y) among real A.
@@ -6,13 +6,19 @@ G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from unpaired.config import Direction
 from unpaired.config.methods import TwoWayConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
-from unpaired.methods.base import Fakes, Method, Terms
+from unpaired.losses.masks import Masks
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
+from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
 from unpaired.models import (
     Discriminator,
@@ -21,17 +27,20 @@ from unpaired.models import (
     build_generator,
 )
 
+OneDirection = Callable[[Generator, Generator, Discriminator, Images, Images, Masks | None], tuple[Losses, Images]]
+"""Of G, F, D, x, y and the mask of x: losses by name, and G(x)."""
+
 
 class TwoWay(Method):
-    """G: X -> Y judged by D_Y, F: Y -> X judged by D_X; what ties them together is each method's own."""
+    """G: X -> Y against D_Y, F: Y -> X against D_X; a method writes the losses of one direction."""
 
     def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int], judged: tuple[int, int] | None = None) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y).
 
         Args:
-            cfg: The networks and their game.
+            cfg: The networks and the adversarial loss.
             channels: Of X and of Y.
-            judged: Channels that D_X and D_Y see; those of X and of Y unless given.
+            judged: Input channels of D_X and D_Y; those of X and of Y unless given.
         """
         super().__init__()
         x, y = channels
@@ -40,19 +49,38 @@ class TwoWay(Method):
         self.past_x, self.past_y = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 
-    def discriminator_losses(self, x: Images, y: Images, fakes: Fakes) -> Terms:
+    @abstractmethod
+    def direction(
+        self, G: Generator, F: Generator, D: Discriminator, x: Images, y: Images, mask: Masks | None
+    ) -> tuple[Losses, Images]:
+        """The losses of X -> Y in the paper's letters, and G(x); for Y -> X the letters change places."""
+
+    def generator_losses(self, batch: Batch) -> list[LossFunction]:
+        """The losses of each direction; named by the generator that translates."""
+        return self.both_ways(self.direction, batch)
+
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """Each discriminator on real images and on its history of translations."""
-        return self.judged((y, self.past_y(fakes.y)), (x, self.past_x(fakes.x)))
+        return [
+            partial(self.discriminate, "Y", self.D_Y, batch.y, self.past_y, fakes["G"]),
+            partial(self.discriminate, "X", self.D_X, batch.x, self.past_x, fakes["F"]),
+        ]
 
-    def gan_losses(self, for_y: Tensor, for_x: Tensor, weight: float = 1.0) -> Terms:
-        """What G and F lose on what D_Y and D_X are shown of theirs."""
-        of_y, of_x = self.both(lambda: self.D_Y(for_y), lambda: self.D_X(for_x))
-        return {"gan/G": weight * self.loss.generator(of_y), "gan/F": weight * self.loss.generator(of_x)}
+    def both_ways(self, direction: OneDirection, batch: Batch) -> list[LossFunction]:
+        """A direction's losses, and the same with X and Y, G and F, D_Y and D_X exchanged."""
+        x, y = batch.x, batch.y
+        mask_x, mask_y = batch.masks or (None, None)
+        return [
+            partial(_named, "G", direction, self.G, self.F, self.D_Y, x, y, mask_x),
+            partial(_named, "F", direction, self.F, self.G, self.D_X, y, x, mask_y),
+        ]
 
-    def judged(self, for_y: tuple[Tensor, Tensor], for_x: tuple[Tensor, Tensor]) -> Terms:
-        """What the discriminators lose on what each is shown: real ones, and translated ones."""
-        of_y, of_x = self.both(lambda: self.each(self.D_Y, *for_y), lambda: self.each(self.D_X, *for_x))
-        return {"discriminator/Y": self.loss.discriminator(*of_y), "discriminator/X": self.loss.discriminator(*of_x)}
+    def discriminate(
+        self, domain: str, D: Discriminator, real: Tensor, past: History, fake: Tensor
+    ) -> tuple[Losses, Fakes]:
+        """What a discriminator loses on real images of its domain, and on its history of fakes (Eq. 1)."""
+        scores = forward_many(D, real, past(fake))
+        return {f"discriminator/{domain}": self.loss.discriminator(*scores)}, {}
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -73,3 +101,10 @@ class TwoWay(Method):
     def translators(self) -> dict[Direction, Generator]:
         """G translates AtoB, F translates BtoA."""
         return {"AtoB": self.G, "BtoA": self.F}
+
+
+def _named(
+    letter: str, direction: OneDirection, G: Generator, F: Generator, D: Discriminator, *images: Tensor | None
+) -> tuple[Losses, Fakes]:
+    losses, fake = direction(G, F, D, *images)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return {f"{name}/{letter}": loss for name, loss in losses.items()}, {letter: fake.detach()}

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from unpaired.config import Direction
+from unpaired.config import Direction, opposite
 from unpaired.imaging.images import Images, OneImage
 from unpaired.metrics import symptoms
 from unpaired.training.findings import Finding
@@ -97,8 +97,7 @@ class Case:
 
 def examine(sampled: Mapping[Direction, SampleOutputs], direction: Direction) -> list[Finding]:
     """Every symptom of one direction."""
-    other: Direction = "BtoA" if direction == "AtoB" else "AtoB"
-    case = Case(direction, sampled[direction], sampled.get(other))
+    case = Case(direction, sampled[direction], sampled.get(opposite(direction)))
     return [finding for detect in DETECTORS if (finding := detect(case)) is not None]
 
 

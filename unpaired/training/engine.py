@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,143 +16,167 @@ from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput
-from unpaired.core.parallel import sequential
+from unpaired.methods import Batch, Fakes, Losses, LossFunction, evaluate
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.kernels import describe_kernels, optimize
 from unpaired.models.resnet import checkpoint_blocks
-from unpaired.training.optimizer_step import OptimizerStep, PendingChecks
+from unpaired.training.concurrency import (
+    half_of_the_threads,
+    run_in_halves,
+    run_on_streams,
+    run_on_threads,
+    run_sequentially,
+)
+from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep, PendingChecks
 from unpaired.training.processes import ALONE, Processes, synchronise_norms
 
 
 class Engine:
-    """Puts networks and batches where they are computed, and carries out gradient steps."""
+    """Places networks and batches on the device, and computes losses with their gradients."""
 
     def __init__(self, cfg: RuntimeConfig) -> None:
         self.processes, self.device = join(cfg.device)
         self.dtype = pick_dtype(cfg.precision, self.device)
         self.fast = cfg.precision != "exact"
-        """Whether steps may be rounded in another order; if not, they equal the plain reference bit for bit."""
+        """Whether sums may be rounded in another order; if not, a step equals the official one bit for bit."""
         self.layout = torch.channels_last if self.fast else torch.contiguous_format
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
-        self.deterministic = cfg.deterministic
         self.cfg = cfg
-        self.compiled = False
-        self.shapes: list[torch.Size] = []
-        """Of the batches that code was generated for: those of the first step."""
+        self.concurrent = False
+        """Whether independent losses run at the same time."""
         self.seen_shapes: set[tuple[torch.Size, ...]] = set()
-        """Shapes of batches that a step was taken with."""
-        self.abreast = False
-        """Whether what needs nothing of each other is computed at the same time, by half of the threads each."""
+        """Shapes of the batches of earlier steps."""
         self.pending = PendingChecks() if self.device.type == "cuda" else None
-        """Descents whose soundness has not been asked of the device yet; None where asking costs nothing."""
+        """Finite checks to be read later; None where reading costs nothing."""
+        if self.device.type == "cuda" and self.fast and not cfg.deterministic:
+            torch.backends.cudnn.benchmark = True
+
+    @property
+    def low_precision(self) -> bool:
+        """Whether networks compute in fewer bits than their weights have."""
+        return self.dtype != torch.float32
 
     def describe(self) -> str:
-        """The choice in a few words, for the line at the start of a run."""
-        name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
+        """Device, threads and precision in a few words, for the line at the start of a run."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
         several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
-        compiled = ", compiled into CUDA graphs" if self.device.type == "cuda" else ", compiled"
-        kernels = describe_kernels(self.device, self.dtype)
-        how = "fp32 as published" if not self.fast else kernels.split(",")[0] + compiled if self.compiled else kernels
-        halves = " in two halves" if self.abreast else ""
-        return f"{several}{name}, {torch.get_num_threads()} threads{halves}, {how}"
+        how = describe_kernels(self.device, self.dtype) if self.fast else "fp32 as published"
+        ways = {"cpu": " in two halves", "cuda": ", two streams"}[self.device.type] if self.concurrent else ""
+        return f"{several}{name}, {torch.get_num_threads()} threads{ways}, {how}"
 
-    def place(self, network: nn.Module) -> None:
-        """Move a network to its device and layout; its outputs come back in fp32, so losses are exact."""
-        if self.deterministic:
+    def place(self, networks: Mapping[str, nn.Module]) -> None:
+        """Move networks to the device and its memory layout; their outputs are fp32, so losses are exact."""
+        for network in networks.values():
+            self._place(network)
+        marks = (nn.Dropout, nn.BatchNorm2d)  # with these the order of passes shows
+        ordered = any(isinstance(module, marks) for network in networks.values() for module in network.modules())
+        able = self.device.type == "cuda" or (self._fuses and torch.get_num_threads() > 1)
+        self.concurrent = self.fast and able and self.processes.count == 1 and not ordered
+
+    def _place(self, network: nn.Module) -> None:
+        if self.cfg.deterministic:
             make_deterministic(network)
         if self.processes.count > 1:
             synchronise_norms(network)
         network.to(self.device)
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
+        network.merge_passes = self.fast  # pyright: ignore[reportArgumentType]
         if self.cfg.checkpoint_blocks:
             checkpoint_blocks(network)
         if self.fast:
-            optimize(network, self.device, self.dtype, "none" if self.cfg.compile == "on" else None)
-
-    def go_abreast(self, networks: Iterable[nn.Module]) -> bool:
-        """From now on, if these networks allow it, halves of the CPU do what needs nothing of each other.
-
-        Returns whether they do.
-
-        Dropout and running statistics forbid it: which pass comes first would show. So do other processes, which wait
-        for each other's sums in one order.
-        """
-        marks = (nn.Dropout, nn.BatchNorm2d)
-        marked = any(isinstance(module, marks) for network in networks for module in network.modules())
-        self.abreast = self._fuses and self.processes.count == 1 and torch.get_num_threads() > 1 and not marked
-        return self.abreast
-
-    def compile(self, networks: Iterable[nn.Module], steps: int) -> None:
-        """Have torch generate code for the networks, where asked for or where the `steps` ahead pay for it.
-
-        What it generates is kept on disk, so that the next run begins sooner. On CUDA ("reduce-overhead") each pass
-        is also recorded as a graph and replayed in one launch; steps must then be taken inside `step`.
-        """
-        self.compiled = pays_to_compile(self.cfg, self.device, steps)
-        if self.compiled:
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "unpaired" / "compiled"))
-            mode = "reduce-overhead" if self.device.type == "cuda" else None
-            for network in networks:
-                network.compile(dynamic=False, mode=mode)
-
-    @contextmanager
-    def step(self, *images: Tensor) -> Iterator[None]:
-        """Around one step: generated code is for batches of the first step's shapes, others run as written.
-
-        With batches of new shapes nothing is done at the same time.
-
-        The graphs of a step keep what they computed to its end, the gradients and the fakes that the discriminators are
-        shown; in the next one they may overwrite it. So nothing of a network's output may be kept that is no copy.
-        """
-        if self.compiled and self.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()
-        shapes = [each.shape for each in images]
-        self.shapes = self.shapes or shapes
-        new = tuple(shapes) not in self.seen_shapes
-        with sequential(new), nullcontext() if shapes == self.shapes else self.as_written():
-            yield
-        self.seen_shapes.add(tuple(shapes))
-
-    def as_written(self) -> AbstractContextManager[object]:
-        """Inside, networks run as they are written, for what code would have to be generated anew."""
-        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
-
-    @property
-    def _fuses(self) -> bool:
-        """Whether layers run in units: on a CPU, unless code is to be generated for them."""
-        return self.fast and self.device.type == "cpu" and self.cfg.compile != "on"
+            optimize(network, self.device, self.dtype)
 
     def put(self, images: Tensor) -> Tensor:
         """A batch on the device, in the networks' layout."""
         if self.device.type == "cuda":
-            images = images.pin_memory()  # only from there a copy does not wait
+            images = images.pin_memory()  # only a copy of pinned memory is asynchronous
         return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
-    @property
-    def half(self) -> bool:
-        """Whether networks compute in fewer bits than their weights have."""
-        return self.dtype != torch.float32
-
     def precision(self) -> AbstractContextManager[object]:
-        """Inside it, convolutions run in the chosen precision."""
-        if not self.half:
+        """Inside, convolutions run in the chosen precision."""
+        if not self.low_precision:
             return nullcontext()
-        # layers in units round their weights themselves; what autocast keeps, another thread would throw away or find
+        # fused layers round their weights themselves; on a CPU another thread would find or empty autocast's cache
         return torch.autocast(self.device.type, self.dtype, cache_enabled=self.device.type != "cpu")
 
-    def descent(self, optimizer: torch.optim.Optimizer | None, step: int) -> OptimizerStep:
-        """One step of an optimiser down the terms added to it; with none, the terms are only collected."""
-        return OptimizerStep(optimizer, self.processes, self.pending, step, self.abreast)
+    @contextmanager
+    def step(self, batch: Batch) -> Iterator[None]:
+        """Around one step of training: shapes that are new run without concurrency on a CPU."""
+        shapes = tuple(tensor.shape for tensor in batch.tensors)
+        self._run = self._runner(shapes in self.seen_shapes)
+        yield
+        self.seen_shapes.add(shapes)
 
-    def check_pending(self, keep: int = 0) -> None:
-        """Ask the device whether all but the last `keep` descents were sound.
+    def _runner(self, seen: bool) -> Callable[[Sequence[Callable[[], Part]]], list[Part]]:
+        if not self.concurrent:
+            return run_sequentially
+        if self.device.type == "cuda":
+            return run_on_streams
+        return run_on_threads if seen else run_in_halves
+
+    def add(self, step: OptimizerStep, functions: Sequence[LossFunction], weight: float = 1.0) -> Fakes:
+        """Compute losses and their gradients, and add them to an optimiser's step; returns the translations.
+
+        In `exact` they are one sum with one backward pass, as in the official code. Otherwise each function has a
+        backward pass of its own, and the gradients are added in the order of the functions.
+        """
+        if not self.fast and functions:
+            functions = [partial(evaluate, functions)]
+        fakes = Fakes()
+        for part in self._run([partial(self._part, each, step.parameters, weight) for each in functions]):
+            step.add(part.losses, part.gradients, weight)
+            fakes |= part.fakes
+        return fakes
+
+    def _part(self, function: LossFunction, parameters: Sequence[nn.Parameter], weight: float) -> Part:
+        with self.precision():
+            losses, fakes = function()
+        if not parameters:
+            return Part(losses, fakes, [])
+        total = torch.stack([*losses.values()]).sum()
+        total = total if weight == 1 else weight * total
+        return Part(losses, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
+
+    def finish(self, step: OptimizerStep, number: int, networks: str) -> None:
+        """Check an optimiser's step and take it.
 
         Raises:
-            NotFinite: one was not.
+            NotFinite: a loss or gradient is not finite; on CUDA a later `check_pending` raises it.
+        """
+        if step.optimizer is None:
+            return
+        # OpenMP workers busy-wait after a parallel region, where the next pass needs the processors
+        with half_of_the_threads() if self.concurrent and self.device.type == "cpu" else nullcontext():
+            health = step.health()
+            if self.pending is None and not bool(health.isfinite()):
+                raise NotFinite(number, networks, step.losses)
+            step.update(health, on_device=self.pending is not None)
+        if self.pending is not None:
+            self.pending.add(health, number, networks, step.losses)
+
+    def check_pending(self, keep: int = 0) -> None:
+        """Read all but the last `keep` finite checks from the device.
+
+        Raises:
+            NotFinite: one failed.
         """
         if self.pending is not None:
-            self.pending.check_pending(keep)
+            self.pending.check(keep)
+
+    @property
+    def _fuses(self) -> bool:
+        """Whether layers run in fused units: on a CPU, unless exact."""
+        return self.fast and self.device.type == "cpu"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One loss function, evaluated."""
+
+    losses: Losses
+    fakes: Fakes
+    gradients: Gradients
 
 
 @contextmanager
@@ -199,11 +224,6 @@ def same_bits(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
-
-
-def pays_to_compile(cfg: RuntimeConfig, device: torch.device, steps: int) -> bool:
-    """Whether compiling is asked for: by itself it never pays, since the kernels are faster on a CPU and on CUDA."""
-    return cfg.compile == "on"
 
 
 def pick_device(name: str) -> torch.device:

@@ -20,7 +20,7 @@ from unpaired.core.errors import BadInput, brief
 from unpaired.core.files import written_whole
 from unpaired.core.safe_text import json_lines
 from unpaired.imaging.images import OneImage, Pixels, to_pixels
-from unpaired.methods import Terms
+from unpaired.methods import Losses
 from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
 from unpaired.training.trackers import Trackers
@@ -58,7 +58,7 @@ class RunLog:
         suffix = f".{start:08d}"  # a name of its own even within the same second
         self.events = SummaryWriter(str(run / "tensorboard"), purge_step=purge, filename_suffix=suffix)
 
-    def add(self, terms: Terms) -> None:
+    def add(self, terms: Losses) -> None:
         """Count one step's terms."""
         self.sums = {name: self.sums.get(name, 0) + term for name, term in terms.items()}
         self.steps += 1

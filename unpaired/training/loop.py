@@ -23,7 +23,7 @@ from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.logging import RunLog
 from unpaired.training.optimizer_step import NotFinite
-from unpaired.training.prefetch import Fed, feed
+from unpaired.training.prefetch import Prefetched, prefetch
 from unpaired.training.rng import seed_everything
 from unpaired.training.run_folder import (
     at_one_commit,
@@ -39,7 +39,7 @@ from unpaired.training.run_folder import (
 from unpaired.training.samples import FixedSamples, check_sides, dry_run
 from unpaired.training.schedule import Schedule
 from unpaired.training.trackers import Trackers, required
-from unpaired.training.trainer import Trainer, players
+from unpaired.training.trainer import Trainer
 from unpaired.training.validation import Judge
 
 ADVICE = (
@@ -98,7 +98,6 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         _take_up(trainer, state, out)
     if processes.first:
         _take_up_judgements(judge, state, out)
-    engine.compile(players(trainer.method).values(), schedule.steps - start)
     if processes.first:
         _announce(experiment, out, data, schedule, start, engine, usable)
     if start < schedule.steps or processes.any(judge.is_pending(start, schedule.steps)):
@@ -211,7 +210,7 @@ class Run:
             elif processes.any(self.judge.is_pending(start, total)):
                 self.rerun(start, request)
             batches = self.data.batches(start, total)
-            for step, fed in enumerate(feed(batches, self.trainer.engine), start + 1):
+            for step, fed in enumerate(prefetch(batches, self.trainer.engine), start + 1):
                 self.step(step, fed)
                 self.report(step)
                 judged = self.weigh(step, request)
@@ -223,19 +222,19 @@ class Run:
                 if stopping and (step < total or not judged):
                     raise self._stopped(step)
 
-    def step(self, step: int, fed: Fed) -> None:
+    def step(self, step: int, fed: Prefetched) -> None:
         """One step of training.
 
         Raises:
             BadInput: an image of a wrong size, or numbers that are no longer finite.
         """
-        files = fed.batch.files
+        files = fed.files
         self.files = (*self.files[-1:], (step, files))
-        for images, file in ((fed.x, files[0]), (fed.y, files[-1])):
+        for images, file in ((fed.batch.x, files[0]), (fed.batch.y, files[-1])):
             check_sides(self.trainer.method, images, file)
         self.trainer.set_lr(self.schedule.factor(step - 1))
         try:
-            self.log.add(self.trainer.train_step(fed.x, fed.y, fed.batch.share, fed.pairs, fed.masks))
+            self.log.add(self.trainer.train_step(fed.batch))
         except NotFinite as fault:
             raise self._not_finite(fault) from fault
 
@@ -332,7 +331,7 @@ class Run:
         mine = f"{', '.join(fault.broken)} (on {files})" if fault.broken else ""
         told = self.trainer.engine.processes.gather(mine)
         named = [f"process {k}: {words}" if len(told) > 1 else words for k, words in enumerate(told) if words]
-        what = "; ".join(named) or f"the gradient of the {fault.players} (on {files})"
+        what = "; ".join(named) or f"the gradient of the {fault.networks} (on {files})"
         return BadInput(
             f"training stopped at step {fault.step}: {what} is not finite; no weight was touched by it; {ADVICE}"
         )

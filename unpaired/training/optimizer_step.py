@@ -2,114 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
-from types import TracebackType
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from unpaired.core.parallel import both, halved
-from unpaired.methods import Terms
-from unpaired.training.graphs import halves
+from unpaired.methods import Losses
+from unpaired.training.adam import Adam
 from unpaired.training.processes import Processes
+
+Gradients = Sequence[Tensor | None]
+"""Of an optimiser's parameters, in their order; None where a loss does not depend on one."""
 
 
 class NotFinite(Exception):
-    """A term or a gradient is NaN or infinite; the weights have not been touched."""
+    """A loss or a gradient is NaN or infinite; the weights have not been changed."""
 
-    def __init__(self, step: int, terms: Mapping[str, Tensor]) -> None:
+    def __init__(self, step: int, networks: str, losses: Mapping[str, Tensor]) -> None:
         super().__init__(step)
         self.step = step
         """The step it happened in, counted from 1."""
-        self.broken = [name for name, term in terms.items() if not bool(term.isfinite())]
-        """The terms of this process that are not finite; none where only a gradient is."""
-        self.players = "generators" if any(name.startswith("gan") for name in terms) else "discriminators"
+        self.networks = networks
+        """Whose gradient it is: generators or discriminators."""
+        self.broken = [name for name, loss in losses.items() if not bool(loss.isfinite())]
+        """The losses of this process that are not finite; none where only a gradient is."""
 
 
 class PendingChecks:
-    """Whether the last descents were sound, not yet asked of the device: asking would wait for it."""
+    """Finite-gradient checks whose results are still on the device: reading one waits for its step."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Tensor, int, Terms]] = []
+        self.waiting: list[tuple[Tensor, int, str, Losses]] = []
 
-    def check_pending(self, keep: int = 0) -> None:
-        """Ask of all but the last `keep` descents.
+    def add(self, health: Tensor, step: int, networks: str, losses: Losses) -> None:
+        """Keep the sum of losses and gradient norm of one optimiser's step."""
+        self.waiting.append((health, step, networks, losses))
+
+    def check(self, keep: int = 0) -> None:
+        """Read all but the last `keep`.
 
         Raises:
-            NotFinite: one was not sound; its optimiser has left the weights as they were.
+            NotFinite: one is not finite; its optimiser has left the weights unchanged.
         """
         while len(self.waiting) > keep:
-            health, step, terms = self.waiting.pop(0)
+            health, step, networks, losses = self.waiting.pop(0)
             if not bool(health.isfinite()):
-                raise NotFinite(step, terms)
+                raise NotFinite(step, networks, losses)
 
 
 class OptimizerStep:
-    """Gathers the gradients of a step's parts; on leaving, averages them over the processes and follows them.
+    """Gathers losses and gradients of a step's parts; `finish` averages them over the processes and updates.
 
-    Where asking the device costs nothing, a gradient that is not finite raises there and then. On CUDA the answer
-    stays on the device, where Adam's fused kernel reads it (`found_inf`) and leaves the weights alone, and the host
-    asks one step later.
+    Where reading from the device costs nothing, a gradient that is not finite raises there and then. On CUDA the
+    check stays on the device, where Adam's fused kernel reads it (`found_inf`) and leaves the weights unchanged.
     """
 
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer | None,
-        processes: Processes,
-        pending: PendingChecks | None,
-        step: int,
-        abreast: bool = False,
-    ) -> None:
-        """A descent with no optimizer only collects terms; `pending` takes the answers not waited for.
+    def __init__(self, optimizer: Adam | None, processes: Processes) -> None:
+        """With no optimizer the step only collects losses."""
+        self.optimizer, self.processes = optimizer, processes
+        self.parameters = optimizer.parameters() if optimizer is not None else []
+        self.gradients: list[Tensor | None] = [None] * len(self.parameters)
+        self.losses: Losses = {}
+        """Every loss, its parts weighted and added."""
 
-        `abreast`: what shares nothing but weights is followed back at the same time.
-        """
-        self.optimizer, self.processes, self.pending, self.step = optimizer, processes, pending, step
-        self.abreast = abreast
-        self.terms: Terms = {}
-        """Every term, the parts weighted and added."""
+    def add(self, losses: Losses, gradients: Gradients, weight: float = 1.0) -> None:
+        """Add a part's losses, weighted here, and its gradients, which are weighted already."""
+        for name, loss in losses.items():
+            part = loss.detach() if weight == 1 else weight * loss.detach()
+            self.losses[name] = self.losses[name] + part if name in self.losses else part
+        self.gradients = _sum(self.gradients, gradients)
 
-    def __enter__(self) -> OptimizerStep:
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)  # of a descent that was broken off
-        return self
+    def health(self) -> Tensor:
+        """Sum of the losses and the norm of the gradients, of all processes: finite if each of them is."""
+        found = [gradient for gradient in self.gradients if gradient is not None]
+        health = sum(self.losses.values()) + torch.nn.utils.get_total_norm(found)
+        return self.processes.average_(found, health)
 
-    def add(self, terms: Terms, share: float = 1.0) -> None:
-        """Add the gradient of the sum of the terms, weighted by the part's share of the step's images."""
-        if self.optimizer is not None:
-            # a gradient of two summands is the same whichever comes first; with that of a part before, it would not be
-            one, other = halves(terms.values()) if self.abreast and not self.terms else (terms.values(), [])
-            if other:
-                both(lambda: _follow_back(one, share), lambda: _follow_back(other, share))
-            else:
-                _follow_back(one, share)
-        for name, term in terms.items():
-            part = term.detach() if share == 1 else share * term.detach()
-            self.terms[name] = self.terms[name] + part if name in self.terms else part
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self.optimizer is not None:
-            # threads that were called up for a moment go on waiting for more where the next pass wants to run
-            with halved() if self.abreast else nullcontext():
-                self._follow(self.optimizer)
-
-    def _follow(self, optimizer: torch.optim.Optimizer) -> None:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        health = sum(self.terms.values()) + torch.nn.utils.get_total_norm(gradients)
-        health = self.processes.average_(gradients, health)
-        if self.pending is None:
-            if not bool(health.isfinite()):
-                raise NotFinite(self.step, self.terms)
-        else:
+    def update(self, health: Tensor, on_device: bool) -> None:
+        """Follow the gradients; with `on_device` the optimiser itself does not where `health` is not finite."""
+        optimizer = self.optimizer
+        assert optimizer is not None
+        if on_device:
             optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
-            self.pending.waiting.append((health, self.step, self.terms))
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = None if gradient is None else _as_parameter(gradient, parameter)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # the other player's passes go into their room
+        optimizer.zero_grad(set_to_none=True)  # their memory is for the passes of the other networks
+        self.gradients = []
 
 
-def _follow_back(terms: Iterable[Tensor], share: float) -> None:
-    loss = torch.stack(list(terms)).sum()
-    (loss if share == 1 else share * loss).backward()
+def _sum(sums: list[Tensor | None], gradients: Gradients) -> list[Tensor | None]:
+    """Out of place: autograd may give one tensor for two parameters."""
+    added = [(a, b) for a, b in zip(sums, gradients, strict=True) if a is not None and b is not None]
+    totals = iter(torch._foreach_add(*zip(*added, strict=True)) if added else ())  # pyright: ignore
+    return [b if a is None else a if b is None else next(totals) for a, b in zip(sums, gradients, strict=True)]
+
+
+def _as_parameter(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient in its parameter's memory layout, as autograd leaves it in `.grad`."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)

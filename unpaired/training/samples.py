@@ -9,15 +9,14 @@ from pathlib import Path
 
 import torch
 
-from unpaired.config import DataConfig, Direction
+from unpaired.config import DataConfig, Direction, opposite
 from unpaired.core.errors import BadInput
-from unpaired.core.parallel import sequential
 from unpaired.data.folders import domain_files, has_domain
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
 from unpaired.imaging.images import Images, OneImage, Pixels, read_image, to_tensor, with_channels
-from unpaired.methods import Method
+from unpaired.methods import Batch, Method, evaluate
 from unpaired.metrics.symptoms import LEVEL
 from unpaired.training.engine import Engine
 from unpaired.training.logging import image_grid
@@ -68,10 +67,10 @@ class FixedSamples:
         rng = torch.Generator().manual_seed(0)  # of its own: looking must not change what training draws
         sampled: dict[Direction, SampleOutputs] = {}
         for direction, there in networks.items():
-            back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
+            back = networks.get(opposite(direction))
             sampled[direction] = SampleOutputs(self.files[direction[0]], self.images[direction[0]], [], [], [])
             for image in sampled[direction].inputs:
-                with torch.no_grad(), eval_mode(method), engine.precision(), engine.as_written():
+                with torch.no_grad(), eval_mode(method), engine.precision():
                     output = there(engine.put(image[None]))
                     noisy = output + engine.put(FAINT * torch.randn(output.shape, generator=rng))
                     sampled[direction].outputs.append(output[0].cpu())
@@ -115,8 +114,8 @@ def dry_run(trainer: Trainer, samples: FixedSamples) -> None:
         check_sides(method, samples.images[side][0][None], samples.files[side][0])
     x, y = (put(samples.images[side][0][None]) for side in "AB")
     try:
-        with torch.no_grad(), eval_mode(method), trainer.engine.precision(), sequential():
-            method.generator_losses(x, y)
+        with torch.no_grad(), eval_mode(method), trainer.engine.precision():
+            evaluate(method.generator_losses(Batch(x, y)))
     except (RuntimeError, ValueError) as error:
         raise BadInput(
             f"images of {x.shape[3]}x{x.shape[2]} and {y.shape[3]}x{y.shape[2]} px do not go through these networks "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import deepcopy
 from itertools import chain
 
@@ -12,105 +11,85 @@ from torch import Tensor, nn
 
 from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import Images
-from unpaired.methods import Method, Terms
+from unpaired.methods import Batch, Losses, Method
 from unpaired.models import require_fit
 from unpaired.training.adam import Adam
 from unpaired.training.engine import Engine, frozen
+from unpaired.training.optimizer_step import OptimizerStep
 from unpaired.training.rng import rng_state, set_rng_state
-
-Both = tuple[Images, Images]
-"""Of X and of Y."""
-Part = tuple[Images, Images, float, Both | None]
-"""What goes through the networks at once: images of X and Y, their share of the step, their masks."""
 
 
 class Trainer:
-    """A method, its two optimisers, and everything that must be kept to go on exactly."""
+    """A method, its two optimisers, and all state that decides the next step."""
 
     def __init__(self, method: Method, optim: OptimConfig, engine: Engine) -> None:
         self.method, self.optim, self.engine = method, optim, engine
-        method.joined = engine.fast
-        for network in players(method).values():
-            engine.place(network)
-        method.abreast = engine.go_abreast(players(method).values())
+        engine.place(method.networks)
         self.generator_optimizer = self._adam(method.generators, optim.lr)
         self.discriminator_optimizer = self._adam(method.discriminators, optim.discriminator_lr or optim.lr)
         self.steps = 0
         """Steps done."""
         self.ema = deepcopy(method) if optim.ema_decay else method
-        """The method with the weights that a user gets: its generators averaged over the steps, where asked for."""
+        """The method with the weights that a user gets: averages of the generators over the steps, where asked for."""
 
-    def train_step(
-        self, x: Images, y: Images, share: float = 1.0, pairs: Both | None = None, masks: Both | None = None
-    ) -> Terms:
+    def train_step(self, batch: Batch) -> Losses:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
 
-        Args:
-            x: Images of X; with `optim.accumulate` n they go through the networks in n parts, one after another.
-            y: Images of Y.
-            share: Images here over the mean of all processes; 0 where they are only there to keep step.
-            pairs: Aligned images of X and Y, for methods that learn from them.
-            masks: Where the images of X and of Y are translated, (b, 1, h, w) from 0 to 1; everywhere unless given.
+        With `optim.accumulate` n the batch passes through the networks in n parts.
 
         Raises:
-            NotFinite: before the weights are touched.
+            NotFinite: before the weights are changed; on CUDA at a later step.
+            NotImplementedError: masks, which the method does not support.
         """
-        with self.engine.step(x, y, *(pairs or ()), *(masks or ())):
-            return self._descend(x, y, share, pairs, masks)
-
-    def _descend(self, x: Images, y: Images, share: float, pairs: Both | None, masks: Both | None) -> Terms:
-        engine, method, parts = self.engine, self.method, self._parts(x, y, share, masks)
-        learning, fakes = self.steps >= self.optim.discriminator_warmup, []
-        with frozen(method.discriminators if learning else players(method)):
-            with engine.descent(self.generator_optimizer if learning else None, self.steps + 1) as generators:
-                for x, y, share, masks in parts:
-                    with engine.precision():
-                        terms, made = method.masked_losses(x, y, masks) if masks else method.generator_losses(x, y)
-                    generators.add(terms, share)
-                    fakes.append(made)
-                if pairs is not None:
-                    with engine.precision():
-                        terms = method.paired_losses(*pairs)
-                    if terms:
-                        generators.add(terms)
-        with (
-            engine.descent(self.discriminator_optimizer, self.steps + 1) as discriminators,
-            self._unremembered(share == 0),
-        ):
-            for (x, y, share, _), made in zip(parts, fakes, strict=True):
-                with engine.precision():
-                    terms = method.discriminator_losses(x, y, made)
-                discriminators.add(terms, share)
+        if batch.masks is not None and not self.method.masked:
+            raise NotImplementedError(f"{type(self.method).__name__} takes no masks")
+        parts = batch.split(self.optim.accumulate)
+        for history in self.method.histories.values():
+            history.plan([len(part.x) for part in parts], self.engine.device, keep=batch.weight > 0)
+        with self.engine.step(batch):
+            losses = self._update(batch, parts)
         self.steps += 1
         self._average()
-        engine.check_pending(keep=2)  # this step's two are not waited for
-        return generators.terms | discriminators.terms
+        self.engine.check_pending(keep=2)  # the two of this step are read in the next one
+        return losses
 
-    def _parts(self, x: Images, y: Images, share: float, masks: Both | None) -> list[Part]:
-        """The batch in `optim.accumulate` parts, each with its share of the step and its masks."""
-        if self.optim.accumulate == 1:
-            return [(x, y, share, masks)]
-        pieces = zip(*(images.tensor_split(self.optim.accumulate) for images in (x, y, *(masks or ()))), strict=True)
-        return [(a, b, share * len(a) / len(x), (m[0], m[1]) if m else None) for a, b, *m in pieces if len(a)]
+    def _update(self, batch: Batch, parts: list[Batch]) -> Losses:
+        engine, method, number = self.engine, self.method, self.steps + 1
+        learning = self.steps >= self.optim.discriminator_warmup
+        generators = OptimizerStep(self.generator_optimizer if learning else None, engine.processes)
+        with frozen(method.discriminators if learning else method.networks):
+            fakes = [engine.add(generators, method.generator_losses(part), part.weight) for part in parts]
+            if batch.pairs is not None:
+                engine.add(generators, method.paired_losses(*batch.pairs))
+            engine.finish(generators, number, "generators")
+        discriminators = OptimizerStep(self.discriminator_optimizer, engine.processes)
+        for part, made in zip(parts, fakes, strict=True):
+            engine.add(discriminators, method.discriminator_losses(part, made), part.weight)
+        engine.finish(discriminators, number, "discriminators")
+        return generators.losses | discriminators.losses
 
-    @contextmanager
-    def _unremembered(self, wanted: bool) -> Iterator[None]:
-        """Inside, what the histories see leaves no trace, if so wanted."""
-        before = {name: history.state() for name, history in self.method.histories.items()} if wanted else {}
-        yield
-        for name, state in before.items():
-            self.method.histories[name].load(state)
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged generators a little towards the trained ones; further in the first steps."""
+        if self.ema is self.method:
+            return
+        decay = min(self.optim.ema_decay, self.steps / (self.steps + 10))
+        for name, network in self.ema.generators.items():
+            trained = self.method.generators[name]
+            for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
+                weight.lerp_(new, 1 - decay)
+            for buffer, new in zip(network.buffers(), trained.buffers(), strict=True):
+                buffer.copy_(new)
 
     def set_lr(self, factor: float) -> None:
-        """Multiply both players' base rates, on the schedule's word."""
+        """Multiply the base learning rates of both optimisers, as the schedule asks."""
         rates = (self.optim.lr, self.optim.discriminator_lr or self.optim.lr)
-        for optimizer, rate in zip(self._optimizers().values(), rates, strict=True):
+        for optimizer, lr in zip(self._optimizers().values(), rates, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+                group["lr"] = lr * factor
 
     def start_from(self, translators: Mapping[Direction, nn.Module]) -> None:
-        """Give the generators, and their average, the weights of trained ones in the directions that these have.
+        """Give the generators and their averages the weights of trained ones, in the directions that these have.
 
         Raises:
             BadInput: no direction in common, or another architecture; the message names a weight and both shapes.
@@ -127,89 +106,71 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
         state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in rng_state().items()}
-        for name, network in self._networks().items():
-            state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
-        for name, optimizer in self._optimizers().items():
-            for index, parameter in enumerate(_parameters(optimizer)):
-                moments = optimizer.state[parameter]
-                state |= {f"optimizer/{name}/{index:04d}/{key}": value for key, value in moments.items()}
         for name, history in self.method.histories.items():
             state |= {f"history/{name}/{key}": value for key, value in history.state().items()}
-        return state
+        return state | self._fixed_state()
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Resume from a `state()`; averages that it does not hold start from the trained weights.
+
+        Every value is copied into the tensor that this trainer made, and so has its device, dtype and memory layout.
+
+        Raises:
+            RuntimeError, LookupError, TypeError, ValueError: it is not of such a trainer.
+        """
+        fixed = self._fixed_state()
+        if unknown := [key for key in state if key.startswith(("network/", "optimizer/")) and key not in fixed]:
+            if not all("/ema " in key for key in unknown):
+                raise LookupError(f"{unknown[0]}: no such tensor")
+        for name, tensor in fixed.items():
+            value = state[name] if name in state else state[name.replace("/ema ", "/")]
+            if value.shape != tensor.shape:
+                raise ValueError(f"{name}: expected {tuple(tensor.shape)}, found {tuple(value.shape)}")
+            tensor.copy_(value)
+        for name, history in self.method.histories.items():
+            if past := _under(state, f"history/{name}/"):
+                history.load(past, self.engine.device)
+        set_rng_state(_under(state, "random/"))
+        self.steps = int(state["steps"])
 
     def broken(self) -> list[str]:
         """The networks that hold a NaN or an infinity."""
         return [
             name
-            for name, net in self._networks().items()
-            if not all(bool(p.isfinite().all()) for p in net.parameters())
+            for name, network in self._networks().items()
+            if not all(bool(weight.isfinite().all()) for weight in network.parameters())
         ]
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up a `state()`; an average that it does not have begins at the trained weights.
-
-        Raises:
-            RuntimeError, LookupError, TypeError, ValueError: it is not of such a trainer.
-        """
-        set_rng_state(_under(state, "random/"))
-        self.steps = int(state["steps"])
-        for name, network in self._networks().items():
-            weights = _under(state, f"network/{name}/") or _under(state, f"network/{name.removeprefix('ema ')}/")
-            network.load_state_dict(weights)
+    def _fixed_state(self) -> dict[str, Tensor]:
+        """The tensors of the state that exist from the start: weights, buffers, moments, step counters."""
+        state = {
+            f"network/{name}/{key}": value
+            for name, network in self._networks().items()
+            for key, value in network.state_dict().items()
+        }
         for name, optimizer in self._optimizers().items():
-            for index, parameter in enumerate(_parameters(optimizer)):
-                moments = _under(state, f"optimizer/{name}/{index:04d}/")
-                optimizer.state[parameter] = {key: _like(value, parameter) for key, value in moments.items()}
-        for name, history in self.method.histories.items():
-            if past := _under(state, f"history/{name}/"):
-                history.load({key: value if key == "random" else self._put_one(value) for key, value in past.items()})
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged generators a little towards the trained ones; further in the first steps."""
-        if self.ema is self.method:
-            return
-        decay = min(self.optim.ema_decay, self.steps / (self.steps + 10))
-        for name, network in self.ema.generators.items():
-            trained = self.method.generators[name]
-            for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
-                weight.lerp_(new, 1 - decay)
-            for buffer, new in zip(network.buffers(), trained.buffers(), strict=True):
-                buffer.copy_(new)
+            for index, parameter in enumerate(optimizer.parameters()):
+                moments = optimizer.state[parameter]
+                state |= {f"optimizer/{name}/{index:04d}/{key}": value for key, value in moments.items()}
+        return state
 
     def _networks(self) -> dict[str, nn.Module]:
         """Every network whose weights are part of the state."""
-        ema = {f"averaged {name}": network for name, network in self.ema.generators.items()}
-        return {**players(self.method), **(ema if self.ema is not self.method else {})}
+        if self.ema is self.method:
+            return self.method.networks
+        return self.method.networks | {f"ema {name}": network for name, network in self.ema.generators.items()}
 
-    def _put_one(self, image: Tensor) -> Tensor:
-        return self.engine.put(image[None])[0]
-
-    def _optimizers(self) -> dict[str, torch.optim.Adam]:
+    def _optimizers(self) -> dict[str, Adam]:
         return {"generators": self.generator_optimizer, "discriminators": self.discriminator_optimizer}
 
-    def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> torch.optim.Adam:
+    def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
         fused = True if self.engine.fast or self.engine.pending is not None else None
-        return Adam(parameters, lr=lr, betas=betas, fused=fused)
-
-
-def players(method: Method) -> dict[str, nn.Module]:
-    """Generators and discriminators by name."""
-    return {**method.generators, **method.discriminators}
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        optimizer = Adam(parameters, lr=lr, betas=betas, fused=fused)
+        optimizer.create_state()
+        return optimizer
 
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """A moment in its parameter's place and layout; Adam's step counter, a scalar, as it is."""
-    if value.dim() == 0:
-        return value.clone()
-    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from unpaired.checkpoints.bundle import BEST, Bundle, Chosen, write_bundle
-from unpaired.config import FEWEST_JUDGED, Direction, RuntimeConfig
+from unpaired.config import FEWEST_JUDGED, Direction, RuntimeConfig, opposite
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
 from unpaired.data.folders import images_of, within
@@ -248,8 +248,8 @@ def _there_and_back(
 ) -> tuple[Images, Images | None]:
     """The translation of an image and, where there is a way back, the image again; both on the CPU."""
     networks = method.translators
-    back = networks.get("BtoA" if direction == "AtoB" else "AtoB")
-    with torch.no_grad(), eval_mode(method), engine.precision(), engine.as_written():
+    back = networks.get(opposite(direction))
+    with torch.no_grad(), eval_mode(method), engine.precision():
         translated = networks[direction](engine.put(image))
         again = None if back is None else back(translated).cpu()
     return translated.cpu(), again

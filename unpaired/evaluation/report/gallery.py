@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unpaired.config import Direction
+from unpaired.config import Direction, opposite
 from unpaired.data.heldout import HeldOut, read_whole, spread
 from unpaired.data.sources import ImageFile
 from unpaired.evaluation.report.images import Embedded, embed
@@ -97,7 +97,7 @@ def _views(
         by_size.setdefault(image.shape, []).append(path)
     columns: dict[ImageFile, list[tuple[str, OneImage]]] = {path: [("input", inputs[path])] for path in paths}
     both = len(translator.directions) == 2
-    back = translator.to("BtoA" if translator.direction == "AtoB" else "AtoB") if both else None
+    back = translator.to(opposite(translator.direction)) if both else None
     batches = [same[k : k + BATCH] for same in by_size.values() for k in range(0, len(same), BATCH)]
     for same in batches:
         translated = translator.translate(torch.stack([inputs[path] for path in same]))
