@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from unpaired.bench.cases import Case, both_sides
 from unpaired.bench.timing import Timing, environment, interleaved
 from unpaired.config import RuntimeConfig
+from unpaired.methods import Batch
 from unpaired.training.engine import Engine
-from unpaired.training.trainer import players
 
 
 def matrix_peak(device: torch.device, side: int = 8192, repeats: int = 20) -> float:
@@ -40,16 +40,15 @@ def matrix_peak(device: torch.device, side: int = 8192, repeats: int = 20) -> fl
 
 def measure(size: int, batch: int, repeats: int, peak: float) -> dict[str, object]:
     """One batch size; what does not fit in memory says so."""
-    runtime = RuntimeConfig(device="cuda", compile="on")
+    runtime = RuntimeConfig(device="cuda")
     case = Case(name="train", size=size, batch=batch, runtime=runtime)
     engine = Engine(runtime)
     plain, trainer = both_sides(case, engine)
-    engine.compile(players(trainer.method).values(), steps=0)
     x, y = engine.put(case.images(0)), engine.put(case.images(1))
-    a, b = x.contiguous(), y.contiguous()
+    a, b, batch = x.contiguous(), y.contiguous(), Batch(x, y)
     with FlopCounterMode(display=False) as counter:
         plain.step(a, b)
-    work = {"plain": lambda: plain.step(a, b), "unpaired": lambda: trainer.train_step(x, y)}
+    work = {"plain": lambda: plain.step(a, b), "unpaired": lambda: trainer.train_step(batch)}
     memory = {name: peak_memory(run, engine.device) for name, run in work.items()}
     times = interleaved(work, engine.device, repeats, warmup=5)
     reference, ours = (Timing.of([taken.seconds for taken in times[name]]) for name in ("plain", "unpaired"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from unpaired.data.pairing import Batch as HostBatch
+from unpaired.data.sources import ImageFile
 from unpaired.methods import Batch
 from unpaired.training.engine import Engine
 
@@ -21,7 +21,7 @@ class Prefetched:
     """A batch on the device, in the networks' layout, and the files of its images."""
 
     batch: Batch
-    files: tuple[Path, ...]
+    files: tuple[ImageFile, ...]
 
 
 def prefetch(batches: Iterable[HostBatch], engine: Engine) -> Iterator[Prefetched]:
