@@ -16,7 +16,6 @@ from unpaired.models import (
     build_generator,
 )
 from unpaired.models.kernels import optimize
-from unpaired.models.kernels.cpu.columns import from_image_gradient, to_image, to_image_gradients
 from unpaired.models.kernels.cpu.units import Unit, normalise_, plan
 from unpaired.models.kernels.plan import Plain
 from unpaired.models.trace import trace
@@ -24,7 +23,7 @@ from unpaired.models.trace import trace
 CPU = torch.device("cpu")
 NETWORKS = {
     "resnet": (lambda: build_generator(ResNetConfig(width=16, blocks=2), 3, 3), 3),
-    "resnet of large images": (lambda: build_generator(ResNetConfig(width=4, blocks=1), 5, 6), 5),
+    "resnet of many channels": (lambda: build_generator(ResNetConfig(width=4, blocks=1), 5, 6), 5),
     "resnet zero": (lambda: build_generator(ResNetConfig(width=8, blocks=1, padding="zero"), 1, 3), 1),
     "resnet batch": (lambda: build_generator(ResNetConfig(width=8, blocks=1, norm="batch"), 3, 1), 3),
     "resnet none": (lambda: build_generator(ResNetConfig(width=8, blocks=1, norm="none"), 3, 3), 3),
@@ -143,21 +142,3 @@ def test_everything_stays_in_channels_last():
     y.sum().backward()
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert x.grad.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_convolutions_to_and_from_images_by_columns_equal_the_direct_ones():
-    torch.manual_seed(0)
-    for inputs, outputs in ((6, 3), (3, 6)):
-        x = torch.randn(2, inputs, 12, 15, dtype=torch.float64, requires_grad=True)
-        weight = torch.randn(outputs, inputs, 7, 7, dtype=torch.float64, requires_grad=True)
-        expected = torch.nn.functional.conv2d(x, weight)
-        grad = torch.randn_like(expected)
-        for_x, for_weight = torch.autograd.grad(expected, [x, weight], grad)
-        with torch.no_grad():
-            if outputs == 3:
-                assert_close(to_image(x, weight), expected)
-                got_x, got_weight = to_image_gradients(grad, x, weight, (True, True))
-                assert_close(got_weight, for_weight)
-            else:
-                got_x = from_image_gradient(grad, x, weight)
-            assert_close(got_x, for_x)

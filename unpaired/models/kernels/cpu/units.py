@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import leaky_relu
 
-from unpaired.models.kernels.cpu.columns import from_image_gradient, to_image, to_image_gradients
-from unpaired.models.kernels.cpu.direct import Gradients, direct_gradients
+from unpaired.models.kernels.cpu.direct import Gradients
 from unpaired.models.kernels.cpu.patches import Convolution, by_patches, by_patches_gradients
 from unpaired.models.kernels.cpu.winograd import Tiles, tiles_for
 from unpaired.models.kernels.plan import (
@@ -33,8 +32,6 @@ from unpaired.models.kernels.plan import (
 from unpaired.models.trace import Operation
 
 aten = torch.ops.aten
-THIN = 4
-"""Up to as many channels, images rather than features, a 7x7 convolution is computed by its columns."""
 
 
 def plan(operations: Operations) -> Plan:
@@ -171,8 +168,7 @@ def convolve(conv: Convolution, x: Tensor, weight: Tensor) -> Tensor:
     """The convolution without its bias, by whatever sum is fastest."""
     if tiles := _tiles(conv, x, weight):
         return tiles.convolve(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
-    weight = weight.to(x.dtype)
-    return to_image(x, weight) if _is_wide(conv) and conv.out_channels <= THIN else by_patches(x, weight, conv)
+    return by_patches(x, weight.to(x.dtype), conv)
 
 
 def gradients(conv: Convolution, grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> Gradients:
@@ -180,28 +176,12 @@ def gradients(conv: Convolution, grad: Tensor, x: Tensor, weight: Tensor, wanted
     if tiles := _tiles(conv, x, weight):
         for_x, for_weight = tiles.gradients(grad.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1), weight, wanted)
         return None if for_x is None else for_x.permute(0, 3, 1, 2), for_weight
-    half = weight.to(x.dtype)
-    if _is_wide(conv) and conv.out_channels <= THIN:
-        for_x, for_weight = to_image_gradients(grad, x, half, wanted)
-    elif _is_wide(conv) and conv.in_channels <= THIN and wanted[0]:
-        for_x = from_image_gradient(grad, x, half)
-        for_weight = direct_gradients(grad, x, half, (False, wanted[1]), conv)[1]
-    else:
-        for_x, for_weight = by_patches_gradients(grad, x, half, wanted, conv)
+    for_x, for_weight = by_patches_gradients(grad, x, weight.to(x.dtype), wanted, conv)
     return for_x, None if for_weight is None else for_weight.to(weight.dtype)
 
 
-def _is_wide(conv: Convolution) -> bool:
-    """Whether it is a square kernel of five or more pixels, stride 1 and no padding of its own."""
-    k = conv.kernel_size
-    return k[0] == k[1] >= 5 and _is_plain(conv)
-
-
-def _is_plain(conv: Convolution) -> bool:
-    return not conv.transposed and conv.stride == (1, 1) and conv.padding == (0, 0)
-
-
 def _tiles(conv: Convolution, x: Tensor, weight: Tensor) -> Tiles | None:
-    if conv.kernel_size != (3, 3) or not _is_plain(conv):
+    is_plain = not conv.transposed and conv.stride == (1, 1) and conv.padding == (0, 0)
+    if conv.kernel_size != (3, 3) or not is_plain:
         return None
     return tiles_for(x.permute(0, 2, 3, 1), weight)
