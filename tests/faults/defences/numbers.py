@@ -115,12 +115,6 @@ def determinism() -> Iterator[Mutation]:
         f"{ABREAST}::test_a_step_of_new_shapes_does_nothing_at_the_same_time",
     )
     yield Mutation(
-        "two threads share a layer's workspace",
-        "unpaired.models.kernels.cpu.workspace.Workspace",
-        drop("base", "local"),
-        f"{ABREAST}::test_two_threads_give_the_bits_of_one[tiles-fp32]",
-    )
-    yield Mutation(
         "a thread finds weights that another rounded",
         "unpaired.training.engine.Engine.precision",
         replace("keyword", "cache_enabled", by="True"),

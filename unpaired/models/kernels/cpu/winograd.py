@@ -14,12 +14,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from unpaired.models.kernels.cpu.workspace import Workspace
-
 CACHED = 5 * 2**19
 """Bytes that are written and read again soon: a half of what a core can call its own."""
-ROOM = Workspace()
-"""Of the transformed values, several times as large as what they are made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +42,8 @@ class Tiles:
         h, w = (x.shape[1] - 2) // m, (x.shape[2] - 2) // m
         windows, out = rounded._windows(x), x.new_empty(b, h, m, w, m, len(weight))
         for some in self._slices(weight, x):
-            products = _bmm("products", windows, self._kernels(weight[some], x).transpose(1, 2))
-            tiles = _mm("cut", rounded.outputs, products.flatten(1)).view(m, m, b, h, w, -1)
+            products = torch.bmm(windows, self._kernels(weight[some], x).transpose(1, 2))
+            tiles = (rounded.outputs @ products.flatten(1)).view(m, m, b, h, w, -1)
             out[..., some] = tiles.permute(2, 3, 0, 4, 1, 5)
         return out.view(b, h * m, w * m, -1)
 
@@ -56,10 +52,10 @@ class Tiles:
     ) -> tuple[Tensor | None, Tensor | None]:
         """Of `convolve`, given the gradient of its result: for x and for the weight (fp32), each if wanted."""
         rounded = _rounded(self, x.dtype)
-        spread = _mm("spread", rounded.outputs.T, _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
+        spread = (rounded.outputs.T @ _windows(grad, self.m, self.m)).view(self.n**2, -1, grad.shape[3])
         for_x = for_weight = None
         if wanted[0]:
-            summed = ROOM.take("products", (*spread.shape[:2], x.shape[3]), x)
+            summed = x.new_empty(*spread.shape[:2], x.shape[3])
             for k, some in enumerate(self._slices(weight, x)):
                 torch.baddbmm(summed, spread[..., some], self._kernels(weight[some], x), beta=int(k > 0), out=summed)
             for_x = rounded._overlap(summed, x.shape)
@@ -67,8 +63,8 @@ class Tiles:
             windows, exact = rounded._windows(x), _rounded(self, weight.dtype).kernel.T
             for_weight = torch.empty_like(weight)
             for some in self._slices(weight, x):
-                products = _bmm("products", spread[..., some].transpose(1, 2), windows).flatten(1)
-                flat = _mm("cut", exact, _as("products", products, weight)).view(3, 3, -1, x.shape[3])
+                products = torch.bmm(spread[..., some].transpose(1, 2), windows).flatten(1)
+                flat = (exact @ products.to(weight.dtype)).view(3, 3, -1, x.shape[3])
                 for_weight[some] = flat.permute(2, 3, 0, 1)
         return for_x, for_weight
 
@@ -83,19 +79,18 @@ class Tiles:
 
     def _windows(self, x: Tensor) -> Tensor:
         """B^T d B of every window: (n^2, windows, c)."""
-        return _mm("windows", self.inputs, _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
+        return (self.inputs @ _windows(x, self.n, self.m)).view(self.n**2, -1, x.shape[3])
 
     def _kernels(self, weight: Tensor, x: Tensor) -> Tensor:
         """G g G^T of every kernel, rounded once to x's precision: (n^2, k, c)."""
-        flat = ROOM.take("cut", (3, 3, *weight.shape[:2]), weight).copy_(weight.permute(2, 3, 0, 1))
-        exact = _mm("kernels", _rounded(self, weight.dtype).kernel, flat.view(9, -1))
-        return _as("kernels", exact, x).view(-1, *weight.shape[:2])
+        flat = weight.permute(2, 3, 0, 1).reshape(9, -1)
+        return (_rounded(self, weight.dtype).kernel @ flat).to(x.dtype).view(-1, *weight.shape[:2])
 
     def _overlap(self, windows: Tensor, shape: torch.Size) -> Tensor:
         """Back from transformed windows to what they were cut from: overlapping values are summed."""
         (b, height, width, c), m, n = shape, self.m, self.n
         h, w = (height - 2) // m, (width - 2) // m
-        d = _mm("cut", self.inputs.T, windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
+        d = (self.inputs.T @ windows.flatten(1)).view(n, n, b, h, w, c).permute(2, 3, 0, 4, 1, 5)
         whole = d.new_empty(b, h + 1, m, w + 1, m, c)
         whole[:, :h, :, :w] = d[:, :, :m, :, :m]
         whole[:, h:] = 0
@@ -115,22 +110,7 @@ def _rounded(tiles: Tiles, dtype: torch.dtype) -> Tiles:
 def _windows(x: Tensor, size: int, step: int) -> Tensor:
     """Every size x size window, a row per place in it: (size^2, windows * c)."""
     cut = x.unfold(1, size, step).unfold(2, size, step).permute(4, 5, 0, 1, 2, 3)
-    return ROOM.take("cut", cut.shape, x).copy_(cut).view(size * size, -1)
-
-
-def _as(name: str, values: Tensor, like: Tensor) -> Tensor:
-    """The values in another's precision, in the room of that name."""
-    return values if values.dtype == like.dtype else ROOM.take(name, values.shape, like).copy_(values)
-
-
-def _mm(name: str, a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product, in the room of that name."""
-    return torch.mm(a, b, out=ROOM.take(name, (len(a), b.shape[1]), b))
-
-
-def _bmm(name: str, a: Tensor, b: Tensor) -> Tensor:
-    """The same for a batch of matrices."""
-    return torch.bmm(a, b, out=ROOM.take(name, (*a.shape[:2], b.shape[2]), b))
+    return cut.reshape(size * size, -1)
 
 
 def _tiles(m: int, points: list[float]) -> Tiles:
