@@ -78,7 +78,7 @@ def everything(folder):
         (["train", "smoke", "--data", "x"], "train needs --out FOLDER"),
         (["train", "smoke", "--data", "x", "--out"], "train: --out needs FOLDER"),
         (["train", "smoek", "--data", "x", "--out", "y"], "unknown preset smoek; did you mean smoke?"),
-        (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, cyclegan, earth"),
+        (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, quick, standard, cyclegan, earth"),
         (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "no flag --sed; did you mean --seed?"),
         (["train", "smoke", "--data", "x", "--out", "y", "--step", "3"], "no flag --step; did you mean --steps?"),
         (["train", "smoke", "--data", "x", "--out", "y", "--lr", "3"], "no flag --lr; did you mean --optim.lr?"),
