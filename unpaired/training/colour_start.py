@@ -10,30 +10,26 @@ Source: Pitie, Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.core.errors import BadInput
+from unpaired.data.pairing import UnpairedImages
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
+from unpaired.methods.batch import Batch
+from unpaired.training.engine import Engine
+from unpaired.training.prefetch import prefetch
 from unpaired.training.trainer import Trainer
 
 RATE = 5.0
 """Learning rate of this phase over that of training."""
 RIDGE = 1e-4
 """Added to variances, on images in [-1, 1]: a channel may be constant."""
-
-
-class Pair(Protocol):
-    """A batch of each domain."""
-
-    x: Images
-    y: Images
 
 
 @dataclass
@@ -91,7 +87,7 @@ def colour_map(source: ColourMoments, target: ColourMoments) -> ColourMap:
     return ColourMap(inverse @ _power(root @ b @ root, 0.5) @ inverse, source.mean(), target.mean())
 
 
-def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Pair]]) -> None:
+def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> None:
     """Train the generators, and their moving averages, to be the colour maps between the domains of these batches.
 
     Training proper starts with optimizers of its own. All processes end with the same weights.
@@ -122,7 +118,12 @@ def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Pair]]) -> Non
     trainer.start_from(generators)
 
 
-def _colour_maps(trainer: Trainer, batches: Iterable[Pair]) -> tuple[ColourMap, ColourMap]:
+def first_batches(data: UnpairedImages, engine: Engine, count: int) -> Iterator[Batch]:
+    """The batches of the first `count` steps, on the device."""
+    return (fed.batch for fed in prefetch(data.batches(0, count), engine))
+
+
+def _colour_maps(trainer: Trainer, batches: Iterable[Batch]) -> tuple[ColourMap, ColourMap]:
     """From A to B and from B to A."""
     x = y = None
     for batch in batches:

@@ -18,7 +18,7 @@ from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
 from unpaired.experiment import Experiment, build_method, to_dict
-from unpaired.training.colour_start import colour_start
+from unpaired.training.colour_start import colour_start, first_batches
 from unpaired.training.doctor import Doctor, plateau
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.logging import RunLog
@@ -108,7 +108,7 @@ def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, 
         log = RunLog(out, start, data.per_step, processes, trackers)
         stack.callback(log.close)
         if start == 0 and experiment.optim.colour_start:
-            colour_start(trainer, lambda: feed(data.batches(0, experiment.optim.colour_start), engine))
+            colour_start(trainer, lambda: first_batches(data, engine, experiment.optim.colour_start))
         Run(experiment, out, data, samples, trainer, schedule, log, judge).go_on(start, request)
     return out
 
