@@ -1,5 +1,6 @@
 import json
 import os
+import random
 
 import pytest
 import torch
@@ -51,6 +52,28 @@ def test_batch_norm_travels_with_its_running_statistics(tmp_path):
     method.G(images)  # moves the statistics
     save_bundle(tmp_path / BUNDLE, experiment, method, step=1)
     assert torch.equal(load_bundle(tmp_path).translators["AtoB"](images), method.G.eval()(images))
+
+
+@pytest.mark.parametrize("where", ["weights", "header"])
+def test_a_single_changed_bit_is_noticed(model, where):
+    content = model.read_bytes()
+    end_of_header = 8 + int.from_bytes(content[:8], "little")
+    rng = random.Random(where)
+    span = range(end_of_header, len(content)) if where == "weights" else range(end_of_header)
+    for place in rng.sample(span, 40):
+        spoilt = bytearray(content)
+        spoilt[place] ^= 1 << rng.randrange(8)
+        model.write_bytes(bytes(spoilt))
+        with pytest.raises(BadInput, match=r"bundle\.safetensors"):
+            load_bundle(model)
+    model.write_bytes(content)
+    load_bundle(model)
+
+
+def test_other_settings_with_the_weights_of_before_are_noticed(model):
+    rewrite(model, {"step": 999})
+    with pytest.raises(BadInput, match="damaged: its SHA-256 is .* was written; take another copy"):
+        load_bundle(model)
 
 
 def rewrite(path, facts=None, tensors=None):

@@ -1,10 +1,12 @@
 """The bundle: the trained generators and their settings in one file, all that translating needs.
 
-Tensors in safetensors, settings in its metadata; nothing is unpickled. The state to resume from is `state.py`'s.
+Tensors in safetensors, settings in its metadata; nothing is unpickled. A checksum covers both. The
+state to resume from is `run_state.py`'s.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -92,7 +94,9 @@ def write_bundle(path: Path, bundle: Bundle, weights: StoredWeights = "fp32") ->
     facts |= {"weights": weights} if weights != "fp32" else {}
     facts |= {"source": bundle.source} if bundle.source else {}
     facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
-    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"unpaired": json.dumps(facts)})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    facts["sha256"] = _checksum(facts, tensors)
+    content = save(tensors, {"unpaired": json.dumps(facts)})
     with written_whole(path) as part:
         write_bytes(part, content)
 
@@ -116,7 +120,7 @@ def load_bundle(path: Path) -> Bundle:
     What the file says of its tensors is compared with what its settings ask for before any memory is taken.
 
     Raises:
-        BadInput: not a bundle, damaged, of a newer format, weights that do not fit their own settings or are not
+        BadInput: not a bundle, damaged (also by a single bit), of a newer format, weights that do not fit their own settings or are not
             finite.
     """
     path = bundle_file(path)
@@ -130,8 +134,10 @@ def load_bundle(path: Path) -> Bundle:
         translators = _those_in(header, draft_method(experiment).translators)
         stored = _read_stored(facts, path)
         check_fit(header, {key: _cast(value, stored) for key, value in _tensors_of(translators).items()})
-        tensors = {key: _cast(value, torch.float32) for key, value in read_tensors(path).items()}
-        check_finite(tensors)
+        read = read_tensors(path)
+        check_finite(read)
+        _check_checksum(facts, read, path)
+        tensors = {key: _cast(value, torch.float32) for key, value in read.items()}
     except BadInput:
         raise
     except (ValueError, OSError) as error:
@@ -141,6 +147,24 @@ def load_bundle(path: Path) -> Bundle:
         network.load_state_dict(_under(tensors, f"{direction}."), assign=True)
         network.eval().requires_grad_(False)
     return Bundle(experiment, translators, step, source, chosen)
+
+
+def _checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a bundle holds: its facts, and the name, type, shape and bytes of every tensor."""
+    told = {key: value for key, value in facts.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _check_checksum(facts: dict[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
+    expected, found = facts.get("sha256"), _checksum(facts, tensors)
+    if expected != found:
+        raise BadInput(
+            f"{path}: damaged: its SHA-256 is {found[:12]}…, {brief(expected)[:16]} was written; take another copy"
+        )
 
 
 def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
