@@ -120,8 +120,8 @@ def load_bundle(path: Path) -> Bundle:
     What the file says of its tensors is compared with what its settings ask for before any memory is taken.
 
     Raises:
-        BadInput: not a bundle, damaged (also by a single bit), of a newer format, weights that do not fit their own settings or are not
-            finite.
+        BadInput: not a bundle, damaged (also by a single bit), of a newer format, weights that do not fit their
+            own settings or are not finite.
     """
     path = bundle_file(path)
     if not path.is_file():
@@ -155,7 +155,7 @@ def _checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

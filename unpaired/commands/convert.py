@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unpaired.config import Direction
+from unpaired.config.networks import Padding
 
 
 def convert(
@@ -14,6 +15,7 @@ def convert(
     direction: Direction | None = None,
     epoch: str = "latest",
     b: str | None = None,
+    padding: Padding | None = None,
 ) -> None:
     """Convert weights of other tools to a bundle, or back.
 
@@ -24,6 +26,7 @@ def convert(
         out: Bundle or its folder; for a bundle as SOURCE a .pth file, or a folder for both directions.
         direction: What a file with one generator does (AtoB unless its name ends in G_B); or which one to write.
         epoch: Which files of a folder: EPOCH_net_G_A.pth.
+        padding: Of the residual blocks: reflect, replicate or zero, as the weights were trained.
         b: The name that an mmagic file gives to the domain of folder B.
 
     Example:
@@ -31,4 +34,4 @@ def convert(
     """
     from unpaired.checkpoints.convert import convert
 
-    print("\n".join(convert(source, out, direction=direction, epoch=epoch, b=b)))
+    print("\n".join(convert(source, out, direction=direction, epoch=epoch, b=b, padding=padding)))

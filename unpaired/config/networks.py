@@ -13,7 +13,7 @@ from pydantic import Field
 from unpaired.core.errors import brief
 
 Norm = Literal["instance", "batch", "none"]
-Padding = Literal["reflect", "zero"]
+Padding = Literal["reflect", "replicate", "zero"]
 Upsampling = Literal["transposed", "resize"]
 InitName = Literal["normal", "xavier", "kaiming", "orthogonal"]
 

@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
 
 MAX_BYTES = 2 * 1024**3
 """Largest file read; a published generator has 11 million weights, 45 MB."""
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
 """Names under which training tools keep the weights of a larger checkpoint."""
+MOST_WRAPPERS = 4
+"""Wrappers within wrappers that are opened."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 
@@ -89,7 +91,18 @@ def _unpickled(path: Path) -> Any:
         except OSError:
             raise
         except Exception as error:  # hostile bytes raise anything; whatever it is, the file is refused
-            raise BadInput(f"{path}: {_reason(error)}") from error
+            raise BadInput(f"{path}: {_kind(path) or _reason(error)}") from error
+
+
+def _kind(path: Path) -> str:
+    """What a file is that torch did not write, where its beginning tells; empty otherwise."""
+    with path.open("rb") as file:
+        start = file.read(256).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page, not weights: open the link in a browser and save the file itself"
+    if path.suffix == ".t7":
+        return "a Torch7 file, which only Lua Torch reads; look for the same network saved by PyTorch"
+    return ""
 
 
 def _reason(error: Exception) -> str:
@@ -104,18 +117,45 @@ def _reason(error: Exception) -> str:
 
 
 def _state(path: Path, content: Any) -> dict[str, Tensor]:
-    """The dictionary of tensors, inside a wrapper or not; counters and notes beside the tensors are passed over."""
-    for name in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
+    """The dictionary of tensors, inside wrappers or not; counters, notes and optimizers beside them are passed over.
+
+    A file of several networks, each a state_dict under its name, gives `NETWORK.WEIGHT` for every weight.
+    """
+    content = _unwrapped(content)
     if not isinstance(content, Mapping):
         raise BadInput(f"{path}: expected a dictionary of tensors (a state_dict), found {type(content).__name__}")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise BadInput(
-            f"{path}: expected a dictionary of tensors (a state_dict), found none among {len(content)} names"
-        )
+        networks = {str(name): _unwrapped(part) for name, part in content.items() if not _is_optimizer(str(name))}
+        tensors = {
+            f"{name}.{_plain_name(str(key))}": value
+            for name, part in networks.items()
+            if isinstance(part, Mapping)
+            for key, value in part.items()
+            if isinstance(value, Tensor)
+        }
+    if not tensors:
+        names = ", ".join(sorted(map(str, content))[:8])
+        raise BadInput(f"{path}: expected a dictionary of tensors (a state_dict), found none under {shown(names)}")
     return tensors
+
+
+def _unwrapped(content: Any) -> Any:
+    """What lies under the names that training tools give to the weights, however often they are nested."""
+    for _ in range(MOST_WRAPPERS):
+        inner = (
+            next((content[n] for n in WRAPPERS if isinstance(content.get(n), Mapping)), None)
+            if (isinstance(content, Mapping))
+            else None
+        )
+        if inner is None:
+            return content
+        content = inner
+    return content
+
+
+def _is_optimizer(name: str) -> bool:
+    return any(word in name.lower() for word in ("optim", "sched", "scaler"))
 
 
 def _plain_name(key: str) -> str:

@@ -33,18 +33,26 @@ def describe(model: Path, as_json: bool = False) -> str:
         facts |= {"best": {"step": best.step, **asdict(best.chosen)}} if best and best.chosen else {}
         return json.dumps(facts, indent=2)
     generator = ", ".join(f"{key} {value}" for key, value in settings["method"]["generator"].items() if key != "name")
-    data = bundle.experiment.data
     origin = f"converted from {bundle.source}" if bundle.source else f"after {bundle.step} steps"
     lines = [
         f"{bundle.experiment.name}: {settings['method']['name']} {origin}",
         *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
         f"generator: {settings['method']['generator']['name']} ({generator})",
-        f"trained on {data.root} at {data.crop_size} px ({data.preprocess}), channels A {data.channels_a}, "
-        f"B {data.channels_b}",
+        _training(bundle),
         *([f"kept for {bundle.chosen}"] if bundle.chosen else []),
         *([f"{model / BEST}: step {best.step}, kept for {best.chosen}"] if best and best.chosen else []),
     ]
     return "\n".join(map(shown, lines))
+
+
+def _training(bundle: Bundle) -> str:
+    """What is known of the training: of converted weights, their channels alone."""
+    data = bundle.experiment.data
+    channels = f"channels A {data.channels_a}, B {data.channels_b}"
+    if bundle.source:
+        return f"{channels}; data and size of the training unknown"
+    place = f"on {data.root} " if data.root else ""
+    return f"trained {place}at {data.crop_size} px ({data.preprocess}), {channels}"
 
 
 def _best_of(model: Path) -> Bundle | None:

@@ -16,11 +16,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, cfg: ResNetConfig) -> None:
         super().__init__()
-        reflect = cfg.padding == "reflect"
+        padding = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d}.get(cfg.padding)
 
         def conv() -> list[nn.Module]:
-            inner = nn.Conv2d(channels, channels, 3, padding=0 if reflect else 1, bias=has_bias(cfg.norm))
-            pad: list[nn.Module] = [nn.ReflectionPad2d(1)] if reflect else []
+            inner = nn.Conv2d(channels, channels, 3, padding=0 if padding else 1, bias=has_bias(cfg.norm))
+            pad: list[nn.Module] = [padding(1)] if padding else []
             return [*pad, inner, norm_layer(cfg.norm, channels)]
 
         dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []

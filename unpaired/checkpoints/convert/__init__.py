@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
-from unpaired.checkpoints.convert.names import Weights, by_direction
+from unpaired.checkpoints.convert.names import Weights, by_direction, direction_of
 from unpaired.checkpoints.convert.shapes import describe, rebuilt
 from unpaired.config import DataConfig, Direction
-from unpaired.config.networks import CoupledConfig
-from unpaired.core.errors import BadInput
+from unpaired.config.networks import CoupledConfig, Padding, ResNetConfig
+from unpaired.core.errors import BadInput, shown
+from unpaired.core.safe_text import read_text
+from unpaired.core.safetensors_file import check_finite, read_header, read_tensors
 from unpaired.core.torch_pickle import load_foreign, save_foreign
 from unpaired.experiment import Experiment
 from unpaired.methods import CycleGANConfig
@@ -19,12 +22,20 @@ from unpaired.models import Generator, GeneratorConfig
 
 __all__ = ["convert"]
 
+OPTIONS = ("train_opt.txt", "opt.txt", "train_config.json")
+"""Files beside weights in which training tools keep their options."""
 NET: dict[Direction, str] = {"AtoB": "G_A", "BtoA": "G_B"}
 """The official names: G_A translates A to B, G_B translates B to A."""
 
 
 def convert(
-    source: Path, out: Path, *, direction: Direction | None = None, epoch: str = "latest", b: str | None = None
+    source: Path,
+    out: Path,
+    *,
+    direction: Direction | None = None,
+    epoch: str = "latest",
+    b: str | None = None,
+    padding: Padding | None = None,
 ) -> list[str]:
     """Convert in the direction that the source asks for; returns what was done, in lines.
 
@@ -36,31 +47,38 @@ def convert(
         direction: Of a file that holds one generator; of the generator to write into one `.pth`.
         epoch: Which files of a folder.
         b: What an mmagic file calls the domain of folder B.
+        padding: Of the residual blocks, as the weights were trained; see `padding_of`.
 
     Raises:
         BadInput: nothing to convert, hostile or unknown weights, or an architecture that the other side lacks.
     """
-    if (source / BUNDLE).is_file() or source.suffix == ".safetensors":
+    if (source / BUNDLE).is_file() or (source.suffix == ".safetensors" and not _is_foreign(source)):
         return _to_official(source, out, direction)
-    return _to_bundle(source, out, direction, epoch, b)
+    return _to_bundle(source, out, direction, epoch, b, padding)
 
 
-def _to_bundle(source: Path, out: Path, direction: Direction | None, epoch: str, b: str | None) -> list[str]:
+def _to_bundle(
+    source: Path, out: Path, direction: Direction | None, epoch: str, b: str | None, padding: Padding | None
+) -> list[str]:
     if out.suffix == ".pth":
         raise BadInput(f"{out}: expected a bundle to write (a name ending in .safetensors, or a folder)")
     target = out if out.suffix == ".safetensors" else out / BUNDLE
     networks: dict[Direction, Generator] = {}
     found: dict[str, tuple[GeneratorConfig, tuple[int, int]]] = {}
+    told = padding or padding_of(source if source.is_dir() else source.parent)
     lines = []
     for file, alone in _files(source, direction, epoch).items():
         tool, parts = _recognised(file, alone, b)
         for each, weights in parts.items():
             name = f"{file} ({each})" if len(parts) > 1 else str(file)
-            networks[each], cfg, channels = rebuilt(weights, name)
+            networks[each], cfg, channels = rebuilt(weights, name, told)
             there, here = channels if each == "AtoB" else reversed(channels)
             found[name] = (cfg, (there, here))
             lines.append(f"{name}: {tool} {describe(cfg)}: {each}")
     experiment = _experiment(found)
+    generator = experiment.method.generator
+    if told is None and isinstance(generator, ResNetConfig) and generator.padding == "reflect" and generator.blocks:
+        lines.append(f"{source}: does not say how the blocks pad; reflect is assumed, --padding replicate overrules it")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(target, Bundle(experiment, networks, step=0, source=source.name))
     return [*lines, f"{target}: a bundle for translate, evaluate, export, and train --from"]
@@ -69,8 +87,7 @@ def _to_bundle(source: Path, out: Path, direction: Direction | None, epoch: str,
 def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, Direction]:
     """The files to read, with the direction of each."""
     if not source.is_dir():
-        said: Direction = "BtoA" if source.stem.endswith("_G_B") else "AtoB"
-        return {source: direction or said}
+        return {source: direction or direction_of(source.stem) or "AtoB"}
     both: dict[Path, Direction] = {
         source / f"{epoch}_net_{net}.pth": each for each, net in NET.items() if direction in (None, each)
     }
@@ -78,6 +95,8 @@ def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, 
     alone = source / f"{epoch}_net_G.pth"
     if not there and alone.is_file():
         return {alone: direction or "AtoB"}
+    if not there and not any(source.glob("*_net_G*.pth")):
+        there = _named(source, direction)
     if not there:
         names = ", ".join(sorted(path.name for path in source.glob("*.pth"))[:8]) or "no .pth file"
         expected = " or ".join(path.name for path in [*both, alone])
@@ -85,12 +104,53 @@ def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, 
     return there
 
 
+def _named(folder: Path, direction: Direction | None) -> dict[Path, Direction]:
+    """Files whose names tell a direction, e.g. netG_A2B.pth or G_AB_199.pth: of each direction the last by number."""
+    chosen: dict[Direction, Path] = {}
+    weights = (path for path in folder.iterdir() if path.suffix in (".pth", ".pt", ".safetensors"))
+    for path in sorted(weights, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)]):
+        found = direction_of(path.stem)
+        if found is not None and direction in (None, found):
+            chosen[found] = path
+    return {path: found for found, path in sorted(chosen.items())}
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a safetensors file is another tool's."""
+    try:
+        return path.is_file() and "unpaired" not in read_header(path).metadata
+    except (ValueError, OSError):
+        return False
+
+
+def padding_of(folder: Path) -> Padding | None:
+    """What the options beside the weights say of the padding: `train_opt.txt` or `train_config.json`; None without."""
+    for name in OPTIONS:
+        path = folder / name
+        text = read_text(path) if path.is_file() else ""
+        match = re.search(r"\b(?:G_)?padding_type\W+(reflect|replicate|zero)", text)
+        if match:
+            return {"reflect": "reflect", "replicate": "replicate", "zero": "zero"}[match[1]]  # pyright: ignore[reportReturnType]
+    return None
+
+
 def _recognised(file: Path, alone: Direction, b: str | None) -> tuple[str, dict[Direction, Weights]]:
-    weights = load_foreign(file)
+    weights = _load(file)
     try:
         return by_direction(weights, alone, b)
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error
+
+
+def _load(file: Path) -> Weights:
+    if file.suffix != ".safetensors":
+        return load_foreign(file)
+    try:
+        tensors = read_tensors(file)
+        check_finite(tensors)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{file}: not readable weights ({shown(error)})") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
 
 
 def _experiment(found: Mapping[str, tuple[GeneratorConfig, tuple[int, int]]]) -> Experiment:

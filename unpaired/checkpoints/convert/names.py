@@ -3,6 +3,8 @@
 | tool | generator A to B | generator B to A |
 |---|---|---|
 | official, CUT | `model.1.weight` in G_A or G | in G_B |
+| several networks in one file | `G_AB`, `netG_A2B`, `generator_A2B`, ... before every name | `G_BA`, `netG_B2A`, ... |
+| Lornatang | `main.1.weight`, `main.10.res.1.weight` | in the other file |
 | mmagic, mmgeneration | `generators.<name of B>.model.0.conv.weight`, BGR | `generators.<name of A>...` |
 | UPIT | `G_B.1.weight` | `G_A.1.weight`: its G_A makes A |
 | joliGEN resnet | `encoder.model.1.weight`, `decoder.model.0.weight` in G_A or G | in G_B |
@@ -20,6 +22,10 @@ from unpaired.core.errors import BadInput
 
 Weights = Mapping[str, Tensor]
 
+FRAMES = ("model", "main", "encoder", "decoder", "generators")
+"""Where a network's own names begin; what stands before them names the network."""
+FORWARD = {"a2b", "ab", "atob", "a", "x2y", "xy", "xtoy"}
+BACKWARD = {"b2a", "ba", "btoa", "b", "y2x", "yx", "ytox"}
 DISCRIMINATOR = re.compile(r"(model\.0\.(weight|bias)|net\.0\.)")
 MMAGIC = re.compile(r"generators\.([^.]+)\.(model\..*)")
 UPIT = re.compile(r"G_([AB])\.(\d.*)")
@@ -38,6 +44,14 @@ def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str
     Raises:
         BadInput: names that none of the tools gives to a generator.
     """
+    if parts := _networks(weights):
+        tools, generators = set(), {}
+        for direction, part in parts.items():
+            tool, found = by_direction(part, direction, b)
+            tools.add(tool)
+            generators[direction] = found[direction]
+        return " and ".join(sorted(tools)), generators
+    weights = _official_frame(weights)
     if any(MMAGIC.match(key) for key in weights):
         return "mmagic", _mmagic_domains(weights, b)
     if any(UPIT.match(key) for key in weights):
@@ -46,6 +60,11 @@ def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str
         return "joliGEN", {alone: _joligen(weights)}
     if "1.weight" in weights and "4.weight" in weights:
         return "UPIT", {alone: {f"model.{key}": value for key, value in weights.items()}}
+    if any(".block." in key for key in weights) and "model.1.weight" in weights:
+        raise BadInput(
+            "found PyTorch-GAN's generator (model.10.block.1.weight), which enlarges by nearest neighbours and pads "
+            "with zeros: layers that this package does not have"
+        )
     if any(key.endswith(".filt") for key in weights) and "model.1.weight" in weights:
         return "CUT", {alone: weights}
     if "model.1.weight" in weights or "model.model.0.weight" in weights:
@@ -53,6 +72,40 @@ def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str
     first = ", ".join(sorted(weights)[:4])
     what = "a discriminator's names" if any(DISCRIMINATOR.match(key) for key in weights) else "names of no known tool"
     raise BadInput(f"expected a generator (model.1.weight, or model.model.0.weight of a U-Net), found {what}: {first}")
+
+
+def direction_of(name: str) -> Direction | None:
+    """The direction in the name of a network or a file: `netG_A2B`, `G_BA`, `generator_AtoB`, `latest_net_G_B`.
+
+    None where it tells none, or is a discriminator's.
+    """
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    if any(re.fullmatch(r"(net)?d(is(criminator)?)?(_?[abxy])?", word) for word in words):
+        return None
+    joined = "_".join(words)
+    match = re.search(r"(?:^|_)(?:net_?)?g(?:en(?:erator)?)?_?([abxy](?:(?:to|2)?[abxy])?)(?:_\d+)?$", joined)
+    if match is None:
+        return None
+    return "AtoB" if match[1] in FORWARD else "BtoA" if match[1] in BACKWARD else None
+
+
+def _networks(weights: Weights) -> dict[Direction, Weights]:
+    """The generators of a file that holds several networks by name; nothing where it holds one."""
+    parts: dict[Direction, dict[str, Tensor]] = {}
+    for key, value in weights.items():
+        words = key.split(".")
+        start = next((k for k, word in enumerate(words) if word in FRAMES or word.isdigit()), 0)
+        direction = direction_of("_".join(words[:start])) if start and not words[start].isdigit() else None
+        if direction is not None:
+            parts.setdefault(direction, {})[".".join(words[start:])] = value
+    return dict(parts)
+
+
+def _official_frame(weights: Weights) -> Weights:
+    """The official names where only those of the sequence and of the blocks' inside differ, as in Lornatang's code."""
+    if not any(key.startswith("main.") for key in weights):
+        return weights
+    return {re.sub(r"^main\.", "model.", key).replace(".res.", ".conv_block."): v for key, v in weights.items()}
 
 
 def _mmagic_domains(weights: Weights, b: str | None) -> dict[Direction, Weights]:

@@ -23,7 +23,9 @@ BLOCK_LAYOUTS: dict[tuple[int, ...], tuple[bool, Padding]] = {
 """Places of a residual block's two convolutions, by (dropout, padding)."""
 
 
-def rebuilt(weights: Mapping[str, Tensor], name: str) -> tuple[Generator, GeneratorConfig, tuple[int, int]]:
+def rebuilt(
+    weights: Mapping[str, Tensor], name: str, padding: Padding | None = None
+) -> tuple[Generator, GeneratorConfig, tuple[int, int]]:
     """The generator that has these weights, at rest, with its config and its channels in and out.
 
     Statistics that InstanceNorm once tracked and never used are dropped, where the network has no place for them.
@@ -31,12 +33,13 @@ def rebuilt(weights: Mapping[str, Tensor], name: str) -> tuple[Generator, Genera
     Args:
         weights: Under official names.
         name: Of the file, for messages.
+        padding: Of the residual blocks; weights alone do not tell reflect from replicate.
 
     Raises:
         BadInput: not one of this package's architectures; the message names a weight, what was expected and found.
     """
     try:
-        cfg, channels = _unet(weights) if "model.model.0.weight" in weights else _resnet(weights)
+        cfg, channels = _unet(weights) if "model.model.0.weight" in weights else _resnet(weights, padding)
     except (LookupError, ValueError, IndexError) as error:
         raise BadInput(f"{name}: not a generator that can be rebuilt ({error}); see docs/convert.md") from error
     with torch.device("meta"):
@@ -53,14 +56,17 @@ def describe(cfg: GeneratorConfig) -> str:
     """An architecture in a few words, e.g. `resnet, 9 blocks, width 64, instance norm`."""
     extras = [f"{cfg.upsampling} upsampling"] if cfg.upsampling != "transposed" else []
     extras += ["dropout"] if cfg.dropout else []
+    extras += [f"{cfg.padding} padding"] if isinstance(cfg, ResNetConfig) and cfg.padding != "reflect" else []
     depth = f"{cfg.blocks} blocks" if isinstance(cfg, ResNetConfig) else f"{cfg.downs} halvings"
     return ", ".join([cfg.name, depth, f"width {cfg.width}", f"{cfg.norm} norm", *extras])
 
 
-def _resnet(weights: Mapping[str, Tensor]) -> tuple[ResNetConfig, tuple[int, int]]:
+def _resnet(weights: Mapping[str, Tensor], asked: Padding | None) -> tuple[ResNetConfig, tuple[int, int]]:
     blocks = {int(m[1]) for key in weights if (m := BLOCK.match(key))}
     convolutions = {int(m[2]) for key, value in weights.items() if (m := BLOCK.match(key)) and value.dim() == 4}
     dropout, padding = _layout(convolutions) if blocks else (False, "reflect")
+    if asked is not None and (asked == "zero") != (padding == "zero"):
+        raise ValueError(f"--padding {asked}: the layers' places say padding {padding}")
     first = weights["model.1.weight"]
     out = weights[f"model.{max(_index(key) for key in weights)}.weight"]
     cfg = ResNetConfig(
@@ -68,7 +74,7 @@ def _resnet(weights: Mapping[str, Tensor]) -> tuple[ResNetConfig, tuple[int, int
         blocks=len(blocks),
         norm=_norm(weights, "model.1", "model.2"),
         dropout=dropout,
-        padding=padding,
+        padding=asked or padding,
         downsampling="blur" if "model.7.filt" in weights else "strided",
         upsampling=_upsampling(weights, max(blocks, default=9) + 1),
     )
