@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.loading import log_milliseconds, make_jpegs
 from unpaired.bench.timing import Taken, environment
@@ -92,18 +93,18 @@ class Watch:
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
     """Inside, a run's steps are watched."""
-    report = Run.report
+    plain = Run.step
 
-    def reported(self: Run, step: int) -> None:
-        report(self, step)
-        if step < self.schedule.steps:
-            watch.after(step, self.trainer.engine)
+    def step(self: Run, number: int, batch: Any) -> None:
+        plain(self, number, batch)
+        if number < self.schedule.steps:
+            watch.after(number, self.trainer.engine)
 
-    Run.report = reported
+    Run.step = step
     try:
         yield
     finally:
-        Run.report = report
+        Run.step = plain
 
 
 def shares(blocks: list[Block]) -> dict[str, float]:

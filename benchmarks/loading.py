@@ -43,9 +43,9 @@ def make_jpegs(root: Path, count: int) -> None:
 def log_milliseconds(run: Path) -> float:
     """Processor time that the log in the folder `run` takes per step, with a line every 50."""
     log = RunLog(run, 0, 1)
-    terms = {name: torch.tensor(1.0) for name in "abcdefgh"}
-    add = milliseconds(lambda: log.add(terms), 500)
-    write = milliseconds(lambda: (log.add(terms), log.write(1, 0, 1e-4)), 20)
+    losses = {name: torch.tensor(1.0) for name in "abcdefgh"}
+    add = milliseconds(lambda: log.add(losses), 500)
+    write = milliseconds(lambda: (log.add(losses), log.write(1, 1e-4)), 20)
     log.close()
     return add + write / 50
 

@@ -78,7 +78,10 @@ def everything(folder):
         (["train", "smoke", "--data", "x"], "train needs --out FOLDER"),
         (["train", "smoke", "--data", "x", "--out"], "train: --out needs FOLDER"),
         (["train", "smoek", "--data", "x", "--out", "y"], "unknown preset smoek; did you mean smoke?"),
-        (["train", "nothing like it", "--data", "x", "--out", "y"], "there are smoke, quick, standard, cyclegan, earth"),
+        (
+            ["train", "nothing like it", "--data", "x", "--out", "y"],
+            "there are smoke, quick, standard, cyclegan, earth",
+        ),
         (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "no flag --sed; did you mean --seed?"),
         (["train", "smoke", "--data", "x", "--out", "y", "--step", "3"], "no flag --step; did you mean --steps?"),
         (["train", "smoke", "--data", "x", "--out", "y", "--lr", "3"], "no flag --lr; did you mean --optim.lr?"),
@@ -439,9 +442,9 @@ def test_a_run_stopped_by_a_signal_exits_with_75_and_goes_on(capsys, data, monke
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", train_step)
         assert run(argv) == 75
-    assert "unpaired: stopped after step 1 of 3; the same command goes on" in capsys.readouterr().err.splitlines()
+    assert "unpaired: stopped after step 1 of 3; the same command resumes" in capsys.readouterr().err.splitlines()
     assert run(argv) == 0
-    assert "going on after step 1" in capsys.readouterr().err
+    assert "resumes after step 1" in capsys.readouterr().err
     assert run(argv) == 0
     assert "finished, 3 of 3 steps done" in capsys.readouterr().err
     assert "optim.steps was 3 and is now 4" in complaint(capsys, *train(data, "run", "--steps", "4"))

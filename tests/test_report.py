@@ -61,7 +61,7 @@ def make_data(root: Path, names: list[str], size: int = 32) -> Path:
 def log_line(step: int, **terms: float) -> str:
     seconds = step / 10
     return json.dumps(
-        {"step": step, "epoch": 1, "lr": 2e-4, "images_per_second": 9, "seconds": seconds, "terms": terms}
+        {"step": step, "epoch": 1, "lr": 2e-4, "images_per_second": 9, "seconds": seconds, "losses": terms}
     )
 
 

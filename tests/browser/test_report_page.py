@@ -97,7 +97,7 @@ def test_a_living_page_reloads_itself_but_not_while_images_are_compared(open_pag
     path.write_text(re.sub(r'data-refresh="\d+"', 'data-refresh="1"', path.read_text()))
     page = open_page(path.as_uri())
     (run / "metrics.jsonl").write_text(
-        json.dumps({"step": 7, "total": 9, "terms": {"gan/G": 1.0}, "seconds": 7}) + "\n"
+        json.dumps({"step": 7, "total": 9, "losses": {"gan/G": 1.0}, "seconds": 7}) + "\n"
     )
     write_report(run, None, data, live=True)
     page.wait_for_selector("text=Step 7 of 9", timeout=30_000)

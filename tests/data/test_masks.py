@@ -136,7 +136,7 @@ def test_masks_are_found_in_every_form_that_a_part_can_have(data, tmp_path, lay_
 def test_a_masked_run_resumes_exactly_and_readers_do_not_matter(data, whole, tmp_path, monkeypatch):
     experiment = tiny(data, data__masks=True, data__workers=3, data__cache_gb=0)
     assert_same_end(train_in_pieces(experiment, tmp_path / "pieces", [2, 1], monkeypatch), whole)
-    assert all(line["terms"]["background/G"] > 0 for line in lines(whole))
+    assert all(line["losses"]["background/G"] > 0 for line in lines(whole))
 
 
 def test_white_masks_without_the_background_term_train_the_same_weights(data, tmp_path):

@@ -50,8 +50,8 @@ def test_the_paired_term_is_the_distance_to_the_truth_both_ways(data):
 def test_the_term_is_there_only_where_pairs_are(data, tmp_path):
     with_pairs = train(tiny(data, data__pairs=1), tmp_path / "with")
     without = train(tiny(data), tmp_path / "without")
-    assert all(line["terms"]["paired/F"] > 0 for line in lines(with_pairs))
-    assert not any("paired/F" in line["terms"] for line in lines(without))
+    assert all(line["losses"]["paired/F"] > 0 for line in lines(with_pairs))
+    assert not any("paired/F" in line["losses"] for line in lines(without))
 
 
 @pytest.mark.slow

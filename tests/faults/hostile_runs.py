@@ -159,7 +159,7 @@ def resumed(victim: Path) -> dict[str, Spoil]:
     }
     lines |= {
         "newer": '{"format": 99, "step": 1}\n',
-        "no-step": '{"terms": {}}\n',
+        "no-step": '{"losses": {}}\n',
         "text-step": '{"step": "x"}\n',
         "true-step": '{"step": true}\n',
     }
@@ -185,14 +185,14 @@ def passed_over(victim: Path) -> dict[str, Spoil]:
 def reported() -> dict[str, Spoil]:
     """What to spoil in a run that a report is written of."""
     lines = {
-        "terms": '{"step": 1, "terms": 1}\n',
+        "losses": '{"step": 1, "losses": 1}\n',
         "nan": '{"step": 1, "lr": NaN}\n',
         "text": '{"step": 1, "lr": "x"}\n',
     }
     lines |= {
         "huge": '{"step": 1e400}\n',
         "newer": '{"format": 99, "step": 1}\n',
-        "many": json.dumps({"step": 1, "terms": {str(k): k for k in range(900)}}) + "\n",
+        "many": json.dumps({"step": 1, "losses": {str(k): k for k in range(900)}}) + "\n",
     }
     evaluation = {
         "scores": '{"AtoB": {"ssim": "x"}}',

@@ -22,7 +22,7 @@ from tests.faults.defences import mutations
 from tests.faults.defences.mutation import Mutation
 
 PROJECT = Path(__file__).parents[2]
-WARM = """accelerate hypothesis imagecodecs jaxtyping jinja2 numpy PIL.Image pydantic pytest rich.progress
+WARM = """hypothesis imagecodecs jaxtyping jinja2 numpy PIL.Image pydantic pytest rich.progress
 safetensors.torch scipy.linalg skimage.data tensorboardX tifffile torch._dynamo torch.distributed yaml""".split()
 """Imported before the forks; nothing of this package or its tests."""
 OPTIONS = "-x -rf -m= --tb=line -p no:cacheprovider -p pytest_timeout".split()

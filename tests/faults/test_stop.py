@@ -58,7 +58,7 @@ def signal_in(monkeypatch, target, number=signal.SIGTERM, at=1):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", ["unpaired.data.selection.examine", "unpaired.training.loop.dry_run"])
+@pytest.mark.parametrize("place", ["unpaired.data.selection.examine", "unpaired.training.sizes.check_sides"])
 def test_before_the_first_step_it_stops_at_once_and_leaves_nothing(data, tmp_path, monkeypatch, place, number):
     signal_in(monkeypatch, place, number)
     before = signal.getsignal(number)

@@ -17,7 +17,7 @@ from tests.data.test_archives import as_parquet, parquet
 from tests.data_sets import make_data, tiny
 from tests.hub.server import COMMIT, Handler, hub_over
 from tests.processes import PROJECT
-from tests.training.test_run import assert_same_end, train_in_pieces
+from tests.training.test_run import assert_same_end, kill_in_step, train_in_pieces
 from unpaired.checkpoints.run_state import load_state
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
@@ -30,7 +30,6 @@ from unpaired.data.sources import parquet as rows
 from unpaired.experiment import read_experiment
 from unpaired.training import train
 from unpaired.training.loop import Run
-from unpaired.training.prefetch import prefetch
 
 NAME = "hf://datasets/ada/shapes"
 OTHER = "f" * 40
@@ -82,25 +81,12 @@ def test_training_from_the_hub_resumed_equals_training_on_folders_bit_for_bit(
 
 
 def test_a_run_keeps_the_commit_it_began_with(published, plain, tmp_path, monkeypatch):
-    experiment = tiny(NAME, optim__steps=3)
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "go_on", stopped_after(1))
-        with pytest.raises(InterruptedError):
-            train(experiment, tmp_path / "run")
+    experiment = tiny(NAME, optim__steps=3, runtime__save_every=1)
+    kill_in_step(2, monkeypatch, experiment, tmp_path / "run")
     moved_on(published)
     assert_same_end(train(experiment, tmp_path / "run"), plain)
     other = train(experiment, tmp_path / "other")
     assert read_experiment(other / "config.yaml").data.root == f"{NAME}@{OTHER}"
-
-
-def stopped_after(steps):
-    def go_on(self, start, request):
-        for step, fed in enumerate(prefetch(self.data.batches(start, steps), self.trainer.engine), start + 1):
-            self.step(step, fed)
-            self.save(step)
-        raise InterruptedError
-
-    return go_on
 
 
 def test_one_image_costs_its_row_group_and_a_kept_group_nothing(published, hub):
@@ -242,9 +228,9 @@ def test_a_hub_that_is_gone_ends_the_run_with_one_line_and_the_same_command_goes
 ):
     experiment = tiny(NAME, optim__steps=3, data__cache_gb=0, runtime__save_every=1)
     monkeypatch.setattr(rows, "KEPT", 1)
-    report = Run.report
+    step = Run.step
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "report", lambda self, step: (faults.extend(["cut"] * 100), report(self, step)))
+        patch.setattr(Run, "step", lambda *args: (step(*args), faults.extend(["cut"] * 100)))
         with pytest.raises(BadInput) as caught:
             train(experiment, tmp_path / "run")
     said = str(caught.value)

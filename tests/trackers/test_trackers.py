@@ -9,8 +9,10 @@ import pytest
 
 from tests.data_sets import make_data, tiny
 from tests.training.test_run import assert_same_end
+from tests.training.test_validation import small_extractor
 from unpaired.core.errors import BadInput
-from unpaired.training import trackers, train
+from unpaired.training import trackers, train, validation
+from unpaired.training.logging import log_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_weights_and_biases_without_a_server_gets_every_number_and_image(data, p
     patient(monkeypatch, 120.0)
     run = train(tiny(data, runtime__trackers="wandb", runtime__project="shapes"), tmp_path / "run")
     assert_same_end(run, plain)
-    assert "goes on without" not in capsys.readouterr().err
+    assert "continues without" not in capsys.readouterr().err
     [log] = (run / "wandb").glob("offline-run-*/run-*.wandb")
     content = log.read_bytes()
     name = json.loads((run / "tracking.json").read_text())["id"]
@@ -71,7 +73,7 @@ def test_a_tracker_that_refuses_costs_one_warning(data, plain, tmp_path, monkeyp
     run = train(tiny(data, runtime__trackers="mlflow"), tmp_path / "run")
     assert_same_end(run, plain)
     said = [line for line in capsys.readouterr().err.splitlines() if "mlflow" in line]
-    assert said == [f"mlflow has stopped; the run goes on without it ({run / 'trackers.log'})"]
+    assert said == [f"mlflow has stopped; the run continues without it ({run / 'trackers.log'})"]
     assert "127.0.0.1" in (run / "trackers.log").read_text()
 
 
@@ -91,7 +93,7 @@ def test_a_tracker_that_hangs_is_ended_and_costs_one_warning(data, plain, tmp_pa
     assert all_of_it.all[0].process.poll() is not None
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        f"mlflow does not keep up; some of its lines are dropped; the run goes on without it "
+        f"mlflow does not keep up; some of its lines are dropped; the run continues without it "
         f"({tmp_path / 'trackers.log'})"
     ]
 
@@ -131,3 +133,24 @@ def test_unknown_and_missing_trackers_are_named_before_a_run_is_made(data, tmp_p
 
 def test_without_trackers_nothing_is_started_or_left(plain):
     assert not (plain / "tracking.json").exists() and not (plain / "trackers.log").exists()
+
+
+def test_mlflow_gets_the_losses_the_validation_and_the_evaluation_in_one_run(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path / 'store'}")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setattr(validation, "load_extractor", small_extractor)
+    patient(monkeypatch, 120.0)
+    data = make_data(tmp_path / "data", test=10)
+    experiment = tiny(data, runtime__trackers="mlflow", runtime__project="shapes", runtime__validate_every=3)
+    run = train(experiment, tmp_path / "run")
+    log_evaluation(run, {"AtoB": {"cycle_error": 12.5}, "BtoA": {"cycle_error": 10.0}})
+    client = mlflow.MlflowClient(f"file:{tmp_path / 'store'}")
+    [found] = client.search_runs([client.get_experiment_by_name("shapes").experiment_id])
+
+    def history(name):
+        return sorted((metric.step, metric.value) for metric in client.get_metric_history(found.info.run_id, name))
+
+    assert history("evaluation/cycle_error/AtoB") == [(6, 12.5)]
+    assert [step for step, _ in history("test/kid/efficientnet-lite0/AtoB")] == [3, 6]
+    assert [step for step, _ in history("gan/G")] == [2, 4, 6]

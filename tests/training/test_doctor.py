@@ -1,8 +1,9 @@
-"""The doctor of training: planted faults are found, healthy translations are not remarked upon."""
+"""The training doctor: planted faults are found, healthy translations have no finding."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,17 @@ from skimage import data
 
 from tests.data_sets import make_data
 from unpaired.evaluation.report import write_report
-from unpaired.experiment import with_root, with_settings
+from unpaired.experiment import flatten, with_root, with_settings
 from unpaired.presets import preset
 from unpaired.training import train
-from unpaired.training.doctor import Doctor, examine, overwhelmed
+from unpaired.training.doctor import WARM_UP, Doctor, examine, overwhelmed
 from unpaired.training.samples import FAINT, SampleOutputs
 
-HEALTHY_TERMS = {"gan/G": 0.5, "discriminator/Y": 0.15, "discriminator/X": 0.2}
+HEALTHY_LOSSES = {"gan/G": 0.5, "discriminator/Y": 0.15, "discriminator/X": 0.2}
+
+
+LATE = 5000
+"""A step past every warm-up."""
 
 
 def photographs(shift, count=6, side=64):
@@ -60,9 +65,9 @@ def found(case):
     return {finding.symptom for direction in case for finding in examine(case, direction)}
 
 
-def test_a_healthy_pair_of_translations_is_not_remarked_upon():
+def test_a_healthy_pair_of_translations_has_no_finding():
     assert found(sampled(warm, cool)) == set()
-    assert Doctor("least-squares").look(sampled(warm, cool), HEALTHY_TERMS) == []
+    assert Doctor(preset("smoke")).examine(LATE, sampled(warm, cool), HEALTHY_LOSSES) == []
 
 
 def hide(image):
@@ -80,19 +85,19 @@ def checkerboard(image):
     return warm(image) + 0.1 * board
 
 
-@pytest.mark.parametrize(
-    ("symptom", "case"),
-    [
-        ("inverted", lambda: sampled(lambda image: -image, lambda image: -image)),
-        ("copying", lambda: sampled(lambda image: image + 0.004)),
-        ("collapse", lambda: sampled(lambda image: Y[0] + 0.01 * image)),
-        ("checkerboard", lambda: sampled(checkerboard, cool)),
-        ("blank input", lambda: sampled(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]])),
-        ("hidden signal", lambda: sampled(hide, seek)),
-    ],
-)
-def test_a_planted_fault_is_found(symptom, case):
-    assert symptom in found(case())
+CASES = {
+    "inverted": lambda: sampled(lambda image: -image, lambda image: -image),
+    "copying": lambda: sampled(lambda image: image + 0.004),
+    "collapse": lambda: sampled(lambda image: Y[0] + 0.01 * image),
+    "checkerboard": lambda: sampled(checkerboard, cool),
+    "blank input": lambda: sampled(warm, cool, inputs=[torch.zeros_like(X[0]), *X[1:]]),
+    "hidden signal": lambda: sampled(hide, seek),
+}
+
+
+@pytest.mark.parametrize("symptom", CASES)
+def test_a_planted_fault_is_found(symptom):
+    assert symptom in found(CASES[symptom]())
 
 
 def test_a_finding_names_its_images_and_what_to_try():
@@ -102,21 +107,21 @@ def test_a_finding_names_its_images_and_what_to_try():
     assert str(finding).startswith("doctor: AtoB: blank input: 1 of 6 images show nothing (0.png); remove such files")
 
 
-def test_only_what_lasts_two_looks_is_told():
-    doctor, wrong, well = Doctor(), sampled(lambda image: image), sampled(warm, cool)
-    assert doctor.look(wrong, {}) == []
-    assert [finding.symptom for finding in doctor.look(wrong, {})] == ["copying"]
-    assert doctor.look(well, {}) == []
-    assert doctor.look(wrong, {}) == []
+def test_only_what_lasts_from_one_sampling_to_the_next_is_reported():
+    doctor, wrong, well = Doctor(preset("smoke")), sampled(lambda image: image), sampled(warm, cool)
+    assert doctor.examine(LATE, wrong, {}) == []
+    assert [finding.symptom for finding in doctor.examine(LATE, wrong, {})] == ["copying"]
+    assert doctor.examine(LATE, well, {}) == []
+    assert doctor.examine(LATE, wrong, {}) == []
 
 
 def test_a_discriminator_that_is_never_wrong_is_named_and_others_are_not():
-    assert overwhelmed(HEALTHY_TERMS, coin=0.25) == []
-    (finding,) = overwhelmed({"gan/G": 1.0, "discriminator/Y": 0.01, "discriminator/X": 0.2}, coin=0.25)
+    assert overwhelmed(HEALTHY_LOSSES, chance=0.25) == []
+    (finding,) = overwhelmed({"gan/G": 1.0, "discriminator/Y": 0.01, "discriminator/X": 0.2}, chance=0.25)
     assert (finding.symptom, finding.where) == ("discriminator winning", "discriminator/Y")
 
 
-def test_a_run_tells_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp_path, capsys):
+def test_a_run_reports_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp_path, capsys):
     data_set = make_data(tmp_path / "data")
     settings = {"optim.steps": 6, "runtime.log_every": 1, "runtime.sample_every": 1, "runtime.precision": "fp32"}
     for file in sorted((data_set / "testA").iterdir())[:2]:  # planted: images that show nothing
@@ -135,6 +140,48 @@ def test_a_run_tells_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp
     assert "What the doctor of training saw" in page and "<b>blank input</b>, A to B, steps 2 to 6" in page
 
 
-def test_images_of_different_sizes_are_judged_by_what_they_share():
+def test_images_of_different_sizes_are_compared_by_their_common_part():
     sizes = [image[:, : 40 + 4 * k, : 64 - 4 * k] for k, image in enumerate(X)]
     assert found(sampled(warm, cool, inputs=sizes)) == set()
+
+
+@pytest.mark.parametrize("symptom", ["copying", "checkerboard", "collapse", "inverted", "hidden signal"])
+def test_a_symptom_of_untrained_networks_is_reported_only_after_its_warm_up(symptom):
+    case, experiment = CASES[symptom](), preset("smoke")
+    early, late = WARM_UP[symptom] - 1, WARM_UP[symptom]
+    assert late >= 500
+    doctor = Doctor(experiment)
+    assert symptom not in {found.symptom for step in (20, early, early) for found in doctor.examine(step, case, {})}
+    assert symptom not in {found.symptom for found in doctor.examine(late, case, {})}  # the first time it counts
+    assert symptom in {found.symptom for found in doctor.examine(late + 1, case, {})}
+
+
+def test_a_discriminator_may_win_while_it_warms_up():
+    doctor, losses = Doctor(preset("smoke")), {"discriminator/Y": 0.001}
+    healthy = sampled(warm, cool)
+    assert [doctor.examine(step, healthy, losses) for step in (100, 200, 499)] == [[], [], []]
+    assert [bool(doctor.examine(step, healthy, losses)) for step in (500, 501)] == [False, True]
+
+
+def test_a_blank_input_is_reported_from_the_first_samplings_on():
+    doctor, case = Doctor(preset("smoke")), CASES["blank input"]()
+    assert doctor.examine(1, case, {}) == []
+    assert [found.symptom for found in doctor.examine(2, case, {})] == ["blank input"]
+
+
+def test_advice_is_a_flag_that_the_command_line_takes_and_that_changes_the_setting():
+    experiment = with_settings(preset("smoke"), {"optim.lr": 2e-4, "method.identity_weight": 5})
+    settings = flatten(experiment)
+    (winning,) = overwhelmed({"discriminator/Y": 0.001}, 0.25, settings)
+    assert "--optim.discriminator-lr 1e-04" in winning.advice or "--optim.discriminator-lr 0.0001" in winning.advice
+    found = {symptom: examine(CASES[symptom](), "AtoB", settings) for symptom in CASES}
+    advice = {each.symptom: each.advice for findings in found.values() for each in findings} | {
+        "winning": winning.advice
+    }
+    assert "--method.forward-cycle-weight 5 --method.backward-cycle-weight 5" in advice["hidden signal"]
+    assert "--method.identity-weight 10" in advice["inverted"] and "--runtime.seed 1" in advice["inverted"]
+    flags = [flag for words in advice.values() for flag in re.findall(r"--[a-z_.-]+ [\w.-]+", words)]
+    assert len(flags) >= 8
+    for name, value in (flag.removeprefix("--").split() for flag in flags):
+        changed = with_settings(experiment, {name: value})
+        assert changed != experiment, name

@@ -78,14 +78,14 @@ def train_in_pieces(experiment, run, pieces, monkeypatch):
     for steps in pieces:
         with monkeypatch.context() as patch:
             stop_at(patch, steps)
-            with pytest.raises(Stopped, match="the same command goes on"):
+            with pytest.raises(Stopped, match="the same command resumes"):
                 train(experiment, run)
     return train(experiment, run)
 
 
 def test_a_run_leaves_its_settings_bundle_checkpoints_metrics_samples_and_events(whole, data):
     assert sorted(path.name for path in whole.iterdir()) == sorted(
-        ["config.yaml", BUNDLE, "checkpoints", "metrics.jsonl", "samples", "skipped.json", "tensorboard"]
+        ["config.yaml", BUNDLE, "checkpoints", "metrics.jsonl", "run.json", "samples", "skipped.json", "tensorboard"]
     )
     assert read_experiment(whole / "config.yaml") == tiny(data)
     bundle = load_bundle(whole)
@@ -108,8 +108,8 @@ def test_metrics_are_one_json_object_a_line_with_every_term(whole):
     assert [line["epoch"] for line in lines(whole)] == [0, 0, 0]
     names = {"gan/G", "gan/F", "cycle/G", "cycle/F", "identity/G", "identity/F", "discriminator/X", "discriminator/Y"}
     for line in lines(whole):
-        assert set(line["terms"]) == names
-        assert all(math.isfinite(value) and value > 0 for value in line["terms"].values())
+        assert set(line["losses"]) == names
+        assert all(math.isfinite(value) and value > 0 for value in line["losses"].values())
         assert line["images_per_second"] > 0
     rates = [line["lr"] for line in lines(whole)]  # constant for 3 of 6 steps, then falling by quarters
     assert rates == pytest.approx([2e-4, 1.5e-4, 0.5e-4])
@@ -131,9 +131,9 @@ def test_both_optimisers_run_at_the_rate_that_is_logged(data, tmp_path, monkeypa
 
 
 def test_a_line_holds_the_mean_since_the_line_before(whole, data, tmp_path):
-    each = {line["step"]: line["terms"] for line in lines(train(tiny(data, runtime__log_every=1), tmp_path / "run"))}
+    each = {line["step"]: line["losses"] for line in lines(train(tiny(data, runtime__log_every=1), tmp_path / "run"))}
     for line in lines(whole):
-        for name, value in line["terms"].items():
+        for name, value in line["losses"].items():
             mean = (each[line["step"] - 1][name] + each[line["step"]][name]) / 2
             assert value == pytest.approx(mean, abs=2e-6)
 
@@ -162,9 +162,9 @@ def read_events(run):
 def test_tensorboard_reads_scalars_and_images(whole):
     events = read_events(whole)
     for line in lines(whole):
-        for name, value in line["terms"].items():
+        for name, value in line["losses"].items():
             assert {e.step: e.value for e in events.Scalars(name)}[line["step"]] == pytest.approx(value, rel=1e-6)
-    assert set(events.Tags()["scalars"]) == {*lines(whole)[0]["terms"], "lr", "images_per_second"}
+    assert set(events.Tags()["scalars"]) == {*lines(whole)[0]["losses"], "lr", "images_per_second"}
     for direction in ("AtoB", "BtoA"):
         images = events.Images(direction)
         assert [image.step for image in images] == [0, 3, 6]
@@ -247,7 +247,7 @@ def test_a_damaged_checkpoint_is_said_and_the_run_ends_as_if_it_had_not_been(
     capsys.readouterr()
     train(tiny(data), run)
     said = capsys.readouterr().err
-    assert "step-00000004: damaged" in said and "going on after step 2" in said
+    assert "step-00000004: damaged" in said and "resumes after step 2" in said
     assert_same_end(run, whole)
     assert [line["step"] for line in lines(run)] == [2, 4, 6]
 
@@ -282,12 +282,12 @@ def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_fini
     assert process.returncode == 75, said
     assert "Traceback" not in said
     (line,) = [line for line in said.splitlines() if line.startswith("unpaired:")]
-    assert line.startswith("unpaired: stopped after step ") and line.endswith(f"of {steps}; the same command goes on")
+    assert line.startswith("unpaired: stopped after step ") and line.endswith(f"of {steps}; the same command resumes")
     stopped = load_state(run)[0].step
     assert 1 <= stopped < steps and f"step {stopped} " in line
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    assert f"going on after step {stopped}" in again.stderr
+    assert f"resumes after step {stopped}" in again.stderr
     settings = {"optim.steps": steps, "data.workers": 0, "runtime.precision": "fp32", "runtime.log_every": 1}
     experiment = with_settings(with_root(smoke(), data), settings)
     assert_same_end(run, train(experiment, tmp_path / "whole"))
@@ -446,9 +446,9 @@ def test_other_kinds_of_experiment_train_and_translate(data, tmp_path, settings)
 def test_fp32_and_bf16_are_close_but_not_the_same(whole, data, tmp_path):
     rough = lines(train(tiny(data, runtime__precision="bf16"), tmp_path / "run"))
     for line, other in zip(lines(whole), rough, strict=True):
-        for name, value in line["terms"].items():
-            assert other["terms"][name] == pytest.approx(value, rel=0.05), name
-    assert lines(whole)[0]["terms"] != rough[0]["terms"]
+        for name, value in line["losses"].items():
+            assert other["losses"][name] == pytest.approx(value, rel=0.05), name
+    assert lines(whole)[0]["losses"] != rough[0]["losses"]
 
 
 @pytest.mark.parametrize(

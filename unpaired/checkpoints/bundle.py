@@ -1,7 +1,7 @@
 """The bundle: the trained generators and their settings in one file, all that translating needs.
 
-Tensors in safetensors, settings in its metadata; nothing is unpickled. A checksum covers both. The
-state to resume from is `run_state.py`'s.
+Tensors in safetensors, settings in its metadata; nothing is unpickled. A checksum covers both. The state to resume
+from is in `run_state.py`; a kept checkpoint of it serves as a bundle, too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
+from unpaired.checkpoints.run_state import STATE, checkpoint_of, is_checkpoint, read_state
 from unpaired.checkpoints.shipped import offer, shipped_file
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import write_bytes, written_whole
 from unpaired.core.safe_text import parse_json
 from unpaired.core.safetensors_file import Header, check_finite, check_fit, read_header, read_tensors
-from unpaired.experiment import Experiment, draft_method, from_dict, to_dict
+from unpaired.experiment import Experiment, draft_method, from_dict, read_experiment, to_dict, with_settings
 from unpaired.methods import Method
 from unpaired.models import Generator
 
@@ -32,9 +33,9 @@ FORMAT = 1
 """Version of a bundle; newer ones are refused, older ones read."""
 BUNDLE = "bundle.safetensors"
 BEST = "best.safetensors"
-"""The bundle of the step that was judged best on held-out images, where a run judges."""
+"""The bundle of the step with the lowest KID on test images, if the run validates."""
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
-"""Names that other tools give their weights."""
+"""Suffixes of other tools' weights."""
 
 
 StoredWeights = Literal["fp32", "fp16", "bf16"]
@@ -44,17 +45,16 @@ STORED: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Why a bundle was kept as a run's best: no judgement before it had so low a KID."""
+    """The validation result for which a bundle was kept as the best of its run."""
 
     features: str
-    """Whose features judged."""
+    """Name of the feature extractor."""
     kid: FiniteFloat
     """Mean over the directions."""
     images: tuple[NonNegativeInt, NonNegativeInt]
-    """Held-out images of A and of B that it was judged on."""
+    """Numbers of test images of A and of B."""
 
     def __str__(self) -> str:
-        """In words."""
         a, b = self.images
         return f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test images of A and {b} of B"
 
@@ -70,9 +70,9 @@ class Bundle:
     translators: Mapping[Direction, Generator]
     step: int
     source: str = ""
-    """The foreign file that the weights were converted from; empty where they were trained here."""
+    """The file of another tool that the weights were converted from; empty for weights trained here."""
     chosen: Chosen | None = None
-    """Why it was kept, where it was the best of several."""
+    """Why it was kept, if it is the best of several."""
 
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
@@ -102,7 +102,7 @@ def write_bundle(path: Path, bundle: Bundle, weights: StoredWeights = "fp32") ->
 
 
 def bundle_file(model: Path) -> Path:
-    """The file of a model that is given as a run's folder, as the file itself, or by its name in `unpaired models`.
+    """The file with the weights of a run's folder, a checkpoint's folder, a file, or a name in `unpaired models`.
 
     A file or folder of the same name comes first.
 
@@ -110,22 +110,35 @@ def bundle_file(model: Path) -> Path:
         BadInput: the model comes with the package, but its file is damaged.
     """
     if model.is_dir():
-        return model / BUNDLE
+        return model / (STATE if is_checkpoint(model) else BUNDLE)
     return model if model.exists() else shipped_file(str(model)) or model
 
 
-def load_bundle(path: Path) -> Bundle:
-    """Rebuild the generators of a bundle, or of the run whose folder is given, on the CPU in fp32.
+def bundle_at(run: Path, step: int) -> Bundle:
+    """The generators of a run after `step` steps, from a kept checkpoint.
 
-    What the file says of its tensors is compared with what its settings ask for before any memory is taken.
+    Raises:
+        BadInput: the run keeps no checkpoint of this step (the message lists those it keeps), or it is damaged.
+    """
+    return load_bundle(checkpoint_of(run, step))
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Rebuild the generators of a bundle, a run's folder or a checkpoint's folder, on the CPU in fp32.
+
+    The header of the file is compared with its settings before memory is allocated.
 
     Raises:
         BadInput: not a bundle, damaged (also by a single bit), of a newer format, weights that do not fit their
             own settings or are not finite.
     """
+    folder = path.parent if path.name == STATE else path
+    if is_checkpoint(folder):
+        return _of_checkpoint(folder)
     path = bundle_file(path)
     if not path.is_file():
-        raise BadInput(f"{path}: no such file; expected a run's folder or a bundle ({BUNDLE}); {offer(str(path))}")
+        known = f"a run's folder or a bundle ({BUNDLE}), or a checkpoint's folder"
+        raise BadInput(f"{path}: no such file; expected {known}; {offer(str(path))}")
     try:
         header = read_header(path)
         facts = parse_json(header.metadata.get("unpaired", "{}"))
@@ -165,6 +178,28 @@ def _check_checksum(facts: dict[str, Any], tensors: Mapping[str, Tensor], path: 
         raise BadInput(
             f"{path}: damaged: its SHA-256 is {found[:12]}…, {brief(expected)[:16]} was written; take another copy"
         )
+
+
+def _of_checkpoint(folder: Path) -> Bundle:
+    """The generators of a checkpoint: the averaged weights where it has them."""
+    config = folder.parent.parent / "config.yaml"
+    try:
+        state = read_state(folder)
+        settings = {key: value for key, value in state.facts["settings"].items() if key != "name"}
+        before = read_experiment(config) if config.is_file() else Experiment(name="custom")
+        experiment = with_settings(before, settings, str(folder))
+        method = draft_method(experiment)
+        for name, network in method.generators.items():
+            weights = _under(state.tensors, f"network/ema {name}/") or _under(state.tensors, f"network/{name}/")
+            network.load_state_dict(weights, assign=True)
+            check_finite(weights)
+    except BadInput:
+        raise
+    except (ValueError, RuntimeError, LookupError, AttributeError, OSError) as error:
+        raise BadInput(f"{folder}: not a readable checkpoint ({shown(error)}); choose another step") from error
+    for network in method.translators.values():
+        network.eval().requires_grad_(False)
+    return Bundle(experiment, method.translators, state.step)
 
 
 def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:

@@ -1,15 +1,14 @@
-"""The state of a run on disk: whatever happens, a whole one is there, and none is read that is not whole.
+"""The state of a run on disk: a complete checkpoint exists at every moment, and only complete ones are read.
 
-    checkpoints/step-00000500/state.safetensors         what all processes share, and what process 0 has of its own
-    checkpoints/step-00000500/process-0001.safetensors  what process 1 of several has of its own
-    checkpoints/step-00000500/best.safetensors          the best bundle of that time, where the run judges
+    checkpoints/step-00000500/state.safetensors         what all processes share, and the own state of process 0
+    checkpoints/step-00000500/process-0001.safetensors  the own state of process 1, if there are several
+    checkpoints/step-00000500/best.safetensors          the best bundle so far, if the run validates
     checkpoints/step-00000500/manifest.json             facts, size and SHA-256 of each file, sealed by its own hash
-    checkpoints/step-00000500/pinned                    put there by the user (or `best`): never deleted
+    checkpoints/step-00000500/pinned                    made by the user (or `best`): the checkpoint is never deleted
     checkpoints/latest                                  the name of the newest, for people and scripts
 
-A checkpoint is written beside its place, flushed, renamed, read back, and only then are older ones deleted.
-Reading does not rely on `latest`: the newest checkpoint that is whole is the one, even if the power failed between
-its rename and that of the pointer.
+A checkpoint is written to a temporary folder, flushed, renamed and read back; only then are older ones deleted.
+Reading does not depend on `latest`: power may fail between the renames of the checkpoint and of that file.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ FORMAT = 1
 CHECKPOINTS, LATEST = "checkpoints", "latest"
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 OWN = ("random/", "history/")
-"""What each process has of its own, by the beginning of a tensor's name."""
+"""Beginnings of the names of the tensors that differ between processes."""
 PROTECTED = ("pinned", "best")
 """A checkpoint whose folder holds a file of one of these names is never deleted."""
 
@@ -48,7 +47,7 @@ class Damaged(ValueError):
 
 @dataclass(frozen=True)
 class RunState:
-    """A checkpoint: the trainer's tensors, the number of steps behind them, and what else is known of the run."""
+    """A checkpoint: the trainer's tensors, the number of steps taken, and the facts of its manifest."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -63,47 +62,56 @@ def save_state(
     keep: int,
     facts: Mapping[str, Any] | None = None,
     beside: Sequence[Path] = (),
+    keep_every: int = 0,
 ) -> list[str]:
-    """Write `checkpoints/step-N`, then drop all but the last `keep` whole ones; returns what could not be deleted.
+    """Write `checkpoints/step-N`, then delete older ones.
 
     Args:
         run: The run's folder.
         step: N.
         tensors: The state.
-        keep: How many checkpoints to keep.
-        facts: What else the manifest shall say.
-        beside: Files to keep a copy of in it.
+        keep: How many complete checkpoints to keep; older ones are deleted unless protected.
+        facts: More entries for the manifest.
+        beside: Files of which the checkpoint gets a copy.
+        keep_every: Checkpoints of steps that this divides are kept too; 0 for none.
+
+    Returns:
+        A line for each checkpoint that could not be deleted.
 
     Raises:
-        OSError: it could not be written, or does not read back; the earlier ones are still there.
+        OSError: it could not be written or does not read back; the earlier checkpoints remain.
     """
     part = open_part(run, step)
     try:
         files = {STATE: write_tensors(part / STATE, tensors)} | copy_files(beside, part)
-        return publish(part, step, files, keep, facts or {})
+        return publish(part, step, files, keep, facts or {}, keep_every)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def part_of(run: Path, step: int) -> Path:
+    """The temporary folder in which step N is written."""
+    return run / CHECKPOINTS / f"{_name(step)}.part"
+
+
 def open_part(run: Path, step: int) -> Path:
-    """The folder to write step N in, beside its place; what a killed save has left is cleared away."""
-    folder = run / CHECKPOINTS
-    for left in folder.glob("step-*.part"):
+    """Make the temporary folder of step N; those that a killed save left are deleted."""
+    for left in (run / CHECKPOINTS).glob("step-*.part"):
         shutil.rmtree(left, ignore_errors=True)
-    part = folder / f"{_name(step)}.part"
+    part = part_of(run, step)
     part.mkdir(parents=True, exist_ok=True)
     return part
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Facts:
-    """Write tensors; returns the size and SHA-256 that the file must have."""
+    """Write tensors; returns the file's size and SHA-256."""
     return _write(
         path, safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     )
 
 
 def copy_files(files: Iterable[Path], part: Path) -> dict[str, Facts]:
-    """Copy files into a checkpoint; returns, by name, the size and SHA-256 that each must have."""
+    """Copy files into a checkpoint; returns the size and SHA-256 of each by its name."""
     return {file.name: _write(part / file.name, file.read_bytes()) for file in files}
 
 
@@ -112,13 +120,15 @@ def _write(path: Path, content: bytes) -> Facts:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def publish(part: Path, step: int, files: Mapping[str, Facts], keep: int, facts: Mapping[str, Any]) -> list[str]:
-    """Give a written folder its manifest and its name, read it back, point `latest` at it, drop older ones."""
+def publish(
+    part: Path, step: int, files: Mapping[str, Facts], keep: int, facts: Mapping[str, Any], keep_every: int = 0
+) -> list[str]:
+    """Write the manifest, rename the folder, read it back, update `latest`, and delete older checkpoints."""
     folder, final = part.parent, part.with_suffix("")
     content = {"format": FORMAT, "step": step, **facts, "files": dict(files)}
     write_bytes(part / MANIFEST, seal(content).encode())
     flush(part)
-    if final.exists():  # still found, under this name, if all ends between the two renames
+    if final.exists():  # readers find it under this name if all ends between the two renames
         final.rename(final.with_suffix(".old"))
     part.rename(final)
     flush(folder)
@@ -128,14 +138,14 @@ def publish(part: Path, step: int, files: Mapping[str, Facts], keep: int, facts:
         raise OSError(f"{final}: does not read back as it was written ({error}); is the disk failing?") from error
     with written_whole(folder / LATEST) as new:
         write_bytes(new, f"{final.name}\n".encode())
-    return _drop_older(folder.parent, keep)
+    return _delete_older(folder.parent, keep, keep_every)
 
 
 def load_state(run: Path) -> tuple[RunState | None, list[str]]:
-    """The newest checkpoint that is whole, and a line for each damaged one passed over.
+    """The newest complete checkpoint, and a line for each damaged one after it.
 
     Raises:
-        BadInput: a checkpoint of a newer format; passed over, it would be trained anew and dropped.
+        BadInput: a checkpoint of a newer format; to skip it would repeat its steps and delete it.
     """
     notes = []
     for folder in reversed(_folders(run)):
@@ -147,9 +157,9 @@ def load_state(run: Path) -> tuple[RunState | None, list[str]]:
 
 
 def read_state(folder: Path, process: int = 0) -> RunState:
-    """The state of one process from one checkpoint, all of whose files are checked by process 0.
+    """The state of one process from one checkpoint; process 0 verifies all its files.
 
-    A process that the run did not have then gets what all share, and keeps the rest of its own.
+    A process that the run did not have gets the shared tensors only.
 
     Raises:
         Damaged: something is not as it was written.
@@ -163,11 +173,31 @@ def read_state(folder: Path, process: int = 0) -> RunState:
     return RunState(facts["step"], tensors, facts, folder)
 
 
-def verify(folder: Path) -> Facts:
-    """The manifest of a checkpoint all of whose files have their size and SHA-256.
+def checkpoint_of(run: Path, step: int) -> Path:
+    """The folder of a kept checkpoint.
 
     Raises:
-        Damaged: they have not.
+        BadInput: the run keeps none of this step; the message lists the steps it keeps.
+    """
+    kept = {read_manifest(folder)["step"]: folder for folder in _folders(run) if _complete(folder)}
+    if step not in kept:
+        steps = ", ".join(map(str, sorted(kept))) or "none"
+        raise BadInput(
+            f"{run}: no checkpoint of step {step}, kept are: {steps}; --runtime.keep-every N keeps every N-th step"
+        )
+    return kept[step]
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is the folder of a checkpoint."""
+    return path.is_dir() and path.name.startswith("step-") and (path / MANIFEST).is_file()
+
+
+def verify(folder: Path) -> Facts:
+    """The manifest of a checkpoint, after a check of the size and SHA-256 of every file.
+
+    Raises:
+        Damaged: a file differs from its entry in the manifest.
         BadInput: of a newer format.
     """
     facts = read_manifest(folder)
@@ -184,10 +214,10 @@ def verify(folder: Path) -> Facts:
 
 
 def read_manifest(folder: Path) -> Facts:
-    """The facts of a checkpoint, if they are as they were written.
+    """The facts of a checkpoint, after a check of the manifest's seal.
 
     Raises:
-        Damaged: they are not.
+        Damaged: the manifest is not as it was written.
         BadInput: of a newer format.
     """
     path = folder / MANIFEST
@@ -211,29 +241,33 @@ def read_manifest(folder: Path) -> Facts:
 
 
 def seal(facts: Mapping[str, Any]) -> str:
-    """The text of a manifest: its last entry is the SHA-256 of the rest, so that any other byte shows."""
+    """The text of a manifest; its last entry is the SHA-256 of the others, so that any changed byte is found."""
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return json.dumps({**facts, "seal": digest}, indent=2) + "\n"
 
 
-def _drop_older(run: Path, keep: int) -> list[str]:
-    """Delete all but the last `keep` whole checkpoints that nothing protects; what resists is reported."""
+def _delete_older(run: Path, keep: int, keep_every: int) -> list[str]:
+    """Delete all but the last `keep` complete checkpoints, the protected and the numbered ones."""
     replaced = [old for old in (run / CHECKPOINTS).glob("step-*.old") if _complete(old.with_suffix(""))]
     whole = [folder for folder in _folders(run) if folder not in replaced and _complete(folder)]
     free = [folder for folder in whole if not any((folder / name).exists() for name in PROTECTED)]
     notes = []
-    for old in [*replaced, *free[:-keep]]:
+    for old in [*replaced, *(folder for folder in free[:-keep] if not _is_numbered(folder, keep_every))]:
         try:
-            gone = old.with_name(f"{old.name}.part")  # out of sight at once, not file by file
+            gone = old.with_name(f"{old.name}.part")  # removed by one rename, not file by file
             old.rename(gone)
             shutil.rmtree(gone)
         except OSError as error:
-            notes.append(f"{old}: cannot be deleted ({error.strerror}); going on")
+            notes.append(f"{old}: cannot be deleted ({error.strerror}); training continues")
     return notes
 
 
+def _is_numbered(folder: Path, every: int) -> bool:
+    return every > 0 and read_manifest(folder)["step"] % every == 0
+
+
 def _complete(folder: Path) -> bool:
-    """Whether a checkpoint was finished and has all its bytes; their content is not read."""
+    """Whether every file of a checkpoint has its size; contents are not read."""
     try:
         files = read_manifest(folder)["files"]
         return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files.items())
@@ -242,7 +276,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _folders(run: Path) -> list[Path]:
-    """Checkpoints that have a manifest, oldest first; of one step, one set aside before its replacement."""
+    """Checkpoints that have a manifest, oldest first; of one step, the one that is being replaced comes first."""
     folders = (path for path in (run / CHECKPOINTS).glob("step-*") if not path.name.endswith(".part"))
     return sorted(
         (path for path in folders if (path / MANIFEST).is_file()),
@@ -258,7 +292,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_files(facts: Facts) -> None:
-    """Refuse what the writer never writes: a manifest may come from a stranger, with a seal that agrees."""
+    """Refuse entries that the writer never writes; a manifest of unknown origin may have a valid seal."""
     if type(facts["format"]) is not int:
         raise ValueError(f"the format {brief(facts['format'])}")
     for name, about in facts["files"].items():

@@ -18,6 +18,7 @@ from unpaired.experiment import with_root, with_settings
 from unpaired.inference import Translator, translate_files
 from unpaired.presets import earth
 from unpaired.training import train
+from unpaired.training.logging import log_evaluation
 
 SHIPPED = "earth"
 GLOBE_WIDTH = 1350
@@ -52,6 +53,7 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     _say(f"unpaired evaluate {run} {data}")
     result = evaluate(run, data, out=run / "evaluation.json")
     report = write_report(run, evaluation=result, data=data)
+    log_evaluation(run, result)
     print(table(result, terminal_width()))
     _say(f"done in {duration(time.monotonic() - start)}; look at {report}")
     return report

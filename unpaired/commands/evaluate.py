@@ -56,6 +56,7 @@ def _keep(model: Path, data: Path, result: dict, out: Path | None) -> None:
     """Write the numbers and the report of a run into its folder, where it can be written."""
     from unpaired.evaluation import write_json
     from unpaired.evaluation.report import write_report
+    from unpaired.training.logging import log_evaluation
 
     if not model.is_dir():
         return
@@ -66,3 +67,4 @@ def _keep(model: Path, data: Path, result: dict, out: Path | None) -> None:
         write_json(result, model / "evaluation.json")
     if (model / "config.yaml").is_file():  # a run, not the folder of a converted bundle
         write_report(model, evaluation=result, data=data)
+        log_evaluation(model, result)

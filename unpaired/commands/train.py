@@ -54,6 +54,11 @@ def train(
     flags["runtime.deterministic"] = deterministic or None
     flags = {key: value for key, value in flags.items() if value is not None}
     experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
-    run = train(experiment, out, allow_config_change=allow_config_change)
+    run = train(
+        experiment,
+        out,
+        allow_config_change=allow_config_change,
+        report=lambda run: write_report(run, data=data, live=True),
+    )
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes the first reports
         print(f"report: {write_report(run, data=data)}")

@@ -29,10 +29,10 @@ FeaturesName = Literal["efficientnet-lite0", "inception", "dinov2", "clip"]
 MOST = {
     **{"data.load_size": 2**14, "data.crop_size": 2**14, "data.channels_a": 256, "data.channels_b": 256},
     **{"data.batch": 2**12, "data.workers": 256, "runtime.threads": 2**10, "runtime.samples": 2**10},
-    **{"runtime.seed": 2**63 - 1, "runtime.judge_images": 1000},
+    **{"runtime.seed": 2**63 - 1, "runtime.validate_images": 1000},
 }
 """Upper limits: larger values are mistakes."""
-FEWEST_JUDGED = 10
+FEWEST_VALIDATED = 10
 """Images of a domain from which a KID has an interval at all."""
 
 
@@ -161,13 +161,13 @@ class RuntimeConfig:
     save_every: int = 500
     """Steps between checkpoints; a run also saves when it is stopped."""
     validate_every: int = 0
-    """Steps between judgements on test images by KID, the best of which is kept as best.safetensors; 0 for none."""
-    judge_features: FeaturesName = "efficientnet-lite0"
-    """Whose features judge: efficientnet-lite0 comes with unpaired[metrics], the others need judge_weights."""
-    judge_weights: str = ""
-    """Weights of the network that judges: a file for inception, a folder for dinov2 and clip."""
-    judge_images: int = 200
-    """Test images of each domain that a judgement translates and compares, at most."""
+    """Steps between validations: KID on test images, the best step kept as best.safetensors; 0 for none."""
+    validate_features: FeaturesName = "efficientnet-lite0"
+    """Features of KID: efficientnet-lite0 comes with unpaired[metrics], the others need validate_weights."""
+    validate_weights: str = ""
+    """Weights of the feature extractor: a file for inception, a folder for dinov2 and clip."""
+    validate_images: int = 200
+    """Test images of each domain in a validation, at most."""
     trackers: str = ""
     """Trackers to log to, joined by commas: wandb, trackio, mlflow."""
     project: str = "unpaired"
@@ -175,12 +175,15 @@ class RuntimeConfig:
     samples: int = 6
     """Test images of each domain in a sample grid."""
     keep: int = 2
-    """Checkpoints kept, beside those pinned by a file `pinned` or `best` in their folder."""
+    """Checkpoints kept, beside those with a file `pinned` or `best` in their folder."""
+    keep_every: int = 0
+    """Steps between checkpoints that are never deleted, to translate with an earlier step; 0 for none."""
 
     def __post_init__(self) -> None:
         _at_least(self.seed, 0, "runtime.seed")
         _at_least(self.threads, 0, "runtime.threads")
-        _at_least(self.validate_every, 0, "runtime.validate_every")
-        _at_least(self.judge_images, FEWEST_JUDGED, "runtime.judge_images")
+        for name in ("validate_every", "keep_every"):
+            _at_least(getattr(self, name), 0, f"runtime.{name}")
+        _at_least(self.validate_images, FEWEST_VALIDATED, "runtime.validate_images")
         for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
             _at_least(getattr(self, name), 1, f"runtime.{name}")

@@ -255,6 +255,8 @@ class PixelStore:
         self.room = int(cfg.cache_gb * 1e9)
         """Bytes left."""
         self.kept: dict[ImageFile, Pixels] = {}
+        self.sizes: dict[str, dict[tuple[int, int], ImageFile]] = {"trainA": {}, "trainB": {}}
+        """By part, each (width, height) seen by `take` after the fixed part of `data.preprocess`, and an image."""
 
     def read(self, path: ImageFile, channels: int) -> Pixels:
         """(h, w, channels) pixels after the fixed part of `data.preprocess`.
@@ -289,6 +291,8 @@ class PixelStore:
         channels = {"trainA": self.cfg.channels_a, "trainB": self.cfg.channels_b}.get(name, 0)
         try:
             width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)
+            if channels:
+                self.sizes[name].setdefault((width, height), path)
             if channels and width * height * channels * pixels.itemsize <= self.room:
                 self._keep(path, resized(with_channels(pixels, channels), self.cfg))
         except BadInput:  # the check reports it

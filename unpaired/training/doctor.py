@@ -1,7 +1,7 @@
-"""The doctor of training: looks at the fixed images now and then, and says what has gone wrong.
+"""The training doctor: looks for known symptoms in the fixed samples, the losses and the validation results.
 
-Each symptom has a threshold between what healthy runs showed and what planted faults show; docs/doctor.md has the
-figures. A finding is told when it holds at two looks in a row, so that first steps and single slips pass unremarked.
+Each threshold lies between what healthy runs and planted faults showed; docs/doctor.md has the figures. A finding is
+reported when two samplings in a row show it, and not before the warm-up of its symptom.
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unpaired.config import Direction, opposite
+from unpaired.experiment import Experiment, flatten
 from unpaired.imaging.images import Images, OneImage
 from unpaired.metrics import symptoms
 from unpaired.training.findings import Finding
-from unpaired.training.samples import FAINT, SampleOutputs
-from unpaired.training.validation import Judgement
+from unpaired.training.monitor import Context
+from unpaired.training.samples import FAINT, FixedSamples, SampleOutputs
+from unpaired.training.validation import ValidationResult, Validator
 
 BLANK = 1.0
-"""Levels of deviation under which an image is blank."""
+"""Standard deviation in 8-bit levels below which an image is blank."""
 INVERTED = -0.6
 """Correlation of brightness with the input's; healthy runs keep it above 0."""
 COPIED = 0.05
@@ -29,53 +32,91 @@ COPIED = 0.05
 ALIKE = 0.15
 """Variety of the translations over that of the real images; healthy runs: 0.5 to 1.1."""
 HIDDEN = 4.0
-"""Error that unseen noise adds to the cycle, per level of noise; an exact inverse: 0.8, healthy runs: below 0.1."""
+"""Error that invisible noise adds to the cycle, per level of noise; an exact inverse: 0.8, healthy runs: below 0.1."""
 LATTICE = 2.5
 """Energy at a period of two pixels, over that of real images; without a checkerboard about 1."""
 SMALLEST = 16
-"""Pixels a side from which frequencies can be told apart."""
+"""Side in pixels of the smallest image whose frequencies can be measured."""
 OVERWHELMED = 0.08
-"""Discriminators' loss over that of tossing a coin; healthy runs: 0.3 to 1."""
+"""Loss of a discriminator over that of a random answer; healthy runs: 0.3 to 1."""
 PATIENCE = 5
-"""Judgements in a row without a gain after which a run is on a plateau."""
-COIN = {"least-squares": 0.25, "log-likelihood": 0.693, "hinge": 1.0}
-"""A discriminator's (halved) loss when it answers at random."""
+"""Validations in a row without a gain that make a plateau."""
+CHANCE = {"least-squares": 0.25, "log-likelihood": 0.693, "hinge": 1.0}
+"""A discriminator's (halved) loss for random answers."""
+WARM_UP = {
+    "blank input": 0,
+    "inverted": 500,
+    "discriminator winning": 500,
+    "collapse": 1000,
+    "hidden signal": 1000,
+    "checkerboard": 1000,
+    "copying": 2000,
+    "plateau": 0,
+}
+"""Training steps before which a symptom has no meaning: untrained networks copy, collapse and leave patterns."""
 
 
 class Doctor:
-    """Remembers what it saw at the last look, to tell what lasts."""
+    """Reports symptoms that last from one sampling to the next."""
 
-    def __init__(self, adversarial: str | None = None) -> None:
-        """`adversarial` is the form of the loss, where the method has discriminators trained by one."""
-        self.coin = COIN.get(adversarial or "")
+    def __init__(
+        self, experiment: Experiment, samples: FixedSamples | None = None, validator: Validator | None = None
+    ) -> None:
+        """Examine what `samples` and `validator` last produced; the settings decide the advice."""
+        self.settings = flatten(experiment)
+        self.chance = CHANCE.get(self.settings.get("method.adversarial", ""))
+        self.samples, self.validator = samples, validator
         self.before: set[tuple[str, str]] = set()
+        """The findings of the last sampling."""
 
-    def look(self, sampled: Mapping[Direction, SampleOutputs], terms: Mapping[str, float]) -> list[Finding]:
-        """What is wrong now and was wrong at the last look.
+    def due(self, step: int) -> bool:
+        """Whether there are new samples or validation results."""
+        monitors = (self.samples, self.validator)
+        return step > 0 and any(monitor is not None and monitor.due(step) for monitor in monitors)
+
+    def run(self, step: int, context: Context, stopping: Callable[[], bool]) -> None:
+        """Log the findings of this step, and print each once in a run."""
+        findings: list[Finding] = []
+        if self.samples is not None and self.samples.step == step:
+            findings += self.examine(step, self.samples.outputs, context.log.latest)
+        if self.validator is not None and self.validator.has_result(step):
+            findings += plateau(self.validator.past)
+        context.log.add_findings(step, findings)
+        for finding in findings:
+            once = "" if finding.symptom == "plateau" else str(finding.key)
+            context.say(f"step {step}: {finding}", once)
+
+    def examine(
+        self, step: int, outputs: Mapping[Direction, SampleOutputs], losses: Mapping[str, float]
+    ) -> list[Finding]:
+        """The symptoms that are found now, were found at the last sampling, and are past their warm-up.
 
         Args:
-            sampled: The fixed images through the networks.
-            terms: Averages of the logged terms since the last line.
+            step: Training steps taken.
+            outputs: The fixed images and what the networks make of them.
+            losses: Means of the logged losses.
         """
-        found = [finding for direction in sampled for finding in examine(sampled, direction)]
-        found += overwhelmed(terms, self.coin) if self.coin else []
-        lasting = [finding for finding in found if (finding.symptom, finding.where) in self.before]
-        self.before = {(finding.symptom, finding.where) for finding in found}
+        found = [finding for direction in outputs for finding in examine(outputs, direction, self.settings)]
+        found += overwhelmed(losses, self.chance, self.settings) if self.chance else []
+        found = [finding for finding in found if step >= WARM_UP[finding.symptom]]
+        lasting = [finding for finding in found if finding.key in self.before]
+        self.before = {finding.key for finding in found}
         return lasting
 
 
 @dataclass(frozen=True)
 class Case:
-    """One direction to be judged: images of any sizes, cut to what they have in common."""
+    """One direction to examine: images of any sizes, cut to their common size."""
 
     direction: Direction
     sampled: SampleOutputs
     real: SampleOutputs | None
-    """The other direction, whose inputs are real images of the domain translated into."""
+    """The other direction, whose inputs are real images of the target domain."""
+    settings: Mapping[str, Any]
 
     @cached_property
     def inputs(self) -> Images:
-        """What was translated."""
+        """The images translated."""
         return _batch(self.sampled.inputs)
 
     @cached_property
@@ -85,7 +126,7 @@ class Case:
 
     @cached_property
     def targets(self) -> Images | None:
-        """Real images of the domain translated into."""
+        """Real images of the target domain."""
         return _batch(self.real.inputs) if self.real else None
 
     def finding(self, symptom: str, seen: str, advice: str, which: Tensor | None = None) -> Finding:
@@ -94,81 +135,101 @@ class Case:
         names = tuple(file.name for file, hit in zip(self.sampled.files, chosen, strict=False) if hit)
         return Finding(symptom, self.direction, seen, names, advice)
 
+    def flags(self, factor: float, *names: str) -> str:
+        """Flags that multiply settings, e.g. `--method.identity-weight 2.5`, of those that the method has and uses."""
+        return flags(self.settings, factor, *names)
 
-def examine(sampled: Mapping[Direction, SampleOutputs], direction: Direction) -> list[Finding]:
+
+def flags(settings: Mapping[str, Any], factor: float, *names: str) -> str:
+    """Flags that multiply the settings of these names by a factor; empty if none is set."""
+    values = {name: settings.get(name) for name in names}
+    changed = {name: f"{value * factor:g}" for name, value in values.items() if value}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed.items())
+
+
+CYCLE = ("method.forward_cycle_weight", "method.backward_cycle_weight")
+IDENTITY = "method.identity_weight"
+
+
+def examine(
+    sampled: Mapping[Direction, SampleOutputs], direction: Direction, settings: Mapping[str, Any] | None = None
+) -> list[Finding]:
     """Every symptom of one direction."""
-    case = Case(direction, sampled[direction], sampled.get(opposite(direction)))
+    case = Case(direction, sampled[direction], sampled.get(opposite(direction)), settings or {})
     return [finding for detect in DETECTORS if (finding := detect(case)) is not None]
 
 
-def overwhelmed(terms: Mapping[str, float], coin: float) -> list[Finding]:
-    """Discriminators that are never wrong teach nothing."""
-    seen = "its loss is {:.1%} of a coin tosser's: it tells every translation from a real image"
-    advice = (
-        "lower optim.discriminator-lr, give the discriminators fewer layers, "
-        "or look for a tell-tale such as borders or compression"
-    )
+def overwhelmed(losses: Mapping[str, float], chance: float, settings: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Discriminators that are almost never wrong give the generators no direction."""
+    settings = settings or {}
+    rate = "discriminator_lr" if settings.get("optim.discriminator_lr") else "lr"
+    lower = f"--optim.discriminator-lr {settings.get(f'optim.{rate}', 2e-4) / 2:g}"
+    seen = "its loss is {:.1%} of that of random answers: it tells every translation from a real image"
+    advice = f"{lower}, fewer discriminator layers, or remove borders or compression that only one domain has"
     return [
-        Finding("discriminator winning", name, seen.format(value / coin), (), advice)
-        for name, value in terms.items()
-        if name.startswith("discriminator/") and value < OVERWHELMED * coin
+        Finding("discriminator winning", name, seen.format(value / chance), (), advice)
+        for name, value in losses.items()
+        if name.startswith("discriminator/") and value < OVERWHELMED * chance
     ]
 
 
-def plateau(past: Sequence[Judgement], patience: int = PATIENCE) -> list[Finding]:
-    """Held-out images that look no more real than `patience` judgements ago: told once, when the last makes it so.
+def plateau(past: Sequence[ValidationResult], patience: int = PATIENCE) -> list[Finding]:
+    """No gain in `patience` validations, reported once: when the latest result completes the plateau.
 
-    A gain is a mean KID below the interval of the one it is held against: a smaller one, other test images would
-    show or not as they fell. Small gains add up, for all are held against the same one until together they are a gain.
+    A gain is a mean KID below the interval of the result it is compared with; a smaller one could be due to the choice
+    of test images. Each result is compared with the last that was a gain, so small gains add up.
 
     Args:
-        past: Judgements in their order, of one recipe.
-        patience: How many without a gain are a plateau.
+        past: Results in their order, of one recipe.
+        patience: Results without a gain that make a plateau.
     """
     if not past:
         return []
     before, idle = past[0], 0
-    for judgement in past[1:]:
-        gained = judgement.mean_kid < before.mean_kid - before.mean_half_width
-        before, idle = (judgement, 0) if gained else (before, idle + 1)
+    for result in past[1:]:
+        gained = result.mean_kid < before.mean_kid - before.mean_half_width
+        before, idle = (result, 0) if gained else (before, idle + 1)
     if idle != patience:
         return []
-    best = min(past, key=lambda judgement: judgement.mean_kid)
+    best = min(past, key=lambda result: result.mean_kid)
     seen = (
         f"since step {before.step} mean KID has not fallen below that step's interval ({before.mean_kid:.5f} ± "
-        f"{before.mean_half_width:.5f}), in {patience} judgements; the best is {best.mean_kid:.5f}, step {best.step}"
+        f"{before.mean_half_width:.5f}), in {patience} validations; the best is {best.mean_kid:.5f}, step {best.step}"
     )
     advice = (
-        "if the rate has yet to fall, let it: a shorter optim.epochs; if it has fallen, stop here and use "
-        "best.safetensors, or change the data or the settings rather than train longer"
+        "before the learning rate falls, a smaller --optim.epochs lets it fall earlier; after that, stop and use "
+        "best.safetensors, or change the data or the settings"
     )
     return [Finding("plateau", " and ".join(best.kid), seen, (), advice)]
 
 
 def blank(case: Case) -> Finding | None:
-    """Inputs that show nothing."""
+    """Inputs without content."""
     which = symptoms.spread(case.inputs) < BLANK
     if not bool(which.any()):
         return None
     seen = f"{int(which.sum())} of {len(which)} images show nothing"
-    advice = "remove such files: InstanceNorm divides by their deviation (`unpaired check` names them all)"
+    check = f"`unpaired check {case.settings.get('data.root', 'DATA')}`"
+    advice = f"remove such files, since InstanceNorm divides by their deviation; {check} names them all"
     return case.finding("blank input", seen, advice, which)
 
 
 def inverted(case: Case) -> Finding | None:
-    """Bright where the input is dark: a map that the cycle cannot tell from the right one."""
+    """Bright where the input is dark: a mapping that the cycle loss accepts."""
     if case.inputs.shape[2:] != case.outputs.shape[2:]:
         return None
     which = symptoms.brightness_correlation(case.inputs, case.outputs) <= INVERTED
     if 2 * int(which.sum()) <= len(which):
         return None
     seen = f"{int(which.sum())} of {len(which)} translations are bright where their input is dark"
-    advice = "unless the domains are negatives of each other, raise method.identity-weight or try another seed"
+    raised = case.flags(2, IDENTITY) or "--method.identity-weight 5"
+    other = f"--runtime.seed {case.settings.get('runtime.seed', 0) + 1}"
+    advice = f"unless the domains are negatives of each other, {raised} or {other}"
     return case.finding("inverted", seen, advice, which)
 
 
 def copied(case: Case) -> Finding | None:
-    """Translations that are their inputs."""
+    """Translations equal to their inputs."""
     if case.targets is None or case.inputs.shape != case.outputs.shape:
         return None
     apart = symptoms.distance_between(*_same_size(case.inputs, case.targets))
@@ -176,30 +237,35 @@ def copied(case: Case) -> Finding | None:
     if share > COPIED:
         return None
     seen = f"translations differ from their inputs by {share:.1%} of what the two domains differ by"
-    advice = "lower the cycle and identity weights, or train longer: a copy costs neither of them anything"
+    lower = case.flags(0.5, *CYCLE, IDENTITY)
+    advice = f"{lower or 'a larger --method.gan-weight'}, or more steps: a copy has no cycle loss and no identity loss"
     return case.finding("copying", seen, advice)
 
 
 def collapsed(case: Case) -> Finding | None:
-    """One translation for everything."""
+    """One translation for all inputs."""
     if case.targets is None or min(len(case.outputs), len(case.targets)) < 2:
         return None
     share = symptoms.variety(case.outputs) / max(symptoms.variety(case.targets), symptoms.FLAT)
     if share >= ALIKE:
         return None
     seen = f"translations of different images differ by {share:.1%} of what real images do"
-    return case.finding("collapse", seen, "raise the cycle weights or method.history, or lower optim.lr")
+    options = (case.flags(2, *CYCLE), case.flags(2, "method.history"), case.flags(0.5, "optim.lr"))
+    return case.finding("collapse", seen, " or ".join(filter(None, options)) or "a lower --optim.lr")
 
 
 def hiding(case: Case) -> Finding | None:
-    """A way back that reads what nobody sees."""
+    """A way back that depends on invisible details."""
     if not case.sampled.back:
         return None
     growth = symptoms.fragility(case.inputs, _batch(case.sampled.back), _batch(case.sampled.back_of_noisy), FAINT)
     if float(growth.median()) < HIDDEN:
         return None
-    seen = f"each level of noise laid over the translation puts the way back off by {float(growth.median()):.1f}"
-    advice = "the cycle holds by a hidden signal, not by content: lower the cycle weight, or bring the domains closer"
+    seen = f"each level of noise on the translation changes the way back by {float(growth.median()):.1f} levels"
+    lower = case.flags(0.5, *CYCLE)
+    advice = (
+        f"the cycle relies on a hidden signal, not on content: {lower or 'a lower cycle weight'}, or closer domains"
+    )
     return case.finding("hidden signal", seen, advice, growth >= HIDDEN)
 
 
@@ -211,8 +277,8 @@ def checkered(case: Case) -> Finding | None:
     excess = symptoms.lattice(case.outputs) / usual
     if float(excess.median()) < LATTICE:
         return None
-    seen = f"a pattern of two pixels' period, {float(excess.median()):.1f} times as strong as in real images"
-    advice = "set method.generator.upsampling resize, which leaves none"
+    seen = f"a pattern with a period of two pixels, {float(excess.median()):.1f} times as strong as in real images"
+    advice = "--method.generator.upsampling resize leaves none (a new run: it is another network)"
     return case.finding("checkerboard", seen, advice, excess >= LATTICE)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
@@ -28,14 +26,14 @@ from unpaired.training.concurrency import (
     run_sequentially,
 )
 from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep, PendingChecks
-from unpaired.training.processes import ALONE, Processes, synchronise_norms
+from unpaired.training.processes import join_processes, synchronise_norms
 
 
 class Engine:
     """Places networks and batches on the device, and computes losses with their gradients."""
 
     def __init__(self, cfg: RuntimeConfig) -> None:
-        self.processes, self.device = join(cfg.device)
+        self.processes, self.device = join_processes(pick_device(cfg.device))
         self.dtype = pick_dtype(cfg.precision, self.device)
         self.fast = cfg.precision != "exact"
         """Whether sums may be rounded in another order; if not, a step equals the official one bit for bit."""
@@ -189,19 +187,6 @@ def frozen(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     finally:
         for network in networks.values():
             network.requires_grad_(True)
-
-
-def join(device: str) -> tuple[Processes, torch.device]:
-    """This process's place among those that torchrun or `accelerate launch` started, and its device."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return ALONE, pick_device(device)
-    from accelerate import PartialState  # only here: a single process does not pay for its import
-
-    chosen = pick_device(device)
-    with warnings.catch_warnings(action="ignore"):  # of its choice of threads, which runtime.threads decides
-        state = PartialState(cpu=chosen.type == "cpu")
-    talk = dist.new_group(backend="gloo") if chosen.type != "cpu" else None
-    return Processes(state.process_index, state.num_processes, talk), torch.device(str(state.device))
 
 
 @contextmanager

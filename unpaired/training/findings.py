@@ -1,4 +1,4 @@
-"""What the doctor of training says."""
+"""A finding of the training doctor."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong: what was seen, in which images, and what to try."""
+    """A symptom: what was observed, in which images, and what to change."""
 
     symptom: str
     where: str
-    """A direction, or a discriminator's term."""
+    """A direction, or the name of a discriminator's loss."""
     seen: str
     images: tuple[str, ...]
     advice: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for findings of the same symptom in the same place."""
+        return self.symptom, self.where
 
     def __str__(self) -> str:
         more = ", ..." if len(self.images) > 3 else ""

@@ -1,8 +1,9 @@
-"""What a run tells of itself: metrics.jsonl, TensorBoard events and sample grids. No server needed."""
+"""The log of a run: metrics.jsonl, TensorBoard events, sample grids and trackers. None needs a server."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,20 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tensorboardX import SummaryWriter
 from torch import Tensor
 
+from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.files import written_whole
 from unpaired.core.safe_text import json_lines
+from unpaired.experiment import read_experiment, to_dict
 from unpaired.imaging.images import OneImage, Pixels, to_pixels
-from unpaired.methods import Losses
+from unpaired.training.events import EventFile
 from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
 from unpaired.training.trackers import Trackers
 
-METRICS = "metrics.jsonl"
-SAMPLES = "samples"
+METRICS, SAMPLES, EVENTS = "metrics.jsonl", "samples", "tensorboard"
 FORMAT = 1
 """Version of a line of metrics.jsonl."""
 GAP = 2
@@ -34,125 +35,164 @@ GAP = 2
 
 
 class RunLog:
-    """Averages of the terms since the last line, written every so many steps; nothing waits for the device."""
+    """Means of the losses, written at intervals; adding losses never waits for the device."""
 
     def __init__(
-        self, run: Path, start: int, batch: int, processes: Processes = ALONE, trackers: Trackers | None = None
+        self,
+        run: Path,
+        start: int,
+        batch: int,
+        processes: Processes = ALONE,
+        trackers: Trackers | None = None,
+        steps_per_epoch: int = 1,
+        total: int | None = None,
     ) -> None:
-        """Goes on after step `start`: later lines of an earlier try are dropped. Of several, process 0 writes."""
+        """Continue a log after step `start`; its later lines are deleted. Only the first process writes.
+
+        Args:
+            run: The run's folder.
+            start: Steps already taken.
+            batch: Images of each domain in a step.
+            processes: Over which losses are averaged.
+            trackers: Get the same numbers and images.
+            steps_per_epoch: To write the epoch of a step.
+            total: Steps of the whole run, written with the losses.
+        """
         self.run, self.batch, self.processes, self.trackers = run, batch, processes, trackers
+        self.steps_per_epoch, self.total = steps_per_epoch, total
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
         self.latest: dict[str, float] = {}
-        """The averages last written."""
-        self.findings: list[Finding] = []
-        """What the doctor last saw; the next line tells it."""
-        self.beside = ""
-        """A few words on the last judgement, to stand after the terms."""
+        """The means last written."""
+        self.note = ""
+        """The latest numbers in a few words, for the progress bar."""
+        self.validation_note = ""
         self.started = self.since = time.monotonic()
-        if not processes.first:
-            return
-        self.path = run / METRICS
-        _drop_lines_after(self.path, start)
-        purge = start + 1 if start else 0  # TensorBoard forgets what an earlier try wrote from this step on
-        suffix = f".{start:08d}"  # a name of its own even within the same second
-        self.events = SummaryWriter(str(run / "tensorboard"), purge_step=purge, filename_suffix=suffix)
+        self.paused = 0.0
+        """Seconds since the start that were not spent on training steps."""
+        if processes.first:
+            self.path = run / METRICS
+            _drop_lines_after(self.path, start)
+            self.events = EventFile(run / EVENTS, start)
 
-    def add(self, terms: Losses) -> None:
-        """Count one step's terms."""
-        self.sums = {name: self.sums.get(name, 0) + term for name, term in terms.items()}
+    @property
+    def training_seconds(self) -> float:
+        """Seconds spent on training steps since the start."""
+        return time.monotonic() - self.started - self.paused
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Count the losses of one step."""
+        self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
         self.steps += 1
 
-    def write(self, step: int, epoch: int, lr: float) -> str:
-        """Write the averages after `step` steps; returns them in a few words."""
-        terms, now = self.averages(), time.monotonic()
-        line = {
-            "format": FORMAT,
-            "step": step,
-            "epoch": epoch,
-            "lr": lr,
-            "images_per_second": round(self.steps * self.batch / (now - self.since), 3),
-            "seconds": round(now - self.started, 3),
-            "terms": terms,
-            **({"findings": [asdict(finding) for finding in self.findings]} if self.findings else {}),
-        }
-        self.latest, self.findings = terms, []
+    def write(self, step: int, lr: float) -> None:
+        """Write the means since the last line; every process calls this."""
+        losses, now = self._means(), time.monotonic()
+        speed = round(self.steps * self.batch / (now - self.since), 3)
+        self.latest = losses
         self.sums, self.steps, self.since = {}, 0, now
-        if not self.processes.first:
-            return ""
-        self._publish(step, line, {**terms, "lr": lr, "images_per_second": line["images_per_second"]})
-        return f"{describe_terms(terms)}  {line['images_per_second']:.1f} images/s{self.beside}"
+        if self.processes.first:
+            self.note = f"{describe_losses(losses)}  {speed:.1f} images/s{self.validation_note}"
+            total = {"total": self.total} if self.total else {}
+            self._append(step, {**total, "lr": lr, "images_per_second": speed, "losses": losses})
+            self._publish(step, {**losses, "lr": lr, "images_per_second": speed})
 
-    def add_judgement(
-        self,
-        step: int,
-        epoch: int,
-        record: Mapping[str, Any],
-        values: Mapping[str, float],
-        note: str,
-        findings: Sequence[Finding],
-    ) -> None:
-        """Write a judgement on held-out images, in a line of its own.
+    def add_validation(self, step: int, record: Mapping[str, Any], values: Mapping[str, float], note: str) -> None:
+        """Write a validation result as a line of its own.
 
         Args:
-            step: The step judged.
-            epoch: Its epoch.
-            record: All of it, for metrics.jsonl.
+            step: The step validated.
+            record: The result, for metrics.jsonl.
             values: Its numbers, for TensorBoard and trackers.
-            note: A few words on it, to stand after the terms from now on.
-            findings: What the doctor says of it.
+            note: A few words, shown after the losses from now on.
         """
-        line = {
-            "format": FORMAT,
-            "step": step,
-            "epoch": epoch,
-            "seconds": round(time.monotonic() - self.started, 3),
-            "judged": record,
-            **({"findings": [asdict(finding) for finding in findings]} if findings else {}),
-        }
-        self.beside = f"  {note}"
-        self._publish(step, line, values)
+        self.validation_note = f"  {note}"
+        self._append(step, {"validation": record})
+        self._publish(step, values)
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Inside, time does not count as training's."""
-        began = time.monotonic()
-        yield
-        self.since += time.monotonic() - began
-
-    def _publish(self, step: int, line: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            self.events.add_scalar(name, value, step)
-        if self.trackers:
-            self.trackers.log(step, values)
-
-    def averages(self) -> dict[str, float]:
-        """The mean of each term since the last line, over the processes."""
-        values = self.processes.mean(torch.stack(list(self.sums.values())) / self.steps).tolist()
-        return {name: round(value, 6) for name, value in zip(self.sums, values, strict=True)}
+    def add_findings(self, step: int, findings: Sequence[Finding]) -> None:
+        """Write the doctor's findings as a line of their own."""
+        if findings:
+            self._append(step, {"findings": [asdict(finding) for finding in findings]})
 
     def add_samples(self, step: int, name: str, grid: Pixels) -> None:
-        """Keep one image grid, e.g. name AtoB, as a PNG and for TensorBoard."""
+        """Write an image grid, for example of name AtoB, as a PNG and to TensorBoard and trackers."""
         folder = self.run / SAMPLES
         folder.mkdir(exist_ok=True)
         path = folder / f"step-{step:06d}_{name}.png"
         Image.fromarray(grid).save(path)
         if self.trackers:
             self.trackers.image(step, name, path)
-        self.events.add_image(name, grid, step, dataformats="HWC")
+        self.events.image(step, name, grid)
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Inside, time does not count as training time."""
+        began = time.monotonic()
+        yield
+        seconds = time.monotonic() - began
+        self.since += seconds
+        self.paused += seconds
 
     def close(self) -> None:
-        """Flush the event file."""
+        """Close the event file and end the trackers."""
         if self.processes.first:
             self.events.close()
         if self.trackers:
             self.trackers.close()
 
+    def _append(self, step: int, values: Mapping[str, Any]) -> None:
+        seconds = round(time.monotonic() - self.started, 3)
+        epoch = max(step - 1, 0) // self.steps_per_epoch
+        with self.path.open("a", encoding="utf-8") as file:
+            line = {"format": FORMAT, "step": step, "epoch": epoch, "seconds": seconds, **values}
+            file.write(json.dumps(line) + "\n")
+
+    def _publish(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.events.scalar(step, name, value)
+        if self.trackers:
+            self.trackers.log(step, values)
+
+    def _means(self) -> dict[str, float]:
+        """The mean of each loss since the last line, over all processes."""
+        values = self.processes.mean(torch.stack(list(self.sums.values())) / self.steps).tolist()
+        return {name: round(value, 6) for name, value in zip(self.sums, values, strict=True)}
+
+
+def log_evaluation(run: Path, evaluation: Mapping[str, Any]) -> None:
+    """Send the numbers of an evaluation to a run's TensorBoard folder and to its trackers, at the step of its bundle.
+
+    Args:
+        run: The run's folder, with its config.yaml.
+        evaluation: What `unpaired.evaluation.evaluate` returns; the numbers under AtoB and BtoA are sent.
+    """
+    experiment, step = read_experiment(run / "config.yaml"), load_bundle(run).step
+    values = {
+        f"evaluation/{name}/{direction}": float(value)
+        for direction in ("AtoB", "BtoA")
+        for name, value in evaluation.get(direction, {}).items()
+    }
+    try:
+        events = EventFile(run / EVENTS)
+        trackers = Trackers(experiment.runtime.trackers, run, experiment.runtime.project, to_dict(experiment))
+    except OSError as error:  # a run that cannot be written can still be evaluated
+        say(f"{run}: its evaluation is not in TensorBoard or trackers ({error.strerror})")
+        return
+    for name, value in values.items():
+        events.scalar(step, name, value)
+    events.close()
+    trackers.log(step, values)
+    trackers.close()
+
+
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
 
 def image_grid(rows: list[list[OneImage]]) -> Pixels:
-    """Rows of images, each (c, h, w) in [-1, 1], as one (H, W, 3) uint8 image on white."""
+    """Rows of images, each (c, h, w) in [-1, 1], as one (H, W, 3) uint8 image with white gaps."""
     tiles = [[_rgb(image) for image in row] for row in rows]
     height, width = (max(tile.shape[k] for row in tiles for tile in row) for k in (0, 1))
     columns = max(map(len, tiles))
@@ -164,17 +204,17 @@ def image_grid(rows: list[list[OneImage]]) -> Pixels:
     return grid
 
 
-def describe_terms(terms: dict[str, float]) -> str:
-    """The terms on one line, e.g. `gan 0.61 cycle 2.10 identity 0.98 discriminator 0.35`: both domains added."""
+def describe_losses(losses: Mapping[str, float]) -> str:
+    """The losses on one line, with both domains added, e.g. `gan 0.61 cycle 2.10 discriminator 0.35`."""
     families: dict[str, float] = {}
-    for name, value in terms.items():
+    for name, value in losses.items():
         family = name.partition("/")[0]
         families[family] = families.get(family, 0) + value
     return " ".join(f"{family} {value:.2f}" for family, value in families.items())
 
 
 def _rgb(image: OneImage) -> Pixels:
-    """Gray or two-channel images as gray, the first three of more channels as colours."""
+    """The first three channels as RGB; the first of one or two channels as gray."""
     pixels = to_pixels(image)
     return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
 

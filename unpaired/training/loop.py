@@ -1,12 +1,14 @@
-"""A run from its first step, or from where it was stopped, to its last."""
+"""A training run: set up, resume, then step, log, sample, validate and save until the last step."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from unpaired.checkpoints.bundle import BUNDLE, load_bundle, save_bundle
 from unpaired.checkpoints.run_state import RunState
@@ -17,51 +19,63 @@ from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
-from unpaired.experiment import Experiment, build_method, to_dict
+from unpaired.experiment import Experiment, build_method, to_dict, with_root
 from unpaired.training.colour_start import colour_start, first_batches
-from unpaired.training.doctor import Doctor, plateau
+from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
-from unpaired.training.logging import RunLog
+from unpaired.training.estimate import TimeEstimate
+from unpaired.training.logging import RunLog, say
+from unpaired.training.monitor import Context, Interval, Monitor, ReportWriter
 from unpaired.training.optimizer_step import NotFinite
 from unpaired.training.prefetch import Prefetched, prefetch
 from unpaired.training.rng import seed_everything
 from unpaired.training.run_folder import (
-    at_one_commit,
     facts,
     has_begun,
     open_folder,
+    pinned_root,
+    removal_reported,
     restore_best,
     resume,
-    run_lock,
     save,
-    say,
+    write_config,
+    write_start,
 )
-from unpaired.training.samples import FixedSamples, check_sides, dry_run
+from unpaired.training.samples import FixedSamples
 from unpaired.training.schedule import Schedule
+from unpaired.training.sizes import SizeChecks
 from unpaired.training.trackers import Trackers, required
 from unpaired.training.trainer import Trainer
-from unpaired.training.validation import Judge
+from unpaired.training.validation import Validator
 
 ADVICE = (
     "the last checkpoint is kept; `unpaired check` finds blank images, "
     "a lower optim.lr or runtime.precision fp32 may help"
 )
 STARTS_AGAIN = "stopped before the first step; the same command starts again"
+_SELECTION = TypeAdapter(ImageSelection)
 
 
-def train(experiment: Experiment, out: Path, *, allow_config_change: bool = False) -> Path:
-    """Train to the end, resuming what `out` already holds; returns `out`.
+def train(
+    experiment: Experiment,
+    out: Path,
+    *,
+    allow_config_change: bool = False,
+    report: Callable[[Path], object] | None = None,
+) -> Path:
+    """Train to the last step, resuming the run that `out` holds; returns `out`.
 
-    Started by torchrun or `accelerate launch`, it is one of several processes that train as one.
+    Started by torchrun, this is one of several processes that train one model.
 
     Args:
         experiment: What to train.
         out: Folder of the run.
-        allow_config_change: Go on from a checkpoint of other settings; the run is then of no single experiment.
+        allow_config_change: Resume from a checkpoint of other settings; the run then belongs to no single experiment.
+        report: Rewrites the report of the run's folder; called with each sample grid and after a stop.
 
     Raises:
-        BadInput: data or settings that cannot be used, or `out` holding a run with other settings.
-        Stopped: a signal asked for it; the state is saved and the same call goes on.
+        BadInput: data or settings that cannot be used, or `out` holds a run with other settings.
+        Stopped: a signal asked for it; the state is saved, and the same call resumes.
     """
     required(experiment.runtime.trackers)
     with ExitStack() as stack:
@@ -69,84 +83,243 @@ def train(experiment: Experiment, out: Path, *, allow_config_change: bool = Fals
         stack.enter_context(same_bits(experiment.runtime.deterministic))
         engine = Engine(experiment.runtime)
         request.patience = 2.0 if engine.processes.count > 1 else 0.0
-        stack.enter_context(engine.processes.together())
-        return _train(experiment, out, engine, request, allow_config_change, stack)
-
-
-def _train(experiment: Experiment, out: Path, engine: Engine, request: Request, allow: bool, stack: ExitStack) -> Path:
-    processes, trainer, store = engine.processes, _fresh_trainer(experiment, engine), PixelStore(experiment.data)
-    if processes.first:
-        experiment = at_one_commit(experiment, out, has_begun(out))
-        usable = decide(experiment.data, out, has_begun(out), store)
-        data, samples = _look(experiment, usable.paths, engine, store)
-        judge = Judge(experiment, usable.paths)
-        dry_run(trainer, samples)
-        open_folder(experiment, out, allow)
-        stack.enter_context(run_lock(out))
-        keep(usable, out, experiment.data.root, data.a, data.b)
-        processes.wait()
-    else:
-        processes.wait()
-        experiment = at_one_commit(experiment, out, begun=True)
-        usable = decide(experiment.data, out, begun=True)
-        data, samples = _look(experiment, usable.paths, engine, store)
-        judge = Judge(experiment, usable.paths, first=False)
-    schedule = Schedule(experiment.optim, data.steps_per_epoch)
-    state = resume(experiment, out, allow, processes)
-    start = state.step if state is not None else 0
-    if state is not None:
-        _take_up(trainer, state, out)
-    if processes.first:
-        _take_up_judgements(judge, state, out)
-    if processes.first:
-        _announce(experiment, out, data, schedule, start, engine, usable)
-    if start < schedule.steps or processes.any(judge.is_pending(start, schedule.steps)):
-        judge.prepare(trainer.method)
-        processes.wait()
-        runtime = experiment.runtime
-        trackers = Trackers(runtime.trackers, out, runtime.project, to_dict(experiment)) if processes.first else None
-        log = RunLog(out, start, data.per_step, processes, trackers)
-        stack.callback(log.close)
-        if start == 0 and experiment.optim.colour_start:
-            colour_start(trainer, lambda: first_batches(data, engine, experiment.optim.colour_start))
-        Run(experiment, out, data, samples, trainer, schedule, log, judge).go_on(start, request)
+        stack.enter_context(engine.processes.end_together())
+        stack.enter_context(removal_reported(out))
+        run = Run(experiment, out, engine, allow_config_change, stack)
+        if run.start < run.schedule.steps or run.validation_is_pending(run.start):
+            run.train(request, report, stack)
     return out
 
 
-def _look(
-    experiment: Experiment, skipped: Collection[str], engine: Engine, store: PixelStore
-) -> tuple[UnpairedImages, FixedSamples]:
-    """The training images of this process, and the fixed test images."""
-    part = Part(engine.processes.index, engine.processes.count, experiment.optim.accumulate)
-    data = UnpairedImages(experiment.data, experiment.runtime.seed, skipped, part, store)
-    return data, FixedSamples(experiment, skipped)
+class Run:
+    """A training under way."""
+
+    def __init__(self, experiment: Experiment, out: Path, engine: Engine, allow: bool, stack: ExitStack) -> None:
+        """Check data and settings, open the run's folder, and resume from its newest checkpoint.
+
+        The first process decides which images are used and writes the folder; nothing is written before all checks.
+        """
+        self.out, self.engine, self.processes = out, engine, engine.processes
+        self.trainer = _new_trainer(experiment, engine)
+        root = self.processes.from_first(lambda: pinned_root(experiment, out))
+        self.experiment = experiment = with_root(experiment, root)
+        store = PixelStore(experiment.data)
+        images = self._select_images(store)
+        part = Part(self.processes.index, self.processes.count, experiment.optim.accumulate)
+        self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, part, store)
+        self.schedule = Schedule(experiment.optim, self.data.steps_per_epoch)
+        self.samples = FixedSamples(experiment, images.paths, self.schedule.steps)
+        self.validator = Validator(experiment, images.paths, self.schedule.steps)
+        self.doctor = Doctor(experiment, self.samples, self.validator)
+        self.sizes = SizeChecks(self.trainer, experiment.data, experiment.optim.accumulate)
+        self.recent: tuple[tuple[int, tuple[ImageFile, ...]], ...] = ()
+        """The last two steps and their files: on a GPU a step may still be computed in the next one."""
+        if self.processes.first:
+            self.validator.load_extractor()
+            self.sizes.check_samples(self.samples.sizes("A"), self.samples.sizes("B"))
+            self.sizes.check_training(store.sizes["trainA"], store.sizes["trainB"])
+            stack.enter_context(open_folder(experiment, out, allow))
+        self.processes.wait()
+        state = resume(experiment, out, allow, self.processes)
+        self.start = state.step if state is not None else 0
+        if state is not None:
+            self._load_state(state)
+        if self.processes.first:
+            keep(images, out, experiment.data.root, self.data.a, self.data.b)
+            write_config(experiment, out)
+            if state is None:
+                write_start(out, engine.describe())
+            restore_best(out, state)
+            self._announce(images)
+
+    def _select_images(self, store: PixelStore) -> ImageSelection:
+        """The images that the first process finds usable, or that the run began with."""
+        begun = has_begun(self.out)
+        chosen = self.processes.from_first(lambda: asdict(decide(self.experiment.data, self.out, begun, store)))
+        return _SELECTION.validate_python(chosen)
+
+    def _load_state(self, state: RunState) -> None:
+        try:
+            self.trainer.load(state.tensors)
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"{self.out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
+            ) from error
+        if self.trainer.steps != state.step:
+            raise BadInput(
+                f"{self.out}: its checkpoint of step {state.step} holds step {self.trainer.steps}; start another run"
+            )
+        if self.processes.first:
+            try:
+                note = self.validator.load_state(state.facts)
+            except ValueError as error:
+                raise BadInput(
+                    f"{self.out}: its checkpoint holds invalid validation results ({shown(error)}); start another run"
+                ) from error
+            if note:
+                say(f"{self.out}: {note}")
+
+    def _announce(self, images: ImageSelection) -> None:
+        name, total = self.experiment.name, self.schedule.steps
+        if self.start == total:
+            say(f"{self.out}: finished, {total} of {total} steps done")
+            return
+        say(f"{name}: {self.engine.describe()}")
+        if self.start:
+            say(f"{self.out}: resumes after step {self.start}")
+        if images.skipped:
+            say(images.describe(self.out))
+        say(f"{name}: {len(self.data.a)} images of A, {len(self.data.b)} of B, {total} steps")
+
+    def train(self, request: Request, report: Callable[[Path], object] | None, stack: ExitStack) -> None:
+        """Take the remaining steps; save and raise Stopped when a signal asks any process for it."""
+        runtime, processes, start, total = self.experiment.runtime, self.processes, self.start, self.schedule.steps
+        monitors = self._start_monitors(report, stack)
+        log_due, save_due = Interval(runtime.log_every, total), Interval(runtime.save_every, total)
+        keep_due = Interval(runtime.keep_every, 0)
+        request.later()  # from here on there is a state to save before stopping
+        with progress("training", total, start, quiet=not processes.first) as advance:
+            if start == 0:
+                self._colour_start()
+                self.observe(0, monitors, request)
+            elif self.validation_is_pending(start):
+                self.repeat_validation(start, request)
+            batches = prefetch(self.data.batches(start, total), self.engine)
+            for step, prefetched in enumerate(batches, start + 1):
+                self.step(step, prefetched)
+                if log_due(step):
+                    self.require_finite_gradients()
+                    self.log.write(step, self.experiment.optim.lr * self.schedule.factor(step - 1))
+                stopping = self.observe(step, monitors, request)
+                if stopping or save_due(step) or keep_due(step):
+                    self.save(step)
+                    stopping = processes.any(request.asked)  # a signal may come while saving
+                advance(note=self.log.note)
+                if stopping and (step < total or self.validation_is_pending(step)):
+                    raise self.stopped(step)
+
+    def _start_monitors(self, report: Callable[[Path], object] | None, stack: ExitStack) -> list[Monitor]:
+        """Start the log and what runs beside the steps."""
+        runtime, first = self.experiment.runtime, self.processes.first
+        self.validator.prepare(self.trainer.method)
+        self.processes.wait()
+        trackers = Trackers(runtime.trackers, self.out, runtime.project, to_dict(self.experiment)) if first else None
+        batch, per_epoch = self.data.per_step, self.data.steps_per_epoch
+        self.log = RunLog(self.out, self.start, batch, self.processes, trackers, per_epoch, self.schedule.steps)
+        stack.callback(self.log.close)
+        self.context = Context(self.out, self.trainer, self.log)
+        self.report = ReportWriter(report, self.samples.due) if report else None
+        estimate = TimeEstimate(self.experiment, self.schedule, self.start, self.engine.device)
+        return [estimate, self.samples, self.validator, self.doctor, *([self.report] if self.report else [])]
+
+    def _colour_start(self) -> None:
+        """Train the generators to be the colour map between the domains, if the settings ask for it."""
+        if steps := self.experiment.optim.colour_start:
+            colour_start(self.trainer, lambda: first_batches(self.data, self.engine, steps))
+
+    def step(self, step: int, prefetched: Prefetched) -> None:
+        """One step of training.
+
+        Raises:
+            BadInput: an image of a size that does not fit, or numbers that are no longer finite.
+        """
+        batch, files = prefetched.batch, prefetched.files
+        self.recent = (*self.recent[-1:], (step, files))
+        self.sizes.check(batch.x, batch.y, files[0], files[-1])
+        self.trainer.set_lr(self.schedule.factor(step - 1))
+        try:
+            self.log.add(self.trainer.train_step(batch))
+        except NotFinite as fault:
+            raise self._not_finite(fault) from fault
+
+    def observe(self, step: int, monitors: Sequence[Monitor], request: Request) -> bool:
+        """Run the monitors that are due, in the first process; returns whether a stop is requested in any process.
+
+        Raises:
+            BadInput: weights that are not finite.
+        """
+        due = [monitor for monitor in monitors if monitor.due(step)]
+        if due:
+            self.require_finite(step)
+
+        def work(stopping: Callable[[], bool]) -> None:
+            with self.log.pause():
+                for monitor in due:
+                    monitor.run(step, self.context, stopping)
+
+        return self.processes.run_in_first(work, lambda: request.asked)
+
+    def validation_is_pending(self, step: int) -> bool:
+        """Whether a stop interrupted the validation after this step."""
+        return self.processes.from_first(lambda: self.validator.is_pending(step))
+
+    def repeat_validation(self, step: int, request: Request) -> None:
+        """Validate again after a stop interrupted it.
+
+        Raises:
+            Stopped: it was interrupted again.
+        """
+        self.observe(step, [self.validator, self.doctor], request)
+        if self.validation_is_pending(step):
+            raise self.stopped(step)
+        self.save(step)
+
+    def save(self, step: int) -> None:
+        """Write the bundle, and the state to resume from.
+
+        Raises:
+            BadInput: a weight is not finite; nothing is written.
+        """
+        self.require_finite(step)
+        if self.processes.first:
+            save_bundle(self.out / BUNDLE, self.experiment, self.trainer.ema, step)
+        about = facts(self.experiment, self.processes, *divmod(step, self.data.steps_per_epoch))
+        about |= self.validator.facts()
+        state, runtime = self.trainer.state(), self.experiment.runtime
+        for note in save(self.out, step, state, runtime, about, self.processes):
+            self.context.say(note, once=note)
+
+    def stopped(self, step: int) -> Stopped:
+        """The exception that ends a stopped run, after its report is written."""
+        if self.report and self.processes.first:
+            self.report.run(step, self.context, lambda: False)
+        return Stopped(f"stopped after step {step} of {self.schedule.steps}; the same command resumes")
+
+    def require_finite(self, step: int) -> None:
+        """Refuse to use weights that are not finite.
+
+        Raises:
+            BadInput: names the networks.
+        """
+        self.require_finite_gradients()
+        if broken := self.trainer.broken():
+            raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
+
+    def require_finite_gradients(self) -> None:
+        """Read the finite-gradient checks that are still pending on the device.
+
+        Raises:
+            BadInput: names the step, the networks and the files.
+        """
+        try:
+            self.engine.check_pending()
+        except NotFinite as fault:
+            raise self._not_finite(fault) from fault
+
+    def _not_finite(self, fault: NotFinite) -> BadInput:
+        """What became NaN or infinite in which step, in which process, on which files."""
+        files = ", ".join(shown(file) for step, files in self.recent if step == fault.step for file in files)
+        mine = f"{', '.join(fault.broken)} (on {files})" if fault.broken else ""
+        found = self.processes.gather(mine)
+        named = [f"process {k}: {words}" if len(found) > 1 else words for k, words in enumerate(found) if words]
+        what = "; ".join(named) or f"the gradient of the {fault.networks} (on {files})"
+        return BadInput(
+            f"training stopped at step {fault.step}: {what} is not finite; the weights were not changed; {ADVICE}"
+        )
 
 
-def _take_up(trainer: Trainer, state: RunState, out: Path) -> None:
-    try:
-        trainer.load(state.tensors)
-    except (RuntimeError, LookupError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"{out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
-        ) from error
-    if trainer.steps != state.step:
-        raise BadInput(f"{out}: its checkpoint of step {state.step} holds step {trainer.steps}; start another run")
-
-
-def _take_up_judgements(judge: Judge, state: RunState | None, out: Path) -> None:
-    restore_best(out, state)
-    try:
-        anew = judge.load_state(state.facts) if state is not None else ""
-    except ValueError as error:
-        raise BadInput(
-            f"{out}: its checkpoint holds judgements that are none ({shown(error)}); start another run"
-        ) from error
-    if anew:
-        say(f"{out}: {anew}")
-
-
-def _fresh_trainer(experiment: Experiment, engine: Engine) -> Trainer:
-    """Networks from the seed, the same in every process; dice from then on of each process's own."""
+def _new_trainer(experiment: Experiment, engine: Engine) -> Trainer:
+    """Networks from the seed, equal in every process; each process then has random numbers of its own."""
     seed, index = experiment.runtime.seed, engine.processes.index
     seed_everything(seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)
@@ -157,181 +330,3 @@ def _fresh_trainer(experiment: Experiment, engine: Engine) -> Trainer:
         for history in trainer.method.histories.values():
             history.random.manual_seed(int(torch.randint(2**62, ())))
     return trainer
-
-
-def _announce(
-    experiment: Experiment,
-    out: Path,
-    data: UnpairedImages,
-    schedule: Schedule,
-    start: int,
-    engine: Engine,
-    usable: ImageSelection,
-) -> None:
-    if start:
-        finished = f"finished, {start} of {schedule.steps} steps done"
-        say(f"{out}: {f'going on after step {start}' if start < schedule.steps else finished}")
-    if start < schedule.steps:
-        if usable.skipped:
-            say(usable.describe(out))
-        counts = f"{len(data.a)} images of A, {len(data.b)} of B, {schedule.steps} steps"
-        say(f"{experiment.name}: {counts}; {engine.describe()}")
-
-
-class Run:
-    """One training under way: the loop, and what happens every so many steps."""
-
-    def __init__(
-        self,
-        experiment: Experiment,
-        out: Path,
-        data: UnpairedImages,
-        samples: FixedSamples,
-        trainer: Trainer,
-        schedule: Schedule,
-        log: RunLog,
-        judge: Judge,
-    ) -> None:
-        self.experiment, self.out, self.data, self.samples = experiment, out, data, samples
-        self.trainer, self.schedule, self.log, self.judge = trainer, schedule, log, judge
-        self.doctor = Doctor(getattr(experiment.method, "adversarial", None))
-        self.note = ""
-        self.told: set[str] = set()
-        self.files: tuple[tuple[int, tuple[ImageFile, ...]], ...] = ()
-        """Steps under way and what they see: on a GPU the last two."""
-
-    def go_on(self, start: int, request: Request) -> None:
-        """Steps `start` to the end; saves and raises Stopped when a signal asks any process for it."""
-        total, processes = self.schedule.steps, self.trainer.engine.processes
-        request.later()  # from here on there is something to save first
-        with progress("training", total, start, quiet=not processes.first) as advance:
-            if start == 0:
-                self.sample(0)
-            elif processes.any(self.judge.is_pending(start, total)):
-                self.rerun(start, request)
-            batches = self.data.batches(start, total)
-            for step, fed in enumerate(prefetch(batches, self.trainer.engine), start + 1):
-                self.step(step, fed)
-                self.report(step)
-                judged = self.weigh(step, request)
-                stopping = processes.any(request.asked)
-                if stopping or self._due(step, self.experiment.runtime.save_every):
-                    self.save(step)
-                    stopping = processes.any(request.asked)  # while saving, too
-                advance(note=self.note)
-                if stopping and (step < total or not judged):
-                    raise self._stopped(step)
-
-    def step(self, step: int, fed: Prefetched) -> None:
-        """One step of training.
-
-        Raises:
-            BadInput: an image of a wrong size, or numbers that are no longer finite.
-        """
-        files = fed.files
-        self.files = (*self.files[-1:], (step, files))
-        for images, file in ((fed.batch.x, files[0]), (fed.batch.y, files[-1])):
-            check_sides(self.trainer.method, images, file)
-        self.trainer.set_lr(self.schedule.factor(step - 1))
-        try:
-            self.log.add(self.trainer.train_step(fed.batch))
-        except NotFinite as fault:
-            raise self._not_finite(fault) from fault
-
-    def report(self, step: int) -> None:
-        """Log and sample where this step is due, and after the last."""
-        runtime = self.experiment.runtime
-        if self._due(step, runtime.sample_every):
-            self.sample(step)
-        if self._due(step, runtime.log_every):
-            self._settle()
-            lr = self.experiment.optim.lr * self.schedule.factor(step - 1)
-            self.note = self.log.write(step, (step - 1) // self.data.steps_per_epoch, lr)
-
-    def sample(self, step: int) -> None:
-        """Translate the fixed images there and back, and have the doctor look at them."""
-        self._require_sound(step)
-        if not self.trainer.engine.processes.first:
-            return
-        sampled = self.samples.translate(self.trainer.ema, self.trainer.engine)
-        for direction, outputs in sampled.items():
-            self.log.add_samples(step, direction, outputs.grid())
-        if step:
-            self.log.findings = self.doctor.look(sampled, self.log.latest)
-        for finding in self.log.findings:
-            self._tell(f"step {step}: {finding}", once=f"{finding.symptom}, {finding.where}")
-
-    def weigh(self, step: int, request: Request) -> bool:
-        """Judge the generators that a user gets, where this step is due, and keep the best; False if broken off."""
-        if not self.judge.due(step, self.schedule.steps):
-            return True
-        self._require_sound(step)
-        trainer, processes = self.trainer, self.trainer.engine.processes
-        with self.log.aside():
-            done = self.judge.look(step, trainer.ema, trainer.engine, lambda: processes.any(request.asked))
-        if done and processes.first:
-            self.judge.keep_best(self.out, trainer.ema)
-            findings, epoch = plateau(self.judge.past), (step - 1) // self.data.steps_per_epoch
-            judge = self.judge
-            self.log.add_judgement(step, epoch, judge.record(), judge.values(), judge.note(), findings)
-            say(f"step {step}: {self.judge.describe()}")
-            for finding in findings:
-                say(f"step {step}: {finding}")
-        return done
-
-    def rerun(self, step: int, request: Request) -> None:
-        """The judgement that a stop after this step broke off.
-
-        Raises:
-            Stopped: it was broken off again.
-        """
-        if not self.weigh(step, request):
-            raise self._stopped(step)
-        self.save(step)
-
-    def save(self, step: int) -> None:
-        """Write the bundle and the state to resume from.
-
-        Raises:
-            BadInput: a weight is not finite; nothing is written.
-        """
-        self._require_sound(step)
-        processes, keep = self.trainer.engine.processes, self.experiment.runtime.keep
-        if processes.first:
-            save_bundle(self.out / BUNDLE, self.experiment, self.trainer.ema, step)
-        about = facts(self.experiment, processes, *divmod(step, self.data.steps_per_epoch)) | self.judge.facts()
-        for note in save(self.out, step, self.trainer.state(), keep, about, processes):
-            self._tell(note, once=note)
-
-    def _tell(self, line: str, once: str) -> None:
-        if once not in self.told:
-            self.told.add(once)
-            say(line)
-
-    def _stopped(self, step: int) -> Stopped:
-        return Stopped(f"stopped after step {step} of {self.schedule.steps}; the same command goes on")
-
-    def _due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.schedule.steps
-
-    def _require_sound(self, step: int) -> None:
-        self._settle()
-        if broken := self.trainer.broken():
-            raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
-
-    def _settle(self) -> None:
-        try:
-            self.trainer.engine.check_pending()
-        except NotFinite as fault:
-            raise self._not_finite(fault) from fault
-
-    def _not_finite(self, fault: NotFinite) -> BadInput:
-        """What became NaN or infinite in which step, of which process, on which files."""
-        files = ", ".join(shown(file) for step, files in self.files if step == fault.step for file in files)
-        mine = f"{', '.join(fault.broken)} (on {files})" if fault.broken else ""
-        told = self.trainer.engine.processes.gather(mine)
-        named = [f"process {k}: {words}" if len(told) > 1 else words for k, words in enumerate(told) if words]
-        what = "; ".join(named) or f"the gradient of the {fault.networks} (on {files})"
-        return BadInput(
-            f"training stopped at step {fault.step}: {what} is not finite; no weight was touched by it; {ADVICE}"
-        )

@@ -1,13 +1,15 @@
-"""Several processes training as one: the few things they tell each other.
+"""Several processes that train one model, started by torchrun.
 
-Each sees its share of a step's images. Their gradients are averaged by one sum per player and step, of all gradients
-in one piece: docs/scaling.md says why not by DistributedDataParallel. Alone, everything here does nothing.
+Each process computes its share of a step's images. Gradients are averaged by one all-reduce per optimizer and step;
+docs/scaling.md gives the reason against DistributedDataParallel. With one process nothing here has an effect.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,29 +20,33 @@ from torch import Tensor, nn
 
 from unpaired.core.errors import BadInput, Stopped
 
-LAST_WORDS = "unpaired/last words"
-SECONDS_FOR_LAST_WORDS = 5.0
-"""How long the others are waited for, or listened to, when a process fails."""
-LOST = ("gloo", "nccl", "connection", "peer", "socket", "store")
-"""Words by which the failure of a collective is told from an error of our own."""
+FAILURE = "unpaired/failure"
+"""Key of the store under which a failing process leaves its message."""
+SECONDS_FOR_FAILURE = 5.0
+"""How long a failing process waits for its message to be read, and the others wait for a message."""
+CONNECTION_WORDS = ("gloo", "nccl", "connection", "peer", "socket", "store")
+"""Words in the message of a failed collective, by which it differs from other errors."""
+
+Poll = Callable[[], bool]
+"""Whether a stop was requested in any process."""
 
 
 class Processes:
-    """This process's place among all."""
+    """The rank of this process, the number of processes, and their communication."""
 
-    def __init__(self, index: int = 0, count: int = 1, talk: Any = None) -> None:
+    def __init__(self, index: int = 0, count: int = 1, group: Any = None) -> None:
         self.index, self.count = index, count
-        self.talk = talk
-        """Process group on the CPU, for flags and words: gradients travel through the default group."""
+        self.group = group
+        """Group of the CPU backend for flags and texts; None for the default group."""
         self.store = dist.distributed_c10d._get_default_store() if count > 1 else None
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """Whether this process writes the run's files and messages."""
         return self.index == 0
 
     def average_(self, gradients: Sequence[Tensor], health: Tensor) -> Tensor:
-        """Average the gradients over all processes, in place; returns the sum of `health`, NaN if any is."""
+        """Average the gradients over all processes, in place; returns the sum of `health`, NaN if any is NaN."""
         if self.count == 1:
             return health
         flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), health.reshape(1).to(gradients[0].dtype)])
@@ -59,89 +65,129 @@ class Processes:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
-        if self.count == 1:
-            return flag
-        one = torch.tensor(int(flag))
-        dist.all_reduce(one, group=self.talk)
-        return bool(one)
+        """Whether `flag` is true in any process."""
+        return self._sum(flag)[0] > 0
 
     def gather(self, text: str) -> list[str]:
-        """What every process has to say, in order."""
+        """The text of every process, in the order of their ranks."""
         if self.count == 1:
             return [text]
         mine = torch.frombuffer(bytearray(text.encode() or b" "), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.count)]
-        dist.all_gather(sizes, torch.tensor([len(mine)]), group=self.talk)
+        dist.all_gather(sizes, torch.tensor([len(mine)]), group=self.group)
         padded = torch.zeros(int(max(sizes)), dtype=torch.uint8)
         padded[: len(mine)] = mine
         texts = [torch.zeros_like(padded) for _ in sizes]
-        dist.all_gather(texts, padded, group=self.talk)
-        return [bytes(t[: int(n)].tolist()).decode().strip() for t, n in zip(texts, sizes, strict=True)]
+        dist.all_gather(texts, padded, group=self.group)
+        return [t[: int(n)].numpy().tobytes().decode().strip() for t, n in zip(texts, sizes, strict=True)]
+
+    def from_first(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns in the first process, in every process; it must be plain JSON values."""
+        return json.loads(self.gather(json.dumps(work() if self.first else None))[0])
+
+    def run_in_first(self, work: Callable[[Poll], object], requested: Poll) -> bool:
+        """Run `work(poll)` in the first process while the others wait.
+
+        `poll` asks all processes for a requested stop; long work calls it to end early.
+
+        Args:
+            work: Runs in the first process only.
+            requested: Whether a stop was requested in this process.
+
+        Returns:
+            Whether a stop was requested in any process.
+        """
+        if self.first:
+            work(lambda: self._sum(True, requested())[1] > 0)
+        while True:
+            busy, stops = self._sum(False, requested())
+            if not busy:
+                return stops > 0
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Return when every process has called this."""
         self.any(False)
 
+    def _sum(self, *flags: bool) -> list[int]:
+        """How many processes have set each flag."""
+        counts = torch.tensor([int(flag) for flag in flags])
+        if self.count > 1:
+            dist.all_reduce(counts, group=self.group)
+        return counts.tolist()
+
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Inside, a process that fails tells the others why, and they end with its words instead of waiting.
+    def end_together(self) -> Iterator[None]:
+        """Inside, the failure of one process ends the others with its message.
 
         Raises:
-            BadInput: another process failed, or was lost.
+            BadInput: another process failed, or the connection to it was lost.
             Stopped: another process was stopped.
         """
+        if self.count == 1:
+            yield
+            return
         try:
             yield
         except (Exception, Stopped) as error:
-            if self.count == 1:
-                raise
-            if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in LOST):
-                raise self._ended(self._listen()) from error
-            self._tell(error)
+            if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in CONNECTION_WORDS):
+                raise self._failure_of_another() from error
+            self._report(error)
             raise
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
-    def _tell(self, error: BaseException) -> None:
-        """Leave last words, hang up so that the others notice, and keep them readable for a moment."""
+    def _report(self, error: BaseException) -> None:
+        """Store the message, then close the connections so that the other processes notice."""
         assert self.store is not None
         kind = "stopped" if isinstance(error, Stopped) else "failed"
-        self.store.set(LAST_WORDS, f"{kind}\n{self.index}\n{' '.join(str(error).split()) or type(error).__name__}")
+        self.store.set(FAILURE, f"{kind}\n{self.index}\n{' '.join(str(error).split()) or type(error).__name__}")
         dist.destroy_process_group()
-        end = time.monotonic() + SECONDS_FOR_LAST_WORDS
-        while self.first and time.monotonic() < end and self.store.add(f"{LAST_WORDS}/heard", 0) < self.count - 1:
-            time.sleep(0.05)
+        end = time.monotonic() + SECONDS_FOR_FAILURE
+        while self.first and time.monotonic() < end and self.store.add(f"{FAILURE}/read", 0) < self.count - 1:
+            time.sleep(0.05)  # the store ends with the first process
 
-    def _listen(self) -> str:
+    def _failure_of_another(self) -> BaseException:
         assert self.store is not None
         try:
-            self.store.wait([LAST_WORDS], timedelta(seconds=SECONDS_FOR_LAST_WORDS))
-            words = self.store.get(LAST_WORDS).decode()
-            self.store.add(f"{LAST_WORDS}/heard", 1)
-            return words
-        except RuntimeError:  # killed without a word, or the one that keeps the words is gone
-            return ""
-
-    def _ended(self, said: str) -> BaseException:
-        kind, _, rest = said.partition("\n")
-        index, _, words = rest.partition("\n")
-        if kind == "stopped":
-            return Stopped(words)
-        if kind == "failed":
-            return BadInput(f"process {index} of {self.count} ended: {words}")
-        return BadInput(f"process {self.index} of {self.count} lost another one, which was killed or cut off")
+            self.store.wait([FAILURE], timedelta(seconds=SECONDS_FOR_FAILURE))
+            kind, index, message = self.store.get(FAILURE).decode().split("\n", 2)
+            self.store.add(f"{FAILURE}/read", 1)
+        except RuntimeError:  # killed without a message, or the process that holds the store has ended
+            return BadInput(f"process {self.index} of {self.count} lost another one, which was killed or cut off")
+        return Stopped(message) if kind == "stopped" else BadInput(f"process {index} of {self.count} ended: {message}")
 
 
 ALONE = Processes()
 
 
-class SyncedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes, from all-reduced sums: on CPU and GPU alike.
+def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
+    """Join the processes that torchrun (or a launcher that sets its variables) started.
 
-    torch's SyncBatchNorm has no CPU kernel. With two processes of one image it equals nn.BatchNorm2d on both.
+    Args:
+        device: The kind of device to compute on; of several CUDA devices each process takes the one of its local rank.
+
+    Returns:
+        The processes, and the device of this one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ALONE, device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    group = dist.new_group(backend="gloo") if device.type == "cuda" else None
+    return Processes(dist.get_rank(), dist.get_world_size(), group), device
+
+
+class SyncedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the images of all processes, by all-reduced sums, on CPUs and GPUs.
+
+    torch's SyncBatchNorm has no CPU kernel. Two processes of one image equal nn.BatchNorm2d on a batch of two.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(b, c, h, w) to the same; in evaluation nn.BatchNorm2d's own."""
+        """(b, c, h, w) to the same shape; in evaluation mode as nn.BatchNorm2d."""
         if not self.training:
             return super().forward(input)
         x = input if input.dtype == torch.float64 else input.float()
@@ -151,13 +197,13 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         mean = total[:-1] / count
         centred = x - mean[:, None, None]
         variance = _AllSum.apply(centred.square().sum((0, 2, 3))) / count
-        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        self._update_statistics(mean.detach(), variance.detach() * count / (count - 1))
         out = centred * (variance + self.eps).rsqrt()[:, None, None]
         return (out * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """The running statistics that evaluation uses."""
+    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics, which evaluation mode uses."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.running_mean.lerp_(mean, self.momentum)
@@ -166,7 +212,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
 
 
 class _AllSum(torch.autograd.Function):
-    """The sum over all processes; so is its gradient."""
+    """The sum over all processes, whose gradient is the sum of the gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -182,7 +228,10 @@ class _AllSum(torch.autograd.Function):
 
 
 def synchronise_norms(network: nn.Module) -> None:
-    """Make every batch normalisation of a network one over all processes; its weights stay where they are."""
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedBatchNorm
+    """Replace every BatchNorm2d inside a network by SyncedBatchNorm with the same weights and statistics."""
+    for parent in list(network.modules()):
+        for name, norm in parent.named_children():
+            if type(norm) is nn.BatchNorm2d:
+                synced = SyncedBatchNorm(norm.num_features, norm.eps, norm.momentum).to(norm.weight)
+                synced.load_state_dict(norm.state_dict())
+                setattr(parent, name, synced)

@@ -1,11 +1,11 @@
-"""A run's folder: opened for one experiment, refused to another, and its checkpoints across processes."""
+"""A run's folder: its lock, its settings and its checkpoints."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -24,26 +24,47 @@ from unpaired.checkpoints.run_state import (
     copy_files,
     load_state,
     open_part,
+    part_of,
     publish,
     read_state,
     save_state,
     write_tensors,
 )
+from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_bytes, write_text, written_whole
 from unpaired.data.sources.hub import pinned
-from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml, with_root
+from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml
+from unpaired.training.logging import say
 from unpaired.training.processes import Processes
 
-CONFIG = "config.yaml"
+CONFIG, START = "config.yaml", "run.json"
 MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
-"""Settings, by their beginning, that a resumed run may have changed: they do not touch its numbers."""
+"""Beginnings of settings that do not affect the numbers; a resumed run may change them."""
 MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
+SIZES = ("data.preprocess", "data.load_size", "data.crop_size")
+"""Settings that decide the size of the images in a history."""
 HINT = "give another --out, the same settings, or --allow-config-change"
 
 
-def open_folder(experiment: Experiment, out: Path, allow: bool) -> None:
-    """Make the run's folder and its config.yaml; refuse one where another experiment has begun to train."""
+def has_begun(out: Path) -> bool:
+    """Whether the run has taken steps."""
+    return (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
+
+
+def pinned_root(experiment: Experiment, out: Path) -> str:
+    """The data's root; on the hub at the commit that the run began with, or at the newest."""
+    before = read_experiment(out / CONFIG).data.root if has_begun(out) and (out / CONFIG).exists() else ""
+    return str(pinned(experiment.data.root, before))
+
+
+@contextmanager
+def open_folder(experiment: Experiment, out: Path, allow: bool) -> Iterator[None]:
+    """Make the run's folder and lock it; its files are not changed.
+
+    Raises:
+        BadInput: it holds a run with other settings, something else, or another process trains there.
+    """
     path = out / CONFIG
     if path.exists() and has_begun(out):
         changed = _changes(settings(read_experiment(path)), settings(experiment))
@@ -52,30 +73,31 @@ def open_folder(experiment: Experiment, out: Path, allow: bool) -> None:
     elif not path.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: expected a new or empty folder or a run, found something else; give another --out")
     if link := next((path for path in out.rglob("*") if path.is_symlink()), None):
-        raise BadInput(
-            f"{link}: a link, and a run writes only inside its own folder; put what it leads to in its place"
-        )
+        raise BadInput(f"{link}: is a link, and a run writes only inside its own folder; replace it by a copy")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(path, to_yaml(experiment))
     except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+        raise _not_writable(out, error) from error
+    with run_lock(out):
+        yield
 
 
-def at_one_commit(experiment: Experiment, out: Path, begun: bool) -> Experiment:
-    """The experiment with data on the hub taken at one commit: the one a run began with, or the newest."""
-    before = read_experiment(out / CONFIG).data.root if begun and (out / CONFIG).exists() else ""
-    return with_root(experiment, pinned(experiment.data.root, before))
+def write_config(experiment: Experiment, out: Path) -> None:
+    """Write the run's settings to its config.yaml."""
+    try:
+        write_text(out / CONFIG, to_yaml(experiment))
+    except OSError as error:
+        raise _not_writable(out, error) from error
 
 
-def has_begun(out: Path) -> bool:
-    """Whether the run has taken steps."""
-    return (out / BUNDLE).exists() or (out / CHECKPOINTS).exists()
+def write_start(out: Path, device: str) -> None:
+    """Write the device and the time of a run's start to its run.json."""
+    write_text(out / START, json.dumps({"format": 1, "device": device, "started": round(time.time(), 3)}) + "\n")
 
 
 @contextmanager
 def run_lock(out: Path) -> Iterator[None]:
-    """Keep a second training out of the same folder; the lock goes with the process, however that ends.
+    """Lock the folder against a second training; the lock ends with the process, however that ends.
 
     Raises:
         BadInput: another process trains there.
@@ -101,13 +123,31 @@ def run_lock(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def removal_reported(out: Path) -> Iterator[None]:
+    """Inside, an error of a run whose folder is gone names that as its cause.
+
+    Raises:
+        BadInput: the folder is gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if out.is_dir():
+            raise
+        raise BadInput(
+            f"{out}: the run's folder was removed or renamed during training, so nothing can be saved; "
+            f"put it back and train again, or give another --out"
+        ) from error
+
+
 def settings(experiment: Experiment) -> dict[str, Any]:
-    """Every setting that touches the numbers."""
+    """Every setting that affects the numbers."""
     return {key: value for key, value in flatten(experiment).items() if not _may_change(key)}
 
 
 def facts(experiment: Experiment, processes: Processes, epoch: int, position: int) -> dict[str, Any]:
-    """What a checkpoint says of the run: enough to refuse what would not go on exactly, and to explain it."""
+    """Facts of a checkpoint, by which a run that cannot be resumed exactly is refused and explained."""
     numbers = settings(experiment)
     return {
         "epoch": epoch,
@@ -120,7 +160,7 @@ def facts(experiment: Experiment, processes: Processes, epoch: int, position: in
 
 
 def versions() -> dict[str, str]:
-    """Of what the same bits depend on."""
+    """Versions on which the bits of the numbers depend."""
     return {
         "unpaired": metadata.version("unpaired"),
         "python": platform.python_version(),
@@ -130,55 +170,62 @@ def versions() -> dict[str, str]:
 
 
 def save(
-    out: Path, step: int, tensors: Mapping[str, Tensor], keep: int, facts: Mapping[str, Any], processes: Processes
+    out: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    runtime: RuntimeConfig,
+    facts: Mapping[str, Any],
+    processes: Processes,
 ) -> list[str]:
-    """Write a checkpoint of all processes together, with the best bundle so far; returns what could not be deleted."""
-    best = [out / BEST] if (out / BEST).is_file() else []
+    """Write one checkpoint of all processes, with the best bundle so far; returns what could not be deleted."""
+    best, keep, every = [out / BEST] if (out / BEST).is_file() else [], runtime.keep, runtime.keep_every
     if processes.count == 1:
-        return save_state(out, step, tensors, keep, facts, best)
-    part = open_part(out, step) if processes.first else out / CHECKPOINTS / f"step-{step:08d}.part"
+        return save_state(out, step, tensors, keep, facts, best, every)
+    if processes.first:
+        open_part(out, step)
     processes.wait()
-    name, mine = "state.safetensors", tensors
+    part, name, mine = part_of(out, step), "state.safetensors", tensors
     if not processes.first:
         name = f"process-{processes.index:04d}.safetensors"
         mine = {key: value for key, value in tensors.items() if key.startswith(OWN)}
     entries = processes.gather(json.dumps({name: write_tensors(part / name, mine)}))
-    files = {name: entry for text in entries for name, entry in json.loads(text).items()}
-    files |= copy_files(best, part) if processes.first else {}
-    notes = publish(part, step, files, keep, facts) if processes.first else []
+    notes = []
+    if processes.first:
+        files = {name: entry for text in entries for name, entry in json.loads(text).items()}
+        notes = publish(part, step, files | copy_files(best, part), keep, facts, every)
     processes.wait()
     return notes
 
 
 def resume(experiment: Experiment, out: Path, allow: bool, processes: Processes) -> RunState | None:
-    """The newest whole checkpoint, as this process needs it.
+    """The newest complete checkpoint, with the own state of this process.
 
     Raises:
-        BadInput: it was made with other settings or another number of processes, and `allow` is not given.
+        BadInput: it was made with other settings or another number of processes, and `allow` is false.
     """
     state, notes = load_state(out) if processes.first else (None, [])
     for note in notes:
         say(note)
-    newest = processes.gather(state.folder.name if state else "")[0]
+    newest = processes.from_first(lambda: state.folder.name if state else "")
     if not newest:
         return None
     state = state or read_state(out / CHECKPOINTS / newest, processes.index)
-    _check(state, experiment, out, allow, processes)
-    return state
+    changed = _check(state, experiment, out, allow, processes)
+    return _without_past_images(state) if any(name in changed for name in SIZES) else state
 
 
 def restore_best(out: Path, state: RunState | None) -> None:
-    """Make `best.safetensors` what it was when `state` was saved: later steps, now taken again, may have changed it."""
+    """Restore `best.safetensors` from a checkpoint: steps that will be repeated may have replaced it."""
     best = out / BEST
     if state is not None and BEST in state.facts["files"]:
         with written_whole(best) as part:
             write_bytes(part, (state.folder / BEST).read_bytes())
-    elif best.is_file() and _judged_after(best, state.step if state is not None else 0):
+    elif best.is_file() and _is_later(best, state.step if state is not None else 0):
         best.unlink()
 
 
-def _judged_after(best: Path, step: int) -> bool:
-    """Whether training kept this bundle after the step; one that the user put there is left alone."""
+def _is_later(best: Path, step: int) -> bool:
+    """Whether validation kept this bundle after the step; a file of the user's is left alone."""
     try:
         bundle = load_bundle(best)
     except BadInput:
@@ -186,25 +233,29 @@ def _judged_after(best: Path, step: int) -> bool:
     return bundle.chosen is not None and bundle.step > step
 
 
-def say(line: str) -> None:
-    """A line for whoever watches."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, processes: Processes) -> None:
+def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, processes: Processes) -> str:
+    """The settings that differ from those of a checkpoint, in words."""
     now = {**settings(experiment), "processes": processes.count}
     then = {**state.facts.get("settings", {}), "processes": state.facts.get("processes", 1)}
     changed = _changes(then, now)
     if changed and not allow:
         raise BadInput(f"{out} holds a checkpoint of other settings: {changed}; {HINT}")
-    if not processes.first:
-        return
-    if changed:
-        say(f"{out}: going on although {changed}; the numbers are no longer those of one experiment")
-    before = state.facts.get("versions", {})
-    newer = ", ".join(f"{k} was {before[k]} and is now {v}" for k, v in versions().items() if before.get(k, v) != v)
-    if newer:
-        say(f"{out}: {newer}; from here on the last bits may differ")
+    if processes.first:
+        if changed:
+            say(f"{out}: resumes although {changed}; the numbers are no longer those of one experiment")
+        before = state.facts.get("versions", {})
+        newer = ", ".join(f"{k} was {before[k]} and is now {v}" for k, v in versions().items() if before.get(k, v) != v)
+        if newer:
+            say(f"{out}: {newer}; from here on the last bits may differ")
+    return changed
+
+
+def _without_past_images(state: RunState) -> RunState:
+    """A state with empty histories: images of another size cannot share a batch with new ones."""
+    tensors = {
+        key: value for key, value in state.tensors.items() if not key.startswith("history/") or "/image" not in key
+    }
+    return RunState(state.step, tensors, state.facts, state.folder)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -213,3 +264,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _may_change(key: str) -> bool:
     return key.startswith(MAY_CHANGE) and key not in MAY_NOT_CHANGE
+
+
+def _not_writable(out: Path, error: OSError) -> BadInput:
+    return BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out")

@@ -1,9 +1,8 @@
-"""The fixed test images of a run: a first pass through the networks, and the grids that show it learning."""
+"""The fixed test images of a run, translated at intervals to show the progress of training."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +10,25 @@ import torch
 
 from unpaired.config import DataConfig, Direction, opposite
 from unpaired.core.errors import BadInput
-from unpaired.data.folders import domain_files, has_domain
+from unpaired.data.folders import domain_files, images_of
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import Images, OneImage, Pixels, read_image, to_tensor, with_channels
-from unpaired.methods import Batch, Method, evaluate
+from unpaired.imaging.images import OneImage, Pixels, read_image, to_tensor, with_channels
+from unpaired.methods import Method
 from unpaired.metrics.symptoms import LEVEL
 from unpaired.training.engine import Engine
 from unpaired.training.logging import image_grid
-from unpaired.training.trainer import Trainer
+from unpaired.training.monitor import Context, Interval
+from unpaired.training.sizes import eval_mode
 
 FAINT = 3 * LEVEL
-"""Deviation of noise that nobody sees, laid over a translation to tell whether the way back lives on hidden signals."""
+"""Standard deviation of invisible noise added to a translation, to detect cycles that rely on hidden signals."""
 
 
 @dataclass(frozen=True)
 class SampleOutputs:
-    """Fixed images of one domain through the networks; `back` is empty where there is no way back."""
+    """Fixed images of one domain and what the networks make of them; `back` is empty without a way back."""
 
     files: list[ImageFile]
     inputs: list[OneImage]
@@ -37,34 +37,44 @@ class SampleOutputs:
     back_of_noisy: list[OneImage]
 
     def grid(self) -> Pixels:
-        """A row per image: the image, its translation, and back again."""
+        """A row per image: the image, its translation, and the translation back."""
         columns = [self.inputs, self.outputs, *([self.back] if self.back else [])]
         return image_grid([list(row) for row in zip(*columns, strict=True)])
 
 
 class FixedSamples:
-    """The same few test images of each domain, translated again and again."""
+    """A few test images of each domain: the same throughout the run."""
 
-    def __init__(self, experiment: Experiment, skipped: Collection[str] = ()) -> None:
-        """Reads them evenly spread over testA and testB, or the training folders where there is no test.
+    def __init__(self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0) -> None:
+        """Read images evenly spread over testA and testB, or over the training images where there are none.
 
         Args:
-            experiment: Names the data set, and how many to take.
-            skipped: Paths inside the data set that are left out.
+            experiment: Names the data set, the number of images and the interval.
+            skipped: Paths inside the data set to leave out.
+            steps: Steps of the whole run.
         """
-        cfg, root = experiment.data, Path(experiment.data.root)
+        cfg, root, count = experiment.data, Path(experiment.data.root), experiment.runtime.samples
+        self.due = Interval(experiment.runtime.sample_every, steps)
         self.images: dict[str, list[OneImage]] = {}
         self.files: dict[str, list[ImageFile]] = {}
+        self.step, self.outputs = -1, dict[Direction, SampleOutputs]()
+        """The latest step sampled, and its outputs."""
         for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
-            files = domain_files(root, f"test{side}" if has_domain(root, f"test{side}") else f"train{side}", skipped)
-            chosen = [files[k * len(files) // experiment.runtime.samples] for k in range(experiment.runtime.samples)]
-            self.files[side] = list(dict.fromkeys(chosen))
+            part = f"test{side}" if len(images_of(root, f"test{side}")) else f"train{side}"
+            files = domain_files(root, part, skipped)
+            self.files[side] = list(dict.fromkeys(files[k * len(files) // count] for k in range(count)))
             self.images[side] = [read_sample(file, channels, cfg) for file in self.files[side]]
 
+    def run(self, step: int, context: Context, stopping: Callable[[], bool]) -> None:
+        """Translate the images and write a grid for each direction."""
+        self.step, self.outputs = step, self.translate(context.trainer.ema, context.trainer.engine)
+        for direction, outputs in self.outputs.items():
+            context.log.add_samples(step, direction, outputs.grid())
+
     def translate(self, method: Method, engine: Engine) -> dict[Direction, SampleOutputs]:
-        """The images of each domain there and, where the method has both directions, back again."""
+        """The images of each domain translated and, where the method has both directions, translated back."""
         networks = method.translators
-        rng = torch.Generator().manual_seed(0)  # of its own: looking must not change what training draws
+        rng = torch.Generator().manual_seed(0)  # sampling must not change what training draws
         sampled: dict[Direction, SampleOutputs] = {}
         for direction, there in networks.items():
             back = networks.get(opposite(direction))
@@ -79,9 +89,16 @@ class FixedSamples:
                         sampled[direction].back_of_noisy.append(back(noisy)[0].cpu())
         return sampled
 
+    def sizes(self, side: str) -> dict[tuple[int, int], ImageFile]:
+        """An image of each (width, height)."""
+        return {
+            (image.shape[2], image.shape[1]): file
+            for image, file in zip(self.images[side], self.files[side], strict=True)
+        }
+
 
 def read_sample(file: ImageFile, channels: int, cfg: DataConfig) -> OneImage:
-    """The middle of an image, sized as training sizes it.
+    """The middle of an image, sized as in training.
 
     Raises:
         BadInput: it cannot be read, or does not fit the settings; the message names it.
@@ -91,48 +108,3 @@ def read_sample(file: ImageFile, channels: int, cfg: DataConfig) -> OneImage:
         return to_tensor(central(with_channels(decoded.pixels, channels), cfg))
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error
-
-
-@contextmanager
-def eval_mode(method: Method) -> Iterator[None]:
-    """Inside, forward passes leave no trace: no dice are thrown, no batch statistics kept."""
-    method.eval()
-    try:
-        yield
-    finally:
-        method.train()
-
-
-def dry_run(trainer: Trainer, samples: FixedSamples) -> None:
-    """One pass without gradient, so that images and networks that do not fit are refused before a run is made.
-
-    Raises:
-        BadInput: the size of the images is none that the networks can take.
-    """
-    method, put = trainer.method, trainer.engine.put
-    for side in "AB":
-        check_sides(method, samples.images[side][0][None], samples.files[side][0])
-    x, y = (put(samples.images[side][0][None]) for side in "AB")
-    try:
-        with torch.no_grad(), eval_mode(method), trainer.engine.precision():
-            evaluate(method.generator_losses(Batch(x, y)))
-    except (RuntimeError, ValueError) as error:
-        raise BadInput(
-            f"images of {x.shape[3]}x{x.shape[2]} and {y.shape[3]}x{y.shape[2]} px do not go through these networks "
-            f"({' '.join(str(error).split())}); a larger data.crop_size or fewer method.discriminator.layers may help"
-        ) from error
-
-
-def check_sides(method: Method, images: Images, file: ImageFile) -> None:
-    """Refuse images whose sides the generators do not divide.
-
-    Raises:
-        BadInput: names the file, the sides found and the setting to change.
-    """
-    height, width = images.shape[2:]
-    multiple = max(network.multiple for network in method.translators.values())
-    if height % multiple or width % multiple:
-        raise BadInput(
-            f"{file}: width and height must divide by {multiple} for this generator, found {width}x{height} after "
-            f"data.preprocess; set data.crop_size to such a number, and a data.preprocess that ends in crop"
-        )

@@ -8,7 +8,7 @@ from unpaired.config import OptimConfig
 
 
 def multiplier(position: int, constant: int, decay: int) -> float:
-    """What the rate is multiplied by: 1 for `constant` units, then linearly towards 0 over `decay` units.
+    """The factor of the learning rate: 1 for `constant` units, then linearly towards 0 over `decay` units.
 
     The published rule, 1 - max(0, position + 1 - constant) / (decay + 1) with position from 0: with 100 + 100
     epochs the first falling epoch has 0.9901 and the last 0.0099; it never reaches 0.
@@ -17,7 +17,7 @@ def multiplier(position: int, constant: int, decay: int) -> float:
 
 
 class Schedule:
-    """The course of one run: by epochs as published, or stretched over a given number of steps."""
+    """The learning rate of one run: by epochs as published, or scaled to a given number of steps."""
 
     def __init__(self, cfg: OptimConfig, steps_per_epoch: int) -> None:
         self.cfg, self.steps_per_epoch = cfg, steps_per_epoch
@@ -25,7 +25,7 @@ class Schedule:
         """Steps of the whole run."""
 
     def factor(self, step: int) -> float:
-        """The multiplier at a step, counted from 0."""
+        """The factor at a step, counted from 0."""
         cfg = self.cfg
         epochs = cfg.epochs + cfg.decay_epochs
         if cfg.steps is None:

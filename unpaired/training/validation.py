@@ -1,7 +1,7 @@
-"""Judging while training: every so many steps test images are translated and compared, as a set, with real ones.
+"""Validation during training: test images are translated and compared, as a set, with real ones.
 
-Losses do not tell how good translations are, for the players' game keeps them level; KID on images kept out of
-training does. Judging throws no dice and leaves no trace in what is trained.
+Losses do not measure the quality of translations, since generators and discriminators improve together; KID on images
+kept out of training does. Validation draws no random numbers and changes nothing that is trained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from unpaired.checkpoints.bundle import BEST, Bundle, Chosen, write_bundle
-from unpaired.config import FEWEST_JUDGED, Direction, RuntimeConfig, opposite
+from unpaired.config import FEWEST_VALIDATED, Direction, RuntimeConfig, opposite
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
 from unpaired.data.folders import images_of, within
@@ -33,209 +33,225 @@ from unpaired.metrics.halves import half_widths
 from unpaired.metrics.kid import unbiased_mmd
 from unpaired.metrics.paired import mean_abs_error
 from unpaired.training.engine import Engine
-from unpaired.training.samples import check_sides, eval_mode, read_sample
+from unpaired.training.monitor import Context, Interval
+from unpaired.training.samples import read_sample
+from unpaired.training.sizes import check_sides, eval_mode
 
 if TYPE_CHECKING:
     from unpaired.metrics.fid import Features
 
-ANEW = "judged by other features or on other images before; from here on the best is chosen anew"
-
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the test images said after a step, by direction."""
+class ValidationResult:
+    """The numbers of one validation, by direction."""
 
     step: NonNegativeInt
     kid: Annotated[dict[Direction, FiniteFloat], Field(min_length=1)]
     half_width: Annotated[dict[Direction, FiniteFloat], Field(min_length=1)]
-    """Of the 95 % interval of KID, over the choice of test images."""
+    """Half the width of the 95 % confidence interval of KID over test images."""
     cycle_error: dict[Direction, FiniteFloat]
-    """Mean of |F(G(x)) - x| in 8-bit levels; empty where there is no way back."""
+    """Mean of |F(G(x)) - x| in 8-bit levels; empty without a way back."""
 
     @property
     def mean_kid(self) -> float:
-        """Over the directions: what the best is chosen by."""
+        """Mean over the directions; the best step has the lowest."""
         return sum(self.kid.values()) / len(self.kid)
 
     @property
     def mean_half_width(self) -> float:
-        """Of the interval of `mean_kid`; the directions, judged on other images, err apart from each other."""
+        """Of `mean_kid`; the directions use other images, so their errors are independent."""
         return math.hypot(*self.half_width.values()) / len(self.half_width)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a checkpoint keeps of judging."""
+class ValidationState:
+    """What a checkpoint holds of validation."""
 
     recipe: dict[str, Any]
-    past: list[Judgement]
+    past: list[ValidationResult]
 
 
-_JUDGED = TypeAdapter(Judged)
+_STATE = TypeAdapter(ValidationState)
 
 
-class Judge:
-    """The test images of a run, the network that judges, and its judgements so far."""
+class Validator:
+    """The test images of a run, the feature extractor, and the results so far."""
 
-    def __init__(self, experiment: Experiment, skipped: Collection[str] = (), first: bool = True) -> None:
-        """Chooses the images and loads the network, where the run judges at all.
+    def __init__(self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0) -> None:
+        """Choose the images, if the run validates at all.
 
         Args:
-            experiment: Names the data set, how often to judge, on how many images and by whose features.
-            skipped: Paths inside the data set that are left out.
-            first: Whether this is the process that judges; the others only keep step with it.
+            experiment: Names the data set, the interval, the number of images and the features.
+            skipped: Paths inside the data set to leave out.
+            steps: Steps of the whole run.
 
         Raises:
-            BadInput: too few test images, or ones that the network cannot take; weights or a package missing.
+            BadInput: too few test images, or channels that feature extractors do not take.
         """
         runtime, data = experiment.runtime, experiment.data
-        self.experiment, self.every = experiment, runtime.validate_every
+        self.experiment, self.interval = experiment, Interval(runtime.validate_every, steps)
         self.channels = {"A": data.channels_a, "B": data.channels_b}
-        self.past: list[Judgement] = []
+        self.past: list[ValidationResult] = []
         self.recipe: dict[str, Any] = {}
-        """All that decides whether two judgements compare."""
+        """Results are comparable only where this is equal."""
         self.files: dict[str, list[ImageFile]] = {}
         self.real: dict[str, Features] = {}
         self.extractor: Extractor | None = None
-        if not self.every:
-            return
-        root = Path(data.root)
-        for side, channels in self.channels.items():
-            self.files[side] = _held_out(root, side, skipped, runtime.judge_images)
-            _require_colours(side, channels)
-        if first:
-            self.extractor = _extractor(runtime)
-            self.recipe = _recipe(self.extractor, self.files, root)
+        if runtime.validate_every:
+            for side, channels in self.channels.items():
+                self.files[side] = _test_files(Path(data.root), side, skipped, runtime.validate_images)
+                _require_colours(side, channels)
 
-    def due(self, step: int, total: int) -> bool:
-        """Whether a run of `total` steps judges after this one."""
-        return bool(self.every and step) and (step % self.every == 0 or step == total)
-
-    def is_pending(self, step: int, total: int) -> bool:
-        """Whether the judgement of this step is due and, broken off by a stop, has not been made."""
-        return self.extractor is not None and self.due(step, total) and all(past.step != step for past in self.past)
-
-    def prepare(self, method: Method) -> None:
-        """Look at every test image once, for the features of real ones.
+    def load_extractor(self) -> None:
+        """Load the feature extractor, if the run validates: in the first process, before the run is made.
 
         Raises:
-            BadInput: one cannot be read, or has a size that the generators do not take.
+            BadInput: its weights or its package are missing.
+        """
+        if self.files:
+            self.extractor = _extractor(self.experiment.runtime)
+            self.recipe = _recipe(self.extractor, self.files, Path(self.experiment.data.root))
+
+    def prepare(self, method: Method) -> None:
+        """Read every test image once, for the features of the real ones.
+
+        Raises:
+            BadInput: one cannot be read, or has a size that the generators do not accept.
         """
         if self.extractor is not None:
             for side in self.files:
-                self.real[side] = _doubled(self.extractor(self._real(side, method)))
+                self.real[side] = _float64(self.extractor(self._real(side, method)))
 
-    def look(self, step: int, method: Method, engine: Engine, stopping: Callable[[], bool]) -> bool:
-        """Judge the method's translators; False where `stopping` broke it off, which is asked before each image.
+    def due(self, step: int) -> bool:
+        """Whether the run validates after this step."""
+        return step > 0 and self.interval(step)
 
-        Every process calls this and asks as often; the first alone translates, and adds to `past`.
+    def is_pending(self, step: int) -> bool:
+        """Whether the validation after this step is due but, because of a stop, has no result."""
+        return self.due(step) and not self.has_result(step)
+
+    def has_result(self, step: int) -> bool:
+        """Whether there is a result of this step."""
+        return any(past.step == step for past in self.past)
+
+    def run(self, step: int, context: Context, stopping: Callable[[], bool]) -> None:
+        """Validate, log the result and keep the best bundle; return without a result where `stopping` is true."""
+        if self.validate(step, context.trainer.ema, context.trainer.engine, stopping):
+            self.keep_best(context.out, context.trainer.ema)
+            context.log.add_validation(step, self.record(), self.values(), self.note())
+            context.say(f"step {step}: {self.describe()}")
+
+    def validate(self, step: int, method: Method, engine: Engine, stopping: Callable[[], bool]) -> bool:
+        """Add a result to `past`; False if `stopping`, polled before each image, became true.
 
         Raises:
             BadInput: an image that can no longer be read, or a translation that is not finite.
         """
+        assert self.extractor is not None
+        rows: dict[Direction, list[Features]] = {direction: [] for direction in method.translators}
+        errors: dict[Direction, list[float]] = {direction: [] for direction in method.translators}
         work: list[tuple[Direction, ImageFile]] = [
             (direction, file) for direction in method.translators for file in self.files[direction[0]]
         ]
-        rows: dict[Direction, list[Features]] = {direction: [] for direction in method.translators}
-        errors: dict[Direction, list[float]] = {direction: [] for direction in method.translators}
         for direction, file in work:
             if stopping():
                 return False
-            if self.extractor is not None:
-                image = self._read(file, direction[0])
-                translated, back = _there_and_back(method, engine, direction, image)
-                _require_finite(step, file, translated, back)
-                rows[direction].append(self.extractor([_colours(translated)]))
-                errors[direction] += [] if back is None else mean_abs_error(back, image).tolist()
-        if self.extractor is not None:
-            self.past.append(self._judgement(step, rows, errors))
+            image = self._read(file, direction[0])
+            translated, back = _there_and_back(method, engine, direction, image)
+            _require_finite(step, file, translated, back)
+            rows[direction].append(self.extractor([_rgb(translated)]))
+            errors[direction] += [] if back is None else mean_abs_error(back, image).tolist()
+        self.past.append(self._result(step, rows, errors))
         return True
 
     @property
-    def best(self) -> Judgement:
-        """The judgement of the lowest mean KID; of equal ones the first."""
-        return min(self.past, key=lambda judgement: judgement.mean_kid)
+    def best(self) -> ValidationResult:
+        """The result with the lowest mean KID, the first of equal ones."""
+        return min(self.past, key=lambda result: result.mean_kid)
 
     def keep_best(self, out: Path, method: Method) -> None:
-        """Write the translators as `best.safetensors` where they have just been judged the best."""
+        """Write the translators as `best.safetensors` if the latest result is the best."""
         if self.past[-1] is self.best:
-            features, counts = self.recipe["features"], (len(self.files["A"]), len(self.files["B"]))
-            chosen = Chosen(features, self.best.mean_kid, counts)
+            counts = (len(self.files["A"]), len(self.files["B"]))
+            chosen = Chosen(self.recipe["features"], self.best.mean_kid, counts)
             write_bundle(out / BEST, Bundle(self.experiment, method.translators, self.best.step, chosen=chosen))
 
     def load_state(self, facts: Mapping[str, Any]) -> str:
-        """Take up what a checkpoint keeps of judging; a line to say where it does not compare with what comes.
+        """Restore the results from the facts of a checkpoint.
+
+        Returns:
+            A note for the user if former results are dropped because they are not comparable; else an empty text.
 
         Raises:
-            ValueError: it is nothing that `facts` gave.
+            ValueError: `facts()` did not make this.
         """
-        if "judged" not in facts:
+        if "validation" not in facts:
             return ""
         try:
-            judged = _JUDGED.validate_python(facts["judged"])
+            state = _STATE.validate_python(facts["validation"])
         except ValidationError as error:
-            raise ValueError(f"judged: {brief(facts['judged'])}") from error
-        if self.extractor is not None and judged.recipe != self.recipe:
-            return ANEW
-        self.past, self.recipe = judged.past, judged.recipe
+            raise ValueError(f"validation: {brief(facts['validation'])}") from error
+        if self.files and state.recipe != self.recipe:
+            return "former validation used other features or images; the best is chosen anew from here on"
+        self.past, self.recipe = state.past, state.recipe
         return ""
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as `load_state` takes it; kept on while nothing is judged, too."""
-        return {"judged": asdict(Judged(self.recipe, self.past))} if self.past else {}
+        """What a checkpoint holds, for `load_state`; kept by runs that no longer validate, too."""
+        return {"validation": asdict(ValidationState(self.recipe, self.past))} if self.past else {}
 
     def record(self) -> dict[str, Any]:
-        """The last judgement as a line of metrics.jsonl has it."""
+        """The latest result for metrics.jsonl."""
         last = self.past[-1]
         return {
             "features": self.recipe["features"],
             "weights_sha256": self.recipe["weights_sha256"],
             "n": self.recipe["n"],
             "kid": _rounded(last.kid),
-            "low": _rounded({direction: last.kid[direction] - wide for direction, wide in last.half_width.items()}),
-            "high": _rounded({direction: last.kid[direction] + wide for direction, wide in last.half_width.items()}),
+            "low": _rounded({direction: last.kid[direction] - half for direction, half in last.half_width.items()}),
+            "high": _rounded({direction: last.kid[direction] + half for direction, half in last.half_width.items()}),
             "cycle_error": _rounded(last.cycle_error),
             "mean_kid": round(last.mean_kid, 6),
             "best": {"step": self.best.step, "mean_kid": round(self.best.mean_kid, 6)},
         }
 
     def values(self) -> dict[str, float]:
-        """The last judgement as single numbers, for TensorBoard and trackers; whose features stands in the name."""
+        """The latest result as named numbers for TensorBoard and trackers; the features are part of the name."""
         last = self.past[-1]
         kid = {f"test/kid/{self.recipe['features']}/{name}": value for name, value in last.kid.items()}
         return kid | {f"test/cycle_error/{name}": value for name, value in last.cycle_error.items()}
 
     def describe(self) -> str:
-        """The last judgement in a line."""
+        """The latest result in a line."""
         last, n = self.past[-1], self.recipe["n"]
         kid = ", ".join(f"{name} {value:.5f} ± {last.half_width[name]:.5f}" for name, value in last.kid.items())
         cycle = ", ".join(f"{name} {value:.1f}" for name, value in last.cycle_error.items())
         best = "the best so far" if self.best is last else f"best {self.best.mean_kid:.5f}, step {self.best.step}"
         return (
-            f"judged on {n['A']} test images of A, {n['B']} of B: KID of {self.recipe['features']} {kid}"
+            f"validated on {n['A']} test images of A, {n['B']} of B: KID of {self.recipe['features']} {kid}"
             f"{f'; cycle error {cycle} levels' if cycle else ''}; mean KID {last.mean_kid:.5f}, {best}"
         )
 
     def note(self) -> str:
-        """The last judgement in a few words, to stand beside the losses."""
+        """The latest result in a few words, for the progress bar."""
         return f"KID {self.past[-1].mean_kid:.4f}, best {self.best.mean_kid:.4f}"
 
     def _read(self, file: ImageFile, side: str) -> Images:
-        """The middle of an image, sized as training sizes it."""
+        """The middle of an image, sized as in training."""
         return read_sample(file, self.channels[side], self.experiment.data)[None]
 
     def _real(self, side: str, method: Method) -> Iterator[Pixels]:
         for file in track(self.files[side], f"features of the real test images of {side}"):
             image = self._read(file, side)
-            check_sides(method, image, file)
-            yield _colours(image)
+            check_sides(method, (image.shape[3], image.shape[2]), file)
+            yield _rgb(image)
 
-    def _judgement(
+    def _result(
         self, step: int, rows: Mapping[Direction, list[Features]], errors: Mapping[Direction, list[float]]
-    ) -> Judgement:
-        fakes = {direction: _doubled(np.concatenate(each)) for direction, each in rows.items()}
+    ) -> ValidationResult:
+        fakes = {direction: _float64(np.concatenate(each)) for direction, each in rows.items()}
         real = {direction: self.real[direction[-1]] for direction in rows}
-        return Judgement(
+        return ValidationResult(
             step,
             {direction: unbiased_mmd(fakes[direction], real[direction]) for direction in rows},
             {direction: half_widths(fakes[direction], real[direction], _kid, min_rows=2)["kid"] for direction in rows},
@@ -246,7 +262,7 @@ class Judge:
 def _there_and_back(
     method: Method, engine: Engine, direction: Direction, image: Images
 ) -> tuple[Images, Images | None]:
-    """The translation of an image and, where there is a way back, the image again; both on the CPU."""
+    """The translation of an image and, with a way back, the translation back; both on the CPU."""
     networks = method.translators
     back = networks.get(opposite(direction))
     with torch.no_grad(), eval_mode(method), engine.precision():
@@ -263,30 +279,30 @@ def _require_finite(step: int, file: ImageFile, *images: Images | None) -> None:
         )
 
 
-def _held_out(root: Path, side: str, skipped: Collection[str], most: int) -> list[ImageFile]:
+def _test_files(root: Path, side: str, skipped: Collection[str], limit: int) -> list[ImageFile]:
     files = images_of(root, f"test{side}").without(skipped)
-    if len(files) < FEWEST_JUDGED:
+    if len(files) < FEWEST_VALIDATED:
         raise BadInput(
-            f"runtime.validate_every: expected at least {FEWEST_JUDGED} images in {root / f'test{side}'} to judge on, "
-            f"found {len(files)}; keep more out of training, or set it to 0"
+            f"runtime.validate_every: expected at least {FEWEST_VALIDATED} images in {root / f'test{side}'}, found "
+            f"{len(files)}; keep more out of training, or set it to 0"
         )
-    return spread(files, most)
+    return spread(files, limit)
 
 
 def _require_colours(side: str, channels: int) -> None:
     if channels not in (1, 3):
         raise BadInput(
-            f"runtime.validate_every: networks of features see gray or colour images, and data.channels_{side.lower()} "
+            f"runtime.validate_every: feature extractors take gray or colour images, and data.channels_{side.lower()} "
             f"is {channels}; set it to 0"
         )
 
 
 def _extractor(runtime: RuntimeConfig) -> Extractor:
-    name, weights = runtime.judge_features, runtime.judge_weights
+    name, weights = runtime.validate_features, runtime.validate_weights
     if name != "efficientnet-lite0" and not weights:
         raise BadInput(
-            f"runtime.judge_weights: {name} needs its weights, none were given; docs/evaluation.md says which, "
-            f"or set runtime.judge_features efficientnet-lite0"
+            f"runtime.validate_weights: {name} needs its weights, none were given; docs/evaluation.md lists them, "
+            f"or set runtime.validate_features efficientnet-lite0"
         )
     try:
         return load_extractor(name, Path(weights) if weights else None)
@@ -304,8 +320,8 @@ def _recipe(extractor: Extractor, files: Mapping[str, Sequence[ImageFile]], root
     }
 
 
-def _colours(image: Images) -> Pixels:
-    """One image as a file of it would be seen, in colour and 8 bits."""
+def _rgb(image: Images) -> Pixels:
+    """One image as its file would hold it: three channels of 8 bits."""
     return with_channels(to_pixels(image[0]), 3)
 
 
@@ -313,8 +329,8 @@ def _kid(fake: Features, real: Features) -> dict[str, float]:
     return {"kid": unbiased_mmd(fake, real)}
 
 
-def _doubled(features: Features) -> Features:
-    """In double precision, as KID is taken."""
+def _float64(features: Features) -> Features:
+    """KID is computed in double precision."""
     return np.asarray(features, np.float64)
 
 

@@ -64,19 +64,19 @@ def checkpoints() -> Iterator[Mutation]:
     )
     yield Mutation(
         "pinned checkpoints are deleted",
-        "unpaired.checkpoints.run_state._drop_older",
+        "unpaired.checkpoints.run_state._delete_older",
         always("PROTECTED"),
         f"{STATE}::test_best_and_pinned_ones_are_never_deleted",
     )
     yield Mutation(
         "incomplete checkpoints count among those kept",
-        "unpaired.checkpoints.run_state._drop_older",
+        "unpaired.checkpoints.run_state._delete_older",
         drop("operand", "_complete"),
         f"{STATE}::test_truncated_ones_do_not_push_whole_ones_out",
     )
     yield Mutation(
         "a checkpoint that cannot be deleted ends the run",
-        "unpaired.checkpoints.run_state._drop_older",
+        "unpaired.checkpoints.run_state._delete_older",
         replace("statement", "append", by="raise"),
         f"{STATE}::test_one_that_cannot_be_deleted_is_told_and_saving_goes_on",
     )

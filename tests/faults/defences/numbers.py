@@ -45,7 +45,7 @@ def finite() -> Iterator[Mutation]:
     )
     yield Mutation(
         "weights are saved unchecked",
-        "unpaired.training.loop.Run._require_sound",
+        "unpaired.training.loop.Run.require_finite",
         never("broken"),
         f"{DESCENT}::test_weights_that_overflow_in_the_last_update_are_not_saved",
     )
@@ -122,7 +122,7 @@ def determinism() -> Iterator[Mutation]:
     )
     yield Mutation(
         "the caller's random state decides",
-        "unpaired.training.loop._fresh_trainer",
+        "unpaired.training.loop._new_trainer",
         drop("statement", "seed_everything", nth=0),
         "tests/training/test_run.py::test_the_global_dice_of_the_caller_do_not_decide_a_run",
     )

@@ -42,7 +42,7 @@ def resume() -> Iterator[Mutation]:
     )
     yield Mutation(
         "the data restart from the first batch",
-        "unpaired.training.loop.Run.go_on",
+        "unpaired.training.loop.Run.train",
         replace("call", "batches", by="self.data.batches(0, total - start)"),
         RESUMED,
     )
@@ -94,20 +94,20 @@ def stops() -> Iterator[Mutation]:
     )
     yield Mutation(
         "a signal does not end the steps",
-        "unpaired.training.loop.Run.go_on",
+        "unpaired.training.loop.Run.train",
         never("stopping", "total"),
         sampling,
     )
     yield Mutation(
         "nothing is saved on a signal",
-        "unpaired.training.loop.Run.go_on",
+        "unpaired.training.loop.Run.train",
         drop("operand", "stopping", nth=0),
         sampling,
     )
     yield Mutation(
         "a signal while saving is noticed one step later",
-        "unpaired.training.loop.Run.go_on",
-        drop("statement", "stopping", "asked", nth=1),
+        "unpaired.training.loop.Run.train",
+        drop("statement", "stopping", "asked"),
         f"{STOP}::test_while_saving_it_finishes_the_save_and_takes_no_further_step",
     )
     yield Mutation(
@@ -148,8 +148,8 @@ def stops() -> Iterator[Mutation]:
     )
     yield Mutation(
         "processes do not agree on a stop",
-        "unpaired.training.processes.Processes.any",
-        replace("return", "one", by="return flag"),
+        "unpaired.training.processes.Processes._sum",
+        drop("statement", "all_reduce"),
         f"{PROCESSES}::test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly",
     )
 
@@ -195,8 +195,8 @@ def processes() -> Iterator[Mutation]:
     )
     yield Mutation(
         "a failing process does not send its message",
-        "unpaired.training.processes.Processes.together",
-        drop("statement", "_tell"),
+        "unpaired.training.processes.Processes.end_together",
+        drop("statement", "_report"),
         f"{PROCESSES}::test_what_one_process_cannot_use_ends_both_with_its_message",
     )
     yield Mutation(

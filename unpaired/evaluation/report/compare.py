@@ -118,8 +118,8 @@ def _curves(runs: Sequence[Run], directions: Mapping[str, str]) -> list[dict[str
 
 
 def _validated(log: Sequence[LogLine], direction: str) -> list[tuple[float, float]]:
-    judged = [(line["step"], line["judged"]["kid"].get(direction)) for line in log if "judged" in line]
-    return [(float(step), max(0.0, kid)) for step, kid in judged if kid is not None]
+    found = [(line["step"], line["validation"]["kid"].get(direction)) for line in log if "validation" in line]
+    return [(float(step), max(0.0, kid)) for step, kid in found if kid is not None]
 
 
 def _gallery(runs: Sequence[Run], data: Path, direction: Direction) -> list[tuple[str, list[tuple[str, Embedded]]]]:

@@ -188,18 +188,18 @@ def short(value: float) -> str:
 def _lines(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
     lines: dict[str, list[tuple[float, float]]] = {}
     for entry in log:
-        values = {**entry.get("terms", {}), **{k: entry[k] for k in ("lr", "images_per_second") if k in entry}}
-        values |= _judged(entry["judged"]) if "judged" in entry else {}
+        values = {**entry.get("losses", {}), **{k: entry[k] for k in ("lr", "images_per_second") if k in entry}}
+        values |= _validated(entry["validation"]) if "validation" in entry else {}
         for name, value in values.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 lines.setdefault(name, []).append((float(entry["step"]), float(value)))
     return lines
 
 
-def _judged(judged: Mapping[str, Any]) -> dict[str, float]:
-    """What was judged; a KID below 0 is one that cannot be told from 0, where the axis ends."""
-    kid = {f"test/kid/{judged['features']}/{direction}": max(0.0, value) for direction, value in judged["kid"].items()}
-    return kid | {f"test/cycle_error/{direction}": value for direction, value in judged["cycle_error"].items()}
+def _validated(result: Mapping[str, Any]) -> dict[str, float]:
+    """The curves of a validation result; a KID below 0 cannot be told from 0 and is drawn there."""
+    kid = {f"test/kid/{result['features']}/{direction}": max(0.0, value) for direction, value in result["kid"].items()}
+    return kid | {f"test/cycle_error/{direction}": value for direction, value in result["cycle_error"].items()}
 
 
 def _name(curve: str) -> str:

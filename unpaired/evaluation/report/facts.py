@@ -127,11 +127,11 @@ def _of_each(part: str, counts: Mapping[str, int], names: tuple[str, str]) -> st
 
 def _best(log: Sequence[LogLine]) -> str:
     """The step whose bundle is kept as the best, and by what; empty without validation."""
-    judged = next((line["judged"] for line in reversed(log) if "judged" in line), None)
-    if judged is None:
+    validation = next((line["validation"] for line in reversed(log) if "validation" in line), None)
+    if validation is None:
         return ""
-    best = judged["best"]
-    return f"step {best['step']:,}, mean KID {best['mean_kid']:.4f} ({judged['features']})"
+    best = validation["best"]
+    return f"step {best['step']:,}, mean KID {best['mean_kid']:.4f} ({validation['features']})"
 
 
 def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:

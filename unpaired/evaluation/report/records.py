@@ -31,14 +31,14 @@ class FindingLine(TypedDict):
 
 
 class BestLine(TypedDict):
-    """The judgement that was the best when a line was written."""
+    """The best validation so far."""
 
     step: Annotated[int, Field(ge=0, le=10**15)]
     mean_kid: Number
 
 
-class JudgedLine(TypedDict):
-    """What held-out images said during training, by direction."""
+class ValidationLine(TypedDict):
+    """A validation on test images during training, by direction."""
 
     features: Annotated[str, Field(max_length=100)]
     kid: Annotated[Scores, Field(max_length=2)]
@@ -55,8 +55,8 @@ class LogLine(TypedDict, total=False):
     lr: Number
     images_per_second: Number
     seconds: Number
-    terms: Annotated[Scores, Field(max_length=100)]
-    judged: JudgedLine
+    losses: Annotated[Scores, Field(max_length=100)]
+    validation: ValidationLine
     findings: Annotated[list[FindingLine], Field(max_length=100)]
 
 

@@ -1,7 +1,7 @@
 """Experiment trackers (W&B, trackio, MLflow) beside a run's own files, which are always written.
 
-A tracker lives in a process of its own, fed through a bounded queue: it may be slow, unreachable, hang or die, and
-costs one warning, never a step. What it says goes to `trackers.log` in the run's folder.
+Each tracker runs in a process of its own, fed through a bounded queue. One that is slow, unreachable, hangs or dies
+costs one warning and never a step. Its output goes to `trackers.log` in the run's folder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from unpaired.core.files import write_text
 
 NAMES = ("wandb", "trackio", "mlflow")
 WAITING = 200
-"""Lines kept for a tracker that is slower than the run; what comes then is dropped."""
+"""Messages queued for a tracker that is slower than the run; further ones are dropped."""
 PATIENCE = 8.0
-"""Seconds that all trackers together may take to finish after the last step."""
+"""Seconds that all trackers together may take to finish."""
 LOG, IDENTITY = "trackers.log", "tracking.json"
 
 
@@ -34,10 +34,10 @@ class Trackers:
     """The trackers of one run."""
 
     def __init__(self, names: str, run: Path, project: str, settings: Mapping[str, Any]) -> None:
-        """Start a process for each of `names`, joined by commas; none for an empty text.
+        """Start a process for each of `names`, separated by commas; none for an empty text.
 
         Raises:
-            BadInput: a name that is none of NAMES, or one whose package is not installed.
+            BadInput: a name that is none of NAMES, or whose package is not installed.
         """
         wanted = required(names)
         start = {"project": project, "run": str(run), "id": _identity(run) if wanted else "", "settings": settings}
@@ -52,7 +52,7 @@ class Trackers:
         self._send({"step": step, "image": str(path), "name": name})
 
     def close(self) -> None:
-        """Let them finish for a while, then end those that do not."""
+        """Wait for them to finish, then end those that do not."""
         until = time.monotonic() + PATIENCE
         for tracker in self.all:
             tracker.close(until)
@@ -67,9 +67,9 @@ class _Tracker:
         self.name, self.log, self.warned = name, log, False
         self.lines: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         command = [sys.executable, "-m", "unpaired.training.trackers", name]
-        with log.open("ab") as said:
+        with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
             )
         self.feeder = threading.Thread(target=self._feed, name=f"tracker-{name}", daemon=True)
         self.feeder.start()
@@ -85,7 +85,7 @@ class _Tracker:
             self._warn("does not keep up; some of its lines are dropped")
 
     def close(self, until: float) -> None:
-        """Ask it to finish; end it at the time `until`."""
+        """Ask it to finish; kill it at the time `until` of the monotonic clock."""
         try:
             self.lines.put(None, timeout=max(0.0, until - time.monotonic()))
             code = self.process.wait(timeout=max(0.0, until - time.monotonic()))
@@ -104,7 +104,7 @@ class _Tracker:
             while (line := self.lines.get()) is not None:
                 pipe.write(json.dumps(line).encode() + b"\n")
                 pipe.flush()
-        except OSError:  # it died: the next line or the end says so
+        except OSError:  # it died, which the next message or the end reports
             pass
         finally:
             with suppress(OSError):
@@ -112,12 +112,12 @@ class _Tracker:
 
     def _warn(self, words: str) -> None:
         if not self.warned:
-            print(f"{self.name} {words}; the run goes on without it ({self.log})", file=sys.stderr, flush=True)
+            print(f"{self.name} {words}; the run continues without it ({self.log})", file=sys.stderr, flush=True)
         self.warned = True
 
 
 def required(names: str) -> list[str]:
-    """The trackers in `names`, each installed.
+    """The trackers in `names`, all installed.
 
     Raises:
         BadInput: an unknown one, or one whose package is missing.
@@ -134,7 +134,7 @@ def required(names: str) -> list[str]:
 
 
 def _identity(run: Path) -> str:
-    """The run's name at every tracker, the same when it is resumed."""
+    """The run's name at every tracker; the same after a resume."""
     path = run / IDENTITY
     if path.is_file():
         return str(json.loads(path.read_text(encoding="utf-8"))["id"])

@@ -1,4 +1,4 @@
-"""The process of one tracker: lines of JSON on standard input, the first of them about the run."""
+"""The process of one tracker: reads lines of JSON from standard input, of which the first describes the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Tracker(Protocol):
-    """What each service is asked to do."""
+    """The interface of each service."""
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Numbers after a step."""
@@ -27,7 +27,7 @@ class Tracker(Protocol):
 
 
 class WandB:
-    """Weights & Biases, and trackio, which has its interface; mode and server by their own environment variables."""
+    """Weights & Biases, and trackio, which has the same interface; configured by their own environment variables."""
 
     def __init__(self, module: Any, start: Mapping[str, Any], **options: Any) -> None:
         self.module = module
@@ -42,12 +42,12 @@ class WandB:
         self.module.log({f"samples/{name}": self.module.Image(path)}, step=step)
 
     def finish(self) -> None:
-        """Send what is left."""
+        """Send the remaining data."""
         self.module.finish()
 
 
 class MLflow:
-    """MLflow, where MLFLOW_TRACKING_URI says."""
+    """MLflow, at MLFLOW_TRACKING_URI."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
         import mlflow
@@ -101,8 +101,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def main(name: str) -> None:
-    """Carry the lines to the service until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which then closes the pipe
+    """Send the lines to the service until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the training, which then closes the pipe
     lines = map(json.loads, sys.stdin)
     tracker = _open(name, next(lines))
     for line in lines:
