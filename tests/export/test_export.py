@@ -59,7 +59,7 @@ def test_the_graph_pads_as_the_translator_does(shape, multiple):
         pass
 
     network = Same()
-    network.multiple, network.least = multiple, 2 * multiple
+    network.size_multiple, network.min_size = multiple, 2 * multiple
     pixels = PixelGraph(network)
     seen = []
     network.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
@@ -78,8 +78,8 @@ def test_the_file_tells_all_that_translating_needs(exported):
         "channels_in": 3,
         "channels_out": 3,
         "precision": "fp32",
-        "multiple": 4,
-        "least": 8,
+        "size_multiple": 4,
+        "min_size": 8,
         "experiment": "smoke",
         "step": 7,
         "bundle_sha256": file_sha256(kept.bundle),

@@ -235,7 +235,7 @@ def test_threads_do_not_mix_up_their_images(exported, engine):
 
 def test_info_tells_of_an_exported_file(exported, openvino):
     assert describe(exported().onnx).startswith("smoke after 7 steps, exported: onnx fp32\nAtoB: 3 to 3 channels\n")
-    assert json.loads(describe(openvino, as_json=True))["multiple"] == 4
+    assert json.loads(describe(openvino, as_json=True))["size_multiple"] == 4
 
 
 # Files that are not to be trusted

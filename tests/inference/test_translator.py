@@ -77,7 +77,7 @@ def test_padding_mirrors_without_repeating_the_edge_and_repeats_it_where_there_i
     row = torch.arange(5.0).reshape(1, 1, 1, 5)
     assert pad_to_multiple(row.expand(1, 1, 5, 5), 4)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 3, 2, 1]
     assert pad_to_multiple(row[..., :2].expand(1, 1, 2, 2), 4)[0, 0, 0].tolist() == [0, 1, 1, 1]
-    assert pad_to_multiple(row[..., :4].expand(1, 1, 4, 4), 4, least=8)[0, 0, 0].tolist() == [0, 1, 2, 3, 3, 3, 3, 3]
+    assert pad_to_multiple(row[..., :4].expand(1, 1, 4, 4), 4, min_size=8)[0, 0, 0].tolist() == [0, 1, 2, 3, 3, 3, 3, 3]
 
 
 def test_both_directions_use_their_own_network(models):

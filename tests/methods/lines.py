@@ -9,7 +9,7 @@ from unpaired.methods import Batch, evaluate
 class Line(nn.Module):
     """slope * x + shift, in place of a network; it remembers how many images each call held."""
 
-    per_image = True
+    batch_independent = True
 
     def __init__(self, slope, shift):
         super().__init__()

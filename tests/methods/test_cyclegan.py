@@ -166,7 +166,7 @@ def test_batches_of_different_sizes_and_networks_that_mix_images_are_never_joine
     small, large = forward_many(network, constant(1.0), wide)
     assert network.calls == [2, 1] and small.shape == (2, 3, 4, 4) and large.shape == (1, 3, 4, 8)
     network.calls.clear()
-    network.per_image = False
+    network.batch_independent = False
     forward_many(network, constant(1.0), constant(2.0))
     assert network.calls == [2, 2]
 

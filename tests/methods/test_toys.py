@@ -47,7 +47,7 @@ def squares(random, count=BATCH):
 class Recolour(nn.Sequential):
     """A map of colours alone."""
 
-    multiple, least, per_image = 1, 1, True
+    size_multiple, min_size, batch_independent = 1, 1, True
 
     def __init__(self):
         super().__init__(nn.Conv2d(1, 8, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 1), nn.Tanh())

@@ -130,7 +130,7 @@ def test_the_first_convolution_has_no_norm_and_the_last_layer_is_a_convolution()
 def test_without_batch_norm_each_image_of_a_batch_is_judged_alone(kind, norm):
     network = tiny(kind, norm).double()
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
-    assert network.per_image
+    assert network.batch_independent
     assert_close(network(images), torch.cat([network(image[None]) for image in images]), rtol=0, atol=1e-12)
 
 
@@ -138,7 +138,7 @@ def test_without_batch_norm_each_image_of_a_batch_is_judged_alone(kind, norm):
 def test_with_batch_norm_the_images_of_a_batch_depend_on_one_another(kind):
     network = tiny(kind, "batch").double()
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
-    assert not network.per_image
+    assert not network.batch_independent
     assert (network(images) - torch.cat([network(image[None]) for image in images])).abs().max() > 1e-3
 
 

@@ -91,7 +91,7 @@ def test_instance_norm_keeps_no_buffers():
 @pytest.mark.parametrize("size", [(12, 12), (16, 28), (36, 20)])
 def test_the_output_is_as_large_as_an_input_whose_sides_divide_by_four(size, upsampling):
     network = tiny(upsampling=upsampling)
-    assert network.multiple == 4
+    assert network.size_multiple == 4
     assert network(torch.rand(1, 3, *size)).shape == (1, 3, *size)
 
 
@@ -118,7 +118,7 @@ def test_the_output_fills_the_range_of_images_and_never_leaves_it():
 def test_without_batch_norm_each_image_of_a_batch_is_translated_alone(norm):
     network = tiny(norm=norm).double()
     images = torch.rand(3, 3, 16, 16, dtype=torch.float64)
-    assert network.per_image
+    assert network.batch_independent
     assert_close(network(images), torch.cat([network(image[None]) for image in images]), rtol=0, atol=1e-12)
 
 
@@ -126,7 +126,7 @@ def test_with_batch_norm_the_images_of_a_batch_depend_on_one_another():
     network = tiny(norm="batch").double()
     images = torch.rand(3, 3, 16, 16, dtype=torch.float64)
     apart = torch.cat([network(image[None]) for image in images])
-    assert not network.per_image
+    assert not network.batch_independent
     assert (network(images) - apart).abs().max() > 1e-3
 
 

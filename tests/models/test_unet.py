@@ -65,7 +65,7 @@ def test_dropout_sits_in_the_innermost_full_width_steps_only():
 
 def test_the_output_is_as_large_as_an_input_whose_sides_divide_by_two_to_the_downs():
     network = tiny()
-    assert network.multiple == 32
+    assert network.size_multiple == 32
     for size in ((32, 32), (64, 32), (32, 96)):
         assert network(torch.rand(1, 3, *size)).shape == (1, 3, *size)
 
@@ -135,14 +135,14 @@ def test_the_input_image_is_left_as_it_was():
 def test_without_batch_norm_each_image_of_a_batch_is_translated_alone(norm):
     network = tiny(norm=norm).double()
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
-    assert network.per_image
+    assert network.batch_independent
     assert_close(network(images), torch.cat([network(image[None]) for image in images]), rtol=0, atol=1e-12)
 
 
 def test_with_batch_norm_the_images_of_a_batch_depend_on_one_another():
     network = tiny(norm="batch").double()
     images = torch.rand(3, 3, 64, 64, dtype=torch.float64)
-    assert not network.per_image
+    assert not network.batch_independent
     assert (network(images) - torch.cat([network(image[None]) for image in images])).abs().max() > 1e-3
 
 

@@ -25,7 +25,7 @@ class PixelGraph(nn.Module):
         super().__init__()
         self.network = network.to(dtype)
         self.dtype = dtype
-        self.multiple, self.least = network.multiple, network.least
+        self.size_multiple, self.min_size = network.size_multiple, network.min_size
 
     def forward(self, image: Levels) -> Levels:
         """(b, h, w, c) to (b, h, w, d), both from 0 to 255."""
@@ -42,8 +42,8 @@ class PixelGraph(nn.Module):
 
     def grown(self, side: int) -> int:
         """The side after padding."""
-        divisible = (side + self.multiple - 1) // self.multiple * self.multiple
-        return cast(int, torch.sym_max(self.least, divisible))
+        divisible = (side + self.size_multiple - 1) // self.size_multiple * self.size_multiple
+        return cast(int, torch.sym_max(self.min_size, divisible))
 
 
 def _fits(grown: int, side: int) -> Tensor:

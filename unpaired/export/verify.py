@@ -38,7 +38,7 @@ def verify(exported: Exported, network: Runtime, images: Sequence[Array]) -> str
     Raises:
         BadInput: it differs by more than `EXACT` or is less similar than `SIMILAR`.
     """
-    shapes = five_shapes(exported.facts.multiple, exported.facts.least)
+    shapes = five_shapes(exported.facts.size_multiple, exported.facts.min_size)
     differences = [_difference(exported, network, shape) for shape in shapes]
     least = SIMILAR.get(exported.facts.precision)
     allowed = EXACT if least is None else RANGE

@@ -42,7 +42,7 @@ def steps_of(network: Generator, size: Size, channels: int) -> list[Step]:
         BadInput: it contains a layer without a spatial rule.
     """
     steps = [Step(None, (), size, channels)]
-    grow = [max(network.least - side, -side % network.multiple) for side in size]
+    grow = [max(network.min_size - side, -side % network.size_multiple) for side in size]
     if any(grow):
         mode = "reflect" if all(more < side for more, side in zip(grow, size, strict=True)) else "replicate"
         _add(steps, Pad((0, 0), (grow[0], grow[1]), mode), [0])

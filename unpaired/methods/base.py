@@ -69,7 +69,7 @@ class Method(nn.Module, ABC):
 
 def forward_many(network: Generator | Discriminator, *batches: Tensor) -> Sequence[Tensor]:
     """The network on every batch: in one pass where the engine allows that (`merge_passes`) and it gives the same."""
-    merge = getattr(network, "merge_passes", False) and network.per_image
+    merge = getattr(network, "merge_passes", False) and network.batch_independent
     if merge and len({batch.shape[1:] for batch in batches}) == 1:
         return network(torch.cat(batches)).split([len(batch) for batch in batches])
     return [network(batch) for batch in batches]

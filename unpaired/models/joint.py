@@ -22,7 +22,7 @@ class MultiScalePatchGAN(nn.Module):
     def __init__(self, cfg: PatchGANConfig, channels: int) -> None:
         super().__init__()
         self.scales = nn.ModuleList(PatchGAN(cfg, channels) for _ in range(cfg.scales))
-        self.per_image = cfg.norm != "batch"
+        self.batch_independent = cfg.norm != "batch"
         """Whether each image of a batch is judged alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
@@ -41,7 +41,7 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         self.patchgan = (MultiScalePatchGAN if cfg.patchgan.scales > 1 else PatchGAN)(cfg.patchgan, channels)
         self.projected = ProjectedDiscriminator(cfg.projected, channels)
-        self.per_image = self.patchgan.per_image
+        self.batch_independent = self.patchgan.batch_independent
         """Whether each image of a batch is judged alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:

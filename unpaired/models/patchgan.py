@@ -29,7 +29,7 @@ class PatchGAN(nn.Module):
             *[layer for n in range(1, cfg.layers + 1) for layer in block(n)],
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
         )
-        self.per_image = cfg.norm != "batch"
+        self.batch_independent = cfg.norm != "batch"
         """Whether each image of a batch is judged alone."""
         self.spectral_norm = cfg.spectral_norm
         """Whether `models.build_discriminator` normalises its kernels."""
@@ -50,7 +50,7 @@ class PixelGAN(nn.Module):
             *[nn.Conv2d(w, 2 * w, 1, bias=bias), norm_layer(cfg.norm, 2 * w), nn.LeakyReLU(0.2, inplace=True)],
             nn.Conv2d(2 * w, 1, 1, bias=bias),
         )
-        self.per_image = cfg.norm != "batch"
+        self.batch_independent = cfg.norm != "batch"
         """Whether each image of a batch is judged alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -32,7 +32,7 @@ PROJECTION_SEED = 0
 class ProjectedDiscriminator(nn.Module):
     """Four maps of raw scores, one per depth of the frozen network."""
 
-    per_image = True
+    batch_independent = True
     """Each image of a batch is judged alone."""
 
     def __init__(self, cfg: ProjectedConfig, channels: int) -> None:

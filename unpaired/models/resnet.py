@@ -76,11 +76,11 @@ class ResNetGenerator(nn.Module):
             *[*up(4 * w, 2 * w), *up(2 * w, w)],
             *[nn.ReflectionPad2d(3), nn.Conv2d(w, out_channels, 7), nn.Tanh()],
         )
-        self.multiple = 4
+        self.size_multiple = 4
         """Height and width must divide by this."""
-        self.least = 8
+        self.min_size = 8
         """And be no less than this: residual blocks reflect and normalise at a quarter of the size."""
-        self.per_image = norm != "batch"
+        self.batch_independent = norm != "batch"
         """Whether each image of a batch is treated alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:

@@ -75,11 +75,11 @@ class UNetGenerator(nn.Module):
     def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
         super().__init__()
         self.model = UNetCore(cfg, channels, out_channels)
-        self.multiple = 2**cfg.downs
+        self.size_multiple = 2**cfg.downs
         """Height and width must divide by this."""
-        self.least = self.multiple
+        self.min_size = self.size_multiple
         """And be no less than this."""
-        self.per_image = cfg.norm != "batch"
+        self.batch_independent = cfg.norm != "batch"
         """Whether each image of a batch is treated alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:

@@ -102,7 +102,7 @@ def check_sides(method: Method, size: Size, file: ImageFile) -> None:
         BadInput: names the file, its size and the setting to change.
     """
     width, height = size
-    multiple = max(network.multiple for network in method.translators.values())
+    multiple = max(network.size_multiple for network in method.translators.values())
     if height % multiple or width % multiple:
         raise BadInput(
             f"{file}: width and height must divide by {multiple} for this generator, found {width}x{height} after "

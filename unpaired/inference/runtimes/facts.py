@@ -39,9 +39,9 @@ class Facts:
     channels_out: int
     precision: Precision
     """Arithmetic the file was made and checked for."""
-    multiple: int
+    size_multiple: int
     """What the network's sides divide by. The graph pads and cuts by itself."""
-    least: int
+    min_size: int
     """And the least they may be."""
     experiment: str
     step: int

@@ -37,7 +37,7 @@ class TorchRuntime:
     def translate(self, images: Images) -> Images:
         """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
         height, width = images.shape[2:]
-        padded = pad_to_multiple(images, self.network.multiple, self.network.least)
+        padded = pad_to_multiple(images, self.network.size_multiple, self.network.min_size)
         return self.network(padded)[..., :height, :width].to(images.dtype)
 
     def __call__(self, images: Array) -> Array:
@@ -45,16 +45,16 @@ class TorchRuntime:
         return self.translate(torch.from_numpy(images)).numpy()
 
 
-def pad_to_multiple(images: Tensor, multiple: int, least: int = 1) -> Tensor:
+def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
     """Reflect at the right and bottom until both sides divide; images too small to reflect repeat their edge.
 
     Args:
         images: A batch.
         multiple: What both sides must divide by.
-        least: Sides shorter than this grow to it, which must divide by `multiple` itself.
+        min_size: Sides shorter than this grow to it, which must divide by `multiple` itself.
     """
     height, width = images.shape[2:]
-    bottom, right = (max(least - side, -side % multiple) for side in (height, width))
+    bottom, right = (max(min_size - side, -side % multiple) for side in (height, width))
     if not bottom and not right:
         return images
     mode = "reflect" if bottom < height and right < width else "replicate"
