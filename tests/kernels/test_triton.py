@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("triton", reason="Triton is for Linux")
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 
 
@@ -20,7 +21,7 @@ def run(*args: str, **environment: str) -> str:
     """What a Python process prints; its failure is this test's."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, *args]
-    done = subprocess.run(command, env=env, cwd=HERE.parents[1], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, cwd=HERE.parents[1], capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     return done.stdout
 
