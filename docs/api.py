@@ -1,4 +1,4 @@
-"""Writes api.md beside itself, the reference of the Python API, from the docstrings; `make docs` runs it."""
+"""Write `api.md` beside this file, the reference of the Python API, from the docstrings; `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pathlib import Path
 from textwrap import dedent
 
 import unpaired
-from unpaired import evaluation as evaluate
-from unpaired import experiment, export, inference, presets, training
+from unpaired import evaluation, experiment, export, inference, methods, presets
 from unpaired.imaging import images
 from unpaired.methods import Method
 
 PAGE = Path(__file__).with_name("api.md")
 PUBLIC = {
-    "Train": [training.train, experiment.with_settings, experiment.read_settings],
+    "Train": [unpaired.train, experiment.with_settings, experiment.read_settings],
     "Translate": [inference.Translator, inference.Translator.load, inference.Translator.__call__],
-    "Judge": [evaluate.evaluate],
+    "Evaluate": [evaluation.evaluate],
     "Export": [export.export],
     "Images": [images.read_image, images.write_image, images.to_tensor, images.to_pixels],
-    "A method of one's own": [Method, Method.generator_losses, Method.discriminator_losses, Method.each, Method.both],
+    "A method of your own": [Method, Method.generator_losses, Method.discriminator_losses, methods.forward_many],
 }
 WIDTH = 88
 """Characters of a line that the site shows without scrolling."""

@@ -15,7 +15,7 @@ from tests.docs.world import image, make_world, on_the_hub, small_presets
 from tests.hub.server import hub_over
 
 READERS_HAVE: dict[str, dict[str, str]] = {
-    "README.md": {"photos": "photos", "paintings": "paintings", "earth64": "data"},
+    "README.md": {"photos": "photos", "paintings": "paintings", "earth64": "data", "globe.png": "photo.png"},
     "docs/applications/enhancement.md": {"datasets/flowers": "data"},
     "docs/applications/photos.md": {"datasets/monet2photo": "data"},
     "docs/applications/season.md": {"datasets/yosemite": "data"},
@@ -36,6 +36,7 @@ READERS_HAVE: dict[str, dict[str, str]] = {
     "docs/export.md": {"runs/earth": "run", "photos": "photos", "photo.jpg": "photo.jpg"},
     "docs/hub.md": {"runs/mine": "run", "data": "data", "photos": "photos"},
     "docs/huge-images.md": {"run": "run", "slide.tif": "slide.tif"},
+    "docs/index.md": {"photos": "photos", "paintings": "paintings", "photo.jpg": "photo.jpg"},
     "docs/performance.md": {"runs/mine": "run"},
     "docs/presets.md": {"data": "data", "datasets/horse2zebra": "data"},
     "docs/scaling.md": {"runs/mine": "run", "photos": "photos"},
