@@ -111,7 +111,8 @@ class OptimConfig:
     start: str = ""
     """Bundle or run whose generators are fine-tuned; random weights unless given."""
     colour_start: int = 0
-    """Steps before the first in which the generators learn the linear colour map between the domains; 0: none."""
+    """Steps before the first in which the generators learn the linear colour map between the domains, at most as
+    many as steps; 0: none."""
     discriminator_warmup: int = 0
     """First steps in which only the discriminators are updated, for generators that are fine-tuned."""
     accumulate: int = 1

@@ -214,7 +214,7 @@ class Run:
 
     def _colour_start(self) -> None:
         """Train the generators to be the colour map between the domains, if the settings ask for it."""
-        if steps := self.experiment.optim.colour_start:
+        if steps := min(self.experiment.optim.colour_start, self.schedule.steps):
             colour_start(self.trainer, lambda: first_batches(self.data, self.engine, steps))
 
     def step(self, step: int, prefetched: Prefetched) -> None:
