@@ -30,7 +30,7 @@ from unpaired.imaging.images import Array
 from unpaired.inference.runtimes import Runtime, open_exported
 from unpaired.inference.runtimes.bundles import torch_runtime
 from unpaired.inference.runtimes.facts import PRECISIONS
-from unpaired.inference.runtimes.torch import TorchRuntime
+from unpaired.inference.runtimes.torch import CPU, TorchRuntime
 from unpaired.presets import horse2zebra
 
 
@@ -43,7 +43,7 @@ def published(folder: Path) -> Path:
 def runtimes(model: Path, folder: Path, images: Array) -> dict[str, Runtime]:
     """Every runtime by its label, the plain one first; int8 takes its ranges from `images`, enough for speed."""
     plain = torch_runtime(load_bundle(model), "AtoB")
-    fast = [TorchRuntime.fast(plain.network, 3, 3, dtype) for dtype in (torch.float32, torch.bfloat16)]
+    fast = [TorchRuntime.placed(plain.network, (3, 3), CPU, dtype) for dtype in (torch.float32, torch.bfloat16)]
     onnx = export(model, folder, "onnx")
     facts = open_exported(onnx).facts
     for precision in PRECISIONS:

@@ -15,7 +15,7 @@ def bench(
     blocks: int | None = None,
     batch: int = 1,
     repeats: int = 7,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: str = "auto",
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto",
     threads: int = 0,
     model: File | None = None,
@@ -35,7 +35,7 @@ def bench(
         blocks: Residual blocks; 6 below 256 px and 9 from there on unless given.
         batch: Images in a batch.
         repeats: Timed runs of each; use more on a busy machine.
-        device: Where to compute; auto takes CUDA, then MPS, then the CPU.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
         precision: Arithmetic of this package's side, as runtime.precision.
         threads: CPU threads; 0 leaves torch's choice.
         model: Run, bundle or exported file to translate with, in place of a fresh generator.

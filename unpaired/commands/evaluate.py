@@ -21,6 +21,7 @@ def evaluate(
     at: int | None = None,
     paired: Literal["auto", "yes", "no"] = "auto",
     limit: int | None = None,
+    device: str = "auto",
 ) -> None:
     """Evaluate a model on test images.
 
@@ -36,6 +37,7 @@ def evaluate(
         at: Evaluate the run's kept checkpoint of this step; the run's report stays as it is.
         paired: Whether testA and testB show the same under the same names; auto decides by the data set.
         limit: Evaluate only this many images of each domain.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
         unpaired evaluate runs/mine data
@@ -43,7 +45,7 @@ def evaluate(
     from unpaired.core.progress import terminal_width
     from unpaired.evaluation import evaluate, table
 
-    result = evaluate(at_step(model, at), data, out=out, paired=paired, limit=limit)
+    result = evaluate(at_step(model, at), data, out=out, paired=paired, limit=limit, device=device)
     if at is None:
         _keep(model, data, result, out)
     as_json = json or not sys.stdout.isatty()

@@ -16,6 +16,7 @@ def export(
     format: Literal["onnx", "openvino", "pt2"],
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     direction: Direction | None = None,
+    device: str = "auto",
     data: Folder | None = None,
 ) -> None:
     """Export a model to ONNX, OpenVINO or .pt2.
@@ -28,6 +29,7 @@ def export(
         format: onnx for any language, openvino for speed on CPUs, pt2 for programs with torch.
         precision: bf16 (openvino, pt2) and int8 (openvino) are faster and less accurate.
         direction: AtoB or BtoA; the model's first unless given.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
         data: Data set whose training images measure the error of bf16 and int8; the training data unless given.
 
     Example:
@@ -35,4 +37,4 @@ def export(
     """
     from unpaired.export import export
 
-    export(model, out, format, precision, direction, data)
+    export(model, out, format, precision, direction, data, device)

@@ -18,6 +18,7 @@ def metrics(
     resize: Literal["clean", "pytorch-fid", "tensorflow"] = "clean",
     download: bool = False,
     out: File | None = None,
+    device: str = "auto",
 ) -> None:
     """Compute FID, KID, precision and recall of two folders.
 
@@ -31,6 +32,7 @@ def metrics(
         resize: As clean-fid, as pytorch-fid, or as TensorFlow (torch-fidelity).
         download: Fetch the Inception weights (96 MB) if they are not in the cache.
         out: Also write the JSON to this file.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
         unpaired metrics out data/testB
@@ -40,7 +42,7 @@ def metrics(
     from unpaired.evaluation import write_json
     from unpaired.evaluation.sets import compare_sets
 
-    result = compare_sets(fake, real, features, weights, resize, download)
+    result = compare_sets(fake, real, features, weights, resize, download, device)
     if out is not None:
         write_json(result, out)
     for note in result["notes"]:

@@ -16,6 +16,7 @@ def reproduce(
     steps: int | None = None,
     methods: tuple[str, ...] = (),
     threads: int = 0,
+    device: str = "auto",
     features: File | None = None,
 ) -> None:
     """Run the paper's experiments on open data.
@@ -31,6 +32,7 @@ def reproduce(
         steps: Steps of each training, in place of the budget's.
         methods: Only this row of the tables, e.g. --methods CycleGAN; may be repeated.
         threads: CPU threads; 0 leaves torch's choice.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
         features: Weights of VGG-16 (vgg16-397923af.pth) for the feature loss, in place of EfficientNet-Lite0.
 
     Example:
@@ -38,4 +40,4 @@ def reproduce(
     """
     from unpaired.reproduce import reproduce
 
-    print(f"page: {reproduce(experiments, out, budget, seeds, steps, methods, threads, features)}")
+    print(f"page: {reproduce(experiments, out, budget, seeds, steps, methods, threads, features, device)}")

@@ -16,6 +16,7 @@ def segmenter(
     steps: int = 600,
     seed: int = 0,
     width: int = 24,
+    device: str = "auto",
 ) -> None:
     """Train the segmenter of the FCN score.
 
@@ -27,13 +28,14 @@ def segmenter(
         steps: Training steps, each of 16 images.
         seed: Seed of every random number.
         width: Feature maps of the first stage.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
         unpaired segmenter labels64 segmenter.safetensors
     """
     from unpaired.evaluation.segmenter import train_segmenter
 
-    made = train_segmenter(data, out, steps, seed, width)
+    made = train_segmenter(data, out, steps, seed, width, device)
     print(json.dumps({"segmenter": str(out), "ceiling": made.facts["ceiling"]}))
 
 
@@ -45,6 +47,7 @@ def labels(
     segmenter_weights: File | None = None,
     segmenter_size: tuple[int, int] | None = None,
     limit: int | None = None,
+    device: str = "auto",
 ) -> None:
     """Compute FCN score and Cityscapes metrics of a model.
 
@@ -57,6 +60,7 @@ def labels(
         segmenter_weights: Weight file of your own segmenter.
         segmenter_size: Width and height of its input (the protocol on Cityscapes: 2048 1024).
         limit: Evaluate only this many images.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
         unpaired labels runs/labels labels64 --segmenter segmenter.safetensors
@@ -71,7 +75,7 @@ def labels(
             raise BadInput("--segmenter MODULE:FUNCTION needs --segmenter-weights FILE, which the function is given")
         judge = foreign_segmenter(segmenter, segmenter_weights, segmenter_size)
     elif segmenter is not None:
-        judge = load_segmenter(Path(segmenter))
-    result = label_scores(model, data, judge, limit)
+        judge = load_segmenter(Path(segmenter), device)
+    result = label_scores(model, data, judge, limit, device)
     print(f"labels -> photo: {result['recipe']['labels -> photo']}", file=sys.stderr)
     print(json.dumps(result))

@@ -31,6 +31,7 @@ def translate(
     layout: Literal["own", "official", "official-single"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
+    device: str = "auto",
     report: File | None = None,
     cluster: str | None = None,
 ) -> None:
@@ -53,7 +54,8 @@ def translate(
         layout: own names, or those of the official test.py: images/STEM_real_A.png, STEM_fake_B.png and index.html;
             official-single: STEM_real.png, STEM_fake.png, as its --model test.
         runtime: Engine; onnx and openvino export a bundle once, and auto uses that export from then on.
-        precision: bf16 and int8 (openvino) are faster and less accurate; fp32 unless given.
+        precision: bf16 and int8 (openvino) are faster and less accurate; bf16 on CUDA and fp32 elsewhere unless given.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
         report: File of one line of JSON for each input: what was written, or why nothing was.
         cluster: Spread over a Ray cluster: its address, auto, or local; existing outputs are kept.
 
@@ -72,7 +74,7 @@ def translate(
             raise BadInput(f"translate --cluster: not together with {others}")
         translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
         return
-    translator = Translator.load(model, direction, runtime, precision, make_export=_make_export)
+    translator = Translator.load(model, direction, runtime, precision, make_export=_make_export, device=device)
     if layout != "own":
         write_results(translator, input, Path(output), single=layout == "official-single")
     else:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from unpaired.core.device import NAMES, is_device_name
 from unpaired.core.errors import brief
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
@@ -145,8 +146,8 @@ class RuntimeConfig:
 
     seed: int = 0
     """Seed of every random number."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; auto takes CUDA, then MPS, then the CPU."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """bf16, fp32, or exact: fp32 in the published order, bit for bit. auto: bf16 where the hardware supports it."""
     checkpoint_blocks: bool = False
@@ -182,6 +183,8 @@ class RuntimeConfig:
 
     def __post_init__(self) -> None:
         _at_least(self.seed, 0, "runtime.seed")
+        if not is_device_name(self.device):
+            raise ValueError(f"runtime.device: expected {NAMES}, found {self.device}")
         _at_least(self.threads, 0, "runtime.threads")
         for name in ("validate_every", "keep_every"):
             _at_least(getattr(self, name), 0, f"runtime.{name}")

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unpaired.core.device import announce
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.parallel import side_by_side
@@ -35,6 +36,7 @@ def evaluate(
     out: Path | None = None,
     paired: Paired = "auto",
     limit: int | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Judge a model, in every direction it has, on testA and testB of a data set.
 
@@ -44,6 +46,7 @@ def evaluate(
         out: JSON file to write.
         paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
         limit: Judge this many images of each domain, spread evenly.
+        device: Where the model runs, where `model` is not a loaded translator; see `core.device.pick_device`.
 
     Returns:
         What the JSON holds: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
@@ -53,8 +56,10 @@ def evaluate(
         BadInput: no model, no test images, or images that cannot be judged.
     """
     data = Path(data)
-    translator = to_judge(model) if isinstance(model, str | Path) else model
+    translator = to_judge(model, device) if isinstance(model, str | Path) else model
     held_out = open_held_out(data, paired, limit)
+    if isinstance(model, str | Path):
+        announce(translator.device)
     sizes = [image_size(path) for path in (*held_out.a, *held_out.b)]
     levels = _levels(held_out, sizes)
     histograms = Histograms(data)

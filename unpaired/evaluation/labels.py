@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unpaired.config import DIRECTIONS, Direction
+from unpaired.core.device import announce
 from unpaired.core.errors import BadInput
 from unpaired.core.progress import progress
 from unpaired.data.heldout import held_out_batches, open_held_out
@@ -37,6 +38,7 @@ class Copying:
     directions: tuple[Direction, ...] = DIRECTIONS
     channels_in: int = 3
     channels_out: int = 3
+    device: torch.device = torch.device("cpu")
 
     def to(self, direction: Direction) -> Copying:
         """The same in this direction."""
@@ -48,7 +50,11 @@ class Copying:
 
 
 def label_scores(
-    model: Path | Translator | Copying, data: Path, segmenter: Segmenter | None, limit: int | None = None
+    model: Path | Translator | Copying,
+    data: Path,
+    segmenter: Segmenter | None,
+    limit: int | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Both directions of a model on the test images of a data set of labels.
 
@@ -57,6 +63,7 @@ def label_scores(
         data: A prepared data set whose `dataset.json` names a palette and whose tests are pairs.
         segmenter: Reads photos; without one, labels -> photo is left out.
         limit: Judge this many images, spread evenly.
+        device: Where the model runs, where `model` is not a loaded translator.
 
     Returns:
         Per direction {"pixel_accuracy", "class_accuracy", "class_iou"}, and `recipe`.
@@ -64,9 +71,11 @@ def label_scores(
     Raises:
         BadInput: no model, not a data set of labels, or test images that are not pairs.
     """
-    translator = to_judge(model) if isinstance(model, Path) else model
+    translator = to_judge(model, device) if isinstance(model, Path) else model
     manifest = read_manifest(data)
     palette, held_out = Palette.of(manifest, data), open_held_out(data, "yes", limit)
+    if isinstance(model, Path):
+        announce(translator.device)
     result: dict[str, Any] = {}
     directions: list[Direction] = [each for each in DIRECTIONS if each in translator.directions]
     with progress("scoring", len(directions) * len(held_out.a)) as advance:

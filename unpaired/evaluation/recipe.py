@@ -20,9 +20,11 @@ from unpaired.metrics.evidence import warning
 FORMAT = 1
 
 
-def to_judge(model: Path | str) -> Translator:
-    """A model in torch and fp32, whatever has been exported: numbers must not change with what is installed."""
-    return Translator.load(model, runtime="auto" if is_exported(Path(model)) else "torch")
+def to_judge(model: Path | str, device: str = "auto") -> Translator:
+    """A model in torch and fp32, independent of the exports in the cache; an exported file in its own engine."""
+    exported = is_exported(Path(model))
+    runtime, precision = ("auto", None) if exported else ("torch", "fp32")
+    return Translator.load(model, runtime=runtime, precision=precision, device=device)
 
 
 def recipe(

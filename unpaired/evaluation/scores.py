@@ -70,7 +70,7 @@ class Judge:
         """Keep a number per image under its name."""
         for name, values in scores.items():
             kept = self.per_image.setdefault(name, np.zeros(len(self.setting.source)))
-            kept[list(indices)] = values.numpy()
+            kept[list(indices)] = values.cpu().numpy()
 
     def result(self, real: swd.Patches) -> tuple[Scores, dict[str, Interval]]:
         """Every number, and its interval."""
@@ -98,15 +98,17 @@ def judge_direction(
     """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
     back = translator.to(opposite(setting.direction)) if len(translator.directions) == 2 else None
+    device = there.device if isinstance(there, Translator) else torch.device("cpu")
     judges = {name: Judge(setting, _patches(setting, len(setting.source))) for name in (MODEL, *rivals)}
 
     def judge(batch: HeldOutBatch) -> int:
-        translated = there.translate(batch.inputs)
-        judges[MODEL].see(batch.indices, translated, batch.truths)
+        inputs, truths = batch.inputs.to(device), None if batch.truths is None else batch.truths.to(device)
+        translated = there.translate(inputs)
+        judges[MODEL].see(batch.indices, translated, truths)
         if back is not None:
-            judges[MODEL].note(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), batch.inputs)})
+            judges[MODEL].note(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), inputs)})
         for name, rival in rivals.items():
-            judges[name].see(batch.indices, rival(batch.inputs), batch.truths)
+            judges[name].see(batch.indices, rival(batch.inputs).to(device), truths)
         return len(batch.indices)
 
     truths = setting.target if setting.held_out.aligned else None

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
+from unpaired.core.device import announce, pick_device
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import written_whole
 from unpaired.core.progress import progress
@@ -53,17 +54,22 @@ class Segmenter:
     """What is known of it: its own scores on real test photos, and how it was trained."""
     size: Size | None = None
     """Width and height that photos are brought to before they are judged; their own unless given."""
+    device: torch.device = torch.device("cpu")
+    """Where `classify` runs. Photos may come from any device."""
 
     @torch.inference_mode()
     def __call__(self, photos: Images) -> Tensor:
-        """Class numbers, (b, h, w), at the photos' own size or at `size`."""
+        """Class numbers, (b, h, w), at the photos' own size or at `size`, on the CPU."""
+        photos = photos.to(self.device)
         if self.size is not None:
             width, height = self.size
             photos = interpolate(photos, size=(height, width), mode="bilinear", antialias=True).clamp(-1, 1)
-        return self.classify(photos).argmax(1)
+        return self.classify(photos).argmax(1).cpu()
 
 
-def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, width: int = 24) -> Segmenter:
+def train_segmenter(
+    data: Path, out: Path, steps: int = 600, seed: int = 0, width: int = 24, device: str = "auto"
+) -> Segmenter:
     """Train on the real pairs of trainA and trainB, write `out`, and measure it on the real test photos.
 
     Args:
@@ -72,6 +78,7 @@ def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, widt
         steps: Batches of 16 tiles, mirrored half of the time; the rate falls linearly to zero.
         seed: Start of every random choice.
         width: Feature maps of the first stage.
+        device: See `core.device.pick_device`.
 
     Raises:
         BadInput: not a data set of labels, or training folders without pairs.
@@ -80,13 +87,15 @@ def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, widt
     photos, truths = _pairs(data, palette)
     torch.manual_seed(seed)
     cfg = FCNConfig(classes=len(palette.names), width=width)
-    network = FCN(cfg)
+    place = pick_device(device)
+    announce(place)
+    network = FCN(cfg).to(place)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     with progress("training the segmenter", steps) as advance:
         for _ in range(steps):
             chosen = torch.randint(len(photos), (min(BATCH, len(photos)),))
-            images, labels = photos[chosen], truths[chosen]
+            images, labels = photos[chosen].to(place), truths[chosen].to(place)
             if torch.rand(()) < 0.5:
                 images, labels = images.flip(3), labels.flip(2)
             loss = cross_entropy(network(images), labels, ignore_index=IGNORE)
@@ -96,7 +105,7 @@ def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, widt
             schedule.step()
             advance(note=f"loss {loss.item():.3f}")
     network.eval()
-    segmenter = Segmenter(network, "FCN of unpaired", {})
+    segmenter = Segmenter(network, "FCN of unpaired", {}, device=place)
     facts = {
         "network": asdict(cfg),
         "classes": list(palette.names),
@@ -108,10 +117,10 @@ def train_segmenter(data: Path, out: Path, steps: int = 600, seed: int = 0, widt
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as part:
         save_file(network.state_dict(), part, {"format": FORMAT, "facts": json.dumps(facts)})
-    return Segmenter(network, segmenter.label, facts)
+    return Segmenter(network, segmenter.label, facts, device=place)
 
 
-def load_segmenter(path: Path) -> Segmenter:
+def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
     """What `train_segmenter` wrote. Its tensors are held against its settings before any memory is taken.
 
     Raises:
@@ -131,7 +140,8 @@ def load_segmenter(path: Path) -> Segmenter:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote ({shown(error)})") from error
     network.load_state_dict(tensors, assign=True)
-    return Segmenter(network.eval(), "FCN of unpaired", facts)
+    place = pick_device(device)
+    return Segmenter(network.eval().to(place), "FCN of unpaired", facts, device=place)
 
 
 def _draft(settings: Mapping[str, int]) -> FCN:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unpaired.core.device import announce, pick_device
 from unpaired.core.errors import BadInput
 from unpaired.core.progress import track
 from unpaired.core.version import __version__
@@ -47,6 +48,7 @@ def compare_sets(
     weights: Path | None = None,
     resize: ResizeName = "clean",
     fetch: bool = False,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """How far a folder of translations, as a set, is from a folder of real images.
 
@@ -57,6 +59,7 @@ def compare_sets(
         weights: The network's weights, where they are not shipped.
         resize: How images are brought to the network's size.
         fetch: Download the Inception weights where they are not there yet.
+        device: Where the network of features runs; see `core.device.pick_device`.
 
     Returns:
         The numbers, `intervals`, `n`, `recipe` and `notes`. `fid` is called so for the field's Inception alone, `fd`
@@ -68,7 +71,8 @@ def compare_sets(
     files = {"fake": _images(fake), "real": _images(real)}
     if features == "inception" and weights is None and fetch:
         weights = fetch_inception()
-    extractor = load_extractor(features, weights, resize)
+    extractor = load_extractor(features, weights, resize, pick_device(device))
+    announce(extractor.device)
     rows = {side: _features(extractor, paths, side) for side, paths in files.items()}
     numbers, intervals = with_intervals(rows["fake"], rows["real"], lambda a, b: set_numbers(a, b, features))
     return {

@@ -13,6 +13,7 @@ import torch
 
 from unpaired.checkpoints.bundle import Bundle, bundle_file, load_bundle
 from unpaired.config import DIRECTIONS, Direction
+from unpaired.core.device import pick_device
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, flush
 from unpaired.export.calibration import training_images
@@ -23,8 +24,8 @@ from unpaired.export.pt2 import Written, write_pt2
 from unpaired.export.verify import verify
 from unpaired.imaging.images import Array
 from unpaired.inference.runtimes import Facts, Precision, open_exported
+from unpaired.inference.runtimes.bundles import torch_runtime
 from unpaired.inference.runtimes.formats import OFFERED, SUFFIX, Format
-from unpaired.inference.runtimes.torch import TorchRuntime
 from unpaired.models import Generator
 
 
@@ -35,6 +36,7 @@ def export(
     precision: Precision = "fp32",
     direction: Direction | None = None,
     data: Path | None = None,
+    device: str = "cpu",
 ) -> Path:
     """Export one direction of a run or a bundle, and keep the file only if it translates as the network does.
 
@@ -45,6 +47,7 @@ def export(
         precision: fp32, or coarser and faster: bf16, int8.
         direction: The first that the model has, unless given.
         data: Data set whose training images bf16 and int8 are judged on; the one trained on, unless given.
+        device: Where the network runs that the file is compared with; the export itself is traced on the CPU.
 
     Returns:
         The file.
@@ -66,7 +69,7 @@ def export(
     with _kept_if_right(target) as part:
         _write(network, facts, format, ranges, part)
         exported = Written.read_back(part) if format == "pt2" else open_exported(part)
-        found = verify(exported, TorchRuntime(network, facts.channels_in, facts.channels_out), judged)
+        found = verify(exported, torch_runtime(bundle, facts.direction, pick_device(device)), judged)
         del exported  # lets go of the file, which is about to be renamed
     _say(f"{target}: {found}")
     return target

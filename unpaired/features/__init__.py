@@ -7,7 +7,7 @@ Numbers compare only within one recipe: network, weights (by their SHA-256), res
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unpaired.config import FeaturesName
+from unpaired.core.device import ieee_fp32, one_line_device_errors
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.torch_pickle import load_foreign
@@ -46,7 +47,7 @@ class Extractor:
     """A network and how images are brought to it."""
 
     name: FeaturesName
-    network: Callable[[Tensor], Tensor]
+    network: nn.Module
     """(n, 3, side, side) to (n, d)."""
     side: int
     resize: Resize
@@ -54,6 +55,8 @@ class Extractor:
     deviation: Channels
     recipe: dict[str, Any]
     """All that the features depend on."""
+    device: torch.device = torch.device("cpu")
+    """Where the network runs, in fp32."""
 
     def __call__(self, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of images (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
@@ -75,10 +78,17 @@ class Extractor:
 
     @torch.inference_mode()
     def _features(self, batch: list[Tensor]) -> NDArray[np.float32]:
-        return self.network(torch.stack(batch)).float().numpy()
+        work = f"{len(batch)} images of {self.side}x{self.side}"
+        with one_line_device_errors(self.device, work, "use --device cpu"), ieee_fp32():
+            return self.network(torch.stack(batch).to(self.device)).float().cpu().numpy()
 
 
-def load_extractor(name: FeaturesName, weights: Path | None = None, resize: ResizeName = "clean") -> Extractor:
+def load_extractor(
+    name: FeaturesName,
+    weights: Path | None = None,
+    resize: ResizeName = "clean",
+    device: torch.device = torch.device("cpu"),  # noqa: B008, immutable
+) -> Extractor:
     """The extractor of this name.
 
     Args:
@@ -86,11 +96,14 @@ def load_extractor(name: FeaturesName, weights: Path | None = None, resize: Resi
         weights: inception: the field's .pth file. dinov2 and clip: a folder with config.json and model.safetensors, as
             `transformers` keeps them. efficientnet-lite0 needs none.
         resize: How images are brought to the network's side: clean-fid's, pytorch-fid's or TensorFlow's way.
+        device: Where the network runs.
 
     Raises:
         BadInput: weights missing, not those the name promises, or a package that is not installed.
     """
-    return EXTRACTORS[name](weights, resize)
+    extractor = EXTRACTORS[name](weights, resize)
+    extractor.network.to(device)
+    return replace(extractor, device=device)
 
 
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:

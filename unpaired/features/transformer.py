@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.safe_text import MAX_SETTINGS, read_json
@@ -20,7 +19,7 @@ MOST, MOST_LAYERS = 2**20, 1000
 """Any number of a network's settings; layers. The largest published ones have 49,408 words and 40 layers."""
 
 
-def load_transformer(name: str, folder: Path) -> Callable[[Tensor], Tensor]:
+def load_transformer(name: str, folder: Path) -> nn.Module:
     """The network of a folder with config.json and model.safetensors.
 
     transformers by itself takes as much memory as the settings ask for, and fills what is missing with random numbers.
@@ -45,10 +44,20 @@ def load_transformer(name: str, folder: Path) -> Callable[[Tensor], Tensor]:
         check_finite(network.state_dict())
     except Exception as error:  # settings of a stranger raise anything; whatever it is, the folder is refused
         raise BadInput(f"{folder}: not a {name} that transformers can load ({' '.join(str(error).split())})") from error
-    network.eval().requires_grad_(False)
-    if name == "clip":
-        return lambda images: network(pixel_values=images).image_embeds
-    return lambda images: network(pixel_values=images).last_hidden_state[:, 0]
+    return Embedding(network.eval().requires_grad_(False), projected=name == "clip")
+
+
+class Embedding(nn.Module):
+    """One row of features for each image: CLIP's projected embedding, or the class token of DINOv2."""
+
+    def __init__(self, network: nn.Module, projected: bool) -> None:
+        super().__init__()
+        self.network, self.projected = network, projected
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, 3, side, side), normalised, to (b, d)."""
+        found = self.network(pixel_values=images)
+        return found.image_embeds if self.projected else found.last_hidden_state[:, 0]
 
 
 def _check_settings(values: Any) -> None:

@@ -97,6 +97,7 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     if is_video(Path(source)):
         return _translate_video(translator, Path(source), out, options)
     jobs = jobs_of(source, out, options.mask)
+    print(translator.describe(), file=sys.stderr, flush=True)
     work = _Work(translator, options)
     if len(jobs) == 1 and work.is_huge(jobs[0]):
         bad = [failed for failed in [work.huge(jobs[0], quiet=False)] if failed]

@@ -24,10 +24,10 @@ def moments(x: Tensor) -> Moments:
     values, count = x[0], x.shape[2] * x.shape[3]
     centre = values.mean((1, 2))
     away = values - centre[:, None, None]
-    more = away.sum(2).double().sum(1)
-    squares = away.square_().sum(2).double().sum(1) - more.square() / count
-    mean = centre.double() + more / count
-    return np.concatenate([[count], mean.cpu().numpy(), squares.cpu().numpy()])
+    rows = away.sum(2), away.square_().sum(2)
+    more, squares = (each.cpu().double().sum(1) for each in rows)  # MPS has no float64
+    mean = centre.cpu().double() + more / count
+    return np.concatenate([[count], mean.numpy(), (squares - more.square() / count).numpy()])
 
 
 def merged(parts: NDArray[np.float64]) -> tuple[Tensor, Tensor]:

@@ -113,6 +113,8 @@ class Tiling:
     """The last one makes the output."""
     given: Found
     """Statistics that no sweep has to find."""
+    device: torch.device = torch.device("cpu")
+    """Of the network; images come from the CPU and planes are kept there."""
 
     @classmethod
     def exact(cls, network: Generator, size: Size, channels: int, tile: int = TILE) -> Tiling:
@@ -122,7 +124,7 @@ class Tiling:
             BadInput: the network has a layer that cannot be tiled.
         """
         steps = steps_of(network, size, channels)
-        return cls(steps, [*_sweeps(steps, tile), _last(steps, tile)], {})
+        return cls(steps, [*_sweeps(steps, tile), _last(steps, tile)], {}, device_of(network))
 
     @classmethod
     def sampled(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
@@ -133,7 +135,8 @@ class Tiling:
         """
         steps = steps_of(network, size, small.shape[1])
         found = statistics_of(network, small)
-        return cls(steps, [_last(steps, tile)], dict(zip(normalised(steps), found, strict=True)))
+        given = dict(zip(normalised(steps), found, strict=True))
+        return cls(steps, [_last(steps, tile)], given, device_of(network))
 
     @property
     def tiles(self) -> int:
@@ -192,18 +195,18 @@ class Tiling:
 
         def known(number: int, box: Box) -> Tensor | None:
             if number == 0:
-                return image(box)
-            return self._read(number, box, arrays) if any(s.kept and s.target == number for s in self.sweeps) else None
+                return image(box).to(self.device)
+            kept = any(other.kept and other.target == number for other in self.sweeps)
+            return self._read(number, box, arrays).to(self.device) if kept else None
 
         for place, box in enumerate(boxes):
             if not marks[place, 0]:
                 x = evaluate(self.steps, sweep.target, box, known, lambda number, _: found[number])
                 if sweep.kept:
-                    self._open(sweep.target, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(
-                        1, 2, 0
-                    )
+                    plane = self._open(sweep.target, arrays)
+                    plane[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(1, 2, 0).cpu()
                 elif not sweep.measured:
-                    write(box, x)
+                    write(box, x.cpu())
                 marks[place] = moments(x) if sweep.measured else 1
                 fresh.append(place)
                 advance(1)
@@ -248,14 +251,20 @@ def statistics_of(network: Generator, images: Images) -> list[tuple[Tensor, Tens
     return [found[number] for number in sorted(found)]
 
 
+def device_of(network: Generator) -> torch.device:
+    """The device of a network's weights."""
+    return next(iter(network.parameters())).device
+
+
 @torch.inference_mode()
 def translate_by(network: Generator, images: Images, statistics: Statistics) -> Images:
-    """The network on one whole image (1, c, h, w), each InstanceNorm by the statistics that it is told."""
+    """The network on one whole image (1, c, h, w) with given InstanceNorm statistics; the result is on the CPU."""
     height, width = images.shape[2:]
+    images = images.to(device_of(network))
     steps = steps_of(network, (height, width), images.shape[1])
     whole = ((0, steps[-1].size[0]), (0, steps[-1].size[1]))
     out = evaluate(steps, len(steps) - 1, whole, lambda number, box: images if number == 0 else None, statistics)
-    return out[..., :height, :width]
+    return out[..., :height, :width].cpu()
 
 
 def _sweeps(steps: list[Step], tile: int) -> list[Sweep]:

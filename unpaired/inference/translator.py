@@ -27,6 +27,7 @@ from unpaired.imaging.images import (
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from typing_extensions import TypeIs
 
@@ -61,22 +62,24 @@ class Translator:
         runtime: RuntimeName = "auto",
         precision: Precision | None = None,
         make_export: MakeExport | None = None,
+        device: str = "auto",
     ) -> Translator:
         """From a run, a bundle, an exported file, or the hub (`hub:user/name`).
 
         Args:
             model: The run, the bundle or the file.
             direction: AtoB or BtoA; the first that the model has unless given.
-            runtime: What computes; docs/export.md tells what auto chooses and what each costs.
-            precision: fp32 unless given; an exported file has its own.
+            runtime: The engine; docs/export.md lists what auto chooses.
+            precision: bf16 on a CUDA card and fp32 elsewhere unless given; an exported file has its own.
             make_export: `unpaired.export.export`, to export a bundle on demand for onnx and openvino.
+            device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
         Raises:
-            BadInput: not a model, not in this direction, or not in this runtime or precision.
+            BadInput: not a model, or not in this direction, runtime, precision or on this device.
         """
         path = Path(model)
         if is_exported(path):
-            return cls._of_exported(path, direction, runtime, precision)
+            return cls._of_exported(path, direction, runtime, precision, device)
         from unpaired.checkpoints.bundle import load_bundle
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.runtimes.bundles import bundle_runtime
@@ -88,16 +91,21 @@ class Translator:
             raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
 
         def reopen(direction: Direction) -> Runtime:
-            return bundle_runtime(bundle, path, direction, runtime, precision or "fp32", make_export)
+            return bundle_runtime(bundle, path, direction, runtime, precision, device, make_export)
 
         direction = direction or there[0]
         return cls(direction, reopen(direction), bundle, reopen)
 
     @classmethod
     def _of_exported(
-        cls, path: Path, direction: Direction | None, runtime: RuntimeName, precision: Precision | None
+        cls,
+        path: Path,
+        direction: Direction | None,
+        runtime: RuntimeName,
+        precision: Precision | None,
+        device: str,
     ) -> Translator:
-        exported = open_exported(path, runtime)
+        exported = open_exported(path, runtime, device)
         facts = exported.facts
         for asked, there in ((direction, facts.direction), (precision, facts.precision)):
             if asked not in (None, there):
@@ -105,20 +113,32 @@ class Translator:
         return cls(facts.direction, exported)
 
     @classmethod
-    def of(cls, bundle: Bundle, direction: Direction) -> Translator:
-        """One direction of a bundle in memory, in torch and fp32."""
+    def of(cls, bundle: Bundle, direction: Direction, device: str = "cpu") -> Translator:
+        """One direction of a loaded bundle, in torch and fp32."""
+        from unpaired.core.device import pick_device
         from unpaired.inference.runtimes.bundles import torch_runtime
 
         def reopen(direction: Direction) -> Runtime:
-            return torch_runtime(bundle, direction)
+            return torch_runtime(bundle, direction, pick_device(device))
 
         return cls(direction, reopen(direction), bundle, reopen)
+
+    def describe(self) -> str:
+        """Direction, engine, arithmetic and device: the first line of a command."""
+        return f"{self.direction}: {self.runtime.label}, {self.runtime.place}"
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The directions this model has."""
         there = self.bundle.translators if self.bundle else (self.direction,)
         return tuple(each for each in DIRECTIONS if each in there)
+
+    @property
+    def device(self) -> torch.device:
+        """Where `translate` computes without a transfer: the network's device, the CPU for an exported file."""
+        import torch
+
+        return getattr(self.runtime, "device", torch.device("cpu"))
 
     @property
     def channels_in(self) -> int:
@@ -143,7 +163,7 @@ class Translator:
         return replace(self, direction=direction, runtime=self.reopen(direction))
 
     def translate(self, images: Images) -> Images:
-        """A batch of tensors in [-1, 1] at any size, on the device of the network.
+        """A batch of tensors in [-1, 1], of any size and on any device; the result is on the same device.
 
         Raises:
             BadInput: not float images (b, c, h, w) of the channels that the model takes.
@@ -157,7 +177,7 @@ class Translator:
             raise BadInput(f"expected a tensor of {expected}; found {tuple(images.shape)} of {images.dtype}")
         if isinstance(self.runtime, TorchRuntime):
             return self.runtime.translate(images)
-        return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy()))
+        return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy())).to(images)
 
     def translate_decoded(self, decoded: DecodedImage) -> DecodedImage:
         """A decoded file: same size and bit depth; alpha and what the file says of the image are handed through."""

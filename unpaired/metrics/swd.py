@@ -109,7 +109,7 @@ class Patches:
         Rounded to 8 bits first, as every other measure has it.
         """
         for level, band in enumerate(laplacian_pyramid(levels(images) / (WHITE / 2) - 1, len(self.found))):
-            windows = band.numpy().transpose(0, 2, 3, 1)
+            windows = band.cpu().numpy().transpose(0, 2, 3, 1)
             windows = np.lib.stride_tricks.sliding_window_view(windows, (SIDE, SIDE), axis=(1, 2))  # b y x c 7 7
             for index, places in zip(indices, windows, strict=True):
                 rng = np.random.default_rng([self.seed, level, index])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from unpaired.core.device import announce, pick_device
 from unpaired.core.errors import BadInput
 from unpaired.features.content import content_name, load_content
 from unpaired.reproduce.applications import applications
@@ -37,6 +38,7 @@ def reproduce(
     methods: Sequence[str] = (),
     threads: int = 0,
     features: Path | None = None,
+    device: str = "auto",
 ) -> Path:
     """Run what is missing of these experiments and write `out/index.html` and one Markdown file each.
 
@@ -49,6 +51,7 @@ def reproduce(
         methods: Only these rows, by the tables' names; every row that the experiments ask for where empty.
         threads: CPU threads; 0 leaves torch's choice.
         features: VGG-16's weights, vgg16-397923af.pth, for the feature loss; EfficientNet-Lite0 unless given.
+        device: See `core.device.pick_device`.
 
     Raises:
         BadInput: an unknown experiment, method or budget, or `out` in use by something else.
@@ -60,8 +63,10 @@ def reproduce(
         raise BadInput(f"--seeds: expected at least 1, got {seeds}")
     if features is not None:
         load_content(str(features.absolute()), torch.device("cpu"))  # refused before anything is trained
-    shop = open_workshop(out, budget_of(budget, steps, features), threads)
+    place = pick_device(device)
+    shop = open_workshop(out, budget_of(budget, steps, features), threads, device)
     names = [name for name in ROWS if name in chosen and name in _asked(wanted)]
+    announce(place)
     run_missing(shop, names, range(seeds), prepare(shop))
     sections = _sections(shop, wanted, names, seeds)
     for section in sections:

@@ -76,7 +76,7 @@ def _section(shop: Workshop, application: Application, seed: int) -> Section:
         run = shop.out / "runs" / f"{application.slug}-identity-{weight:g}" / f"seed-{seed}"
         say(f"applications: {application.slug}, identity {weight:g}")
         train(_experiment(shop, data, weight, seed), run)
-        model = Translator.load(run, application.direction)
+        model = Translator.load(run, application.direction, precision="fp32", device=shop.device)
         columns.append((f"identity {weight:g}", [_output(model, source) for source in sources]))
         rows.append([f"{weight:g}", *_measured(model, data, application.direction)])
     path = shop.out / "figures" / f"application-{application.slug}.png"
@@ -85,7 +85,7 @@ def _section(shop: Workshop, application: Application, seed: int) -> Section:
 
 
 def _experiment(shop: Workshop, data: Path, identity: float, seed: int) -> Experiment:
-    base = experiment("CycleGAN", shop.budget, data, seed, shop.threads)
+    base = experiment("CycleGAN", shop.budget, data, seed, shop.threads, shop.device)
     assert isinstance(base.method, CycleGANConfig)  # that row's method
     return replace(base, name="reproduce application", method=replace(base.method, identity_weight=identity))
 

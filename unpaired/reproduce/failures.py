@@ -82,11 +82,17 @@ def _geometry(shop: Workshop, seed: int) -> Section:
         draw_shapes(data, shop.budget.size)
     if not (run / "measured.json").is_file():
         say("failures: discs into squares")
-        base = experiment("CycleGAN", shop.budget, data, seed, shop.threads)
+        base = experiment("CycleGAN", shop.budget, data, seed, shop.threads, shop.device)
         train(with_settings(base, {"name": "reproduce shapes"}), run)
-        write_text(run / "measured.json", json.dumps(_shape_change(Translator.load(run, "AtoB"), data)))
+        write_text(
+            run / "measured.json",
+            json.dumps(_shape_change(Translator.load(run, "AtoB", precision="fp32", device=shop.device), data)),
+        )
     measured = json.loads((run / "measured.json").read_text(encoding="utf-8"))
-    held_out, model = open_held_out(data, "yes", SHOWN), Translator.load(run, "AtoB")
+    held_out, model = (
+        open_held_out(data, "yes", SHOWN),
+        Translator.load(run, "AtoB", precision="fp32", device=shop.device),
+    )
     path = shop.out / "figures" / "failures-geometry.png"
     discs, squares = ([_pixels(p) for p in side] for side in (held_out.a, held_out.b))
     save_columns(
@@ -160,7 +166,7 @@ def _shape_change(model: Translator, data: Path) -> dict[str, float]:
 def _judged(shop: Workshop, seed: int, tiles: Sequence[tuple[Pixels, Pixels]]) -> list[Judged]:
     """Every photo with its labels, as CycleGAN labels it."""
     palette = Palette.of(read_manifest(shop.labels), shop.labels)
-    model, judged = Translator.load(shop.run("CycleGAN", seed), "AtoB"), []
+    model, judged = Translator.load(shop.run("CycleGAN", seed), "AtoB", precision="fp32", device=shop.device), []
     for photo, label in tiles:
         output = _output(model, photo)
         found, truth = palette.nearest(to_tensor(output)[None]), palette.exact(to_tensor(label)[None])

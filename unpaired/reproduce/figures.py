@@ -28,7 +28,7 @@ def comparison(shop: Workshop, names: Sequence[str], seed: int, direction: Direc
     inputs, truths = ([_image(path) for path in held_out.side(side)] for side in (direction[0], direction[-1]))
     columns = [("input", inputs)]
     for name in names:
-        translator = Translator.load(shop.run(name, seed), direction)
+        translator = Translator.load(shop.run(name, seed), direction, precision="fp32", device=shop.device)
         columns.append((name, [_translated(translator, path) for path in held_out.side(direction[0])]))
     columns.append(("truth", truths))
     path = shop.out / "figures" / f"{direction}-{'-'.join(_slug(name) for name in names)[:80]}.png"

@@ -104,7 +104,7 @@ ROWS: dict[str, Row] = {
 """In the order in which they are trained: the main findings first."""
 
 
-def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 0) -> Experiment:
+def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 0, device: str = "auto") -> Experiment:
     """The complete experiment of one row and one seed."""
     row, often = ROWS[name], max(1, budget.steps // 4)
     shared = {
@@ -127,7 +127,9 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
         ),
         method=method,
         optim=OptimConfig(steps=budget.steps, ema_decay=0.998),
-        runtime=RuntimeConfig(seed=seed, threads=threads, sample_every=often, save_every=often, keep=1, samples=4),
+        runtime=RuntimeConfig(
+            seed=seed, device=device, threads=threads, sample_every=often, save_every=often, keep=1, samples=4
+        ),
     )
 
 

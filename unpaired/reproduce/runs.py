@@ -34,6 +34,7 @@ class Workshop:
     out: Path
     budget: Budget
     threads: int = 0
+    device: str = "auto"
 
     @property
     def labels(self) -> Path:
@@ -60,7 +61,7 @@ class Workshop:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def open_workshop(out: Path, budget: Budget, threads: int = 0) -> Workshop:
+def open_workshop(out: Path, budget: Budget, threads: int = 0, device: str = "auto") -> Workshop:
     """Make the folder, or come back to it.
 
     Raises:
@@ -78,7 +79,7 @@ def open_workshop(out: Path, budget: Budget, threads: int = 0) -> Workshop:
         raise BadInput(f"{out}: expected a new or empty folder or a reproduction, found something else")
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(plan, indent=2))
-    return Workshop(out, budget, threads)
+    return Workshop(out, budget, threads, device)
 
 
 def prepare(shop: Workshop) -> Segmenter:
@@ -108,7 +109,7 @@ def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segm
     for number, (name, seed) in enumerate(todo, 1):
         say(f"{number} of {len(todo)}: {name}, seed {seed}")
         data, run = shop.pairs if ROWS[name].paired else shop.labels, shop.run(name, seed)
-        train(experiment(name, shop.budget, data, seed, shop.threads), run)
+        train(experiment(name, shop.budget, data, seed, shop.threads, shop.device), run)
         write_text(run / SCORES, json.dumps(label_scores(run, shop.labels, segmenter), indent=2))
 
 

@@ -27,7 +27,7 @@ def prepare_studies(shop: Workshop, names: Sequence[str], seed: int) -> Section:
         for name in (name for name in names if shop.scores(name, seed) is not None):
             images = shop.out / "study" / "translations" / direction / ROWS[name].slug
             if not images.exists():
-                model = Translator.load(shop.run(name, seed), direction)
+                model = Translator.load(shop.run(name, seed), direction, precision="fp32", device=shop.device)
                 translate_files(model, str(shop.labels / f"test{direction[0]}"), images)
             fakes[name] = images
         if fakes and not folder.exists():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
-from unpaired.core.errors import BadInput
+from unpaired.core.device import pick_device
 from unpaired.methods import Batch, Fakes, Losses, LossFunction, evaluate
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.kernels import describe_kernels, optimize
@@ -33,7 +33,7 @@ class Engine:
     """Places networks and batches on the device, and computes losses with their gradients."""
 
     def __init__(self, cfg: RuntimeConfig) -> None:
-        self.processes, self.device = join_processes(pick_device(cfg.device))
+        self.processes, self.device = join_processes(pick_device(cfg.device, "runtime.device"))
         self.dtype = pick_dtype(cfg.precision, self.device)
         self.fast = cfg.precision != "exact"
         """Whether sums may be rounded in another order; if not, a step equals the official one bit for bit."""
@@ -209,21 +209,6 @@ def same_bits(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
-
-
-def pick_device(name: str) -> torch.device:
-    """The device asked for; auto takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        BadInput: it is not there.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in present.items() if there)
-    if not present[name]:
-        there = ", ".join(device for device, is_there in present.items() if is_there)
-        raise BadInput(f"runtime.device: {name} was asked for, but this machine has {there}; set runtime.device auto")
-    return torch.device(name)
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""What carries out one direction of a model: a network in torch, or an exported file in its own engine.
+"""Engines that compute one direction of a model: a network in torch, or an exported file in its own engine.
 
 Importing this imports no torch: an exported file translates where torch is not installed.
 """
@@ -14,26 +14,31 @@ from unpaired.imaging.images import Array
 from unpaired.inference.runtimes.facts import Facts, Precision
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
-"""A runtime as users name it."""
+"""Names of the engines on the command line."""
 __all__ = ["Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "is_installed", "open_exported"]
 
 
 class Runtime(Protocol):
-    """Images in, translations out. Padding to what the network divides by, and cutting back, happen inside."""
+    """Images in, translations out. It pads to the network's size multiple and cuts back."""
 
     @property
     def label(self) -> str:
-        """Engine and arithmetic in two words, e.g. "torch fp32": numbers got with another may differ."""
+        """Engine and arithmetic, e.g. "torch fp32": results of two labels may differ."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The device, in words."""
         ...
 
     @property
     def channels_in(self) -> int:
-        """Channels taken."""
+        """Channels of an input image."""
         ...
 
     @property
     def channels_out(self) -> int:
-        """Channels given."""
+        """Channels of an output image."""
         ...
 
     def __call__(self, images: Array) -> Array:
@@ -42,29 +47,31 @@ class Runtime(Protocol):
 
 
 class Exported(Runtime, Protocol):
-    """A runtime that came from a file of `unpaired export`."""
+    """The runtime of a file of `unpaired export`."""
 
     @property
     def facts(self) -> Facts:
-        """What the file says about itself."""
+        """The metadata of the file."""
         ...
 
 
 def is_exported(path: Path) -> bool:
-    """Whether the name is that of an exported file."""
+    """Whether a path ends in the suffix of an exported file."""
     return path.suffix.lower() in (".onnx", ".xml", ".pt2")
 
 
-def open_exported(path: Path, name: RuntimeName = "auto") -> Exported:
-    """An exported file, ready to run.
+def open_exported(path: Path, name: RuntimeName = "auto", device: str = "auto") -> Exported:
+    """Load an exported file.
 
     Args:
         path: A file of `unpaired export`.
-        name: What to run it in. auto takes its own engine; ONNX files run in OpenVINO too.
+        name: The engine. `auto` takes the file's own; ONNX files run in OpenVINO too.
+        device: ONNX Runtime takes auto, cpu, cuda or cuda:N, where its CUDA provider is installed; OpenVINO runs on the
+            CPU.
 
     Raises:
-        BadInput: the engine is not installed or cannot run it, the file is damaged or not ours, or it is a `.pt2`,
-            whose reading runs code.
+        BadInput: the engine is not installed, cannot run the file or lacks the device, the file is damaged or not of
+            `unpaired export`, or it is a `.pt2`, which is read by unpickling.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a file of `unpaired export`")
@@ -81,12 +88,14 @@ def open_exported(path: Path, name: RuntimeName = "auto") -> Exported:
     if name == "onnx":
         from unpaired.inference.runtimes.onnx import OnnxRuntime
 
-        return OnnxRuntime.open(path)
+        return OnnxRuntime.open(path, device)
     from unpaired.inference.runtimes.openvino import OpenVinoRuntime
 
+    if device not in ("auto", "cpu"):
+        raise BadInput(f"--device {device}: OpenVINO runs on the CPU here; use --device cpu, or torch or ONNX Runtime")
     return OpenVinoRuntime.open(path)
 
 
 def is_installed(name: str) -> bool:
-    """Whether the engine's package is there, without importing it."""
+    """Whether the package of an engine is installed; it is not imported."""
     return find_spec({"onnx": "onnxruntime"}.get(name, name)) is not None

@@ -96,6 +96,11 @@ class Described:
         return f"{self.engine} {self.facts.precision}"
 
     @property
+    def place(self) -> str:
+        """The device, in words."""
+        return "cpu"
+
+    @property
     def channels_in(self) -> int:
         """Channels taken."""
         return self.facts.channels_in

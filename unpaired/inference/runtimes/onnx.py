@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""ONNX Runtime, on the CPU or on a CUDA card."""
 
 from __future__ import annotations
 
@@ -11,38 +11,70 @@ from unpaired.imaging.images import Array
 from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
 
 ERRORS_ONLY = 3
-"""ONNX Runtime's log level: its remarks on graphs are for their makers."""
+"""ONNX Runtime's log level for errors."""
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
 class OnnxRuntime(Described):
-    """A session on the CPU."""
+    """An inference session."""
 
     engine = "onnx"
     session: Any
     facts: Facts
 
     @classmethod
-    def open(cls, path: Path) -> OnnxRuntime:
+    def open(cls, path: Path, device: str = "auto") -> OnnxRuntime:
         """Load a file of `unpaired export --format onnx`.
 
+        Args:
+            path: The file.
+            device: auto takes the CUDA provider where ONNX Runtime has it, and the CPU otherwise.
+
         Raises:
-            BadInput: ONNX Runtime is not installed, or the file is damaged or not ours.
+            BadInput: ONNX Runtime is not installed or lacks the device, or the file is damaged or not of this package.
         """
         try:
             import onnxruntime
         except ImportError as error:
             raise BadInput(f"{path}: needs ONNX Runtime; pip install 'unpaired[export]' or onnxruntime") from error
+        chosen = providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         content = onnx_content(path)
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base of their own
+            session = onnxruntime.InferenceSession(content, options, providers=chosen)
+        except Exception as error:  # its exceptions have no common base class
             raise BadInput(f"{path}: not a readable ONNX model ({' '.join(str(error).split())[:300]})") from error
+        if device.startswith("cuda") and CUDA not in session.get_providers():
+            raise BadInput(f"--device {device}: ONNX Runtime found no usable CUDA card; use --device cpu")
         facts = Facts.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
         return cls(session, facts)
+
+    @property
+    def place(self) -> str:
+        """The device, in words."""
+        return "cuda" if CUDA in self.session.get_providers() else "cpu"
 
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
         return through(lambda levels: self.session.run([TRANSLATION], {IMAGE: levels})[0], images, self.facts)
+
+
+def providers(device: str, available: list[str]) -> list[Any]:
+    """ONNX Runtime's providers for a device, in order of preference.
+
+    fp32 is computed without TF32, so that a card's result equals the CPU's but for rounding.
+
+    Raises:
+        BadInput: the device is not one of ONNX Runtime's, or its CUDA package is not installed.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"--device {device}: ONNX Runtime runs on cpu or cuda; use --device cpu, or the bundle")
+    if kind == "cuda" and CUDA not in available:
+        wanted = "pip uninstall onnxruntime, then pip install 'unpaired[export-cuda]'"
+        raise BadInput(f"--device {device}: this ONNX Runtime has no CUDA provider; {wanted}")
+    if kind == "cpu" or CUDA not in available:
+        return [CPU]
+    return [(CUDA, {"device_id": number or "0", "use_tf32": "0"}), CPU]

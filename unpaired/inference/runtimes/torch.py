@@ -1,48 +1,128 @@
-"""The network itself."""
+"""The network in torch, on any device."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from unpaired.core.device import describe_device, ieee_fp32, one_line_device_errors
 from unpaired.imaging.images import Array, Images
+from unpaired.inference.runtimes.recorded import Record, Recorded, record_cuda
 from unpaired.models import Generator
-from unpaired.models.kernels import optimize
+from unpaired.models.kernels import backend_of, optimize, refreshed
+
+CPU = torch.device("cpu")
+NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+ADVICE = "translate in tiles (--tile 512), with a smaller --batch, or on --device cpu"
 
 
 @dataclass(frozen=True)
 class TorchRuntime:
-    """A generator in evaluation mode, in fp32."""
+    """A generator in evaluation mode. On the CPU in fp32 it is the loaded network itself, elsewhere a copy."""
 
     network: Generator
     channels_in: int
     channels_out: int
     label: str = "torch fp32"
     dtype: torch.dtype = torch.float32
-    """What the network computes in."""
+    """Arithmetic inside; images in and out are fp32."""
+    device: torch.device = CPU
+    record: Record | None = None
+    """Records the pass of a shape; None where nothing is recorded."""
+    recorded: Recorded = field(init=False, compare=False, repr=False)
+    held: ExitStack = field(init=False, compare=False, repr=False, default_factory=ExitStack)
+    """Keeps the low-precision copies of the weights, which a recorded graph reads."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recorded", Recorded(self._pass, self.record))
+        if self.device.type == "cuda":
+            self.held.enter_context(refreshed([self.network]))
 
     @classmethod
-    def fast(cls, network: Generator, channels_in: int, channels_out: int, dtype: torch.dtype) -> TorchRuntime:
-        """An optimized copy of the network, in fp32 (equal but for rounding) or bf16 (a little coarser)."""
-        copy = deepcopy(network).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        optimize(copy, next(copy.parameters()).device, dtype)
-        name = "bf16" if dtype == torch.bfloat16 else "fp32"
-        return cls(copy, channels_in, channels_out, f"torch {name} fused", dtype)
+    def placed(
+        cls, network: Generator, channels: tuple[int, int], device: torch.device, dtype: torch.dtype
+    ) -> TorchRuntime:
+        """A copy of a network on a device, in channels_last and optimized for it; its passes recorded on CUDA.
 
-    @torch.inference_mode()
+        Args:
+            network: A generator on the CPU, in fp32.
+            channels: Taken and given.
+            device: Where to translate.
+            dtype: fp32 (on CUDA without TF32) or bf16, which is a little coarser.
+        """
+        copy = deepcopy(network).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        optimize(copy, device, dtype)
+        kind = f"torch {NAMES[dtype]}" + " fused" * (device.type == "cpu")
+        return cls(copy, *channels, kind, dtype, device, record_cuda if device.type == "cuda" else None)
+
+    @property
+    def place(self) -> str:
+        """The device, in words."""
+        return describe_device(self.device)
+
     def translate(self, images: Images) -> Images:
-        """A batch in [-1, 1] at any size: reflected out to what the network divides by, and cut back."""
-        height, width = images.shape[2:]
-        padded = pad_to_multiple(images, self.network.size_multiple, self.network.min_size)
-        return self.network(padded)[..., :height, :width].to(images.dtype)
+        """A batch in [-1, 1] of any size, on any device; the result is on the same device.
+
+        Reflected out to sides that the network divides by, and cut back.
+        """
+        with self._errors(images.shape), torch.inference_mode():
+            return self._translate(images.to(self.device, non_blocking=True)).to(images)
 
     def __call__(self, images: Array) -> Array:
         """`translate` for arrays."""
-        return self.translate(torch.from_numpy(images)).numpy()
+        return self.submit(images)()
+
+    def submit(self, images: Array) -> Callable[[], Array]:
+        """Start translating a batch; returns a function that waits for the result.
+
+        On CUDA the transfers and the passes are queued, so that several batches overlap; elsewhere the work is done
+        when this returns.
+        """
+        if self.device.type != "cuda":
+            result = self.translate(torch.from_numpy(images)).numpy()
+            return lambda: result
+        with self._errors(images.shape), torch.inference_mode():
+            pinned = torch.from_numpy(images).pin_memory()
+            found = self._translate(pinned.to(self.device, non_blocking=True))
+            host = torch.empty(found.shape, dtype=torch.float32, pin_memory=True)
+            host.copy_(found, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record(torch.cuda.current_stream(self.device))
+        return partial(self._fetched, host, done, pinned)
+
+    def _fetched(self, host: Tensor, done: torch.cuda.Event, _pinned: Tensor) -> Array:
+        """The result once it is on the host; the pinned input is held until then."""
+        with self._errors(host.shape):
+            done.synchronize()
+        return host.numpy()
+
+    def _translate(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        padded = pad_to_multiple(images.float(), self.network.size_multiple, self.network.min_size)
+        if self.device.type != "cpu":
+            padded = padded.contiguous(memory_format=torch.channels_last)
+        return self.recorded(padded)[..., :height, :width]
+
+    def _pass(self, padded: Tensor) -> Tensor:
+        with self._arithmetic():
+            return self.network(padded)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return ieee_fp32() if self.device.type == "cuda" else nullcontext()
+        no_kernels = backend_of(self.device) == "none"  # kernels convert the weights themselves
+        return torch.autocast(self.device.type, self.dtype, enabled=no_kernels)
+
+    def _errors(self, shape: torch.Size | tuple[int, ...]) -> AbstractContextManager[None]:
+        work = f"{shape[0]} image{'s' * (shape[0] != 1)} of {shape[-1]}x{shape[-2]}"
+        return one_line_device_errors(self.device, work, ADVICE)
 
 
 def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
@@ -50,8 +130,8 @@ def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
 
     Args:
         images: A batch.
-        multiple: What both sides must divide by.
-        min_size: Sides shorter than this grow to it, which must divide by `multiple` itself.
+        multiple: Divisor of both sides.
+        least: Smallest side, itself divisible by `multiple`.
     """
     height, width = images.shape[2:]
     bottom, right = (max(min_size - side, -side % multiple) for side in (height, width))

@@ -1,0 +1,87 @@
+"""One recorded graph for each shape of batch, in a bounded cache.
+
+On CUDA a network's pass is recorded once for a shape (`torch.cuda.CUDAGraph`) and replayed in one launch. Elsewhere
+nothing is recorded and the same code runs the network as it is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+Pass = Callable[[Tensor], Tensor]
+Record = Callable[[Pass, Tensor], Pass]
+"""Records a pass for batches like the example; what it returns may overwrite its last result at the next call."""
+MOST_SHAPES = 8
+"""Graphs kept. Each one holds the activations of its shape."""
+WARM_UPS = 3
+"""Passes before a recording, in which cuDNN chooses its algorithms."""
+
+
+class Recorded:
+    """A network's forward pass, recorded for shapes that come more than once. Calls exclude each other."""
+
+    def __init__(self, run: Pass, record: Record | None, most: int = MOST_SHAPES) -> None:
+        """Wraps a pass.
+
+        Args:
+            run: The pass itself.
+            record: How to record it; None never records.
+            most: Graphs kept; the one unused for longest is dropped first.
+        """
+        self.run, self.record, self.most = run, record, most
+        self.graphs: OrderedDict[tuple[int, ...], Pass | None] = OrderedDict()
+        """By shape; None after a shape's first batch, which runs unrecorded: a recording costs several passes."""
+        self.lock = Lock()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The pass on a batch, (b, c, h, w). The result is the caller's own."""
+        if self.record is None:
+            return self.run(images)
+        with self.lock:
+            shape = tuple(images.shape)
+            seen = shape in self.graphs
+            graph = self.graphs.pop(shape, None)
+            if seen and graph is None:
+                graph = self.record(self.run, images)
+            self.graphs[shape] = graph
+            while len(self.graphs) > self.most:
+                self.graphs.popitem(last=False)
+            return self.run(images) if graph is None else graph(images).clone()
+
+
+def record_static(run: Pass, example: Tensor) -> Pass:
+    """A pass with static input and output buffers but without a graph: what `record_cuda` does, on any device."""
+    static_in = torch.empty_like(example)
+    static_out = run(static_in.copy_(example)).clone()
+
+    def replay(images: Tensor) -> Tensor:
+        static_in.copy_(images, non_blocking=True)
+        return static_out.copy_(run(static_in))
+
+    return replay
+
+
+def record_cuda(run: Pass, example: Tensor) -> Pass:
+    """Record a pass as a CUDA graph with static input and output buffers."""
+    static_in = torch.empty_like(example).copy_(example)
+    side = torch.cuda.Stream(example.device)
+    side.wait_stream(torch.cuda.current_stream(example.device))
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UPS):
+            run(static_in)
+    torch.cuda.current_stream(example.device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        static_out = run(static_in)
+
+    def replay(images: Tensor) -> Tensor:
+        static_in.copy_(images, non_blocking=True)
+        graph.replay()
+        return static_out
+
+    return replay
