@@ -150,6 +150,8 @@ class RuntimeConfig:
     """auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU."""
     precision: Literal["auto", "bf16", "fp32", "exact"] = "auto"
     """bf16, fp32, or exact: fp32 in the published order, bit for bit. auto: bf16 where the hardware supports it."""
+    cuda_graphs: bool = True
+    """On CUDA, record the whole training step once as a graph and replay it; false launches every kernel by itself."""
     checkpoint_blocks: bool = False
     """Recompute residual blocks in the backward pass: less memory, more time."""
     threads: int = 0

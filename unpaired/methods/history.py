@@ -41,6 +41,7 @@ class History:
         self._others: dict[int, Tensor] = {}  # images of another shape than the rows, by slot
         self._planned: list[list[Exchange]] = []
         self._calls = 0
+        self._regular = False  # whether the images of the last call had the shape of the rows
         self._indices: dict[tuple[int, int], Tensor] = {}  # by number of the call in a step, and images in it
 
     @property
@@ -63,9 +64,9 @@ class History:
 
     @property
     def plan_is_static(self) -> bool:
-        """Whether the planned exchanges use rows alone, so that a recorded step makes them."""
+        """Whether a recorded step makes the planned exchanges: they use rows alone, as the last call did."""
         slots = {slot for exchanges in self._planned for each in exchanges for slot in (each.read, each.write)}
-        return slots.isdisjoint(self._others)
+        return not self.size or (self._regular and slots.isdisjoint(self._others))
 
     def __call__(self, fakes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The images to show in place of `fakes`, which must carry no gradient."""
@@ -79,8 +80,9 @@ class History:
             indices = _as_tensor(exchanges).to(fakes.device)
         if self._rows is None:
             self._rows = fakes.new_zeros((self.size + 1, *fakes.shape[1:]))
+        self._regular = fakes.shape[1:] == self._rows.shape[1:]
         rows_only = all(slot not in self._others for each in exchanges for slot in (each.read, each.write))
-        if rows_only and fakes.shape[1:] == self._rows.shape[1:]:
+        if rows_only and self._regular:
             return self._exchange(fakes, self._rows, *indices)
         return self._exchange_one_by_one(fakes, self._rows, exchanges)
 

@@ -18,6 +18,21 @@ class Adam(torch.optim.Adam):
         """All, in the order in which they were given."""
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate; one that is a tensor keeps its address."""
+        for group in self.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def make_capturable(self) -> None:
+        """Keep learning rates and step counters on the device, so that a CUDA graph reads them there."""
+        for group in self.param_groups:
+            device = group["params"][0].device
+            group["capturable"], group["lr"] = True, torch.tensor(float(group["lr"]), device=device)
+        self._warned_capturable_if_run_uncaptured = True  # the warm-up runs uncaptured on purpose
+
     def create_state(self) -> None:
         """Make every moment and step counter as torch makes it at a parameter's first step.
 

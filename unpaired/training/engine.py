@@ -25,6 +25,7 @@ from unpaired.training.concurrency import (
     run_on_threads,
     run_sequentially,
 )
+from unpaired.training.graphs import Compute, StaticSteps, Values, on_recording_stream, record_cuda_graph
 from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep, PendingChecks
 from unpaired.training.processes import join_processes, synchronise_norms
 
@@ -50,6 +51,12 @@ class Engine:
         if self.device.type == "cuda" and self.fast and not cfg.deterministic:
             torch.backends.cudnn.benchmark = True
 
+    def steps(self, compute: Compute) -> StaticSteps:
+        """How steps run: on CUDA from a recorded graph, if the settings and the number of processes allow that."""
+        if self.device.type != "cuda" or not self.cfg.cuda_graphs or self.processes.count > 1:
+            return StaticSteps(compute, None)
+        return StaticSteps(on_recording_stream(compute), record_cuda_graph)
+
     @property
     def low_precision(self) -> bool:
         """Whether networks compute in fewer bits than their weights have."""
@@ -61,6 +68,8 @@ class Engine:
         several = f"{self.processes.count} processes of " if self.processes.count > 1 else ""
         how = describe_kernels(self.device, self.dtype) if self.fast else "fp32 as published"
         ways = {"cpu": " in two halves", "cuda": ", two streams"}[self.device.type] if self.concurrent else ""
+        if self.device.type == "cuda" and self.cfg.cuda_graphs and self.processes.count == 1:
+            ways += ", one graph a step"
         return f"{several}{name}, {torch.get_num_threads()} threads{ways}, {how}"
 
     def place(self, networks: Mapping[str, nn.Module]) -> None:
@@ -136,22 +145,22 @@ class Engine:
         total = total if weight == 1 else weight * total
         return Part(losses, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
 
-    def finish(self, step: OptimizerStep, number: int, networks: str) -> None:
-        """Check an optimiser's step and take it.
+    def finish(self, step: OptimizerStep, number: int, networks: str) -> Values:
+        """Check an optimiser's step and take it; returns its losses, and its health where that is read later.
 
         Raises:
-            NotFinite: a loss or gradient is not finite; on CUDA a later `check_pending` raises it.
+            NotFinite: a loss or gradient is not finite, where reading that costs nothing.
         """
+        values: Values = {(networks, name): loss for name, loss in step.losses.items()}
         if step.optimizer is None:
-            return
+            return values
         # OpenMP workers busy-wait after a parallel region, where the next pass needs the processors
         with half_of_the_threads() if self.concurrent and self.device.type == "cpu" else nullcontext():
             health = step.health()
             if self.pending is None and not bool(health.isfinite()):
                 raise NotFinite(number, networks, step.losses)
             step.update(health, on_device=self.pending is not None)
-        if self.pending is not None:
-            self.pending.add(health, number, networks, step.losses)
+        return values | {(networks, ""): health}
 
     def check_pending(self, keep: int = 0) -> None:
         """Read all but the last `keep` finite checks from the device.

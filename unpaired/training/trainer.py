@@ -13,8 +13,11 @@ from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
 from unpaired.methods import Batch, Losses, Method
 from unpaired.models import require_fit
+from unpaired.models.kernels import refreshed
 from unpaired.training.adam import Adam
+from unpaired.training.device_faults import explained
 from unpaired.training.engine import Engine, frozen
+from unpaired.training.graphs import Values
 from unpaired.training.optimizer_step import OptimizerStep
 from unpaired.training.rng import rng_state, set_rng_state
 
@@ -29,6 +32,9 @@ class Trainer:
         self.discriminator_optimizer = self._adam(method.discriminators, optim.discriminator_lr or optim.lr)
         self.steps = 0
         """Steps done."""
+        self._run = engine.steps(self._compute)
+        dtype = torch.float64 if engine.device.type == "cpu" else torch.float32
+        self._ema_weight = torch.zeros((), dtype=dtype, device=engine.device)
         self.ema = deepcopy(method) if optim.ema_decay else method
         """The method with the weights that a user gets: averages of the generators over the steps, where asked for."""
 
@@ -39,54 +45,75 @@ class Trainer:
 
         Raises:
             NotFinite: before the weights are changed; on CUDA at a later step.
+            BadInput: the device has too little memory, or fails.
             NotImplementedError: masks, which the method does not support.
         """
         if batch.masks is not None and not self.method.masked:
             raise NotImplementedError(f"{type(self.method).__name__} takes no masks")
-        parts = batch.split(self.optim.accumulate)
-        for history in self.method.histories.values():
-            history.plan([len(part.x) for part in parts], self.engine.device, keep=batch.weight > 0)
-        with self.engine.step(batch):
-            losses = self._update(batch, parts)
-        self.steps += 1
-        self._average()
-        self.engine.check_pending(keep=2)  # the two of this step are read in the next one
-        return losses
+        number, histories = self.steps + 1, self.method.histories.values()
+        sizes = [len(part.x) for part in batch.split(self.optim.accumulate)]
+        for history in histories:
+            history.plan(sizes, self.engine.device, keep=batch.weight > 0)
+        self._ema_weight.fill_(1 - min(self.optim.ema_decay, number / (number + 10)))
+        with explained(batch, number, self.optim.accumulate):
+            values = self._run(batch, self._learning, all(history.plan_is_static for history in histories))
+        self.steps = number
+        return self._checked(values)
 
-    def _update(self, batch: Batch, parts: list[Batch]) -> Losses:
-        engine, method, number = self.engine, self.method, self.steps + 1
-        learning = self.steps >= self.optim.discriminator_warmup
-        generators = OptimizerStep(self.generator_optimizer if learning else None, engine.processes)
-        with frozen(method.discriminators if learning else method.networks):
+    @property
+    def _learning(self) -> bool:
+        """Whether the generators learn in the next step."""
+        return self.steps >= self.optim.discriminator_warmup
+
+    def _compute(self, batch: Batch) -> Values:
+        """A whole step, which reads nothing from the device where that would wait."""
+        with self.engine.step(batch), refreshed(self.method.networks.values()):
+            values = self._update(batch)
+            self._average()
+        return values
+
+    def _update(self, batch: Batch) -> Values:
+        engine, method, number, parts = self.engine, self.method, self.steps + 1, batch.split(self.optim.accumulate)
+        generators = OptimizerStep(self.generator_optimizer if self._learning else None, engine.processes)
+        with frozen(method.discriminators if self._learning else method.networks):
             fakes = [engine.add(generators, method.generator_losses(part), part.weight) for part in parts]
             if batch.pairs is not None:
                 engine.add(generators, method.paired_losses(*batch.pairs))
-            engine.finish(generators, number, "generators")
+            values = engine.finish(generators, number, "generators")
         discriminators = OptimizerStep(self.discriminator_optimizer, engine.processes)
         for part, made in zip(parts, fakes, strict=True):
             engine.add(discriminators, method.discriminator_losses(part, made), part.weight)
-        engine.finish(discriminators, number, "discriminators")
-        return generators.losses | discriminators.losses
+        return values | engine.finish(discriminators, number, "discriminators")
 
     @torch.no_grad()
     def _average(self) -> None:
         """Move the averaged generators a little towards the trained ones; further in the first steps."""
         if self.ema is self.method:
             return
-        decay = min(self.optim.ema_decay, self.steps / (self.steps + 10))
         for name, network in self.ema.generators.items():
             trained = self.method.generators[name]
             for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
-                weight.lerp_(new, 1 - decay)
+                weight.lerp_(new, self._ema_weight.to(weight.dtype))
             for buffer, new in zip(network.buffers(), trained.buffers(), strict=True):
                 buffer.copy_(new)
+
+    def _checked(self, values: Values) -> Losses:
+        """The losses of a step; on CUDA their finite checks are read in the next one."""
+        losses: dict[str, Losses] = {"generators": {}, "discriminators": {}}
+        for (networks, name), value in values.items():
+            if name:
+                losses[networks][name] = value
+        for networks, named in losses.items():
+            if (networks, "") in values and self.engine.pending is not None:
+                self.engine.pending.add(values[networks, ""], self.steps, networks, named)
+        self.engine.check_pending(keep=2)
+        return losses["generators"] | losses["discriminators"]
 
     def set_lr(self, factor: float) -> None:
         """Multiply the base learning rates of both optimisers, as the schedule asks."""
         rates = (self.optim.lr, self.optim.discriminator_lr or self.optim.lr)
         for optimizer, lr in zip(self._optimizers().values(), rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * factor
+            optimizer.set_lr(lr * factor)
 
     def start_from(self, translators: Mapping[Direction, nn.Module]) -> None:
         """Give the generators and their averages the weights of trained ones, in the directions that these have.
@@ -130,6 +157,7 @@ class Trainer:
         for name, history in self.method.histories.items():
             if past := _under(state, f"history/{name}/"):
                 history.load(past, self.engine.device)
+        self._run.forget()  # a history may have new memory
         set_rng_state(_under(state, "random/"))
         self.steps = int(state["steps"])
 
@@ -166,8 +194,10 @@ class Trainer:
     def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
         betas = (self.optim.beta1, self.optim.beta2)
-        fused = True if self.engine.fast or self.engine.pending is not None else None
-        optimizer = Adam(parameters, lr=lr, betas=betas, fused=fused)
+        cuda = self.engine.device.type == "cuda"
+        optimizer = Adam(parameters, lr=lr, betas=betas, fused=True if self.engine.fast or cuda else None)
+        if cuda:
+            optimizer.make_capturable()
         optimizer.create_state()
         return optimizer
 

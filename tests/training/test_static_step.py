@@ -1,0 +1,198 @@
+"""A step from fixed addresses, recorded and replayed, equals the step as written: losses, weights, histories.
+
+A CUDA graph repeats the operations of one step on the memory that they used. `Tape` does the same on a CPU: whatever
+a step would take from the host, but for the tensors that it copies in, would be repeated and show here.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from unpaired.config import OptimConfig, RuntimeConfig
+from unpaired.methods import Batch, CoGAN, CoGANConfig, CycleGAN, CycleGANConfig
+from unpaired.models import PatchGANConfig, ResNetConfig
+from unpaired.training.engine import Engine
+from unpaired.training.graphs import WARM_UP, StaticSteps, run_again
+from unpaired.training.optimizer_step import NotFinite, PendingChecks
+from unpaired.training.trainer import Trainer
+
+STEPS = 20
+
+
+class Tape(TorchDispatchMode):
+    """Records every operation with its tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        assert func is not torch.ops.aten._local_scalar_dense.default, "the step reads a value from the device"
+        self.calls.append((func, args, kwargs or {}, out))
+        return out
+
+    @torch.no_grad()
+    def replay(self):
+        for func, args, kwargs, out in self.calls:
+            for old, new in zip(tree_leaves(out), tree_leaves(func(*args, **kwargs)), strict=True):
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+def record_on_tape(work):
+    """Unlike a CUDA graph's, this recording computes; so the first call has nothing left to do."""
+    tape, replays = Tape(), []
+    with tape:
+        result = work()
+
+    def again():
+        if replays:
+            tape.replay()
+        replays.append(result)
+        return result
+
+    again.replays = replays
+    return again
+
+
+def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pending=True):
+    torch.manual_seed(0)
+    config = CycleGANConfig(
+        generator=ResNetConfig(width=4, blocks=1),
+        discriminator=PatchGANConfig(width=4, layers=2),
+        identity_weight=5.0,
+        history=3,
+    )
+    method = make() if make else CycleGAN(config, (3, 3))
+    engine = Engine(RuntimeConfig(device="cpu", precision=precision, threads=1))
+    engine.pending = PendingChecks() if pending else None
+    made = Trainer(method, OptimConfig(ema_decay=0.9, accumulate=accumulate, discriminator_warmup=warmup), engine)
+    if engine.fast:
+        for optimizer in made._optimizers().values():
+            optimizer.make_capturable()
+    if record is not None:
+        made._run = StaticSteps(made._compute, record)
+    return made
+
+
+def batches(count, side=16, size=2, **more):
+    random = torch.Generator().manual_seed(1)
+    for _ in range(count):
+        x, y = torch.rand(2, size, 3, side, side, generator=random) * 2 - 1
+        yield Batch(x, y, **more)
+
+
+def put(made, batch):
+    place = made.engine.put
+    pairs = tuple(map(place, batch.pairs)) if batch.pairs else None
+    return Batch(place(batch.x), place(batch.y), batch.masks, pairs, batch.weight)
+
+
+def assert_same_state(one, other):
+    for (name, ours), theirs in zip(one.state().items(), other.state().values(), strict=True):
+        if "random/" not in name or "history" in name:
+            assert torch.equal(ours, theirs), name
+
+
+def assert_same_steps(plain, static, given):
+    for step, batch in enumerate(given):
+        for made in (plain, static):
+            made.set_lr(1 / (1 + step))
+        expected = plain.train_step(put(plain, batch))
+        losses = static.train_step(put(static, batch))
+        assert losses.keys() == expected.keys()
+        for name, value in expected.items():
+            assert torch.equal(losses[name], value), f"{name} at step {step}"
+    assert_same_state(plain, static)
+
+
+MASKS = (torch.ones(2, 1, 16, 16), torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(2)))
+PAIRS = tuple(torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(3)).unbind())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_twenty_recorded_steps_equal_the_steps_as_written(precision):
+    """Losses, weights, moments, averages and histories, with a learning rate that falls at each step."""
+    static = trainer(record_on_tape, precision=precision)
+    assert_same_steps(trainer(precision=precision), static, batches(STEPS))
+    assert len(static._run.again.replays) == STEPS - WARM_UP
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [({"accumulate": 2}, {}), ({}, {"masks": MASKS}), ({}, {"pairs": PAIRS}), ({}, {"weight": 0.5})],
+)
+def test_parts_masks_pairs_and_weights_are_recorded_too(settings, more):
+    assert_same_steps(trainer(**settings), trainer(record_on_tape, **settings), batches(8, **more))
+
+
+def test_a_trainer_that_reads_at_once_and_one_that_reads_later_take_the_same_steps():
+    assert_same_steps(trainer(pending=False), trainer(record_on_tape), batches(8))
+
+
+@pytest.mark.parametrize(("size", "other"), [(2, {"size": 1}), (1, {"size": 1, "side": 24})])
+def test_steps_of_another_shape_run_as_written_and_the_recording_still_serves(size, other):
+    """Smaller batches, as the last of an epoch; and images of 24 px, which some slots of the histories then hold."""
+    given = list(batches(24, size=size))
+    for k in (7, 11, 15):
+        given[k] = next(batches(1, **other))
+    static = trainer(record_on_tape)
+    assert_same_steps(trainer(), static, given)
+    assert 24 - WARM_UP - 3 >= len(static._run.again.replays) > 5
+
+
+def test_the_end_of_the_warm_up_of_the_discriminators_is_recorded_anew():
+    assert_same_steps(trainer(warmup=6), trainer(record_on_tape, warmup=6), batches(14))
+
+
+def test_a_resumed_run_is_recorded_again_and_equals_an_uninterrupted_one():
+    whole, first, second = trainer(), trainer(record_on_tape), trainer(record_on_tape)
+    given = list(batches(16))
+    for batch in given[:8]:
+        whole.train_step(put(whole, batch))
+        first.train_step(put(first, batch))
+    second.load({name: value.clone() for name, value in first.state().items()})
+    assert_same_steps(whole, second, given[8:])
+
+
+def test_a_state_loaded_into_a_recorded_trainer_is_used():
+    plain, static = trainer(), trainer(record_on_tape)
+    given = list(batches(12))
+    for batch in given[:6]:
+        static.train_step(put(static, batch))
+    static.load({name: value.clone() for name, value in plain.state().items()})
+    assert_same_steps(plain, static, given[6:])
+
+
+def test_a_nan_in_a_recorded_step_touches_nothing_and_is_reported_with_its_losses():
+    static = trainer(record_on_tape)
+    given = list(batches(8))
+    given[6].x[0, 0, 0, 0] = float("nan")
+    for batch in given[:6]:
+        static.train_step(put(static, batch))
+    before = {name: value.clone() for name, value in static._fixed_state().items() if "ema" not in name}
+    static.train_step(put(static, given[6]))
+    assert all(torch.equal(before[name], static._fixed_state()[name]) for name in before)
+    with pytest.raises(NotFinite) as caught:
+        static.train_step(put(static, given[7]))
+    assert (caught.value.step, caught.value.networks) == (7, "generators") and "cycle/G" in caught.value.broken
+
+
+def test_independent_random_numbers_are_drawn_in_every_replay():
+    def make():
+        return CoGAN(CoGANConfig(discriminator=PatchGANConfig(width=4, layers=1, norm="none")), (3, 3))
+
+    static = trainer(record_on_tape, make)
+    seen = [float(static.train_step(put(static, batch))["gan/X"]) for batch in [next(batches(1, side=32))] * 6]
+    assert len(set(seen)) == 6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "exact"])
+def test_without_recording_the_buffers_serve_as_well(precision):
+    assert_same_steps(
+        *(trainer(record, precision=precision, pending=False) for record in (None, run_again)), batches(8)
+    )

@@ -1,0 +1,40 @@
+"""Failures of a device, explained in one line with the settings that help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from unpaired.core.errors import BadInput, shown
+from unpaired.methods import Batch
+
+
+@contextmanager
+def explained(batch: Batch, step: int, accumulate: int) -> Iterator[None]:
+    """Inside, too little memory and a lost device raise BadInput; what was saved before is kept."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise BadInput(out_of_memory(batch, step, accumulate)) from error
+    except torch.AcceleratorError as error:
+        reason = shown(str(error).partition("\n")[0])
+        raise BadInput(
+            f"runtime.device: {batch.x.device} failed at step {step} ({reason}); the last checkpoint is kept, and the "
+            f"same command resumes from it once the device works"
+        ) from error
+
+
+def out_of_memory(batch: Batch, step: int, accumulate: int) -> str:
+    """The images of a step that does not fit, and the settings that lower its memory, the cheapest first."""
+    count, _, height, width = batch.x.shape
+    once = -(-count // accumulate)
+    advice = ["runtime.checkpoint_blocks true"]
+    if once > 1:
+        advice.append(f"data.batch {max(1, once // 2)} with optim.accumulate {2 * accumulate}, for the same gradient")
+    advice.append(f"data.crop_size {max(32, width // 2 // 32 * 32)}")
+    return (
+        f"runtime.device: {batch.x.device} has too little memory for step {step} with {once} images of "
+        f"{width}x{height} px of each domain at once; set {', or '.join(advice)}"
+    )

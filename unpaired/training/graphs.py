@@ -1,0 +1,119 @@
+"""A whole training step with inputs at fixed addresses: on CUDA it is recorded once as a graph, and replayed.
+
+A replayed step costs one launch. What changes from step to step lies in tensors: images, learning rates, the weight of
+the running average, and the indices of the histories. Everything else must be the same in every step of one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from unpaired.methods import Batch
+
+WARM_UP = 3
+"""Steps of one key in a row that run as written before it is recorded: they allocate state and choose algorithms."""
+
+Name = tuple[str, str]
+"""Whose value it is, generators or discriminators, and its name; the empty name is that of their health."""
+Values = dict[Name, Tensor]
+Compute = Callable[[Batch], Values]
+"""A step: it returns scalars."""
+Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+"""Makes of work on fixed addresses a function that does it again, and again returns its result."""
+
+
+class StaticSteps:
+    """Runs steps; those of a key that repeats run from fixed buffers. One key is recorded at a time."""
+
+    def __init__(self, compute: Compute, record: Record | None) -> None:
+        """With no `record` every step runs as written."""
+        self.compute, self.record = compute, record
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was recorded, since the addresses of some state have changed."""
+        self.key: Hashable = None
+        self.last: Hashable = None
+        self.in_a_row = 0
+        self.names: list[Name] = []
+
+    def __call__(self, batch: Batch, mode: Hashable, static: bool) -> Values:
+        """One step.
+
+        Args:
+            batch: Its images.
+            mode: What else must be the same for a recorded step to serve.
+            static: Whether this step can run from fixed buffers at all.
+        """
+        key = tuple(tensor.shape for tensor in batch.tensors), batch.masks is None, batch.weight, mode
+        self.in_a_row = self.in_a_row + 1 if key == self.last else 1
+        self.last = key
+        if self.record is None or not static or (key != self.key and self.in_a_row <= WARM_UP):
+            return self.compute(batch)
+        if key != self.key:
+            self.buffers = _copied(batch)
+            self.again = self.record(self._work)
+            self.key = key
+        for buffer, tensor in zip(self.buffers.tensors, batch.tensors, strict=True):
+            buffer.copy_(tensor, non_blocking=True)
+        values = self.again().clone()  # the next replay overwrites them
+        return dict(zip(self.names, values.unbind(), strict=True))
+
+    def _work(self) -> Tensor:
+        values = self.compute(self.buffers)
+        self.names = list(values)
+        return torch.stack([*values.values()])
+
+
+def run_again(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """No recording: the work itself."""
+    return work
+
+
+def record_cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Record the work as a CUDA graph. Recording computes nothing; each call launches the graph.
+
+    Only this thread is kept from calls that a recording forbids: others read ahead and log meanwhile.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=_stream(torch.cuda.current_device()), capture_error_mode="thread_local"):
+        result = work()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay
+
+
+@cache
+def _stream(device: int) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def on_recording_stream(compute: Compute) -> Compute:
+    """The step as written, on the stream that records: what libraries allocate for a stream exists before."""
+
+    def run(batch: Batch) -> Values:
+        here, stream = torch.cuda.current_stream(), _stream(torch.cuda.current_device())
+        if torch.cuda.is_current_stream_capturing():
+            return compute(batch)
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            values = compute(batch)
+        here.wait_stream(stream)
+        return values
+
+    return run
+
+
+def _copied(batch: Batch) -> Batch:
+    """The batch in memory of its own, in the same layout."""
+    masks = (batch.masks[0].clone(), batch.masks[1].clone()) if batch.masks else None
+    pairs = (batch.pairs[0].clone(), batch.pairs[1].clone()) if batch.pairs else None
+    return replace(batch, x=batch.x.clone(), y=batch.y.clone(), masks=masks, pairs=pairs)
