@@ -29,6 +29,7 @@ from unpaired.imaging.images import (
     with_channels,
     write_image,
 )
+from unpaired.imaging.kinds import beginning_of
 
 RGB8, RGB16 = corpus.scene(1), corpus.scene(1, dtype=np.uint16)
 LOSSLESS = [
@@ -413,3 +414,19 @@ def test_pillow_opens_what_is_written():
     for suffix in corpus.SUFFIXES:
         with Image.open(io.BytesIO(encode_image(DecodedImage(RGB8), suffix))) as image:
             assert image.size == (32, 24)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (b"hello world", 'it begins with "hello world"'),
+        (b"%PDF-1.7", "it is a PDF document"),
+        (b"\n <!DOCTYPE html>", "it is a web page"),
+        (b"PK\x03\x04rest", "it is a ZIP archive"),
+        (b"\x00\x00\x00\x18ftypmp42", "it is an MP4 or HEIF file"),
+        (b"\x00\xff\x10", "it begins with bytes 00 ff 10"),
+    ],
+)
+def test_what_is_no_image_is_described_in_words(data, words):
+    assert beginning_of(data) == words

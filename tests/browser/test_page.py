@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 
 import pytest
 from playwright.sync_api import expect
@@ -173,6 +175,71 @@ def test_no_photo_is_taken_before_the_camera_has_shown_a_frame(open_page, runnin
         expect(page.get_by_role("button", name="Take the photo")).to_be_focused(**LATE)
         page.keyboard.press("Enter")
         expect(page.get_by_role("link", name=re.compile("^Download photo_"))).to_have_count(photos, **LATE)
+
+
+def test_another_direction_translates_every_image_again(open_page, running, models, images, tmp_path):
+    page = ready(open_page(running.url))
+    page.locator("#files").set_input_files([images / "one.png", images / "two.jpg"])
+    for name in ("one.png", "two.jpg"):
+        expect(card(page, name).get_by_role("link", name=re.compile("AtoB"))).to_be_visible(**LATE)
+    page.get_by_role("radio", name="B → A").check()
+    assert download(page, "one.png", tmp_path / "got.png") == "one_BtoA.png"
+    expected = translated(models[0], images / "one.png", tmp_path / "expected.png", "BtoA")
+    assert (tmp_path / "got.png").read_bytes() == expected
+    expect(card(page, "two.jpg").get_by_role("link", name=re.compile("BtoA"))).to_be_visible(**LATE)
+
+
+def test_all_results_come_in_one_archive(open_page, running, models, images, tmp_path):
+    page = ready(open_page(running.url))
+    page.locator("#files").set_input_files([images / "one.png", images / "two.jpg"])
+    page.locator("#files").set_input_files([images / "one.png"])  # the same name once more
+    button = page.get_by_role("button", name="Download all")
+    expect(button).to_be_enabled(**LATE)
+    with page.expect_download() as started:
+        button.click()
+    started.value.save_as(tmp_path / "all.zip")
+    assert started.value.suggested_filename == "translations.zip"
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["one_AtoB (2).png", "one_AtoB.png", "two_AtoB.jpg"]
+        for name, stem in (("one.png", "one_AtoB.png"), ("one.png", "one_AtoB (2).png"), ("two.jpg", "two_AtoB.jpg")):
+            assert archive.read(stem) == translated(models[0], images / name, tmp_path / "out" / name, "AtoB")
+
+
+def test_the_api_page_is_readable_without_scripts(open_page, running):
+    page = open_page(running.url)
+    page.get_by_role("link", name="API").click()
+    expect(page.get_by_role("heading", name="POST /translate")).to_be_visible(**LATE)
+    assert page.locator("script").count() == 0
+    text = page.inner_text("main")
+    assert "AtoB, BtoA" in text and "curl --data-binary" in text and "More bytes than the limit" in text
+
+
+def test_a_model_that_comes_with_the_package_shows_its_card(open_page, running):
+    page = open_page(running.url)
+    about = {"summary": "horses to zebras", "size": 64, "licence": "CC0", "example": True}
+    page.route(
+        "**/models",
+        lambda route: route.fulfill(
+            json={
+                "models": [{"name": "zebra", "directions": {"AtoB": {"channels_in": 3}}, "about": about}],
+                "max_bytes": 9,
+                "max_pixels": 9,
+            }
+        ),
+    )
+    page.route("**/examples/zebra", lambda route: route.fulfill(body=shapes_jpeg(), content_type="image/jpeg"))
+    page.reload()
+    shown = page.get_by_role("complementary", name="About the model")
+    expect(shown).to_contain_text("horses to zebras", **LATE)
+    expect(shown).to_contain_text("Trained at 64 px. Training data: CC0.")
+    expect(shown.get_by_role("img", name="Examples of zebra: inputs and their translations")).to_be_visible()
+
+
+def shapes_jpeg():
+    buffer = io.BytesIO()
+    shapes("A", 0).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def test_errors_say_what_is_wrong(open_page, running, tmp_path):

@@ -77,6 +77,13 @@ def card_file(name: str) -> Path | None:
     return path if path and path.is_file() else None
 
 
+def example_file(name: str) -> Path | None:
+    """A JPEG of inputs and translations of the model called `name`, if it has one."""
+    folder = shipped_folder()
+    path = folder / f"{name}.jpg" if folder and name in shipped_models() else None
+    return path if path and path.is_file() else None
+
+
 def offer(name: str) -> str:
     """What an error message says of models that come with the package: the nearest name, or all names."""
     names = list(shipped_models())

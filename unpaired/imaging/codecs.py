@@ -23,6 +23,7 @@ from PIL import Image
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.exif import ORIENTATION
+from unpaired.imaging.kinds import beginning_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
 
 Pixels = NDArray[Any]
@@ -93,7 +94,7 @@ def suffix_of(data: bytes) -> str:
             return suffix
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
-    raise BadInput(f"not a {', '.join(FORMATS)} image (it begins with {data[:12]!r}); replace or remove it")
+    raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
 
 
 def header_size(path: Path) -> tuple[int, int]:

@@ -10,14 +10,17 @@ from importlib.abc import Traversable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from unpaired.checkpoints.shipped import example_file, shipped_models
 from unpaired.config import Direction
 from unpaired.core.version import __version__
+from unpaired.serve.api_page import api_page
 from unpaired.serve.body import FIELD, Held, read_body
 from unpaired.serve.dispatcher import Busy, Dispatcher, Job, Reply
 from unpaired.serve.guard import refusal
@@ -29,6 +32,7 @@ PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/zip.js": ("zip.js", "text/javascript"),
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 MEDIA = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp")
@@ -41,12 +45,26 @@ class Problem(BaseModel):
     detail: str
 
 
+class About(BaseModel):
+    """The card of a model that comes with the package."""
+
+    summary: str
+    size: int
+    """Side in pixels of the images it was trained on."""
+    licence: str
+    """Of its training data."""
+    example: bool
+    """Whether GET /examples/NAME shows a translation."""
+
+
 class Model(BaseModel):
     """A model and what it translates."""
 
     name: str
     directions: dict[Direction, dict[str, int]]
     """Channels in and out of each."""
+    about: About | None = None
+    """Its card, if it comes with the package."""
 
 
 class Models(BaseModel):
@@ -68,6 +86,7 @@ GUARDED = problems(
     _421="Asked by a name that this server does not go by",
     _503="Too much to do, stopping, or not ready yet; Retry-After tells when to come back",
 )
+MISSING = problems(_404="There is none", _422="Not a name of a model")
 TRANSLATE = GUARDED | problems(
     _400="Not a form",
     _408="The image took too long to arrive",
@@ -128,8 +147,27 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         """The models by name with their directions and channels, and the limits of a request."""
         if not dispatcher.models:
             raise HTTPException(503, "the models are being loaded", headers={"Retry-After": "2"})
-        found = [Model(name=name, directions=about) for name, about in dispatcher.models.items()]
+        found = [
+            Model(name=name, directions=channels, about=_about(name)) for name, channels in dispatcher.models.items()
+        ]
         return Models(models=found, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+
+    @app.get(
+        "/examples/{model}",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": BINARY}, "description": "The image"}, **GUARDED, **MISSING},
+    )
+    async def example(model: Annotated[str, PathParameter(max_length=64)]) -> Response:
+        """An example of a model that comes with the package: inputs above, translations below."""
+        file = example_file(model) if model in names else None
+        if file is None:
+            raise HTTPException(404, "no example of such a model")
+        return Response(file.read_bytes(), media_type="image/jpeg")
+
+    @app.get("/docs", response_class=Response, include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        """The API in words."""
+        return Response(api_page(app.openapi(), str(request.base_url)), media_type="text/html")
 
     @app.get("/health/live", responses=problems(_403=GUARDED[403]["description"], _421=GUARDED[421]["description"]))
     async def live() -> dict[str, str]:
@@ -153,6 +191,13 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _about(name: str) -> About | None:
+    model = shipped_models().get(name)
+    if model is None:
+        return None
+    return About(summary=model.summary, size=model.size, licence=model.licence, example=example_file(name) is not None)
 
 
 async def _reply(request: Request, job: Job, deadline: float) -> Reply:

@@ -1,4 +1,6 @@
 // One image at a time goes to POST translate; what comes back is shown beside it and offered as a file.
+import { zip } from "./zip.js";
+
 const $ = (id) => document.getElementById(id);
 const SUFFIX = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp" };
 const ARROWS = { AtoB: "A → B", BtoA: "B → A" };
@@ -6,6 +8,7 @@ const RETRIES = 20;
 let offer = { models: [], max_bytes: Infinity, max_pixels: Infinity };
 let token = sessionStorage.getItem("token") || "";
 let last = Promise.resolve();
+const works = new Set();
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
@@ -66,6 +69,29 @@ function showDirections() {
   }
   $("directions").querySelector(".choices")?.remove();
   $("directions").append(row);
+  showAbout(model);
+}
+
+function showAbout({ name, about }) {
+  $("about-model").hidden = !about;
+  if (!about) return;
+  $("about-model").querySelector(".summary").textContent = about.summary;
+  $("about-model").querySelector(".facts").textContent = `Trained at ${about.size} px. Training data: ${about.licence}.`;
+  const image = $("about-model").querySelector("img");
+  image.hidden = !about.example;
+  if (about.example) {
+    image.src = `examples/${encodeURIComponent(name)}`;
+    image.alt = `Examples of ${name}: inputs and their translations`;
+  }
+}
+
+// Other settings: every image is translated again with them.
+function redo() {
+  for (const work of works) {
+    work.request?.abort();
+    work.settings = undefined;
+    begin(work);
+  }
 }
 
 // An image and its card
@@ -79,6 +105,7 @@ function add(files) {
     card.querySelector(".again").addEventListener("click", () => begin(work));
     card.querySelector(".smaller").addEventListener("click", () => shrink(work));
     card.querySelector("input").addEventListener("input", (event) => slide(card, event.target));
+    works.add(work);
     $("results").prepend(card);
     document.body.classList.add("has-results");
     begin(work);
@@ -88,16 +115,21 @@ function add(files) {
 function remove(work) {
   work.request?.abort();
   work.gone = true;
+  works.delete(work);
   work.urls.forEach(URL.revokeObjectURL);
   const next = work.card.nextElementSibling ?? work.card.previousElementSibling;
   work.card.remove();
   (next?.querySelector(".remove") ?? $("choose")).focus();
   document.body.classList.toggle("has-results", $("results").childElementCount > 0);
+  offerAll();
 }
 
 function begin(work) {
   const { file, card } = work;
   const direction = document.querySelector("[name=direction]:checked")?.value;
+  const turn = (work.turn = (work.turn ?? 0) + 1);
+  work.result = undefined;
+  offerAll();
   work.settings ??= { model: $("model").value, direction, format: $("format").value };
   for (const part of [".error", ".again", ".smaller", ".download", ".compare", ".unseen"]) card.querySelector(part).hidden = true;
   card.querySelector(".waiting").hidden = false;
@@ -105,7 +137,7 @@ function begin(work) {
   card.setAttribute("aria-busy", "true");
   facts(work, "waiting");
   preview(card.querySelector(".waiting img"), file, work).catch(() => {});
-  last = last.then(() => work.gone || translate(work));
+  last = last.then(() => work.gone || work.turn !== turn || translate(work, turn));
 }
 
 const facts = (work, ...words) => {
@@ -122,19 +154,22 @@ async function preview(image, blob, work) {
   return image;
 }
 
-async function translate(work) {
+async function translate(work, turn) {
   const { file, card } = work;
+  const superseded = () => work.gone || work.turn !== turn;
   try {
     if (!offer.models.length) throw new Problem("The server is not ready yet.");
     if (file.size > offer.max_bytes) throw new Problem(`This file has ${size(file.size)}; the server takes up to ${size(offer.max_bytes)}.`, "smaller");
     facts(work, "sending");
     const begun = performance.now();
-    const result = await patiently(work);
+    const result = await patiently(work, superseded);
+    if (superseded()) return;
     await show(work, result, (performance.now() - begun) / 1000);
   } catch (problem) {
-    if (!work.gone) fail(card, problem);
+    if (!superseded()) fail(card, problem);
   } finally {
-    card.removeAttribute("aria-busy");
+    if (!superseded()) card.removeAttribute("aria-busy");
+    offerAll();
   }
 }
 
@@ -145,7 +180,7 @@ class Problem extends Error {
   }
 }
 
-async function patiently(work) {
+async function patiently(work, superseded) {
   for (let attempt = 0; ; attempt++) {
     const answer = await send(work);
     if (answer.status === 200) return answer.response;
@@ -158,7 +193,7 @@ async function patiently(work) {
       const remedy = /over the limit|more memory/.test(detail) ? "smaller" : answer.status === 422 ? "remove" : "again";
       throw new Problem(sentence(detail.replace(/^image: /, "")), remedy);
     }
-    if (work.gone) throw new Problem("removed");
+    if (superseded()) throw new Problem("removed");
   }
 }
 
@@ -188,6 +223,7 @@ async function show(work, result, seconds) {
   const name = `${file.name.replace(/\.[^.]+$/, "")}_${work.settings.direction}.${suffix(file.name, result.type)}`;
   const url = URL.createObjectURL(result);
   work.urls.push(url);
+  work.result = { name, blob: result };
   const link = Object.assign(card.querySelector(".download"), { href: url, download: name, hidden: false });
   link.setAttribute("aria-label", `Download ${name}`);
   const took = `${seconds.toFixed(1)} s`;
@@ -212,6 +248,26 @@ const suffix = (name, type) => {
   const same = { jpeg: "jpg", tiff: "tif" }[own] ?? own;
   return same === SUFFIX[type] ? name.split(".").pop() : SUFFIX[type];
 };
+
+// Several results are offered in one archive once all are there.
+function offerAll() {
+  const done = [...works].filter(({ result }) => result);
+  $("all").hidden = works.size < 2;
+  $("download-all").disabled = done.length < works.size;
+  $("download-all").textContent = done.length < works.size ? `Download all (${done.length} of ${works.size} ready)` : "Download all";
+}
+
+async function downloadAll() {
+  const names = new Map();
+  const files = [...works].map(({ result: { name, blob } }) => {
+    const count = (names.get(name) ?? 0) + 1;
+    names.set(name, count);
+    return { name: count > 1 ? name.replace(/(\.[^.]*)?$/, ` (${count})$1`) : name, blob };
+  });
+  const url = URL.createObjectURL(await zip(files));
+  Object.assign(document.createElement("a"), { href: url, download: "translations.zip" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
 
 function slide(card, slider) {
   card.style.setProperty("--at", `${slider.value}%`);
@@ -278,6 +334,8 @@ async function shoot() {
 }
 
 $("model").addEventListener("change", showDirections);
+$("settings").addEventListener("change", redo);
+$("download-all").addEventListener("click", downloadAll);
 $("choose").addEventListener("click", () => $("files").click());
 for (const input of [$("files"), $("photo")]) input.addEventListener("change", () => { add(input.files); input.value = ""; });
 $("open-camera").addEventListener("click", openCamera);
