@@ -30,6 +30,7 @@ from unpaired.imaging.images import (
 from unpaired.imaging.metadata import Metadata
 from unpaired.inference.masks import blended, mask_files, read_mask, weights
 from unpaired.inference.outcome import Outcome, require_whole, write_report
+from unpaired.inference.pages import require_one_page
 from unpaired.inference.translator import Translator
 
 STREAM = "-"
@@ -189,6 +190,7 @@ class _Work:
 
         options = self.options
         try:
+            require_one_page(job.source)
             self._require_mask(job)
             about = translate_huge(
                 self.translator,
@@ -207,6 +209,7 @@ class _Work:
 
     def _read(self, job: Job) -> _Read | _Huge | _Failed:
         try:
+            require_one_page(job.source)
             if self.is_huge(job):
                 return _Huge(job)
             decoded = read_image(job.source)

@@ -73,7 +73,7 @@ def providers(device: str, available: list[str]) -> list[Any]:
     if kind not in ("auto", "cpu", "cuda"):
         raise BadInput(f"--device {device}: ONNX Runtime runs on cpu or cuda; use --device cpu, or the bundle")
     if kind == "cuda" and CUDA not in available:
-        wanted = "pip uninstall onnxruntime, then pip install 'unpaired[export-cuda]'"
+        wanted = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
         raise BadInput(f"--device {device}: this ONNX Runtime has no CUDA provider; {wanted}")
     if kind == "cpu" or CUDA not in available:
         return [CPU]

@@ -131,7 +131,7 @@ def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
     Args:
         images: A batch.
         multiple: Divisor of both sides.
-        least: Smallest side, itself divisible by `multiple`.
+        min_size: Smallest side, itself divisible by `multiple`.
     """
     height, width = images.shape[2:]
     bottom, right = (max(min_size - side, -side % multiple) for side in (height, width))
