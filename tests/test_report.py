@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.data_sets import make_model
 from tests.rule import INVERSE, Rule
+from unpaired import cli
 from unpaired.core.errors import BadInput
 from unpaired.evaluation import evaluate
 from unpaired.evaluation.report import write_comparison, write_report
@@ -342,3 +343,19 @@ def test_runs_stand_side_by_side(tmp_path, data, judged):
         write_comparison(runs[:1], tmp_path / "one.html")
     with pytest.raises(BadInput, match="expected the settings of a run"):
         write_comparison([runs[0], data], tmp_path / "none.html")
+
+
+def test_the_command_renews_one_report_or_compares_several(run, data, tmp_path, monkeypatch, capsys):
+    make_model(run)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert cli.run(["report", str(run), "--open"]) == 0
+    assert capsys.readouterr().out == f"{run / 'report.html'}\n" and opened == [(run / "report.html").as_uri()]
+    other = make_run(tmp_path / "other", data)
+    make_model(other, seed=1)
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["report", str(run), str(other)]) == 0
+    assert "2 runs side by side" in Page(tmp_path / "comparison.html").text
+    assert cli.run(["report"]) == 2 and "at least one run" in capsys.readouterr().err
+    assert cli.run(["report", str(run), "--out", "x.html"]) == 2
+    assert "one run's report stands in its folder" in capsys.readouterr().err

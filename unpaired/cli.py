@@ -33,6 +33,7 @@ from unpaired.commands.prepare import (
     prepare_published,
     prepare_shards,
 )
+from unpaired.commands.report import report
 from unpaired.commands.reproduce import reproduce
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve
@@ -64,7 +65,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "push": push,
         "pull": pull,
     },
-    "evaluate": {"evaluate": evaluate, "metrics": metrics, "segmenter": segmenter, "labels": labels},
+    "evaluate": {"evaluate": evaluate, "report": report, "metrics": metrics, "segmenter": segmenter, "labels": labels},
     "serve": {
         "serve": serve,
         "study prepare": study_prepare,

@@ -41,7 +41,9 @@ def train(
     Example:
         unpaired train horse2zebra --data datasets/horse2zebra --out runs/zebra
     """
+    from unpaired.core.errors import Stopped
     from unpaired.evaluation.report import write_report
+    from unpaired.evaluation.report.page import REPORT
     from unpaired.experiment import read_settings, with_root, with_settings
     from unpaired.presets import crop_in
     from unpaired.presets import preset as named
@@ -54,11 +56,17 @@ def train(
     flags["runtime.deterministic"] = deterministic or None
     flags = {key: value for key, value in flags.items() if value is not None}
     experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
-    run = train(
-        experiment,
-        out,
-        allow_config_change=allow_config_change,
-        report=lambda run: write_report(run, data=data, live=True),
-    )
-    if int(os.environ.get("RANK", "0")) == 0:  # of several processes the first reports
+    is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first reports
+    try:
+        run = train(
+            experiment,
+            out,
+            allow_config_change=allow_config_change,
+            report=lambda run: write_report(run, data=data, live=True),
+        )
+    except Stopped:
+        if is_first and (out / REPORT).is_file():
+            write_report(out, data=data)  # no longer live
+        raise
+    if is_first:
         print(f"report: {write_report(run, data=data)}")
