@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def seed_everything(seed: int) -> None:
-    """Start every global generator from one seed."""
+    """Seed every global generator."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)  # CUDA's and MPS's too
@@ -32,7 +32,7 @@ def rng_state() -> dict[str, Tensor]:
 
 
 def set_rng_state(state: Mapping[str, Tensor]) -> None:
-    """Take up what `rng_state` gave; a generator that it does not know stays as it is."""
+    """Restore what `rng_state` gave; a generator that is not in it keeps its state."""
     if "torch" in state:
         torch.set_rng_state(state["torch"])
     if "python" in state:

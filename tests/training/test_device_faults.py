@@ -1,0 +1,39 @@
+"""Too little memory and a lost device: one line each, with what to do."""
+
+import pytest
+import torch
+
+from unpaired.core.errors import BadInput
+from unpaired.methods import Batch
+from unpaired.training.device_faults import explained
+
+IMAGES = torch.empty(4, 3, 256, 320)
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "advice"),
+    [
+        (
+            1,
+            "checkpoint_blocks true, or data.batch 2 with optim.accumulate 2, for the same gradient, or data.crop_size",
+        ),
+        (4, "checkpoint_blocks true, or data.crop_size 160"),
+    ],
+)
+def test_too_little_memory_names_images_and_settings_that_fit(accumulate, advice):
+    with pytest.raises(BadInput) as caught, explained(Batch(IMAGES, IMAGES), 7, accumulate):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+    message = str(caught.value)
+    assert f"step 7 with {4 // accumulate} images of 320x256 px" in message and advice in message
+    assert "\n" not in message
+
+
+def test_a_lost_device_is_named_with_the_step_and_the_way_to_resume():
+    with pytest.raises(BadInput, match=r"cpu failed at step 3 \(CUDA error: unspecified launch failure\);.*resumes"):
+        with explained(Batch(IMAGES, IMAGES), 3, 1):
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with ...")
+
+
+def test_other_errors_pass():
+    with pytest.raises(ValueError, match="mine"), explained(Batch(IMAGES, IMAGES), 1, 1):
+        raise ValueError("mine")
