@@ -44,7 +44,7 @@ def test_images_are_joined_only_where_no_bit_changes():
         together = tasks(runtime, 4)
         for _ in range(3):
             for task, image in zip(together, joiner.translate(together), strict=True):
-                np.testing.assert_array_equal(image.pixels, 255 - task.image.pixels)
+                np.testing.assert_array_equal(image.pixels, 255 - task.decoded.pixels)
     assert same.batches == [4, 1, 1, 1, 1, 4, 4]
     assert moved.batches == [4] + [1] * 12
 

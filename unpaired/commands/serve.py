@@ -19,6 +19,7 @@ def serve(
     batch: int = 8,
     timeout: float = 120.0,
     grace: float = 30.0,
+    device: str = "auto",
     exact: bool = True,
 ) -> None:
     """Serve models as an HTTP API and a web page.
@@ -36,6 +37,7 @@ def serve(
         batch: Images in a batch of the worker.
         timeout: Seconds from a request's first byte to its answer.
         grace: Seconds for accepted requests to finish after a signal to stop.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
         exact: Batch images of one size even where that changes bits (for GPUs).
 
     Example:
@@ -54,5 +56,6 @@ def serve(
         timeout=timeout,
         grace=grace,
         exact=exact,
+        device=device,
     )
     run(models, host, port, limits, token_file, hosts)

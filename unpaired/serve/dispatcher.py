@@ -114,7 +114,7 @@ class Dispatcher:
 
     async def _launch(self) -> asyncio.subprocess.Process:
         settings = {"models": {name: str(path) for name, path in self.paths.items()}}
-        settings |= {"max_pixels": self.limits.max_pixels, "exact": self.limits.exact}
+        settings |= {"max_pixels": self.limits.max_pixels, "exact": self.limits.exact, "device": self.limits.device}
         command = [sys.executable, "-m", "unpaired.serve.worker", json.dumps(settings)]
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=MIB)

@@ -27,6 +27,8 @@ class Limits:
     """Seconds from a request's first byte to its answer (504), and between a worker's signs of life."""
     grace: float = 30.0
     """Seconds that accepted requests have to finish once the server is asked to stop."""
+    device: str = "auto"
+    """Where the worker's networks run; see `core.device.pick_device`."""
     exact: bool = True
     """Join images only in batches that were seen to give the same bits as one by one."""
 

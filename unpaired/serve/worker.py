@@ -86,18 +86,19 @@ class Joiner:
         self.same_bits[size] = same
 
 
-def load_models(paths: Mapping[str, str]) -> Models:
+def load_models(paths: Mapping[str, str], device: str = "auto") -> Models:
     """Every direction of every model, each having translated an image.
 
     Raises:
         BadInput: not a model, or one whose translation is not finite or not of the right shape.
     """
-    models = {}
+    models: dict[str, dict[str, Translator]] = {}
     for name, path in paths.items():
-        first = Translator.load(Path(path))
+        first = Translator.load(Path(path), device=device)
         models[name] = {direction: first.to(direction) for direction in first.directions}
         for translator in models[name].values():
             warm_up(translator, f"{name} ({path})")
+            print(f"{name}: {translator.describe()}", file=sys.stderr, flush=True)
     return models
 
 
@@ -176,7 +177,7 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
         out.flush()
 
     try:
-        models = load_models(settings["models"])
+        models = load_models(settings["models"], settings.get("device", "auto"))
     except (BadInput, OSError) as error:
         return send(packed({"unusable": str(error)}))
     send(packed({"models": {name: _about(directions) for name, directions in models.items()}}))
