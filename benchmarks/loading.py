@@ -71,7 +71,7 @@ def main() -> None:
         steps = iter(range(10**9))
         first = milliseconds(lambda: to_device(data.batch(next(steps)), engine), count // 2)
         for path in data.files():
-            data.store.read(path, 3)
+            data.store.read(path, data.domains["A"])
         later = milliseconds(lambda: to_device(data.batch(next(steps)), engine), 200)
         logged = log_milliseconds(root)
     result = {"decoding_ms": first, "kept_ms": later, "log_ms_per_step": logged}

@@ -260,7 +260,7 @@ def test_hostile_files_end_in_one_line_that_names_them_and_print_nothing(tmp_pat
         "tile.tif": "TIFF that unpacks to .* bytes, over the limit",
         "volume.tif": "TIFF that unpacks to .* bytes, over the limit",
         "strips.tif": "without the places of all its strips",
-        "nan.tif": "holds values that are not finite",
+        "nan.tif": "no pixel has data",
     }.items(),
 )
 def test_a_header_that_asks_for_too_much_is_refused_for_that(name, words):

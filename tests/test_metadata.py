@@ -140,7 +140,7 @@ def test_a_format_that_cannot_hold_something_is_said_in_one_line(translator, tmp
 
 def test_a_profile_of_other_channels_is_not_kept(tmp_path):
     gray = Translator.load(make_model(tmp_path, 3, 1))
-    out = gray.decoded(read_image(photo()))
+    out = gray.translate_decoded(read_image(photo()))
     assert out.about.icc == b"" and out.about.lost == ("colour profile (of other channels)",)
     assert out.about.exif
 

@@ -177,6 +177,11 @@ def with_root(experiment: Experiment, root: Path | str) -> Experiment:
     return replace(experiment, data=replace(experiment.data, root=str(root)))
 
 
+def with_data(experiment: Experiment, data: DataConfig) -> Experiment:
+    """The experiment with other settings of the data."""
+    return replace(experiment, data=data)
+
+
 def config_of(name: Any) -> type:
     """The dataclass of settings of the method called `name`, of this package or added to METHODS from outside.
 

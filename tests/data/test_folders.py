@@ -10,6 +10,7 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files
 from unpaired.imaging.images import image_files
+from unpaired.imaging.values import Domain
 
 
 def test_images_are_found_at_every_depth_and_sorted_by_path(tmp_path):
@@ -71,25 +72,25 @@ def test_pixels_are_decoded_once_while_they_fit_in_memory_and_again_where_they_d
     first, second = root / "trainA/00.png", root / "trainA/01.png"
     one_image = 40 * 36 * 3
     store = PixelStore(cfg(cache_gb=1.5 * one_image / 1e9))
-    kept, not_kept = store.read(first, 3), store.read(second, 3)
+    kept, not_kept = store.read(first, Domain(3)), store.read(second, Domain(3))
     for path in (first, second):
         shapes("B", 99).save(path)
-    np.testing.assert_array_equal(store.read(first, 3), kept)
-    assert (store.read(second, 3) != not_kept).any()
+    np.testing.assert_array_equal(store.read(first, Domain(3)), kept)
+    assert (store.read(second, Domain(3)) != not_kept).any()
 
 
 def test_a_image_of_other_channels_is_refused_by_name(tmp_path):
     path = tmp_path / "two.png"
     Image.new("RGB", (8, 8)).save(path)
     with pytest.raises(BadInput, match=r"two\.png: expected 5 channels, found 3"):
-        PixelStore(cfg()).read(path, 5)
+        PixelStore(cfg()).read(path, Domain(5))
 
 
 def test_a_image_smaller_than_the_crop_is_refused_by_name(tmp_path):
     path = tmp_path / "small.png"
     Image.new("RGB", (40, 31)).save(path)
     with pytest.raises(BadInput, match=r"small\.png: .*crop_size = 32 .*found 40x31"):
-        PixelStore(cfg(preprocess="crop", crop_size=32)).read(path, 3)
+        PixelStore(cfg(preprocess="crop", crop_size=32)).read(path, Domain(3))
 
 
 def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):

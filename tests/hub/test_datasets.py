@@ -28,6 +28,7 @@ from unpaired.data.selection import _digest
 from unpaired.data.sources import hub as remote
 from unpaired.data.sources import parquet as rows
 from unpaired.experiment import read_experiment
+from unpaired.imaging.values import Domain
 from unpaired.training import train
 from unpaired.training.loop import Run
 
@@ -94,13 +95,13 @@ def test_one_image_costs_its_row_group_and_a_kept_group_nothing(published, hub):
     assert [path.name for path in files] == [f"{k:08}.png" for k in (0, 1, 2, 3, 0, 1)]
     store = UnpairedImages(tiny(NAME).data, 0).store
     del hub[:]
-    store.read(files[2], 3)
+    store.read(files[2], Domain(3))
     (asked,) = ranges(hub)
     first, last = map(int, asked.split()[-1].split("-"))
     assert last - first < (published / "data/trainA-00000-of-00002.parquet").stat().st_size / 2
-    store.read(files[3], 3)  # the other image of that row group
+    store.read(files[3], Domain(3))  # the other image of that row group
     assert ranges(hub) == [asked]
-    store.read(files[0], 3)
+    store.read(files[0], Domain(3))
     assert len(ranges(hub)) == 2
 
 
@@ -116,7 +117,7 @@ def test_a_file_is_read_in_the_thread_that_asks_and_never_in_arrows(published, h
     files = domain_files(Path(NAME), "trainA")
     threads.clear()  # the footers are read side by side
     for file in files:
-        store.read(file, 3)
+        store.read(file, Domain(3))
     assert threads == {threading.get_ident()}
 
 
@@ -126,7 +127,7 @@ def test_of_the_groups_read_last_as_many_are_kept_as_fit(published, hub, monkeyp
     files = domain_files(Path(NAME), "trainA")
     del hub[:]
     for index in (0, 1, 2, 0):
-        store.read(files[index], 3)
+        store.read(files[index], Domain(3))
     assert len(ranges(hub)) == 3  # the newest is always kept
 
 

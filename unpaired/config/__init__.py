@@ -68,6 +68,14 @@ class DataConfig:
     """Channels of domain A: 1 gray, 3 colour, or as many as its files have."""
     channels_b: int = 3
     """Channels of domain B."""
+    range: Literal["auto", "fixed", "percentile"] = "auto"
+    """Black and white of files over 8 bits: least and largest training value, full scale, or 0.1 and 99.9 percent."""
+    range_a: str = ""
+    """Black and white of domain A as BLACK,WHITE, e.g. -1000,2000; by data.range unless given."""
+    range_b: str = ""
+    """Black and white of domain B."""
+    nodata: float | None = None
+    """Value of pixels without data, in files that do not name it themselves."""
     batch: int = 1
     """Images of each domain in a batch (the paper: 1)."""
     workers: int = 2

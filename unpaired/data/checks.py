@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -26,10 +26,13 @@ from unpaired.core.errors import BadInput, shown
 from unpaired.core.progress import progress
 from unpaired.data.folders import has_domain, images_of, within
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
+from unpaired.data.ranges import SIDES, Values, clipped_share, domain_of, found_range, is_outlier, values_of
 from unpaired.data.sources import ImageFile, open_archive
 from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import fitted_size
-from unpaired.imaging.images import Pixels, full_scale, read_image, with_channels
+from unpaired.imaging.codecs import DecodedImage, marked
+from unpaired.imaging.images import Pixels, read_image, with_channels
+from unpaired.imaging.values import ValueRange, natural_range
 
 Severity = Literal["refused", "warning"]
 Item = TypeVar("Item")
@@ -90,6 +93,8 @@ class Diagnosis:
     folders: dict[str, Folder]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    ranges: dict[str, str] = field(default_factory=dict)
+    """Black, white and type of A and B, where they are not full scale; as in `data.range_a`."""
 
     @property
     def ok(self) -> bool:
@@ -126,12 +131,13 @@ class _Look:
     shape: tuple[int, int, int]
     dtype: str
     digest: bytes
-    findings: tuple[tuple[str, str], ...]
-    """(reason, message) of the warnings that the image alone gives rise to."""
+    deviation: float
+    """The largest standard deviation of a channel, in the file's values."""
+    values: Values
 
     @property
     def kind(self) -> str:
-        depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[self.dtype]
+        depth = {"uint8": "8-bit", "uint16": "16-bit", "int16": "signed 16-bit", "float32": "float"}[self.dtype]
         return f"{_count(self.shape[2], 'channel')}, {depth}"
 
 
@@ -166,16 +172,18 @@ def examine(
     parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
     paths = {name: list(files if streamed else files.local()) for name, files in parts.items()}
     every = list({path: name for name, files in paths.items() for path in files}.items())
-    found = _in_threads(lambda each: _look(*each, smallest, seen), every, "check")
+    found = _in_threads(lambda each: _look(*each, smallest, seen, cfg.nodata if cfg else None), every, "check")
     looks = {path: look for (path, _), look in zip(every, found, strict=True)}
 
     good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in paths}
     bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], _Look))
     findings = [_finding(root, path, *look, "refused") for path, look in bad]
+    ranges, range_notes = _ranges(good, cfg or DataConfig())
     for name in masked:
         findings += _masks(root, name, paths, looks)
     for name in names:
-        findings += [_finding(root, look.path, *words, "warning") for look in good[name] for words in look.findings]
+        findings += _blank(root, good[name], ranges.get(name[-1]))
+        findings += _out_of_range(root, good[name], ranges.get(name[-1]))
         findings += _odd_ones(root, name, good[name])
     for train, test in zip(TRAIN, TEST, strict=True):
         findings += _duplicates(root, good[train], good.get(test, []))
@@ -183,36 +191,37 @@ def examine(
     findings += _unfit(root, good, findings, cfg) if cfg else []
     folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
-    return Diagnosis(root, folders, tuple(order), tuple(_notes(folders)))
+    texts = {side: str(values) for side, values in ranges.items()}
+    return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts)
 
 
 def spread(pixels: Pixels) -> float:
-    """The largest standard deviation of a channel, full scale being 1.
+    """The largest standard deviation of a channel, in the file's values.
 
-    InstanceNorm divides by sqrt(variance + 1e-5) of what it is given, in [-1, 1] at the network's entrance. With a
-    spread of one 8-bit level (1/255 here, variance 6e-5 there) that is a gain of over a hundred: rounding and JPEG
-    noise become full contrast, and below it the 1e-5 decides what the network sees. A photograph of fog has 3 to 5
-    levels, so the threshold lies well under any image with something in it. Bands of rows bound the memory.
+    InstanceNorm divides by sqrt(variance + 1e-5) of its input, which is in [-1, 1] for the first layer. A deviation of
+    one 8-bit level (1/255 of black to white, variance 6e-5) gives a gain of over a hundred: rounding and JPEG noise
+    become full contrast. A photograph of fog has a deviation of 3 to 5 levels. Bands of rows bound the memory.
     """
     height, width, channels = pixels.shape
     rows = max(1, 2**20 // (width * channels))
     first = pixels[0, 0].astype(np.float64)  # sums of differences from it do not cancel
     total, squares = np.zeros(channels), np.zeros(channels)
     for top in range(0, height, rows):
-        band = (pixels[top : top + rows] - first) / full_scale(pixels.dtype)
+        band = pixels[top : top + rows] - first
         total += band.sum(axis=(0, 1))
         squares += np.square(band).sum(axis=(0, 1))
     variance = squares / (height * width) - np.square(total / (height * width))
     return float(np.sqrt(max(variance.max(), 0)))
 
 
-def _look(path: ImageFile, name: str, smallest: int, seen: Seen) -> _Verdict:
+def _look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: float | None) -> _Verdict:
     """An image's numbers, or (reason, message) where it is refused."""
     fault = _file_fault(path)
     if fault:
         return fault
     try:
-        pixels = _read(path)
+        decoded = _read(path)
+        pixels = (decoded if nodata is None or decoded.nodata else marked(decoded, nodata)).pixels
     except BadInput as error:
         return "unreadable", str(error).removeprefix(shown(f"{path}: "))
     height, width, channels = pixels.shape
@@ -221,16 +230,16 @@ def _look(path: ImageFile, name: str, smallest: int, seen: Seen) -> _Verdict:
     seen(name, path, pixels)
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-    return _Look(path, shape, pixels.dtype.name, digest, tuple(_oddities(pixels)))
+    return _Look(path, shape, pixels.dtype.name, digest, spread(pixels), values_of(pixels))
 
 
-def _read(path: ImageFile) -> Pixels:
+def _read(path: ImageFile) -> DecodedImage:
     """A large image is decoded while no other large one is: a few small files can unpack to a lot of memory."""
     try:
-        return read_image(path, LARGE).pixels
+        return read_image(path, LARGE)
     except BadInput:
         with _LARGE_ALONE:
-            return read_image(path).pixels
+            return read_image(path)
 
 
 def _file_fault(path: ImageFile) -> tuple[str, str] | None:
@@ -249,13 +258,42 @@ def _file_fault(path: ImageFile) -> tuple[str, str] | None:
     return None if about.st_size else ("empty", "empty (0 bytes); replace or remove it")
 
 
-def _oddities(pixels: Pixels) -> Iterator[tuple[str, str]]:
-    deviation = spread(pixels)
-    if deviation < NEARLY_CONSTANT:
-        what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
-        yield "blank", f"{what}; normalisation would blow up its noise"
-    if pixels.dtype == np.float32 and (pixels.min() < 0 or pixels.max() > 1):
-        yield "range", f"float values from {pixels.min():g} to {pixels.max():g}; 0 to 1 is expected, so scale them"
+def _blank(root: Path, looks: list[_Look], values: ValueRange | None) -> Iterator[Finding]:
+    """Images that show nothing between their domain's black and white."""
+    for look in looks:
+        here = values or natural_range(np.dtype(look.dtype))
+        deviation = look.deviation / (here.white - here.black)
+        if deviation < NEARLY_CONSTANT:
+            what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
+            yield _finding(root, look.path, "blank", f"{what}; normalisation amplifies its noise", "warning")
+
+
+def _out_of_range(root: Path, looks: list[_Look], values: ValueRange | None) -> Iterator[Finding]:
+    """Images whose values lie far from those of the others."""
+    every = [look.values for look in looks]
+    for look in looks:
+        here = values or natural_range(np.dtype(look.dtype))
+        if is_outlier(look.values, every) and (look.values.low < here.black or look.values.high > here.white):
+            words = f"values from {look.values.low:g} to {look.values.high:g}, far from those of the other files"
+            message = f"{words}; clipped to {here.black:g} to {here.white:g}; scale or remove it"
+            yield _finding(root, look.path, "range", message, "warning")
+
+
+def _ranges(good: dict[str, list[_Look]], cfg: DataConfig) -> tuple[dict[str, ValueRange], list[str]]:
+    """Black and white of each domain where they are not the full scale of the files' type, and lines that say so."""
+    found: dict[str, ValueRange] = {}
+    notes: list[str] = []
+    for name, side in zip(TRAIN, SIDES, strict=True):
+        images = [look.values for look in good[name]]
+        values = domain_of(cfg, side).values or found_range(images, cfg.range)
+        if values is not None:
+            found[side] = values
+            notes.append(f"{name}: {values.black:g} is black and {values.white:g} white (data.range {cfg.range})")
+        types = {look.dtype for look in good[name]}
+        share = clipped_share(images, values or natural_range(np.dtype(types.pop()))) if len(types) == 1 else 0
+        if share > 0:
+            notes.append(f"{name}: {share:.2%} of the values are darker than black or lighter than white and clipped")
+    return found, notes
 
 
 def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:

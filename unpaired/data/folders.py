@@ -6,11 +6,12 @@ import csv
 import io
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import overload
 
+import numpy as np
 from PIL import Image
 
 from unpaired.config import DataConfig
@@ -29,7 +30,9 @@ from unpaired.data.sources import (
 from unpaired.data.sources.base import name_under
 from unpaired.data.sources.hub import HubPath, files_under, is_remote, matching
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
-from unpaired.imaging.images import Pixels, image_names, names_with, read_image, with_channels
+from unpaired.imaging.images import Pixels, image_names, names_with, with_channels
+from unpaired.imaging.masks import read_mask
+from unpaired.imaging.values import Domain
 
 MAX_LIST = 256 * 1024**2
 """Largest list of files, in bytes: some two million paths."""
@@ -258,13 +261,13 @@ class PixelStore:
         self.sizes: dict[str, dict[tuple[int, int], ImageFile]] = {"trainA": {}, "trainB": {}}
         """By part, each (width, height) seen by `take` after the fixed part of `data.preprocess`, and an image."""
 
-    def read(self, path: ImageFile, channels: int) -> Pixels:
-        """(h, w, channels) pixels after the fixed part of `data.preprocess`.
+    def read(self, path: ImageFile, domain: Domain) -> Pixels:
+        """The pixels of a file for its domain, after the fixed part of `data.preprocess`.
 
         Raises:
             BadInput: the file cannot be read, or does not fit the settings; the message names it.
         """
-        return self._sized(path, channels, BICUBIC)
+        return self._sized(path, lambda: domain.read(path), BICUBIC)
 
     def read_mask(self, path: ImageFile) -> Pixels:
         """(h, w, 1) pixels sized as those of its image; bilinear, which cannot overshoot.
@@ -272,15 +275,15 @@ class PixelStore:
         Raises:
             BadInput: as `read`.
         """
-        return self._sized(path, 1, BILINEAR)
+        return self._sized(path, lambda: read_mask(path), BILINEAR)
 
-    def _sized(self, path: ImageFile, channels: int, kernel: Image.Resampling) -> Pixels:
+    def _sized(self, path: ImageFile, read: Callable[[], Pixels], kernel: Image.Resampling) -> Pixels:
         kept = self.kept.get(path)
         if kept is not None:
             return kept
-        decoded = read_image(path)
+        pixels = read()
         try:
-            pixels = resized(with_channels(decoded.pixels, channels), self.cfg, kernel)
+            pixels = resized(pixels, self.cfg, kernel)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
         self._keep(path, pixels)
@@ -293,7 +296,9 @@ class PixelStore:
             width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)
             if channels:
                 self.sizes[name].setdefault((width, height), path)
-            if channels and width * height * channels * pixels.itemsize <= self.room:
+            if pixels.dtype != np.uint8 or self.cfg.range_a or self.cfg.range_b or self.cfg.nodata is not None:
+                return  # black and white are known after the last image
+            if channels and width * height * channels <= self.room:
                 self._keep(path, resized(with_channels(pixels, channels), self.cfg))
         except BadInput:  # the check reports it
             return

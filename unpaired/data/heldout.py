@@ -16,7 +16,8 @@ from unpaired.data.manifest import read_manifest
 from unpaired.data.shared_structure import by_content
 from unpaired.data.sources import ImageFile
 from unpaired.imaging.codecs import header_size
-from unpaired.imaging.images import Images, OneImage, read_image, to_tensor, with_channels
+from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
+from unpaired.imaging.values import Domain
 
 Paired = Literal["auto", "yes", "no"]
 Side = Literal["A", "B"]
@@ -116,7 +117,7 @@ def spread(items: Sequence[ImageFile], limit: int | None) -> list[ImageFile]:
 
 
 def held_out_batches(
-    inputs: Sequence[ImageFile], channels_in: int, truths: Sequence[ImageFile] | None, channels_out: int
+    inputs: Sequence[ImageFile], domain_in: Domain, truths: Sequence[ImageFile] | None, domain_out: Domain
 ) -> Iterator[HeldOutBatch]:
     """Every image once, in batches of equal size in pixels; `indices` tell which.
 
@@ -125,8 +126,8 @@ def held_out_batches(
     """
     waiting: dict[torch.Size, list[Item]] = {}
     for index, path in enumerate(inputs):
-        image = read_whole(path, channels_in)
-        truth = read_whole(truths[index], channels_out) if truths else None
+        image = read_whole(path, domain_in)
+        truth = read_whole(truths[index], domain_out) if truths else None
         if truths and truth is not None and truth.shape[1:] != image.shape[1:]:
             (h, w), (other_h, other_w) = image.shape[1:], truth.shape[1:]
             raise BadInput(
@@ -154,17 +155,13 @@ def image_size(path: ImageFile) -> tuple[int, int]:
     return width, height
 
 
-def read_whole(path: ImageFile, channels: int) -> OneImage:
+def read_whole(path: ImageFile, domain: Domain) -> OneImage:
     """A file at its own size, in [-1, 1].
 
     Raises:
         BadInput: it cannot be read or its channels do not fit; the message names it.
     """
-    pixels = read_image(path).pixels
-    try:
-        return to_tensor(with_channels(pixels, channels))
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+    return to_tensor(domain.read(path))
 
 
 def _stacked(items: list[Item]) -> HeldOutBatch:

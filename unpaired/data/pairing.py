@@ -23,9 +23,11 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
+from unpaired.data.ranges import Side, domain_of
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import augmented
 from unpaired.imaging.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
+from unpaired.imaging.values import Domain
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class UnpairedImages:
         self.pairs = list(_partners(a, b, root, "pairs").items())
         self.masks = {**_masks(self.a, root, "trainA"), **_masks(self.b, root, "trainB")} if cfg.masks else {}
         self.store = store or PixelStore(cfg)
+        self.domains: dict[Side, Domain] = {"A": domain_of(cfg, "A"), "B": domain_of(cfg, "B")}
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
         self.per_step = cfg.batch * part.batches
@@ -147,13 +150,13 @@ class UnpairedImages:
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
         b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
         again = deepcopy(rng) if self.partners else rng
-        one, of_one = self._seen(a, self.cfg.channels_a, rng)
-        other, of_other = self._seen(b, self.cfg.channels_b, again)
+        one, of_one = self._seen(a, "A", rng)
+        other, of_other = self._seen(b, "B", again)
         return one, other, a, b, of_one + of_other
 
-    def _seen(self, path: ImageFile, channels: int, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
+    def _seen(self, path: ImageFile, side: Side, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
         """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
-        pixels, again = self.store.read(path, channels), deepcopy(rng) if self.masks else rng
+        pixels, again = self.store.read(path, self.domains[side]), deepcopy(rng) if self.masks else rng
         decoded = augmented(pixels, self.cfg, rng)
         if not self.masks:
             return decoded, ()
@@ -192,8 +195,8 @@ class UnpairedImages:
         sides = ([], [])
         for a, b in drawn:
             again = deepcopy(rng)
-            sides[0].append(augmented(self.store.read(a, self.cfg.channels_a), self.cfg, rng))
-            sides[1].append(augmented(self.store.read(b, self.cfg.channels_b), self.cfg, again))
+            sides[0].append(augmented(self.store.read(a, self.domains["A"]), self.cfg, rng))
+            sides[1].append(augmented(self.store.read(b, self.domains["B"]), self.cfg, again))
         files_a, files_b = zip(*drawn, strict=True)
         return _stack(tuple(sides[0]), files_a), _stack(tuple(sides[1]), files_b)
 

@@ -37,6 +37,10 @@ class ImageSelection:
     """What `unpaired check` refuses, word for word, and what does not fit the run's own settings."""
     used: dict[str, int] | None = None
     """Images used, by folder."""
+    ranges: dict[str, str] | None = None
+    """Black, white and type of domains A and B, where they are not full scale."""
+    notes: tuple[str, ...] = ()
+    """What training says of the images before its first step."""
     names_sha256: str = ""
     """Of the names used, in order; empty until a run has begun."""
 
@@ -70,12 +74,13 @@ def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = N
         return _read(run / SKIPPED)
     _check_streamed(cfg)
     store = store or PixelStore(replace(cfg, cache_gb=0))
-    findings = examine(Path(cfg.root), cfg=cfg, streamed=False, seen=store.take).findings
+    diagnosis = examine(Path(cfg.root), cfg=cfg, streamed=False, seen=store.take)
+    findings = diagnosis.findings
     refused = (finding for finding in findings if finding.severity == "refused")
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":
         raise BadInput(_all_named(bad, cfg.root))
-    return ImageSelection(skipped=tuple(bad))
+    return ImageSelection(skipped=tuple(bad), ranges=diagnosis.ranges, notes=diagnosis.notes)
 
 
 def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:
@@ -92,7 +97,7 @@ def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> No
             f"{_counts(used)}, or other names); put them back, or start another run with another --out"
         )
     if not usable.names_sha256:
-        now = ImageSelection(skipped=usable.skipped, used=used, names_sha256=digest)
+        now = replace(usable, used=used, names_sha256=digest)
         write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
 
 

@@ -84,7 +84,7 @@ def _one_direction(
     """The model and every baseline in the translator's direction, by part of the JSON."""
     setting = Setting(held_out, translator.direction, levels, _water(held_out, translator))
     judges = judge_direction(translator, fitted(translator, histograms, advance), setting, advance)
-    real = real_patches(translator.channels_out, setting, advance)
+    real = real_patches(translator.domain_out, setting, advance)
     results = dict(zip(judges, side_by_side(lambda judge: judge.result(real), judges.values()), strict=True))
     numbers, intervals = results.pop(MODEL)
     return {

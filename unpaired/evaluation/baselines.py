@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from unpaired.data.heldout import held_out_batches
 from unpaired.data.sources import ImageFile
 from unpaired.evaluation.scores import Transform
 from unpaired.imaging.images import Images
+from unpaired.imaging.values import Domain
 from unpaired.inference.translator import Translator
 from unpaired.metrics import baselines
 
@@ -37,12 +39,13 @@ class Histograms:
         """Files to read."""
         return 0 if self.missing else sum(map(len, self.files.values()))
 
-    def of(self, side: str, channels: int, advance: Advance) -> torch.Tensor:
-        """The histogram of trainA or trainB, read in so many channels."""
+    def of(self, side: str, domain: Domain, advance: Advance) -> torch.Tensor:
+        """The histogram of trainA or trainB, in the channels of `domain`."""
+        channels = domain.channels
         if (side, channels) not in self.known:
             first = not any(known_side == side for known_side, _ in self.known)
             total = torch.zeros(channels, baselines.LEVELS, dtype=torch.long)
-            batches = held_out_batches(self.files[side], channels, None, channels)
+            batches = held_out_batches(self.files[side], domain, None, domain)
             for found, seen in side_by_side(lambda b: (baselines.histogram(b.inputs), len(b.indices)), batches):
                 total += found
                 advance(seen if first else 0)
@@ -63,10 +66,11 @@ def fitted(translator: Translator, histograms: Histograms, advance: Advance) -> 
     rivals: dict[str, Transform] = {"copy": as_target} if convertible else {}
     if histograms.missing:
         return rivals
-    of_target = histograms.of(target, channels, advance)
+    of_target = histograms.of(target, translator.domain_out, advance)
     colour = baselines.mean_colour(of_target).view(1, -1, 1, 1)
     rivals["mean_colour"] = lambda images: colour.expand(len(images), -1, *images.shape[2:])
     if convertible:
-        matching = baselines.matching_table(histograms.of(source, channels, advance), of_target)
+        as_seen = replace(translator.domain_in, channels=channels)
+        matching = baselines.matching_table(histograms.of(source, as_seen, advance), of_target)
         rivals["histogram_matching"] = lambda images: baselines.apply_table(as_target(images), matching)
     return rivals

@@ -25,6 +25,7 @@ from unpaired.data.manifest import read_manifest
 from unpaired.evaluation.recipe import to_judge
 from unpaired.evaluation.segmenter import NOT_COMPARABLE, Segmenter, same_size, scores
 from unpaired.imaging.images import Images
+from unpaired.imaging.values import Domain
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix
@@ -36,9 +37,9 @@ class Copying:
 
     direction: Direction = "AtoB"
     directions: tuple[Direction, ...] = DIRECTIONS
-    channels_in: int = 3
-    channels_out: int = 3
     device: torch.device = torch.device("cpu")
+    domain_in: Domain = Domain(3)
+    domain_out: Domain = Domain(3)
 
     def to(self, direction: Direction) -> Copying:
         """The same in this direction."""
@@ -85,7 +86,7 @@ def label_scores(
                 continue
             there, sides = translator.to(direction), (held_out.side(direction[0]), held_out.side(direction[-1]))
             total = torch.zeros(len(palette.names), len(palette.names), dtype=torch.long)
-            for batch in held_out_batches(sides[0], there.channels_in, sides[1], there.channels_out):
+            for batch in held_out_batches(sides[0], there.domain_in, sides[1], there.domain_out):
                 assert batch.truths is not None  # the tests are pairs
                 output = there.translate(batch.inputs)
                 if to_labels:

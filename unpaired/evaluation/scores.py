@@ -14,6 +14,7 @@ from unpaired.core.progress import Advance
 from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
 from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import Images
+from unpaired.imaging.values import Domain
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 from unpaired.metrics.bootstrap import Interval
@@ -112,13 +113,13 @@ def judge_direction(
         return len(batch.indices)
 
     truths = setting.target if setting.held_out.aligned else None
-    batches = held_out_batches(setting.source, there.channels_in, truths, there.channels_out)
+    batches = held_out_batches(setting.source, there.domain_in, truths, there.domain_out)
     for count in side_by_side(judge, batches):
         advance(count)
     return judges
 
 
-def real_patches(channels: int, setting: Setting, advance: Advance) -> swd.Patches:
+def real_patches(domain: Domain, setting: Setting, advance: Advance) -> swd.Patches:
     """Neighbourhoods of the target's real test images, which every rival is compared with."""
     patches = _patches(setting, len(setting.target))
 
@@ -126,7 +127,7 @@ def real_patches(channels: int, setting: Setting, advance: Advance) -> swd.Patch
         patches.add(batch.inputs, batch.indices)
         return len(batch.indices)
 
-    for count in side_by_side(gather, held_out_batches(setting.target, channels, None, channels)):
+    for count in side_by_side(gather, held_out_batches(setting.target, domain, None, domain)):
         advance(count)
     return patches
 

@@ -92,6 +92,9 @@ def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: 
         experiment=bundle.experiment.name,
         step=bundle.step,
         bundle_sha256=file_sha256(bundle_file(model)),
+        values_a=bundle.experiment.data.range_a,
+        values_b=bundle.experiment.data.range_b,
+        nodata=bundle.experiment.data.nodata,
     )
 
 

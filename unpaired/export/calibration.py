@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files
+from unpaired.data.ranges import domain_of
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import Array, read_image, to_array, with_channels
+from unpaired.imaging.images import Array, to_array
 
 CALIBRATED, JUDGED = 128, 32
 """Images for the ranges, and for the verdict."""
@@ -33,8 +35,10 @@ def training_images(
     except BadInput as error:
         raise BadInput(f"bf16 and int8 need training images; give their folder by --data ({error})") from error
 
+    domain = replace(domain_of(experiment.data, "A" if side == "A" else "B"), channels=channels)
+
     def read(path: ImageFile) -> Array:
-        return to_array(central(with_channels(read_image(path).pixels, channels), experiment.data))
+        return to_array(central(domain.read(path), experiment.data))
 
     odd, even = files[1::2] or files, files[::2]
     return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, JUDGED)]

@@ -13,7 +13,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +27,7 @@ from unpaired.imaging.kinds import beginning_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
 
 Pixels = NDArray[Any]
-"""(h, w, c) of uint8, uint16 or float32, nothing else."""
+"""(h, w, c) of uint8, uint16, int16 or float32, nothing else."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 MAGICS = (
@@ -67,15 +67,52 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
+class NoData:
+    """Pixels without data: outside a scene, or not measured."""
+
+    where: NDArray[np.bool_]
+    """(h, w)"""
+    value: float
+    """Their value in the file; may be NaN."""
+
+
+@dataclass(frozen=True)
 class DecodedImage:
     """A decoded image file."""
 
     pixels: Pixels
-    """Colours, (h, w, c) of uint8, uint16 or float32."""
+    """Colours, (h, w, c) of uint8, uint16, int16 or float32; without data, the median of the others."""
     alpha: Pixels | None = None
     """Opacity, (h, w, 1) of the same type, where the file has it."""
     about: Metadata = NOTHING
-    """What the file says beside the pixels."""
+    """Metadata: colour profile, EXIF, georeference."""
+    nodata: NoData | None = None
+    """Which pixels have no data, where there are such."""
+    labels: NDArray[np.uint8] | None = None
+    """(h, w, 1) numbers of the palette's colours, in files with a palette."""
+
+
+def marked(decoded: DecodedImage, value: float) -> DecodedImage:
+    """The image with all pixels of `value`, or NaN, marked as having no data and filled with the median of the others.
+
+    A fill in the middle of the values moves the statistics of normalisation layers least.
+
+    Raises:
+        BadInput: no pixel has data.
+    """
+    pixels = decoded.pixels
+    where: Any = np.zeros(pixels.shape[:2], bool)
+    if pixels.dtype.kind == "f":
+        where = np.isnan(pixels).any(axis=2)
+    if abs(value) <= float(np.finfo(np.float32).max):  # not NaN, and not what float32 has no number for
+        where = where | (pixels == float(value)).all(axis=2)
+    if not where.any():
+        return decoded
+    if where.all():
+        raise BadInput("no pixel has data; remove it")
+    fill = np.median(pixels[~where], axis=0).astype(pixels.dtype)
+    filled = np.where(where[..., None], fill, pixels)
+    return replace(decoded, pixels=filled, nodata=NoData(where, value))
 
 
 def full_scale(dtype: np.dtype) -> float:
@@ -141,7 +178,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
             return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
         case ".tif":
             deep, about = _decode_tiff(data, max_pixels)
-            return deep or _decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about)
+            return deep or marked(_decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about), about.nodata)
         case ".jpg":
             return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
         case ".webp":
@@ -170,8 +207,9 @@ def _decode_pillow(
         colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
         has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
         pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
-        about = about or metadata_of(image.info)
-        return _finished(pixels, has_alpha, _orientation(image), about)
+        about, turn = about or metadata_of(image.info), _orientation(image)
+        labels = _upright(np.atleast_3d(np.asarray(image)), turn) if image.mode == "P" else None
+        return replace(_finished(pixels, has_alpha, turn, about), labels=labels)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -227,13 +265,27 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Met
         tag = page.tags.get(ORIENTATION)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
+    if pixels.dtype == np.float64:  # GDAL's usual value is the least of its type, which float32 cannot hold
+        pixels = np.where(pixels == about.nodata, np.nan, pixels)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
         pixels = pixels.astype(np.float32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("="), copy=False)
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
-    if page.photometric == WHITE_IS_ZERO and samples == 1:
+    if pixels.dtype.kind == "f" and np.isinf(pixels).any():
+        raise BadInput("holds infinite values, or values too large for 32 bits; fix them, or remove the file")
+    if page.photometric == WHITE_IS_ZERO and samples == 1 and pixels.dtype != np.int16:
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
-    return _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about), about
+    if extra == PREMULTIPLIED:
+        pixels = _straight(pixels)
+    decoded = _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about)
+    return marked(decoded, about.nodata), about
+
+
+def _straight(pixels: Pixels) -> Pixels:
+    """Colours divided by the alpha that a file has multiplied them with."""
+    alpha = pixels[..., -1:].astype(np.float64)
+    top = full_scale(pixels.dtype)
+    colours = np.divide(pixels[..., :-1] * top, alpha, out=np.zeros(pixels[..., :-1].shape), where=alpha > 0)
+    colours = colours if pixels.dtype.kind == "f" else np.rint(colours.clip(0, top))
+    return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
 
 
 def has_stack(tiff: Any) -> bool:
@@ -287,7 +339,10 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     simple = coding[0] in TIFF_STREAMS and coding[1] in TIFF_COLORS and page.imagedepth == 1
     if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and extra != PREMULTIPLIED):
         return False
-    if kind not in (np.uint8, np.uint16, np.float16, np.float32, np.float64) or bits != 8 * np.dtype(kind).itemsize:
+    if (
+        kind not in (np.uint8, np.uint16, np.int16, np.float16, np.float32, np.float64)
+        or bits != 8 * np.dtype(kind).itemsize
+    ):
         raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
     if not simple:
         how = f"compression {coding[0]}, colour space {coding[1]}, depth {page.imagedepth}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import struct
 import zlib
@@ -23,7 +24,9 @@ from unpaired.imaging.exif import (
     write_exif,
 )
 
-GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
+NODATA = 42113
+"""GDAL's tag for the value of pixels without data."""
+GEO = (33550, 33922, 34264, 34735, 34736, 34737, NODATA)
 """TIFF tags of the georeference: pixel scale, tie points, matrix, keys with their numbers and texts, GDAL's nodata."""
 ABOUT = (269, 270, 271, 272, 285, 305, 306, 315, 33432)
 """TIFF tags that describe the image in words: document, description, make, model, page, software, date, artist,
@@ -57,6 +60,15 @@ class Metadata:
     """Tag, type, count and value of each GeoTIFF tag."""
     lost: tuple[str, ...] = ()
     """What was there but cannot be kept, in words."""
+
+    @property
+    def nodata(self) -> float:
+        """The value of pixels without data by GDAL's tag; NaN where there is none."""
+        text = next((value for code, _, _, value in self.geo if code == NODATA), "")
+        try:
+            return float(text.strip().strip("\0") if isinstance(text, str) else "nan")
+        except ValueError:
+            return math.nan
 
     def upright(self, turned: bool) -> Metadata:
         """For pixels that were brought upright; a georeference speaks of the file's own rows and columns."""

@@ -8,23 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import DecodedImage, Pixels, full_scale, image_files, read_image, with_channels
+from unpaired.imaging import masks as imaging_masks
+from unpaired.imaging.images import DecodedImage, Pixels, full_scale, image_files, with_channels
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the image is translated."""
 
 
 def read_mask(path: Path) -> Mask:
-    """An image as a mask: what is lighter than half is inside.
+    """An image as a mask: what is lighter than half is inside, or any label but 0; see `unpaired.imaging.masks`.
 
     Raises:
         BadInput: it cannot be read.
     """
-    pixels = read_image(path).pixels
-    try:
-        return with_channels(pixels, 1)[..., 0] > full_scale(pixels.dtype) / 2
-    except BadInput as error:
-        raise BadInput(f"{path}: a mask is gray or RGB; {error}") from error
+    pixels = imaging_masks.read_mask(path)
+    return pixels[..., 0] > full_scale(pixels.dtype) / 2
 
 
 def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:

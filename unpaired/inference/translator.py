@@ -14,6 +14,7 @@ from PIL import Image
 
 from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.errors import BadInput
+from unpaired.data.ranges import domain_of
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import (
     Array,
@@ -22,8 +23,8 @@ from unpaired.imaging.images import (
     read_image,
     to_array,
     to_pixels,
-    with_channels,
 )
+from unpaired.imaging.values import Domain, ValueRange, converted, restored
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 
 if TYPE_CHECKING:
@@ -200,18 +201,49 @@ class Translator:
                 out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
         return [out[place] for place in range(len(arrays))]
 
+    @property
+    def domain_in(self) -> Domain:
+        """How the files taken become what the network sees."""
+        return self.domain(self.direction[0])
+
+    @property
+    def domain_out(self) -> Domain:
+        """The same of the files given."""
+        return self.domain(self.direction[-1])
+
+    def domain(self, side: str) -> Domain:
+        """How files of domain A or B become what networks see."""
+        there = side == self.direction[0]
+        channels = self.channels_in if there else self.channels_out
+        if self.bundle is not None:
+            return replace(domain_of(self.bundle.experiment.data, "A" if side == "A" else "B"), channels=channels)
+        text, nodata = getattr(self.runtime, "values", {}).get(side, ""), getattr(self.runtime, "nodata", None)
+        return Domain(channels, ValueRange.parse(text, "values"), nodata)
+
     def prepare(self, decoded: DecodedImage) -> Array:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1].
 
         Raises:
             BadInput: channels that the model does not take.
         """
-        return to_array(with_channels(decoded.pixels, self.channels_in))
+        return to_array(self.domain_in.pixels(decoded))
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
-        """The network's answer to `image` as an image of the same kind."""
-        pixels = to_pixels(image, decoded.pixels.dtype)
-        return DecodedImage(pixels, decoded.alpha, decoded.about.with_channels(pixels.shape[2]))
+        """The network's answer to `image` as an image of the same kind, in the values of the files it was trained on.
+
+        Pixels without data stay without data.
+        """
+        there, here = self.domain_in, self.domain_out
+        decoded = there.marked(decoded)
+        if here.values is not None:
+            pixels = here.values.from_unit(to_pixels(image, np.float32))
+        else:
+            pixels = to_pixels(image, np.float32 if decoded.pixels.dtype == np.int16 else decoded.pixels.dtype)
+        pixels, unheld = restored(pixels, decoded.nodata)
+        alpha = None if decoded.alpha is None else converted(decoded.alpha, pixels.dtype)
+        lost = tuple(words for words in (there.clipped(decoded), unheld) if words)
+        about = decoded.about.with_channels(pixels.shape[2])
+        return DecodedImage(pixels, alpha, replace(about, lost=about.lost + lost))
 
     def __call__(self, decoded: AnyImage | list[AnyImage], batch: int = 1) -> object:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.

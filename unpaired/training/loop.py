@@ -17,9 +17,10 @@ from unpaired.core.progress import progress
 from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.data.ranges import with_ranges
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
-from unpaired.experiment import Experiment, build_method, to_dict, with_root
+from unpaired.experiment import Experiment, build_method, to_dict, with_data, with_root
 from unpaired.training.colour_start import colour_start, first_batches
 from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
@@ -105,6 +106,8 @@ class Run:
         self.experiment = experiment = with_root(experiment, root)
         store = PixelStore(experiment.data)
         images = self._select_images(store)
+        self.experiment = experiment = with_data(experiment, with_ranges(experiment.data, images.ranges or {}))
+        store.cfg = experiment.data
         part = Part(self.processes.index, self.processes.count, experiment.optim.accumulate)
         self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, part, store)
         self.schedule = Schedule(experiment.optim, self.data.steps_per_epoch)
@@ -169,6 +172,8 @@ class Run:
             say(f"{self.out}: resumes after step {self.start}")
         if images.skipped:
             say(images.describe(self.out))
+        for note in images.notes:
+            say(note)
         say(f"{name}: {len(self.data.a)} images of A, {len(self.data.b)} of B, {total} steps")
 
     def train(self, request: Request, report: Callable[[Path], object] | None, stack: ExitStack) -> None:

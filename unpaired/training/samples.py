@@ -14,7 +14,7 @@ from unpaired.data.folders import domain_files, images_of
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
-from unpaired.imaging.images import OneImage, Pixels, read_image, to_tensor, with_channels
+from unpaired.imaging.images import OneImage, Pixels, to_tensor
 from unpaired.methods import Method
 from unpaired.metrics.symptoms import LEVEL
 from unpaired.training.engine import Engine
@@ -59,11 +59,11 @@ class FixedSamples:
         self.files: dict[str, list[ImageFile]] = {}
         self.step, self.outputs = -1, dict[Direction, SampleOutputs]()
         """The latest step sampled, and its outputs."""
-        for side, channels in (("A", cfg.channels_a), ("B", cfg.channels_b)):
+        for side in SIDES:
             part = f"test{side}" if len(images_of(root, f"test{side}")) else f"train{side}"
             files = domain_files(root, part, skipped)
             self.files[side] = list(dict.fromkeys(files[k * len(files) // count] for k in range(count)))
-            self.images[side] = [read_sample(file, channels, cfg) for file in self.files[side]]
+            self.images[side] = [read_sample(file, side, cfg) for file in self.files[side]]
 
     def run(self, step: int, context: Context, stopping: Callable[[], bool]) -> None:
         """Translate the images and write a grid for each direction."""
@@ -97,14 +97,14 @@ class FixedSamples:
         }
 
 
-def read_sample(file: ImageFile, channels: int, cfg: DataConfig) -> OneImage:
+def read_sample(file: ImageFile, side: Side, cfg: DataConfig) -> OneImage:
     """The middle of an image, sized as in training.
 
     Raises:
         BadInput: it cannot be read, or does not fit the settings; the message names it.
     """
-    decoded = read_image(file)
+    pixels = domain_of(cfg, side).read(file)
     try:
-        return to_tensor(central(with_channels(decoded.pixels, channels), cfg))
+        return to_tensor(central(pixels, cfg))
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from error

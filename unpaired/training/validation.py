@@ -238,7 +238,7 @@ class Validator:
 
     def _read(self, file: ImageFile, side: str) -> Images:
         """The middle of an image, sized as in training."""
-        return read_sample(file, self.channels[side], self.experiment.data)[None]
+        return read_sample(file, "A" if side == "A" else "B", self.experiment.data)[None]
 
     def _real(self, side: str, method: Method) -> Iterator[Pixels]:
         for file in track(self.files[side], f"features of the real test images of {side}"):

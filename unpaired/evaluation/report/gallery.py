@@ -91,7 +91,7 @@ def _views(
     translator: Translator, paths: list[ImageFile], truths: Mapping[ImageFile, ImageFile]
 ) -> dict[ImageFile, Views]:
     """What the page shows of each image; those of one size are translated together."""
-    inputs = {path: middle(read_whole(path, translator.channels_in)) for path in paths}
+    inputs = {path: middle(read_whole(path, translator.domain_in)) for path in paths}
     by_size: dict[torch.Size, list[ImageFile]] = {}
     for path, image in inputs.items():
         by_size.setdefault(image.shape, []).append(path)
@@ -105,7 +105,7 @@ def _views(
         for path, output, again in zip(same, translated, cycled, strict=True):
             columns[path].append(("translation", output))
             if path in truths:
-                columns[path].append(("truth", middle(read_whole(truths[path], translator.channels_out))))
+                columns[path].append(("truth", middle(read_whole(truths[path], translator.domain_out))))
             if again is not None:
                 columns[path].append(("back again", again))
     return {path: tuple((label, embed(image)) for label, image in views) for path, views in columns.items()}

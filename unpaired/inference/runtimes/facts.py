@@ -47,6 +47,11 @@ class Facts:
     step: int
     bundle_sha256: str
     """Of the bundle it was exported from."""
+    values_a: str = ""
+    """Black and white of the files of domain A, as in `data.range_a`; empty for the full scale of their type."""
+    values_b: str = ""
+    nodata: float | None = None
+    """Value of pixels without data, in files that do not name it themselves."""
     value_range: tuple[int, int] = (0, WHITE)
     layout: str = "NHWC"
     format: int = FORMAT
@@ -109,6 +114,16 @@ class Described:
     def channels_out(self) -> int:
         """Channels given."""
         return self.facts.channels_out
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Black and white of the files of each domain."""
+        return {"A": self.facts.values_a, "B": self.facts.values_b}
+
+    @property
+    def nodata(self) -> float | None:
+        """Value of pixels without data."""
+        return self.facts.nodata
 
 
 def onnx_content(path: Path) -> bytes:

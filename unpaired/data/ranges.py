@@ -1,0 +1,105 @@
+"""Black and white of each domain: which values of the files become -1 and 1, by `data.range`.
+
+One rule holds for training, validation, evaluation and translation; the bundle keeps it. Files of 8 bits always use
+their full scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from unpaired.config import DataConfig
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Pixels
+from unpaired.imaging.values import Domain, ValueRange, natural_range
+
+Side = Literal["A", "B"]
+SIDES: tuple[Side, Side] = ("A", "B")
+SAMPLED = 256
+"""Values of an image that enter the percentiles, evenly spaced."""
+PERCENTILES = (0.1, 99.9)
+FAR = 20
+"""Times the usual span of an image's values beyond which an image is an outlier."""
+MOSTLY_USED = 0.5
+"""Unsigned values that reach this share of full scale, and floats within 0 to 1 that do, use full scale."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of an image, or of all images of a domain."""
+
+    dtype: str
+    low: float
+    high: float
+    sample: np.ndarray
+
+
+def values_of(pixels: Pixels) -> Values:
+    """The extremes of an image and a sample of its values; empty for 8 bits, whose range is known."""
+    if pixels.dtype == np.uint8:
+        return Values("uint8", 0, 255, np.zeros(0, np.float32))
+    flat = pixels.reshape(-1)
+    sample = flat[:: max(1, flat.size // SAMPLED)][:SAMPLED].astype(np.float32)
+    return Values(pixels.dtype.name, float(pixels.min()), float(pixels.max()), sample)
+
+
+def domain_of(cfg: DataConfig, side: Side) -> Domain:
+    """How files of domain A or B become what the networks see.
+
+    Raises:
+        BadInput: `data.range_a` or `data.range_b` cannot be understood.
+    """
+    channels, text = (cfg.channels_a, cfg.range_a) if side == "A" else (cfg.channels_b, cfg.range_b)
+    try:
+        return Domain(channels, ValueRange.parse(text, f"data.range_{side.lower()}"), cfg.nodata)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def found_range(images: Iterable[Values], rule: str) -> ValueRange | None:
+    """Black and white of a domain's images; None for the full scale of their type.
+
+    None for 8 bits, for images of several types, and for `fixed`. Otherwise least and largest value of all but
+    outliers, or percentiles; where unsigned values or floats from 0 to 1 reach half of full scale, full scale.
+    """
+    every = without_outliers(images)
+    types = {values.dtype for values in every}
+    if len(types) != 1 or types == {"uint8"} or rule == "fixed":
+        return None
+    (dtype,) = types
+    low, high = min(values.low for values in every), max(values.high for values in every)
+    full = natural_range(np.dtype(dtype))
+    if rule == "percentile":
+        low, high = (float(q) for q in np.percentile(np.concatenate([v.sample for v in every]), PERCENTILES))
+    elif dtype != "int16" and low >= 0 and full.white * MOSTLY_USED <= high <= full.white:
+        return None
+    return ValueRange(low, high, dtype) if high > low else None
+
+
+def is_outlier(values: Values, images: Sequence[Values]) -> bool:
+    """Whether an image's values lie far from those of most others, as in another unit."""
+    span = median(each.high - each.low for each in images)
+    middle = median(each.low for each in images) + span / 2
+    return 0 < span * FAR < max(abs(values.high - middle), abs(values.low - middle))
+
+
+def without_outliers(images: Iterable[Values]) -> list[Values]:
+    """The images that set black and white: one file in another unit must not decide for all."""
+    every = list(images)
+    return [values for values in every if not is_outlier(values, every)]
+
+
+def clipped_share(images: Iterable[Values], values: ValueRange) -> float:
+    """The share of the sampled values outside black and white."""
+    samples = [each.sample for each in images if each.sample.size]
+    return values.outside(np.concatenate(samples)) if samples else 0.0
+
+
+def with_ranges(cfg: DataConfig, ranges: dict[str, str]) -> DataConfig:
+    """The settings with black and white of A and B filled in; those that were given stay."""
+    return replace(cfg, range_a=cfg.range_a or ranges.get("A", ""), range_b=cfg.range_b or ranges.get("B", ""))

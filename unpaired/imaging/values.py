@@ -1,0 +1,155 @@
+"""What the numbers of a file mean: black and white point, channels, and pixels without data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unpaired.core.errors import BadInput
+from unpaired.imaging.codecs import DecodedImage, NoData, Pixels, marked
+from unpaired.imaging.images import Readable, read_image, with_channels
+
+TYPES = ("uint8", "uint16", "int16", "float32")
+FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}
+"""Black and white of each type unless a data set sets others."""
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The values of a domain's files that stand for black and white, and their type."""
+
+    black: float
+    white: float
+    dtype: str = "float32"
+
+    @classmethod
+    def parse(cls, text: str, setting: str) -> ValueRange | None:
+        """`BLACK,WHITE` or `BLACK,WHITE,TYPE`; None for an empty text.
+
+        Raises:
+            ValueError: another form, or no white above black.
+        """
+        if not text:
+            return None
+        black, _, rest = text.partition(",")
+        white, _, dtype = rest.partition(",")
+        try:
+            found = cls(float(black), float(white), dtype or "float32")
+        except ValueError:
+            raise ValueError(f"{setting}: expected BLACK,WHITE such as -1000,2000, got {text}") from None
+        if not -np.inf < found.black < found.white < np.inf or found.dtype not in TYPES:
+            raise ValueError(f"{setting}: expected finite BLACK,WHITE with white above black, got {text}")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.black:.9g},{self.white:.9g},{self.dtype}"
+
+    def to_unit(self, pixels: Pixels) -> Pixels:
+        """Float pixels from 0 (black) to 1 (white); values outside are clipped."""
+        scaled = (pixels.astype(np.float32) - np.float32(self.black)) / np.float32(self.white - self.black)
+        return scaled.clip(0, 1)
+
+    def from_unit(self, pixels: Pixels) -> Pixels:
+        """The inverse of `to_unit`, in the files' type."""
+        values = pixels.astype(np.float64) * (self.white - self.black) + self.black
+        if self.dtype == "float32":
+            return values.astype(np.float32)
+        top = np.iinfo(self.dtype)
+        return np.rint(values).clip(top.min, top.max).astype(self.dtype)
+
+    def outside(self, pixels: Pixels) -> float:
+        """The share of values below black or above white."""
+        slack = 1e-6 * (self.white - self.black)
+        return float(((pixels < self.black - slack) | (pixels > self.white + slack)).mean())
+
+
+def natural_range(dtype: np.dtype) -> ValueRange:
+    """The full scale of a type."""
+    return ValueRange(*FULL[dtype.name], dtype.name)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """How files of one domain become what a network sees."""
+
+    channels: int
+    values: ValueRange | None = None
+    """Black and white; the full scale of the files' type unless given."""
+    nodata: float | None = None
+    """The value of pixels without data in files that do not name it themselves."""
+
+    def read(self, source: Path | bytes | Readable) -> Pixels:
+        """The pixels of a file for the network.
+
+        Raises:
+            BadInput: it cannot be read, or its channels do not fit.
+        """
+        decoded = read_image(source)
+        try:
+            return self.pixels(decoded)
+        except BadInput as error:
+            raise BadInput(f"{'image' if isinstance(source, bytes) else source}: {error}") from error
+
+    def pixels(self, decoded: DecodedImage) -> Pixels:
+        """(h, w, channels) of uint8, uint16, or float from 0 to 1.
+
+        Raises:
+            BadInput: channels that do not fit, or signed values without a known black and white.
+        """
+        decoded = self.marked(decoded)
+        pixels = with_bands(decoded, self.channels)
+        if self.values is not None:
+            return self.values.to_unit(pixels)
+        if pixels.dtype == np.int16:
+            raise BadInput(
+                "signed 16-bit values have no known black and white; set data.range-a / data.range-b BLACK,WHITE, or "
+                "train with data.range auto"
+            )
+        return pixels.clip(0, 1) if pixels.dtype.kind == "f" else pixels
+
+    def marked(self, decoded: DecodedImage) -> DecodedImage:
+        """With the pixels of value `nodata` filled, where the file names no such value itself."""
+        return decoded if self.nodata is None or decoded.nodata else marked(decoded, self.nodata)
+
+    def clipped(self, decoded: DecodedImage) -> str:
+        """In words, how much of an image lies outside black and white; empty where nothing does."""
+        values = self.values or natural_range(decoded.pixels.dtype)
+        share = values.outside(decoded.pixels)
+        if not share:
+            return ""
+        much = next((f"under {limit:.1%}" for limit in (0.001, 0.01, 0.1) if share < limit), f"{share:.0%}")
+        return f"values outside {values.black:g} to {values.white:g} ({much} of the image, clipped)"
+
+
+def with_bands(decoded: DecodedImage, channels: int) -> Pixels:
+    """The image in `channels` channels; what a file calls alpha is a band where that makes the count right.
+
+    Raises:
+        BadInput: as `with_channels`.
+    """
+    if decoded.alpha is not None and channels > 3 and decoded.pixels.shape[2] + 1 == channels:
+        return np.concatenate([decoded.pixels, decoded.alpha], axis=2)
+    return with_channels(decoded.pixels, channels)
+
+
+def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
+    """Pixels with the value for no data where the source had none, and in words what the type cannot hold."""
+    if nodata is None:
+        return pixels, ""
+    kind = pixels.dtype
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    holds = limits.min <= nodata.value <= limits.max or (kind.kind == "f" and np.isnan(nodata.value))
+    if not holds:
+        return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
+    return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""
+
+
+def converted(alpha: Pixels, dtype: np.dtype) -> Pixels:
+    """Opacity in another type."""
+    if alpha.dtype == dtype:
+        return alpha
+    part = alpha.astype(np.float64) / FULL[alpha.dtype.name][1]
+    top = FULL[dtype.name][1]
+    return (part if dtype.kind == "f" else np.rint(part * top)).astype(dtype)
