@@ -18,11 +18,11 @@ from PIL import Image
 
 from tests import corpus
 from unpaired.core.errors import BadInput, shown
+from unpaired.data.sources.folder import image_files
 from unpaired.imaging.codecs import ORIENTATION
 from unpaired.imaging.images import (
     DecodedImage,
     encode_image,
-    image_files,
     read_image,
     to_pixels,
     to_tensor,

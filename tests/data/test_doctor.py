@@ -160,12 +160,12 @@ def test_few_images_and_lopsided_sides_are_warned_of(tmp_path):
 
 
 def test_other_files_are_only_counted_and_named_in_a_note(good):
-    for name in ("notes.txt", "old.gif", ".DS_Store"):
+    for name in ("notes.txt", "old.xcf", ".DS_Store"):
         (good / "trainA" / name).write_text("x")
     diagnosis = examine(good)
     assert diagnosis.findings == ()
-    assert diagnosis.folders["trainA"].ignored == (".DS_Store", "notes.txt", "old.gif")
-    assert diagnosis.notes == ("trainA: 3 files ignored, not images by suffix: .DS_Store, notes.txt, old.gif",)
+    assert diagnosis.folders["trainA"].ignored == (".DS_Store", "notes.txt", "old.xcf")
+    assert diagnosis.notes == ("trainA: 3 files ignored, not images by suffix: .DS_Store, notes.txt, old.xcf",)
 
 
 def test_json_holds_what_the_lines_say(good):

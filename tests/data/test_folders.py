@@ -9,7 +9,7 @@ from tests.data_sets import make_data, shapes
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import Files, PixelStore, domain_files
-from unpaired.imaging.images import image_files
+from unpaired.data.sources.folder import image_files
 from unpaired.imaging.values import Domain
 
 
@@ -94,7 +94,7 @@ def test_a_image_smaller_than_the_crop_is_refused_by_name(tmp_path):
 
 
 def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):
-    """A folder sorts by its own name, whatever a file beside it begins with; hidden ones and links are left out."""
+    """A folder sorts by its own name, whatever a file beside it begins with; hidden ones are left out, links followed."""
     for name in (
         "b/2.png",
         "b/1.JPG",
@@ -112,7 +112,7 @@ def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):
     files = image_files(tmp_path)
     assert files == sorted(files)
     names = [path.relative_to(tmp_path).as_posix() for path in files]
-    assert names == ["a.png", "b/1.JPG", "b/2.png", "b!/1.png", "b-.png", "b.c/1.png"]
+    assert names == ["a.png", "b/1.JPG", "b/2.png", "b!/1.png", "b-.png", "b.c/1.png", "link/1.JPG", "link/2.png"]
 
 
 def test_files_are_a_sequence_of_paths_held_as_names(tmp_path):

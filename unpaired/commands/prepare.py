@@ -61,6 +61,10 @@ def prepare_folders(
     paired: bool = False,
     mask_a: Folder | None = None,
     mask_b: Folder | None = None,
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    group: str = "",
+    name_a: str = "",
+    name_b: str = "",
 ) -> None:
     """Split two folders into training and test images.
 
@@ -73,13 +77,19 @@ def prepare_folders(
         paired: A and B hold the same names, so test images can be compared with their truth.
         mask_a: Masks of A's images, under the same names: white where an image is translated (--data.masks).
         mask_b: Masks of B's images.
+        on_bad_image: Name all images that cannot be read and fail, or name them and leave them out.
+        group: Regular expression for names; images with the same finding stay on one side of the split, such as the
+            slices of a patient. Unless given, five or more sub-folders are groups; none makes no groups.
+        name_a: Name of domain A for reports, unless that of the folder.
+        name_b: Name of domain B.
 
     Example:
         unpaired prepare folders data --a photos --b paintings
     """
     from unpaired.data.prepare.folders import prepare_folders
 
-    _tell(data, prepare_folders(data, a, b, test_share, seed, paired, (mask_a, mask_b)))
+    masks, names = (mask_a, mask_b), (name_a, name_b)
+    _tell(data, prepare_folders(data, a, b, test_share, seed, paired, masks, on_bad_image, group, names))
 
 
 def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int = 128) -> None:

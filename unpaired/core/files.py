@@ -15,7 +15,7 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     Whatever stops the writing, a file that was at `path` before stays as it was and nothing is left beside it.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(_part_name(path.name))
     part.unlink(missing_ok=True)  # a link that lies there would be followed to wherever it leads
     try:
         yield part
@@ -26,6 +26,12 @@ def written_whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
             flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part_name(name: str) -> str:
+    """A hidden name for a file being written; names of files have 255 bytes at most."""
+    part = f".{name}.part"
+    return part if len(os.fsencode(part)) <= 255 else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -27,11 +27,13 @@ from unpaired.core.progress import progress
 from unpaired.data.folders import has_domain, images_of, within
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
 from unpaired.data.ranges import SIDES, Values, clipped_share, domain_of, found_range, is_outlier, values_of
-from unpaired.data.sources import ImageFile, open_archive
+from unpaired.data.sources import ARCHIVES, ImageFile
+from unpaired.data.sources.folder import left_out, other_names
 from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import fitted_size
 from unpaired.imaging.codecs import DecodedImage, marked
 from unpaired.imaging.images import Pixels, read_image, with_channels
+from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import ValueRange, natural_range
 
 Severity = Literal["refused", "warning"]
@@ -131,6 +133,8 @@ class _Look:
     shape: tuple[int, int, int]
     dtype: str
     digest: bytes
+    pages: int
+    """Pages or frames of the file."""
     deviation: float
     """The largest standard deviation of a channel, in the file's values."""
     values: Values
@@ -189,6 +193,7 @@ def examine(
         findings += _duplicates(root, good[train], good.get(test, []))
     findings += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
     findings += _unfit(root, good, findings, cfg) if cfg else []
+    range_notes += [*_unused_pages(good), *_empty_masks(masked, paths, looks)]
     folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     texts = {side: str(values) for side, values in ranges.items()}
@@ -230,7 +235,7 @@ def _look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: float |
     seen(name, path, pixels)
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-    return _Look(path, shape, pixels.dtype.name, digest, spread(pixels), values_of(pixels))
+    return _Look(path, shape, pixels.dtype.name, digest, decoded.pages, spread(pixels), values_of(pixels))
 
 
 def _read(path: ImageFile) -> DecodedImage:
@@ -360,6 +365,28 @@ def _mask_fault(root: Path, name: str, image: _Look, mask: ImageFile | None, loo
     return f"{words} is {w}x{h}, the image {width}x{height}" if (h, w) != (height, width) else ""
 
 
+def _empty_masks(
+    masked: Sequence[str], paths: dict[str, list[ImageFile]], looks: dict[ImageFile, _Verdict]
+) -> Iterator[str]:
+    """A line for each folder of masks some of which select no pixel."""
+    for name in masked:
+        masks = [path for path in paths[MASKS[name]] if isinstance(looks[path], _Look)]
+        empty = [path.name for path in masks if not read_mask(path).any()]
+        if empty:
+            words = ", ".join(shown(each) for each in empty[:NAMES_SHOWN])
+            yield f"{MASKS[name]}: {len(empty)} of {len(masks)} masks select nothing (0 everywhere): {words}"
+
+
+def _unused_pages(good: dict[str, list[_Look]]) -> Iterator[str]:
+    """A line for each folder with files of several pages, of which the first is read."""
+    for name, looks in good.items():
+        stacks = [look for look in looks if look.pages > 1]
+        if stacks:
+            pages = sum(look.pages - 1 for look in stacks)
+            named = ", ".join(shown(look.path.name) for look in stacks[:NAMES_SHOWN])
+            yield f"{name}: {pages} pages or frames of {_count(len(stacks), 'file')} are not used: {named}"
+
+
 def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Finding]:
     for name in needed:
         if not paths[name]:
@@ -384,20 +411,20 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
 
 
 def _folder(folder: Path, looks: list[_Look], images: list[ImageFile]) -> Folder:
-    known, entries = set(images), sorted(folder.rglob("*")) if folder.is_dir() else []
-    others = (path for path in entries if path not in known and not path.is_dir() and not open_archive(path))
-    ignored = (path.relative_to(folder).as_posix() for path in others)
+    ignored = [*other_names(folder, ARCHIVES), *_hidden(folder)] if folder.is_dir() else []
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
     return Folder(len(looks), widths, heights, kinds, tuple(ignored))
 
 
+def _hidden(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.is_file())
+
+
 def _notes(folders: dict[str, Folder]) -> Iterator[str]:
     for name, folder in folders.items():
         if folder.ignored:
-            names = ", ".join(shown(path) for path in folder.ignored[:NAMES_SHOWN])
-            more = f" and {len(folder.ignored) - NAMES_SHOWN} more" if len(folder.ignored) > NAMES_SHOWN else ""
-            yield f"{name}: {_count(len(folder.ignored), 'file')} ignored, not images by suffix: {names}{more}"
+            yield f"{name}: {left_out(folder.ignored)}"
     if absent := [name for name in TEST if name not in folders]:
         yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
 

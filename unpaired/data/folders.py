@@ -28,9 +28,10 @@ from unpaired.data.sources import (
     open_archives,
 )
 from unpaired.data.sources.base import name_under
+from unpaired.data.sources.folder import image_names, names_with
 from unpaired.data.sources.hub import HubPath, files_under, is_remote, matching
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
-from unpaired.imaging.images import Pixels, image_names, names_with, with_channels
+from unpaired.imaging.images import Pixels, with_channels
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import Domain
 
@@ -199,7 +200,8 @@ def _relative(root: Path, path: Path) -> str:
 def _listed(root: Path, name: str) -> Files | None:
     """The images that a list names, in its order; None where there is no list.
 
-    A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder. An archive
+    A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder, and may
+    have backslashes. An archive
     stands for all its images; a name on the hub, which may contain a *, for the parquet files there.
 
     Raises:
@@ -208,7 +210,7 @@ def _listed(root: Path, name: str) -> Files | None:
     lists = [path for path in _lists(root, name) if path.is_file()]
     if not lists:
         return None
-    text = read_text(lists[0], MAX_LIST)
+    text = read_text(lists[0], MAX_LIST).removeprefix("\ufeff")  # Windows programs write a byte order mark
     names = _column(text) if lists[0].suffix == ".csv" else text.splitlines()
     lines = [each.strip() for each in names if each.strip() and not each.startswith("#")]
     entries: list[ImageFile | HubPath] = []
@@ -216,7 +218,7 @@ def _listed(root: Path, name: str) -> Files | None:
     for line in lines:
         if is_remote(line):
             entries += matching(line, PARQUET)
-        elif (path := root / line).is_file():
+        elif (path := root / line).is_file() or (path := root / line.replace("\\", "/")).is_file():
             entries.append(path)
         elif stored := image_in_archive(path):
             entries.append(stored)

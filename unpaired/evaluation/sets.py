@@ -16,6 +16,7 @@ from unpaired.core.progress import track
 from unpaired.core.version import __version__
 from unpaired.data.prepare.download import download
 from unpaired.data.prepare.published import cache_folder
+from unpaired.data.sources.folder import image_files
 from unpaired.features import (
     INCEPTION_SHA256,
     INCEPTION_URL,
@@ -24,7 +25,7 @@ from unpaired.features import (
     load_extractor,
 )
 from unpaired.features.resizing import ResizeName
-from unpaired.imaging.images import image_files, read_image, shown, to_pixels, to_tensor, with_channels
+from unpaired.imaging.images import read_image, shown, to_pixels, to_tensor, with_channels
 from unpaired.metrics.evidence import FEWEST, warning
 from unpaired.metrics.fid import frechet_distance, memorization_informed
 from unpaired.metrics.halves import HALVES, half_widths

@@ -28,14 +28,21 @@ from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, 
 
 Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16, int16 or float32, nothing else."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC")
+ALIASES = {
+    **{".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"},
+    **{".pgm": ".ppm", ".pnm": ".ppm", ".heif": ".heic"},
+}
+"""Suffixes that mean the same as another."""
+SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".heic", *ALIASES})
 MAGICS = (
     ((b"\x89PNG\r\n\x1a\n",), ".png"),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tif"),
     ((b"\xff\xd8\xff",), ".jpg"),
     ((b"RIFF",), ".webp"),
     ((b"BM",), ".bmp"),
+    ((b"GIF87a", b"GIF89a"), ".gif"),
+    ((b"P5", b"P6"), ".ppm"),
 )
 """How files of each format begin."""
 MAX_PIXELS = 178_956_970
@@ -44,6 +51,8 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
+MAX_PAGES = 65_536
+"""Pages that are counted."""
 MAX_TAGS = 4096
 """Tags of a page of a TIFF that tifffile reads."""
 MAX_LEVELS = 32
@@ -90,6 +99,8 @@ class DecodedImage:
     """Which pixels have no data, where there are such."""
     labels: NDArray[np.uint8] | None = None
     """(h, w, 1) numbers of the palette's colours, in files with a palette."""
+    pages: int = 1
+    """Pages of a stack or frames of an animation, of which `pixels` is the first."""
 
 
 def marked(decoded: DecodedImage, value: float) -> DecodedImage:
@@ -124,11 +135,13 @@ def suffix_of(data: bytes) -> str:
     """The suffix of the format that a file's first bytes tell.
 
     Raises:
-        BadInput: none of the five formats.
+        BadInput: of no known format.
     """
     for magics, suffix in MAGICS:
         if data.startswith(magics):
             return suffix
+    if data[4:8] == b"ftyp":  # a file of ISO base media boxes
+        return ".avif" if data[8:12] in (b"avif", b"avis") else ".heic"
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
     raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
@@ -136,13 +149,24 @@ def suffix_of(data: bytes) -> str:
 
 def header_size(path: Path) -> tuple[int, int]:
     """Height and width as a file tells them, before the image is turned; (0, 0) where they are not to be had."""
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+    from PIL import (
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        WebPImagePlugin,
+    )
 
     readers: dict[str, Callable[[BinaryIO], Image.Image]] = {
         ".png": PngImagePlugin.PngImageFile,
         ".jpg": JpegImagePlugin.JpegImageFile,
         ".webp": WebPImagePlugin.WebPImageFile,
         ".bmp": BmpImagePlugin.BmpImageFile,
+        ".gif": GifImagePlugin.GifImageFile,
+        ".ppm": PpmImagePlugin.PpmImageFile,
+        ".avif": AvifImagePlugin.AvifImageFile,
     }
     _quieten_pillow()
     if not path.is_file():  # opening a pipe would wait for its other end
@@ -157,7 +181,7 @@ def header_size(path: Path) -> tuple[int, int]:
                 with tifffile.TiffFile(file) as tiff:
                     page = tiff.pages.first.aspage()
                     return page.imagelength, page.imagewidth
-            image = readers[suffix](file)
+            image = (readers[suffix] if suffix in readers else _heif_reader())(file)
             return image.height, image.width
     except DAMAGE:  # BadInput is one of them, too
         return 0, 0
@@ -168,7 +192,15 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
 
     Each format goes to its own reader: `Image.open` would add a pixel limit and warnings of its own.
     """
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+    from PIL import (
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
     _quieten_pillow()
     match suffix_of(data):
@@ -183,8 +215,46 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
             return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
         case ".webp":
             return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
+        case ".gif":
+            return _decode_pillow(GifImagePlugin.GifImageFile, data, max_pixels)
+        case ".ppm":
+            return _decode_ppm(data, max_pixels)
+        case ".avif":
+            return _decode_pillow(AvifImagePlugin.AvifImageFile, data, max_pixels)
+        case ".heic":
+            return _decode_pillow(_heif_reader(), data, max_pixels)
         case _:
             return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
+
+
+def _heif_reader() -> Any:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise BadInput("HEIC needs pillow-heif; pip install 'unpaired[heic]', or save it as JPEG or PNG") from error
+    return HeifImageFile
+
+
+def _decode_ppm(data: bytes, max_pixels: int) -> DecodedImage:
+    """Binary PPM and PGM, of 8 or 16 bits; Pillow would round 16-bit colour to 8 bits."""
+    header = re.match(rb"P([56])(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s", data[:4096])
+    if header is None:
+        raise BadInput("damaged (a PPM header that cannot be read); replace or remove it")
+    channels = 1 if header[1] == b"5" else 3
+    width, height, top = (int(number) for number in header.groups()[1:])
+    _check_size(width, height, max_pixels)
+    if top not in (255, 65535) and top < 256:
+        raise BadInput(f"PPM with {top} as white; save it with 255 or 65535")
+    kind = np.dtype(">u2" if top > 255 else np.uint8)
+    count = height * width * channels
+    pixels = np.frombuffer(data, kind, count, header.end()).reshape(height, width, channels)
+    return _finished(pixels.astype(kind.newbyteorder("=")), False, 1, NOTHING)
+
+
+def _encode_ppm(pixels: Pixels) -> bytes:
+    height, width, channels = pixels.shape
+    head = f"P{5 if channels == 1 else 6}\n{width} {height}\n{np.iinfo(pixels.dtype).max}\n".encode()
+    return head + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 
 def _quieten_pillow() -> None:
@@ -209,7 +279,8 @@ def _decode_pillow(
         pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
         about, turn = about or metadata_of(image.info), _orientation(image)
         labels = _upright(np.atleast_3d(np.asarray(image)), turn) if image.mode == "P" else None
-        return replace(_finished(pixels, has_alpha, turn, about), labels=labels)
+        frames = min(getattr(image, "n_frames", 1), MAX_PAGES)
+        return replace(_finished(pixels, has_alpha, turn, about), labels=labels, pages=frames)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -263,6 +334,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Met
             return None, about
         pixels = stack.asarray() if by_page else page.asarray()
         tag = page.tags.get(ORIENTATION)
+        pages = 1 if by_page else _count_pages(tiff)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
     if pixels.dtype == np.float64:  # GDAL's usual value is the least of its type, which float32 cannot hold
@@ -276,7 +348,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Met
     if extra == PREMULTIPLIED:
         pixels = _straight(pixels)
     decoded = _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about)
-    return marked(decoded, about.nodata), about
+    return marked(replace(decoded, pages=pages), about.nodata), about
 
 
 def _straight(pixels: Pixels) -> Pixels:
@@ -286,6 +358,35 @@ def _straight(pixels: Pixels) -> Pixels:
     colours = np.divide(pixels[..., :-1] * top, alpha, out=np.zeros(pixels[..., :-1].shape), where=alpha > 0)
     colours = colours if pixels.dtype.kind == "f" else np.rint(colours.clip(0, top))
     return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
+
+
+def _count_pages(tiff: Any) -> int:
+    """Pages of the first page's size, other ones being previews; ImageJ writes one page for a whole stack."""
+    first = tiff.pages.first
+    if tiff.is_imagej:
+        return max(1, min(int((tiff.imagej_metadata or {}).get("images", 1)), MAX_PAGES))
+    form, file, seen, at, count = tiff.tiff, tiff.filehandle, set(), first.offset, 0
+    while at and at not in seen and len(seen) < MAX_PAGES and at + form.tagnosize <= file.size:
+        seen.add(at)
+        file.seek(at)
+        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        if tags > MAX_TAGS:
+            break
+        count += _size_in(form, file.read(tags * form.tagsize)) == (first.imagewidth, first.imagelength)
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
+    return max(1, count)
+
+
+def _size_in(form: Any, tags: bytes) -> tuple[int, int]:
+    """Width and height as the tags of a page say."""
+    sides = {256: 0, 257: 0}
+    for start in range(0, len(tags) - form.tagsize + 1, form.tagsize):
+        code, kind = struct.unpack_from(form.byteorder + "HH", tags, start)
+        if code in sides and kind in (3, 4):
+            value = start + form.tagsize - form.offsetsize
+            (sides[code],) = struct.unpack_from(form.byteorder + ("H" if kind == 3 else "I"), tags, value)
+    return sides[256], sides[257]
 
 
 def has_stack(tiff: Any) -> bool:
@@ -396,19 +497,30 @@ def encode(decoded: DecodedImage, suffix: str) -> bytes:
     plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
     if suffix not in SUFFIXES:
         raise BadInput(f"expected a name ending in {', '.join(sorted(SUFFIXES))}")
-    if suffix in (".tif", ".tiff"):
+    suffix = ALIASES.get(suffix, suffix)
+    if suffix == ".tif":
         return _encode_tiff(pixels, decoded)
+    if suffix == ".ppm" and channels in (1, 3) and pixels.dtype in (np.uint8, np.uint16):
+        return _encode_ppm(pixels)
     if suffix == ".png" and pixels.dtype == np.uint16 and plain:
         from imagecodecs import png_encode
 
         return decoded.about.into_png(bytes(png_encode(pixels)))
-    if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".jpeg", ".bmp")):
+    if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".bmp", ".ppm")):
         kind = f"{channels} channels of {pixels.dtype}"
         raise BadInput(f"{suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     buffer = io.BytesIO()
     image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}
+    options: dict[str, dict[str, Any]] = {".webp": {"lossless": True, "exact": True}, ".gif": {"optimize": False}}
+    options |= dict.fromkeys((".jpg", ".avif", ".heic"), {"quality": 95})
+    if suffix == ".gif" and channels == 3:
+        image = image.quantize(256, Image.Quantize.MEDIANCUT)  # a palette of the image's own colours
+    if suffix == ".heic":
+        _heif_reader()
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     beside = decoded.about.for_pillow(suffix) if suffix != ".png" else {}
     try:
         image.save(buffer, Image.registered_extensions()[suffix], **options.get(suffix, {}), **beside)

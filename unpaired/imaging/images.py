@@ -1,21 +1,20 @@
-"""Images as files, as arrays and as tensors; bit depth kept.
+"""Images as files, as arrays and as tensors, at their bit depth.
 
-The rule, for JPEG, PNG, WebP, TIFF and BMP (told by content, never by file name):
+The rule for JPEG, PNG, WebP, TIFF, BMP, GIF, PPM/PGM, AVIF and HEIC, which are recognised by content:
 
-- EXIF orientation is applied; of an animation or a stack of pages the first image counts.
-- 8-bit stays 8-bit, 16-bit stays 16-bit (colour too), float stays float with 0..1 as its range.
+- EXIF orientation is applied; of an animation or a stack of pages the first image is read.
+- 8-bit stays 8-bit, 16-bit stays 16-bit (colour too, signed too), float stays float with 0..1 as its usual range.
 - Grayscale is one channel, palette and CMYK become RGB, more than four channels (TIFF) stay as they are.
-- Alpha is kept apart: networks see the colours under it.
+- Alpha is kept apart, and premultiplied colours are divided by it: networks see the colours under it.
+- Pixels without data (NaN, or GDAL's value for them) are filled with the median and marked.
 
-`Pixels` are (h, w, c) arrays of uint8, uint16 or float32 (nothing else). `Images` are tensors in [-1, 1].
+`Pixels` are (h, w, c) arrays of uint8, uint16, int16 or float32. `Images` are tensors in [-1, 1].
 Torch is imported only where tensors are named, so that exported models translate files without it.
 """
 
 from __future__ import annotations
 
-import os
 import stat
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +27,6 @@ from unpaired.imaging.codecs import (
     BYTES_PER_PIXEL,
     DAMAGE,
     MAX_PIXELS,
-    SUFFIXES,
     DecodedImage,
     Pixels,
     decode,
@@ -52,35 +50,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grayscale (ITU-R BT.601), as in the official code."""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Every image under `folder`, recursively, by suffix, sorted by path; hidden files left out; none of no folder."""
-    return [folder / name for name in image_names(folder)]
-
-
-def image_names(folder: Path) -> list[str]:
-    """The paths of `image_files` inside `folder`, with forward slashes: what a million of them can be held as."""
-    return names_with(folder, SUFFIXES)
-
-
-def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
-    """Paths inside `folder`, recursively, that end in one of the lower-case `suffixes`, sorted; none is hidden."""
-    names = [name for name in _names(folder, "") if os.path.splitext(name)[1].lower() in suffixes]
-    names.sort(key=lambda name: name.replace("/", "\0"))  # part by part: a folder before what its name begins
-    return names
-
-
-def _names(folder: str | Path, prefix: str) -> Iterator[str]:
-    try:
-        entries = list(os.scandir(folder))
-    except (PermissionError, FileNotFoundError, NotADirectoryError):  # not to be read, or gone: no images there
-        return
-    for entry in entries:
-        if not entry.name.startswith("."):
-            yield prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _names(entry.path, f"{prefix}{entry.name}/")
-
-
 class Readable(Protocol):
     """An image file stored elsewhere than in a folder."""
 
@@ -90,14 +59,14 @@ class Readable(Protocol):
 
 
 def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-    """Decode an image by the rule at the top of this file.
+    """Decode an image by the rule in this module's docstring.
 
     Args:
         source: A path, the bytes of an image file, or an image in an archive.
         max_pixels: Height times width above which the file is refused, judged by its header.
 
     Raises:
-        BadInput: not one of the five formats, damaged, too large, or of a kind the rule does not cover.
+        BadInput: of no known format, damaged, too large, or of a kind that is not read.
     """
     name = "image" if isinstance(source, bytes) else source
     try:
@@ -111,14 +80,14 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
         raise BadInput(shown(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it")) from error
 
 
-def write_image(decoded: DecodedImage, path: Path) -> None:
-    """Encode by the suffix of `path` (PNG, TIFF, JPEG, WebP, BMP), beside it first, then renamed into place.
+def write_image(decoded: DecodedImage, path: Path, suffix: str = "") -> None:
+    """Encode by the suffix of `path`, or as `suffix` says where the path has none; written beside it, then renamed.
 
     Raises:
         BadInput: the format cannot hold this bit depth, number of channels or size.
     """
     with written_whole(path, durable=False) as part:
-        part.write_bytes(encode_image(decoded, path.suffix.lower(), str(path)))
+        part.write_bytes(encode_image(decoded, path.suffix.lower() or suffix, str(path)))
 
 
 def encode_image(decoded: DecodedImage, suffix: str, name: str = "image") -> bytes:

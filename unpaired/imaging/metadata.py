@@ -34,6 +34,9 @@ copyright."""
 EXIF, GPS, XMP, ICC = 34665, 34853, 700, 34675
 COLOURS = {b"RGB ": 3, b"GRAY": 1}
 """Channels of the pixels that a colour profile speaks of, by the word in its header."""
+NO_METADATA = frozenset({".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
+NO_RESOLUTION = frozenset({".webp", ".gif", ".ppm", ".pgm", ".pnm", ".avif", ".heic", ".heif"})
+"""Formats that hold no profile, EXIF and XMP, or no resolution."""
 LONGEST_IN_JPEG = 65_533
 """Bytes that a JPEG's EXIF or XMP block may have."""
 LONGEST_PROFILE = 2**24
@@ -90,13 +93,13 @@ class Metadata:
         parts = {"colour profile": self.icc, "EXIF": self.exif, "XMP": self.xmp, "georeference": self.geo}
         if suffix in (".tif", ".tiff"):
             return self.lost
-        there = {"colour profile", "EXIF", "XMP"} if suffix != ".bmp" else set()
-        if suffix in (".jpg", ".jpeg"):
+        there = set() if suffix in NO_METADATA else {"colour profile", "EXIF", "XMP"}
+        if suffix in (".jpg", ".jpeg", ".jpe", ".jfif"):
             there -= {
                 word for word, data in (("EXIF", self._block()), ("XMP", self.xmp)) if len(data) > LONGEST_IN_JPEG
             }
         lost = tuple(word for word, part in parts.items() if part and word not in there)
-        return self.lost + lost + (("resolution",) if self.resolution and suffix == ".webp" else ())
+        return self.lost + lost + (("resolution",) if self.resolution and suffix in NO_RESOLUTION else ())
 
     def for_pillow(self, suffix: str) -> dict[str, Any]:
         """Arguments of `Image.save` for JPEG, WebP and BMP."""
@@ -107,7 +110,7 @@ class Metadata:
             options["exif"] = b"Exif\0\0" + self._block()
         if self.xmp and "XMP" not in lost:
             options["xmp"] = self.xmp
-        if self.resolution and suffix != ".webp" and self.dpi:
+        if self.resolution and suffix not in NO_RESOLUTION and self.dpi:
             options["dpi"] = self.dpi
         return options
 

@@ -17,13 +17,13 @@ from typing import Literal, TypeVar
 
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.progress import Advance, progress
+from unpaired.data.sources.folder import image_files, left_out, other_names
 from unpaired.imaging.codecs import header_size, suffix_of
 from unpaired.imaging.images import (
     SUFFIXES,
     Array,
     DecodedImage,
     encode_image,
-    image_files,
     read_image,
     write_image,
 )
@@ -99,6 +99,8 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
         return _translate_video(translator, Path(source), out, options)
     jobs = jobs_of(source, out, options.mask)
     print(translator.describe(), file=sys.stderr, flush=True)
+    if Path(source).is_dir() and (line := left_out(other_names(Path(source)))):
+        print(f"{source}: {line}", file=sys.stderr)
     work = _Work(translator, options)
     if len(jobs) == 1 and work.is_huge(jobs[0]):
         bad = [failed for failed in [work.huge(jobs[0], quiet=False)] if failed]
@@ -241,7 +243,7 @@ class _Work:
         try:
             translated = self._masked(job, original, self.translator.finish(original, done.image))
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(translated, job.target)
+            write_image(translated, job.target, "" if job.target.suffix else suffix_of(_head(job.source)))
         except BadInput as error:
             return _failed(job, error)
         except OSError as error:
@@ -258,11 +260,19 @@ class _Work:
         self._require_mask(job)
         if job.mask is None:
             return translated
-        return blended(original, translated, weights(read_mask(job.mask), self.options.feather))
+        mask = read_mask(job.mask)
+        if not mask.any():
+            print(f"{job.mask}: this mask selects nothing, so {job.source.name} stays as it is", file=sys.stderr)
+        return blended(original, translated, weights(mask, self.options.feather))
 
     def _require_mask(self, job: Job) -> None:
         if self.options.mask and not job.mask:
             raise BadInput(f"no mask of this name in {self.options.mask}")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _failed(job: Job, error: BadInput) -> _Failed:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
+from unpaired.data.sources.folder import image_files
 from unpaired.imaging import masks as imaging_masks
-from unpaired.imaging.images import DecodedImage, Pixels, full_scale, image_files, with_channels
+from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the image is translated."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from unpaired.core.errors import BadInput
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
-from unpaired.imaging.images import DecodedImage, image_files, read_image, write_image
+from unpaired.data.sources.folder import image_files
+from unpaired.imaging.images import DecodedImage, read_image, write_image
 
 PHASES = ("train", "test", "val")
 

@@ -1,23 +1,32 @@
 """`prepare folders`: split two folders of the user's own into training and test images.
 
-Files are copied byte for byte. Files of identical content, in A or in B, go to the same split, so that the
-test images are none the networks were trained on.
+Files are copied byte for byte. Files of identical content, in A or in B, go to the same side of the split, and so do
+the images of one group (patient, video, scene): sub-folders, or what a pattern finds in the names.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.masks import GRAY_OR_RGB, by_name
-from unpaired.imaging.images import image_files, image_names, read_image
+from unpaired.data.sources.folder import image_files, image_names, left_out, other_names
+from unpaired.imaging.codecs import FORMATS
+from unpaired.imaging.images import read_image
 
+FEWEST_GROUPS = 5
+"""Sub-folders, or beginnings of names, from which they are taken for groups."""
+GROUPED = re.compile(r"^(.*\d)[-_ ./].*\d")
+"""Names such as patient03_slice12: a numbered beginning and a numbered end."""
 LEAST = 2
 """Images a side needs: one to train on, one to test on."""
 
@@ -51,6 +60,9 @@ def prepare_folders(
     seed: int = 0,
     paired: bool = False,
     masks: tuple[Path | None, Path | None] = (None, None),
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    group: str = "",
+    names: tuple[str, str] = ("", ""),
 ) -> Manifest:
     """Copy the images of `a` and `b` to trainA, trainB, testA, testB, keeping subfolders and names.
 
@@ -64,6 +76,11 @@ def prepare_folders(
         seed: Another number, another split; the split depends on it and the files' content alone.
         paired: Images of A and B with the same name (but for the suffix) show the same thing: both go to the
             same split, and the test set is marked as aligned.
+        on_bad_image: What to do about images that cannot be read: name all and fail, or name and leave them out.
+        group: Regular expression; images for whose name (path inside the folder) it finds the same text, or the same
+            first group, stay on one side of the split. Unless given, five or more sub-folders are groups; `none`
+            makes none.
+        names: Names of domains A and B, for reports; the folders' names unless given.
         masks: Folder of the masks of A, white where an image is translated, and of B: one for each image, of its
             name and size.
 
@@ -75,11 +92,12 @@ def prepare_folders(
         raise BadInput(f"prepare folders: --test-share must lie between 0 and 1, got {test_share}")
     _check_apart(out, {"--a": a, "--b": b, "--mask-a": masks[0], "--mask-b": masks[1]})
     paths = [(side, folder, path) for side, folder in (("A", a), ("B", b)) for path in _images(side, folder)]
-    sources = _read_all(paths)
+    sources = _read_all(paths, on_bad_image)
+    group_of = _grouping(sources, group)
     if paired:
         _check_partners(sources)
     mask_of = {**_masks(sources, "A", masks[0]), **_masks(sources, "B", masks[1])}
-    test = _choose_test(_groups(sources, paired), test_share, seed)
+    test = _choose_test(_groups(sources, paired, group_of), test_share, seed)
     with new_dataset(out) as manifest:
         for source in track(sources, "copying images"):
             _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
@@ -87,9 +105,13 @@ def prepare_folders(
                 _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
         manifest.describe(
             name=f"{a.resolve().name} and {b.resolve().name}",
+            names={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
             aligned=paired,
             source={"A": str(a), "B": str(b)},
-            rule={"split": "by content and seed", "test_share": test_share, "seed": seed, "paired": paired},
+            rule={
+                "split": "by content and seed",
+                **{"test_share": test_share, "seed": seed, "paired": paired, "groups": len(set(group_of.values()))},
+            },
         )
     return manifest
 
@@ -112,14 +134,16 @@ def _images(side: str, folder: Path) -> list[Path]:
     if len(paths) < LEAST:
         found = f"only {paths[0].name}" if paths else "none"
         raise BadInput(
-            f"{option}: expected at least {LEAST} images (JPEG, PNG, WebP, TIFF, BMP), one to train on and one to "
+            f"{option}: expected at least {LEAST} images ({', '.join(FORMATS)}), one to train on and one to "
             f"test on, found {found}; add images or choose another folder"
         )
+    if line := left_out(other_names(folder)):
+        print(f"--{side.lower()} {folder}: {line}", file=sys.stderr)
     return paths
 
 
-def _read_all(paths: list[tuple[str, Path, Path]]) -> list[Source]:
-    """Decode every image once, to know that it can be, and hash it."""
+def _read_all(paths: list[tuple[str, Path, Path]], on_bad_image: str) -> list[Source]:
+    """Decode every image once, which finds those that cannot be read, and hash it."""
     sources, refused = [], []
     for side, folder, path in track(paths, "reading images"):
         try:
@@ -129,9 +153,53 @@ def _read_all(paths: list[tuple[str, Path, Path]]) -> list[Source]:
         else:
             name = path.relative_to(folder).as_posix()
             sources.append(Source(side, path, name, file_sha256(path), (height, width)))
+    words = f"{len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}"
+    have = Counter(source.side for source in sources)
+    if refused and (on_bad_image == "fail" or min(have["A"], have["B"]) < LEAST):
+        raise BadInput(f"prepare folders: {words}; replace or remove them, or leave them out: --on-bad-image skip")
     if refused:
-        raise BadInput(f"prepare folders: {len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}")
+        print(f"left out: {words}", file=sys.stderr)
     return sources
+
+
+def _grouping(sources: list[Source], pattern: str) -> dict[Source, str]:
+    """The group of each image that has one; prints a line where names look grouped and are not.
+
+    Raises:
+        BadInput: a pattern that is no regular expression, or finds nothing.
+    """
+    if pattern == "none":
+        return {}
+    if pattern:
+        try:
+            found = {source: re.search(pattern, source.name) for source in sources}
+        except re.error as error:
+            raise BadInput(f"prepare folders: --group {pattern}: not a regular expression ({error})") from error
+        groups = {source: match[1] if match.re.groups else match[0] for source, match in found.items() if match}
+        if not groups:
+            raise BadInput(f"prepare folders: --group {pattern}: found in no name, such as {sources[0].name}")
+        return groups
+    folders = {source: source.name.rpartition("/")[0] for source in sources}
+    by_side = {side: {folder for source, folder in folders.items() if source.side == side} for side in "AB"}
+    if max(map(len, by_side.values())) >= FEWEST_GROUPS:
+        return {source: folder for source, folder in folders.items() if folder}
+    _warn_of_groups(sources)
+    return {}
+
+
+def _warn_of_groups(sources: list[Source]) -> None:
+    """Print a line where names have common beginnings, as in patient03_slice12."""
+    for side in "AB":
+        stems = [source.stem for source in sources if source.side == side]
+        heads = Counter(match[1] for stem in stems if (match := GROUPED.match(stem)))
+        if len(heads) >= FEWEST_GROUPS and heads.total() == len(stems) and len(stems) >= 2 * len(heads):
+            examples = ", ".join(sorted(heads)[:3])
+            print(
+                f"warning: names of {side} look grouped ({examples}, ...): images of one patient, video or scene may "
+                f"be on both sides of the split; keep them together with --group '{GROUPED.pattern}', or say --group "
+                f"none",
+                file=sys.stderr,
+            )
 
 
 def _check_partners(sources: list[Source]) -> None:
@@ -176,8 +244,8 @@ def _mask_fault(source: Source, mask: Path | None) -> str:
     return f"{mask} is {width}x{height}, its image {size[1]}x{size[0]}" if (height, width) != size else ""
 
 
-def _groups(sources: list[Source], paired: bool) -> list[Group]:
-    """Images joined by equal content and, where paired, by name; chains of such links make one group."""
+def _groups(sources: list[Source], paired: bool, group_of: dict[Source, str]) -> list[Group]:
+    """Images joined by equal content, by group and, where paired, by name; chains of such links make one group."""
     joined_to: dict[str, str] = {}
 
     def first(key: str) -> str:
@@ -188,6 +256,8 @@ def _groups(sources: list[Source], paired: bool) -> list[Group]:
     if paired:
         for source in sources:
             joined_to[first(source.sha256)] = first(f"name {source.stem}")
+    for source, name in group_of.items():
+        joined_to[first(source.sha256)] = first(f"group {name}")
     groups: defaultdict[str, Group] = defaultdict(list)
     for source in sources:
         groups[first(source.sha256)].append(source)
@@ -213,13 +283,13 @@ def _choose_test(groups: list[Group], test_share: float, seed: int) -> set[Sourc
         if not taken[side]:
             raise BadInput(
                 f"prepare folders: the {have[side]} images of {side} cannot be split into train and test without "
-                f"sharing identical ones; add images that differ"
+                f"sharing identical ones, or ones of a group; add images that differ, or change --group"
             )
     return test
 
 
 def _draw(group: Group, seed: int) -> bytes:
-    """A number as good as random that every machine agrees on."""
+    """A pseudo-random number that depends on the seed and the content alone."""
     content = sorted({source.sha256 for source in group})
     return hashlib.sha256(f"{seed} {' '.join(content)}".encode()).digest()
 

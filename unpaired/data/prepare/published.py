@@ -19,7 +19,7 @@ from unpaired.core.files import file_sha256, write_text
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.download import Refused, WrongHash, download
 from unpaired.data.prepare.unpack import unpack_zip
-from unpaired.imaging.images import image_files
+from unpaired.data.sources.folder import image_files
 
 BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 

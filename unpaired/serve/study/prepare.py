@@ -15,8 +15,9 @@ import numpy as np
 from unpaired.core.errors import BadInput
 from unpaired.core.files import flush, write_text
 from unpaired.core.progress import track
+from unpaired.data.sources.folder import image_files
 from unpaired.imaging.codecs import full_scale
-from unpaired.imaging.images import DecodedImage, Pixels, encode_image, image_files, read_image, with_channels
+from unpaired.imaging.images import DecodedImage, Pixels, encode_image, read_image, with_channels
 
 STUDY, IMAGES = "study.json", "images"
 FORMAT = 1
