@@ -113,7 +113,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield "empty.webp", b""
     yield "page.jpg", b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"
     yield "text.png", b"not an image\n"
-    yield "gif.png", encoded(decoded, "GIF")
+    yield "pcx.png", encoded(decoded, "PCX")
     yield "eps.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     yield "psd.png", b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 24, 32, 8, 3) + bytes(64)
     yield "fits.png", b"SIMPLE  =                    T".ljust(2880)

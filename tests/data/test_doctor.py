@@ -165,7 +165,7 @@ def test_other_files_are_only_counted_and_named_in_a_note(good):
     diagnosis = examine(good)
     assert diagnosis.findings == ()
     assert diagnosis.folders["trainA"].ignored == (".DS_Store", "notes.txt", "old.xcf")
-    assert diagnosis.notes == ("trainA: 3 files ignored, not images by suffix: .DS_Store, notes.txt, old.xcf",)
+    assert diagnosis.notes == ("trainA: left out 3 files, not images by name: .DS_Store, notes.txt, old.xcf",)
 
 
 def test_json_holds_what_the_lines_say(good):

@@ -94,7 +94,7 @@ def test_a_image_smaller_than_the_crop_is_refused_by_name(tmp_path):
 
 
 def test_names_are_in_the_order_of_paths_and_of_the_kinds_that_count(tmp_path):
-    """A folder sorts by its own name, whatever a file beside it begins with; hidden ones are left out, links followed."""
+    """A folder sorts by its own name, whatever a file beside it begins with; links are followed."""
     for name in (
         "b/2.png",
         "b/1.JPG",

@@ -411,7 +411,7 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
 
 
 def _folder(folder: Path, looks: list[_Look], images: list[ImageFile]) -> Folder:
-    ignored = [*other_names(folder, ARCHIVES), *_hidden(folder)] if folder.is_dir() else []
+    ignored = sorted([*other_names(folder, ARCHIVES), *_hidden(folder)]) if folder.is_dir() else []
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
     return Folder(len(looks), widths, heights, kinds, tuple(ignored))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.imaging.codecs import SUFFIXES, suffix_of
@@ -21,7 +21,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def image_names(folder: Path) -> list[str]:
     """The paths of `image_files` inside `folder`, with forward slashes."""
-    return _sorted(name for name, path in _walk(folder) if _is_image(name, path))
+    return _sorted(name for name, path in _walk(folder, with_folders=True) if _is_image(name, path))
 
 
 def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
@@ -62,18 +62,23 @@ def _is_image(name: str, path: str) -> bool:
         return False
 
 
-def _walk(folder: str | Path) -> Iterator[tuple[str, str]]:
-    """Name inside `folder` and path of all that is not a folder."""
+def _walk(folder: str | Path, with_folders: bool = False) -> Iterator[tuple[str, str]]:
+    """Name inside `folder` and path of all files, and of folders with the name of an image, which are refused later."""
     for name, entry, is_folder in _entries(folder, "", (os.path.realpath(folder),)):
-        if not is_folder:
+        if not is_folder or (with_folders and os.path.splitext(name)[1].lower() in SUFFIXES):
             yield name, entry.path
 
 
 def _lost_links(folder: Path) -> Iterator[str]:
     """Links to folders that lead in a circle."""
     for name, entry, is_folder in _entries(folder, "", (os.path.realpath(folder),)):
-        if is_folder and entry.is_symlink():
+        if is_folder and entry.is_symlink() and os.path.realpath(entry.path) in _above(folder, name):
             yield name
+
+
+def _above(folder: Path, name: str) -> set[str]:
+    """The real paths of all folders that `name` is in."""
+    return {os.path.realpath(folder / parent) for parent in PurePosixPath(name).parents}
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -84,7 +89,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
-    """All files, and folders that are not entered since they are a link to one `above`."""
+    """All files and folders; a folder that is a link to one `above` is not entered."""
     try:
         entries = list(os.scandir(folder))
     except OSError:  # unreadable, removed, or a link to itself: no images there
@@ -96,7 +101,6 @@ def _entries(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterato
             yield prefix + entry.name, entry, False
             continue
         place = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-        if place in above:
-            yield prefix + entry.name, entry, True
-        else:
+        yield prefix + entry.name, entry, True
+        if place not in above:
             yield from _entries(entry.path, f"{prefix}{entry.name}/", (*above, place))

@@ -133,10 +133,10 @@ def _gallery(runs: Sequence[Run], data: Path, direction: Direction) -> list[tupl
     translators = [(label, each.to(direction)) for label, each in translators if direction in each.directions]
     shown = []
     for path in files:
-        views = [("input", embed(middle(read_whole(path, each.channels_in)))) for _, each in translators[:1]]
+        views = [("input", embed(middle(read_whole(path, each.domain_in)))) for _, each in translators[:1]]
         for label, each in translators:
-            views.append((label, embed(each.translate(middle(read_whole(path, each.channels_in))[None])[0])))
+            views.append((label, embed(each.translate(middle(read_whole(path, each.domain_in))[None])[0])))
         if path in truths:
-            views.append(("truth", embed(middle(read_whole(truths[path], translators[0][1].channels_out)))))
+            views.append(("truth", embed(middle(read_whole(truths[path], translators[0][1].domain_out)))))
         shown.append((held_out.name(path), views))
     return shown if translators else []
