@@ -140,7 +140,7 @@ def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
         return pixels, ""
     kind = pixels.dtype
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
-    holds = limits.min <= nodata.value <= limits.max or (kind.kind == "f" and np.isnan(nodata.value))
+    holds = float(limits.min) <= nodata.value <= float(limits.max) or (kind.kind == "f" and np.isnan(nodata.value))
     if not holds:
         return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
     return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""

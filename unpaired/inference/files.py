@@ -18,9 +18,8 @@ from typing import Literal, TypeVar
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.progress import Advance, progress
 from unpaired.data.sources.folder import image_files, left_out, other_names
-from unpaired.imaging.codecs import header_size, suffix_of
+from unpaired.imaging.codecs import SUFFIXES, header_size, suffix_of
 from unpaired.imaging.images import (
-    SUFFIXES,
     Array,
     DecodedImage,
     encode_image,

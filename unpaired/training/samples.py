@@ -11,6 +11,7 @@ import torch
 from unpaired.config import DataConfig, Direction, opposite
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, images_of
+from unpaired.data.ranges import SIDES, Side, domain_of
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
