@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
-from unpaired.config.methods import CycleGANConfig
+from unpaired.config.methods import CUTConfig, CycleGANConfig, Pix2PixConfig
 from unpaired.config.networks import JointConfig, PatchGANConfig, ProjectedConfig, ResNetConfig, UNetConfig
 from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
@@ -42,6 +42,48 @@ def cyclegan() -> Experiment:
     unpaired train cyclegan --data DATA --out RUN
     """
     return replace(horse2zebra(), name="cyclegan")
+
+
+def cut() -> Experiment:
+    """CUT's defaults for one direction of any two folders: 256 px from 286, anti-aliased networks, 200 + 200 epochs.
+
+    unpaired train cut --data DATA --out RUN
+    """
+    return Experiment(
+        name="cut",
+        method=CUTConfig(),
+        optim=OptimConfig(epochs=200, decay_epochs=200),
+        runtime=RuntimeConfig(sample_every=2000, save_every=5000),
+    )
+
+
+def fastcut() -> Experiment:
+    """FastCUT's defaults: PatchNCE of weight 10, no identity, flip equivariance, 150 + 50 epochs; else as `cut`.
+
+    unpaired train fastcut --data DATA --out RUN
+    """
+    base = cut()
+    return replace(
+        base,
+        name="fastcut",
+        method=replace(base.method, nce_weight=10.0, identity=False, flip_equivariance=True),
+        optim=OptimConfig(epochs=150, decay_epochs=50),
+    )
+
+
+def pix2pix() -> Experiment:
+    """pix2pix's defaults for folders of pairs, both ways: 256 px from 286, U-Net and batch norm, 100 + 100 epochs.
+
+    unpaired train pix2pix --data DATA --out RUN
+    """
+    return Experiment(
+        name="pix2pix",
+        data=DataConfig(paired=True),
+        method=Pix2PixConfig(
+            generator=UNetConfig(norm="batch", dropout=True), discriminator=PatchGANConfig(norm="batch")
+        ),
+        runtime=RuntimeConfig(sample_every=2000, save_every=5000),
+    )
 
 
 def quick(crop: int = 64) -> Experiment:
@@ -203,6 +245,9 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
     "quick": quick,
     "standard": standard,
     "cyclegan": cyclegan,
+    "cut": cut,
+    "fastcut": fastcut,
+    "pix2pix": pix2pix,
     "earth": earth,
     "earth_labels": earth_labels,
     "earth128": earth128,

@@ -19,6 +19,7 @@ from unpaired.config.networks import (
     ResNetConfig,
     UNetConfig,
 )
+from unpaired.core.errors import brief
 
 AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
 
@@ -124,6 +125,46 @@ class Pix2PixConfig(TwoWayConfig):
     """Past pairs kept for the discriminators; none in the paper."""
 
 
-MethodConfig = CycleGANConfig | CoGANConfig | BiGANConfig | SimGANConfig | FeatureGANConfig | Pix2PixConfig
+@dataclass(frozen=True, kw_only=True)
+class CUTConfig:
+    """Weights, networks and sampling of CUT as published; the preset `fastcut` has those of FastCUT."""
+
+    name: Literal["cut"] = "cut"
+    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(
+        default_factory=lambda: ResNetConfig(init="xavier", downsampling="blur", upsampling="blur")
+    )
+    """Architecture of G, whose encoder gives the features."""
+    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(
+        default_factory=lambda: PatchGANConfig(init="xavier", downsampling="blur")
+    )
+    """Architecture of D_Y."""
+    adversarial: AdversarialName = "least-squares"
+    """Form of the adversarial loss."""
+    gan_weight: float = 1.0
+    """Weight of L_GAN(G, D_Y)."""
+    nce_weight: float = 1.0
+    """Lambda of PatchNCE; with `identity` the mean of both terms is weighted."""
+    identity: bool = True
+    """Also compare y and G(y), which needs a second translation in each step (CUT); FastCUT goes without."""
+    flip_equivariance: bool = False
+    """Half of the steps G sees mirrored images, whose features are mirrored back (FastCUT)."""
+    patches: int = 256
+    """Places of each layer that are compared; in smaller feature maps all of them."""
+    temperature: float = 0.07
+    """Divisor of the similarities."""
+
+    def __post_init__(self) -> None:
+        for name in ("gan_weight", "nce_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
+        if not (self.gan_weight or self.nce_weight):
+            raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
+        if not 2 <= self.patches <= 2**14:
+            raise ValueError(f"method.patches must be 2 to {2**14}, got {brief(self.patches)}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"method.temperature must be above 0 and finite, got {self.temperature}")
+
+
+MethodConfig = CycleGANConfig | CoGANConfig | BiGANConfig | SimGANConfig | FeatureGANConfig | Pix2PixConfig | CUTConfig
 METHOD_CONFIGS: dict[str, type] = {kind.name: kind for kind in get_args(MethodConfig)}
 """The settings of each method by the method's name."""

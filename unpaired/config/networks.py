@@ -92,6 +92,8 @@ class PatchGANConfig(InitConfig):
     """Normalisation of the inner convolutions."""
     scales: int = 1
     """PatchGANs side by side, each on an image of half the size of the one before (pix2pixHD: 3)."""
+    downsampling: Literal["strided", "blur"] = "strided"
+    """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
     spectral_norm: bool = False
     """Divide every kernel by its largest singular value (Miyato et al. 2018); take norm "none" with it."""
 

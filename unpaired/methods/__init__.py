@@ -5,6 +5,7 @@ from __future__ import annotations
 from unpaired.config.methods import (
     BiGANConfig,
     CoGANConfig,
+    CUTConfig,
     CycleGANConfig,
     FeatureGANConfig,
     MethodConfig,
@@ -15,6 +16,7 @@ from unpaired.methods.base import Fakes, Losses, LossFunction, Method, evaluate,
 from unpaired.methods.batch import Batch
 from unpaired.methods.bigan import BiGAN
 from unpaired.methods.cogan import CoGAN
+from unpaired.methods.cut import CUT
 from unpaired.methods.cyclegan import ABLATIONS, CycleGAN
 from unpaired.methods.featuregan import FeatureGAN
 from unpaired.methods.history import History
@@ -28,15 +30,18 @@ METHODS: dict[str, type[Method]] = {
     "simgan": SimGAN,
     "featuregan": FeatureGAN,
     "pix2pix": Pix2Pix,
+    "cut": CUT,
 }
 """By name. A method from outside the package is one more entry: examples/geometry_consistency.py."""
 
 __all__ = [
     "ABLATIONS",
+    "CUT",
     "METHODS",
     "Batch",
     "BiGAN",
     "BiGANConfig",
+    "CUTConfig",
     "CoGAN",
     "CoGANConfig",
     "CycleGAN",

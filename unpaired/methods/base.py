@@ -28,6 +28,8 @@ class Method(nn.Module, ABC):
 
     masked = False
     """Whether it can be trained with masks."""
+    discriminators_first = False
+    """Whether a step updates the discriminators before the generators: it then has `translations`."""
 
     @property
     @abstractmethod
@@ -61,6 +63,10 @@ class Method(nn.Module, ABC):
     def paired_losses(self, x: Images, y: Images) -> Sequence[LossFunction]:
         """What the generators minimise besides on aligned images, where a data set has some; by default nothing."""
         return []
+
+    def translations(self, batch: Batch) -> Fakes:
+        """The translations of `generator_losses` alone, for methods with `discriminators_first`."""
+        raise NotImplementedError(f"{type(self).__name__} updates its generators first")
 
     @abstractmethod
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> Sequence[LossFunction]:

@@ -21,8 +21,11 @@ from unpaired.models import Discriminator, Generator
 class Pix2Pix(TwoWay):
     """G* = arg min_G max_D L_cGAN(G, D) + lambda E[|y - G(x)|_1]   (Eq. 4), and the same for F: Y -> X.
 
-    x and y of a step must show the same thing: the k-th of one batch with the k-th of the other.
+    x and y of a step must show the same thing: the k-th of one batch with the k-th of the other. A step updates the
+    discriminators before the generators (Sec. 3.3).
     """
+
+    discriminators_first = True
 
     def __init__(self, cfg: Pix2PixConfig, channels: tuple[int, int]) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
@@ -37,6 +40,10 @@ class Pix2Pix(TwoWay):
         fake = G(x)
         shown = pair(x, fake) if G is self.G else pair(fake, x)
         return {"gan": self.loss.generator(D(shown)), "l1": self.cfg.l1_weight * l1(fake, y)}, fake
+
+    def translations(self, batch: Batch) -> Fakes:
+        """G(x) and F(y)."""
+        return {"G": self.G(batch.x), "F": self.F(batch.y)}
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """Each discriminator on the true pair and on the pair with a translation."""

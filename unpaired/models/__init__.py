@@ -72,7 +72,7 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
 }
 
 
-def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> Generator:
+def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> ResNetGenerator | UNetGenerator:
     """A freshly initialised generator from `channels` to `out_channels` image channels."""
     return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels), cfg)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,22 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 def has_bias(norm: Norm) -> bool:
     """Whether a convolution before this norm carries a bias: the official code's rule."""
     return norm == "instance"
+
+
+@contextmanager
+def fixed_statistics(networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Inside, BatchNorm normalises by the batch as before, but its running mean and variance stay as they are."""
+    norms = [
+        m for network in networks.values() for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 class ResizeConv(nn.Sequential):

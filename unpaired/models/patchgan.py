@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.config.networks import PatchGANConfig, PixelGANConfig
-from unpaired.models.layers import has_bias, norm_layer
+from unpaired.models.layers import BlurDown, has_bias, norm_layer
 
 
 class PatchGAN(nn.Module):
@@ -17,15 +17,18 @@ class PatchGAN(nn.Module):
 
     def __init__(self, cfg: PatchGANConfig, channels: int) -> None:
         super().__init__()
-        width = [cfg.width * min(2**n, 8) for n in range(cfg.layers + 1)]
+        width, blur = [cfg.width * min(2**n, 8) for n in range(cfg.layers + 1)], cfg.downsampling == "blur"
 
         def block(n: int) -> list[nn.Module]:
-            stride = 2 if n < cfg.layers else 1
+            halves = n < cfg.layers
+            stride = 2 if halves and not blur else 1
             conv = nn.Conv2d(width[n - 1], width[n], 4, stride=stride, padding=1, bias=has_bias(cfg.norm))
-            return [conv, norm_layer(cfg.norm, width[n]), nn.LeakyReLU(0.2, inplace=True)]
+            down = [BlurDown(width[n])] if halves and blur else []
+            return [conv, norm_layer(cfg.norm, width[n]), nn.LeakyReLU(0.2, inplace=True), *down]
 
         self.model = nn.Sequential(
-            *[nn.Conv2d(channels, width[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)],
+            nn.Conv2d(channels, width[0], 4, stride=1 if blur else 2, padding=1),
+            *[nn.LeakyReLU(0.2, inplace=True), *([BlurDown(width[0])] if blur else [])],
             *[layer for n in range(1, cfg.layers + 1) for layer in block(n)],
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
         )

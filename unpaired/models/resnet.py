@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -76,6 +78,11 @@ class ResNetGenerator(nn.Module):
             *[*up(4 * w, 2 * w), *up(2 * w, w)],
             *[nn.ReflectionPad2d(3), nn.Conv2d(w, out_channels, 7), nn.Tanh()],
         )
+        stage = 4 if cfg.downsampling == "blur" else 3
+        self.encoder = {0: channels, 4: 2 * w, 4 + stage: 4 * w}
+        self.encoder |= {4 + 2 * stage + k: 4 * w for k in (0, 4) if k < cfg.blocks}
+        """Layers whose outputs contrastive losses compare, with their channels: the padded input, both convolutions
+        that halve the size, the first and the fifth block (CUT, arXiv:2007.15651, App. C)."""
         self.size_multiple = 4
         """Height and width must divide by this."""
         self.min_size = 8
@@ -86,3 +93,15 @@ class ResNetGenerator(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""
         return self.model(x)
+
+    def features(self, x: Float[Tensor, "b c h w"], layers: Collection[int]) -> list[Tensor]:
+        """Outputs of the layers with these indices in `model`, in order; the pass ends at the last of them."""
+        found = []
+        for index, layer in enumerate(self.model):
+            # not in place, which would change an output that was taken before the activation
+            x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
+            if index in layers:
+                found.append(x)
+            if index == max(layers):
+                break
+        return found

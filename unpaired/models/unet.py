@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -75,6 +77,10 @@ class UNetGenerator(nn.Module):
     def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
         super().__init__()
         self.model = UNetCore(cfg, channels, out_channels)
+        w = cfg.width
+        self.encoder = {0: channels, 1: w, 2: 2 * w, 3: 4 * w, 4: 8 * w}
+        """Scales whose features contrastive losses compare, with their channels: 0 is the image, k the output of the
+        k-th convolution down, at 2**-k of the size."""
         self.size_multiple = 2**cfg.downs
         """Height and width must divide by this."""
         self.min_size = self.size_multiple
@@ -85,3 +91,15 @@ class UNetGenerator(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""
         return self.model(x)
+
+    def features(self, x: Float[Tensor, "b c h w"], layers: Collection[int]) -> list[Tensor]:
+        """Features of the encoder at these scales, 0 to 4 as in `encoder`, in order; the pass ends at the last one."""
+        found = [x] if 0 in layers else []
+        x, block = self.model.model[0](x), self.model.model[1]
+        found += [x] if 1 in layers else []
+        for scale in range(2, max(layers) + 1):
+            activation, down, norm, inner = block.model[:4]
+            x = down(activation(x))
+            found += [x] if scale in layers else []
+            x, block = norm(x), inner
+        return found

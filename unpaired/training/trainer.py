@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
-from unpaired.methods import Batch, Losses, Method
+from unpaired.methods import Batch, Fakes, Losses, Method
 from unpaired.models import require_fit
 from unpaired.models.kernels import refreshed
+from unpaired.models.layers import fixed_statistics
 from unpaired.training.adam import Adam
 from unpaired.training.device_faults import explained
 from unpaired.training.engine import Engine, frozen
@@ -41,6 +42,8 @@ class Trainer:
     def train_step(self, batch: Batch) -> Losses:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
 
+        Methods with `discriminators_first` have it the other way round, at the cost of one more pass of the generators.
+
         With `optim.accumulate` n the batch passes through the networks in n parts.
 
         Raises:
@@ -56,9 +59,15 @@ class Trainer:
             history.plan(sizes, self.engine.device, keep=batch.weight > 0)
         self._ema_weight.fill_(1 - min(self.optim.ema_decay, number / (number + 10)))
         with explained(batch, number, self.optim.accumulate):
-            values = self._run(batch, self._learning, all(history.plan_is_static for history in histories))
+            values = self._run(batch, self._learning, self._is_static)
         self.steps = number
         return self._checked(values)
+
+    @property
+    def _is_static(self) -> bool:
+        """Whether a recording can make the planned step: it sets no random state back, as `_translations` does."""
+        histories = self.method.histories.values()
+        return not self.method.discriminators_first and all(history.plan_is_static for history in histories)
 
     @property
     def _learning(self) -> bool:
@@ -67,23 +76,45 @@ class Trainer:
 
     def _compute(self, batch: Batch) -> Values:
         """A whole step, which reads nothing from the device where that would wait."""
-        with self.engine.step(batch), refreshed(self.method.networks.values()):
+        with self.engine.step(batch):
             values = self._update(batch)
             self._average()
         return values
 
     def _update(self, batch: Batch) -> Values:
-        engine, method, number, parts = self.engine, self.method, self.steps + 1, batch.split(self.optim.accumulate)
-        generators = OptimizerStep(self.generator_optimizer if self._learning else None, engine.processes)
+        networks, parts = self.method.networks.values(), batch.split(self.optim.accumulate)
+        if self.method.discriminators_first:
+            with refreshed(networks):
+                first = self._update_discriminators(parts, self._translations(parts))
+            with refreshed(networks):  # the generators learn from the discriminators' new weights
+                return self._update_generators(batch, parts)[0] | first
+        with refreshed(networks):
+            values, fakes = self._update_generators(batch, parts)
+            return values | self._update_discriminators(parts, fakes)
+
+    def _update_generators(self, batch: Batch, parts: list[Batch]) -> tuple[Values, list[Fakes]]:
+        engine, method = self.engine, self.method
+        step = OptimizerStep(self.generator_optimizer if self._learning else None, engine.processes)
         with frozen(method.discriminators if self._learning else method.networks):
-            fakes = [engine.add(generators, method.generator_losses(part), part.weight) for part in parts]
+            fakes = [engine.add(step, method.generator_losses(part), part.weight) for part in parts]
             if batch.pairs is not None:
-                engine.add(generators, method.paired_losses(*batch.pairs))
-            values = engine.finish(generators, number, "generators")
-        discriminators = OptimizerStep(self.discriminator_optimizer, engine.processes)
+                engine.add(step, method.paired_losses(*batch.pairs))
+            return engine.finish(step, self.steps + 1, "generators"), fakes
+
+    def _update_discriminators(self, parts: list[Batch], fakes: list[Fakes]) -> Values:
+        engine = self.engine
+        step = OptimizerStep(self.discriminator_optimizer, engine.processes)
         for part, made in zip(parts, fakes, strict=True):
-            engine.add(discriminators, method.discriminator_losses(part, made), part.weight)
-        return values | engine.finish(discriminators, number, "discriminators")
+            engine.add(step, self.method.discriminator_losses(part, made), part.weight)
+        return engine.finish(step, self.steps + 1, "discriminators")
+
+    @torch.no_grad()
+    def _translations(self, parts: list[Batch]) -> list[Fakes]:
+        """The translations that the generators' update will make again: the same noise, no statistics kept."""
+        device = self.engine.device
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), fixed_statistics(self.method.generators), self.engine.precision():
+            return [self.method.translations(part) for part in parts]
 
     @torch.no_grad()
     def _average(self) -> None:

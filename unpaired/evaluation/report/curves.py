@@ -71,6 +71,12 @@ CHARTS = (
         "times their weights. They should fall, then level off.",
         ("cycle", "identity"),
     ),
+    Chart(
+        "PatchNCE",
+        "How hard it is to find the place of the input that a place of the translation comes from, among 256, times "
+        "the weight: log 256 = 5.5 by chance, 0 when each place is found.",
+        ("nce/",),
+    ),
     Chart("Learning rate", "The size of a step, level first and then falling to zero.", ("lr",), noisy=False),
     Chart("Speed", "Images of each domain in a second.", ("images_per_second",)),
 )
@@ -82,6 +88,8 @@ KNOWN = {
     "discriminator/Y": "judge of B",
     "cycle/G": "cycle, A",
     "cycle/F": "cycle, B",
+    "nce/X": "A and its translation",
+    "nce/Y": "B and its translation",
     "identity/F": "identity, A",
     "identity/G": "identity, B",
     "test/cycle_error/AtoB": "from A and back",

@@ -1,0 +1,59 @@
+"""PatchNCE: features at the same place of two images match, other places of the image are negatives.
+
+Source: Park, Efros, Zhang, Zhu, "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020
+(arXiv:2007.15651), Eq. 2 to 4.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from unpaired.losses.adversarial import Scalar
+
+TEMPERATURE = 0.07
+"""Divisor of the cosine similarities (Sec. 3, after He et al. 2020)."""
+
+Features = Float[Tensor, "b c h w"]
+Vectors = Float[Tensor, "b n d"]
+Places = Int[Tensor, " n"]
+"""Positions row * width + column of a feature map, none twice."""
+
+
+def draw_places(count: int, size: tuple[int, int]) -> Places:
+    """`count` different places of an (h, w) map, or all of a smaller map, drawn from torch's global CPU generator."""
+    height, width = size
+    return torch.randperm(height * width, device="cpu")[:count]
+
+
+def features_at(features: Features, places: Places) -> Vectors:
+    """The feature vectors at the same places of every image of a batch."""
+    width = features.shape[3]
+    rows, columns = (places // width).to(features.device), (places % width).to(features.device)
+    return features[:, :, rows, columns].transpose(1, 2)
+
+
+def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE) -> Scalar:
+    """Mean cross entropy of picking, by cosine similarity, the key of a query's own place among those of its image.
+
+    log(n) where the n keys of an image are alike, near 0 where each query is closest to its own key. Computed in fp32.
+
+    Args:
+        queries: Vectors of translations, n places of each image.
+        keys: Vectors of the inputs at the same places; no gradient goes to them.
+        temperature: Divisor of the similarities, above 0.
+
+    Source: Eq. 2 of arXiv:2007.15651; the keys are constants in the authors' code.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys = normalize(_full(queries), dim=2), normalize(_full(keys.detach()), dim=2)
+        similarities = queries @ keys.transpose(1, 2) / temperature
+        own = torch.arange(queries.shape[1], device=queries.device).repeat(len(queries))
+        return cross_entropy(similarities.flatten(0, 1), own)
+
+
+def _full(vectors: Vectors) -> Vectors:
+    """In fp32 where they are in fewer bits."""
+    return vectors if vectors.dtype == torch.float64 else vectors.float()

@@ -1,0 +1,123 @@
+"""CUT and FastCUT (Park, Efros, Zhang, Zhu, ECCV 2020, arXiv:2007.15651): one direction, no way back.
+
+A place of the translation must match the same place of the input better than other places of the input, by features of
+the generator's own encoder. That takes the place of the cycle, so there is no F and no D_X.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from unpaired.config import Direction
+from unpaired.config.methods import CUTConfig
+from unpaired.imaging.images import Images
+from unpaired.losses.adversarial import ADVERSARIAL, Scalar
+from unpaired.losses.patchnce import draw_places, features_at, patch_nce
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
+from unpaired.methods.batch import Batch
+from unpaired.methods.history import History
+from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
+from unpaired.models.projection import ProjectionHead
+
+
+class CUT(Method):
+    """L(G, D_Y, H) = L_GAN(G, D_Y) + lambda L_PatchNCE(G, H, X) + lambda L_PatchNCE(G, H, Y)   (Eq. 5).
+
+    H holds one projection head per compared layer. With the identity term, both PatchNCE terms are halved, as in the
+    authors' code. FastCUT: lambda 10, no identity term, flip equivariance.
+    """
+
+    discriminators_first = True
+
+    def __init__(self, cfg: CUTConfig, channels: tuple[int, int]) -> None:
+        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
+        x, y = channels
+        if x != y:
+            raise ValueError(
+                f"method.name cut compares features of x and of G(x) by one encoder, which needs equal channels, got "
+                f"{x} and {y}; take another method.name"
+            )
+        super().__init__()
+        self.cfg = cfg
+        self.G, self.D_Y = build_generator(cfg.generator, x, y), build_discriminator(cfg.discriminator, y)
+        self.layers = tuple(self.G.encoder)
+        """The compared layers of G."""
+        self.heads = nn.ModuleList(ProjectionHead(count) for count in self.G.encoder.values())
+        self.loss = ADVERSARIAL[cfg.adversarial]
+
+    def generator_losses(self, batch: Batch) -> list[LossFunction]:
+        """One function: all losses read the same translations."""
+        return [partial(self._losses, batch.x, batch.y)]
+
+    def translations(self, batch: Batch) -> Fakes:
+        """G(x), of mirrored images where flip equivariance draws that."""
+        return {"G": self.G(_mirror(batch.x, self._draw_flip()))}
+
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
+        """D_Y on real images and on the translations of the same step."""
+        return [partial(self._discriminate, batch.y, fakes["G"])]
+
+    def contrast(self, source: Images, target: Images, flip: bool) -> Scalar:
+        """PatchNCE of a translation and its input, the mean over the compared layers (Eq. 4).
+
+        Args:
+            source: The input, not mirrored.
+            target: Its translation, made of the mirrored input where `flip`.
+            flip: Whether to mirror the features of `target` back.
+        """
+        with torch.no_grad():
+            keys = self.G.features(source, self.layers)
+        queries = [_mirror(query, flip) for query in self.G.features(target, self.layers)]
+        losses = []
+        for head, query, key in zip(self.heads, queries, keys, strict=True):
+            places = draw_places(self.cfg.patches, (key.shape[2], key.shape[3]))
+            with torch.no_grad():
+                positives = head(features_at(key, places))
+            losses.append(patch_nce(head(features_at(query, places)), positives, self.cfg.temperature))
+        return torch.stack(losses).mean()
+
+    def _losses(self, x: Images, y: Images) -> tuple[Losses, Fakes]:
+        cfg, losses, flip = self.cfg, Losses(), self._draw_flip()
+        seen = [x, y] if cfg.identity and cfg.nce_weight else [x]
+        fake, *same = forward_many(self.G, *(_mirror(images, flip) for images in seen))
+        if cfg.gan_weight:
+            losses["gan/G"] = cfg.gan_weight * self.loss.generator(self.D_Y(fake))
+        for domain, source, target in zip("XY", seen, [fake, *same], strict=False):
+            if cfg.nce_weight:
+                losses[f"nce/{domain}"] = cfg.nce_weight / len(seen) * self.contrast(source, target, flip)
+        return losses, {"G": fake.detach()}
+
+    def _discriminate(self, real: Images, fake: Images) -> tuple[Losses, Fakes]:
+        return {"discriminator/Y": self.loss.discriminator(*forward_many(self.D_Y, real, fake))}, {}
+
+    def _draw_flip(self) -> bool:
+        """Whether G sees mirrored images in this step: half of the time with flip equivariance."""
+        return self.cfg.flip_equivariance and bool(torch.rand((), device="cpu") < 0.5)
+
+    @property
+    def generators(self) -> dict[str, nn.Module]:
+        """G and the projection heads, which minimise the same losses."""
+        return {"G": self.G, **{f"H{layer}": head for layer, head in zip(self.layers, self.heads, strict=True)}}
+
+    @property
+    def discriminators(self) -> dict[str, Discriminator]:
+        """D_Y alone."""
+        return {"D_Y": self.D_Y}
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """None: the discriminator sees the translations of the step."""
+        return {}
+
+    @property
+    def translators(self) -> dict[Direction, Generator]:
+        """One direction."""
+        return {"AtoB": self.G}
+
+
+def _mirror(images: Tensor, flip: bool) -> Tensor:
+    """Left and right exchanged where asked."""
+    return images.flip(3) if flip else images
