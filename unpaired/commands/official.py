@@ -19,10 +19,12 @@ from unpaired.commands.official_flags import (
     BASE,
     BOTH_NETWORKS,
     CHOICES,
+    CUT_ONLY,
     DEFAULTS,
     EVERY,
     KNOWN,
     NOT_NEEDED,
+    OF_CUT,
     OLD_NAMES,
     REASONS,
     REFUSED,
@@ -31,6 +33,7 @@ from unpaired.commands.official_flags import (
     TEST_ONLY,
     TRAIN_ONLY,
     WEIGHTS,
+    YES_OR_NO,
 )
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
@@ -87,6 +90,7 @@ def parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
     for name in KNOWN:
         spellings = [f"--{name}", *(f"--{old}" for old, new in OLD_NAMES.items() if new == name)]
         more: dict[str, Any] = {"action": "store_const", "const": ""} if name in SWITCHES else {}
+        more |= {"nargs": "?", "const": "true", "type": str.lower} if name in YES_OR_NO else {}
         parser.add_argument(*spellings, dest=name, default=argparse.SUPPRESS, **more)
     flags, rest = parser.parse_known_args(arguments)
     unknown, known = [], False
@@ -109,7 +113,11 @@ def train_command(flags: Flags) -> Equivalent:
     """
     preset, settings = _method(flags)
     _refuse(flags, CHOICES, NOT_NEEDED)
-    settings |= {setting: flags[flag] for flag, setting in SAME.items() if flag in flags}
+    same = SAME | OF_CUT
+    one_way = preset in ("cut", "fastcut")
+    if one_way:
+        del same["pool_size"]
+    settings |= {setting: flags[flag] for flag, setting in same.items() if flag in flags}
     for flag, of_value in CHOICES.items():
         settings |= of_value[flags[flag]] if flag in flags else {}
     batch = max(1.0, _number(flags, "batch_size", 1))
@@ -126,7 +134,9 @@ def train_command(flags: Flags) -> Equivalent:
         notes.append(_continued(out))
     if flags.get("norm") == "syncbatch":
         notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")
-    if flags.get("direction") == "BtoA":
+    if one_way and "pool_size" in flags:
+        notes.append("--pool_size: CUT shows its discriminator the translations of the step alone")
+    if flags.get("direction") == "BtoA" and not one_way:
         notes.append("--direction: both are learnt; A stays folder A, and `translate --direction` chooses")
     return Equivalent([*before, command], [*_notes(flags, NOT_NEEDED), *notes], environment)
 
@@ -151,7 +161,7 @@ def test_commands(flags: Flags) -> Equivalent:
     if single:
         jobs = {"BtoA" if flags.get("model_suffix") == "_B" else "AtoB": data}
         notes += ["--direction: --model test takes the generator of --model_suffix"] if "direction" in flags else []
-    elif _is_paired(flags):
+    elif _is_paired(flags) or _model_name(flags) in ("cut", "fastcut"):
         jobs = {direction: folder for direction, folder in jobs.items() if direction == flags.get("direction", "AtoB")}
     layout = "official-single" if single else "official"
     _, environment, more = _device(flags)
@@ -172,31 +182,34 @@ def _method(flags: Flags) -> tuple[str, dict[str, str]]:
     Raises:
         BadInput: a model without a counterpart, or flags of another model.
     """
-    from unpaired.presets import PRESETS
-
-    model = flags.get("model", DEFAULTS["model"])
-    if model == "cut" and flags.get("CUT_mode", "CUT").lower() == "fastcut":
-        model = "fastcut"
+    model = _model_name(flags)
     paired = {"data.paired": "true"} if _is_paired(flags) else {}
     if model == "cycle_gan":
         _refuse_others(flags, frozenset({"lambda_L1"}), "--model pix2pix")
+        _refuse_others(flags, CUT_ONLY, "--model cut")
         return "cyclegan", paired
     if model == "pix2pix":
         _refuse_others(flags, WEIGHTS - {"lambda_L1"}, "--model cycle_gan")
+        _refuse_others(flags, CUT_ONLY, "--model cut")
         if not paired:
             raise BadInput("--model pix2pix learns from pairs; give --dataset_mode aligned, or --model cycle_gan")
-        norms = {"method.generator.norm": "batch", "method.discriminator.norm": "batch"}
-        return ("pix2pix", paired) if model in PRESETS else ("cyclegan", {"method.name": "pix2pix"} | paired | norms)
-    if model in ("cut", "fastcut") and model in PRESETS:
-        return model, paired
+        return "pix2pix", paired
+    if model in ("cut", "fastcut"):
+        _refuse_others(flags, WEIGHTS, "--model cycle_gan or pix2pix")
+        direction = flags.get("direction", "AtoB")
+        return model, paired | ({"method.direction": direction} if direction == "BtoA" else {})
     reasons = {
-        "cut": "this version has no preset cut; --model cycle_gan takes the same folders",
-        "fastcut": "this version has no preset fastcut; --model cycle_gan takes the same folders",
         "colorization": "it is pix2pix from lightness to colour; make pairs of grey and colour images for pix2pix",
         "test": "it translates one folder; give it to `unpaired test`",
     }
     known = "cycle_gan, pix2pix, cut, fastcut and test are known"
     raise BadInput(f"--model {model} has no counterpart here: {reasons.get(model, known)}")
+
+
+def _model_name(flags: Flags) -> str:
+    """`--model`, or what it is where only flags of CUT's code tell."""
+    model = flags.get("model", "cut" if CUT_ONLY & flags.keys() else DEFAULTS["model"])
+    return "fastcut" if model == "cut" and flags.get("CUT_mode", "CUT").lower() == "fastcut" else model
 
 
 def _data(flags: Flags, single: bool = False) -> tuple[str, list[list[str]]]:
@@ -287,6 +300,10 @@ def _one_by_one(flags: Flags) -> dict[str, str]:
         if flag in flags:
             value = flags[flag].removeprefix("sync")
             settings |= {f"method.{network}.{setting}": value for network in ("generator", "discriminator")}
+    if "no_antialias" in flags:
+        settings |= {f"method.{network}.downsampling": "strided" for network in ("generator", "discriminator")}
+    if "no_antialias_up" in flags:
+        settings["method.generator.upsampling"] = "transposed"
     if "no_lsgan" in flags:
         settings["method.adversarial"] = "log-likelihood"
     if "no_dropout" in flags:

@@ -26,13 +26,14 @@ OLD_NAMES = {
 SWITCHES = frozenset(
     (
         *("no_flip", "no_dropout", "no_lsgan", "serial_batches", "verbose", "continue_train", "save_by_iter"),
-        *("no_html", "use_wandb", "eval"),
+        *("no_html", "use_wandb", "eval", "no_antialias", "no_antialias_up"),
     )
 )
 
 SAME = {
     "lr": "optim.lr",
     "beta1": "optim.beta1",
+    "beta2": "optim.beta2",
     "n_epochs": "optim.epochs",
     "n_epochs_decay": "optim.decay_epochs",
     "lr_decay_iters": "optim.decay_every",
@@ -44,8 +45,22 @@ SAME = {
     "pool_size": "method.history",
     "ngf": "method.generator.width",
     "ndf": "method.discriminator.width",
+    "normG": "method.generator.norm",
+    "normD": "method.discriminator.norm",
 }
 """The setting that takes the value unchanged."""
+
+OF_CUT = {
+    "lambda_GAN": "method.gan_weight",
+    "lambda_NCE": "method.nce_weight",
+    "nce_idt": "method.identity",
+    "nce_T": "method.temperature",
+    "num_patches": "method.patches",
+    "flip_equivariance": "method.flip_equivariance",
+}
+"""The same for the flags that CUT adds."""
+YES_OR_NO = frozenset(("nce_idt", "flip_equivariance", "nce_includes_all_negatives_from_minibatch"))
+"""Flags of CUT with true or false as their value, true where none is given."""
 
 EVERY = {
     "print_freq": "runtime.log_every",
@@ -77,6 +92,11 @@ CHOICES: dict[str, dict[str, dict[str, str]]] = {
         "cosine": {"optim.schedule": "cosine"},
     },
     "init_type": dict.fromkeys(("normal", "xavier", "kaiming", "orthogonal"), {}),
+    "CUT_mode": dict.fromkeys(("CUT", "cut", "FastCUT", "fastcut"), {}),
+    "netF": {"mlp_sample": {}},
+    "netF_nc": {"256": {}},
+    "nce_layers": {"0,4,8,12,16": {}},
+    "nce_includes_all_negatives_from_minibatch": {"false": {}},
     "phase": {"train": {}},
     "dataset_mode": {"unaligned": {}, "aligned": {}},
     "direction": {"AtoB": {}, "BtoA": {}},
@@ -90,6 +110,8 @@ REASONS = {
     "lr_policy": "the official plateau watches a metric that is always 0; step and cosine are here",
     "phase": "training reads trainA and trainB; rename the folders",
     "dataset_mode": "for other data see docs/data.md",
+    **dict.fromkeys(("netF", "netF_nc", "nce_layers"), "the published heads and layers"),
+    "nce_includes_all_negatives_from_minibatch": "negatives are places of the same image, as published",
     "epoch": "a run resumes from its last checkpoint; to start from an earlier one give "
     "--from RUN/checkpoints/step-N and another --name",
     "load_iter": "a run resumes from its last checkpoint; to start from an earlier one give "
@@ -126,7 +148,11 @@ AT_TEST = {
     "serial_batches": "images keep their order",
     "num_threads": "images are read as needed",
     **dict.fromkeys(("netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "init_type", "init_gain"), "in the bundle"),
-    **dict.fromkeys(("input_nc", "output_nc", "no_dropout"), "in the bundle"),
+    **dict.fromkeys(("input_nc", "output_nc", "no_dropout", "normG", "normD"), "in the bundle"),
+    **dict.fromkeys(("no_antialias", "no_antialias_up"), "in the bundle"),
+    **dict.fromkeys(OF_CUT, "testing computes no loss"),
+    **dict.fromkeys(("netF", "netF_nc", "nce_layers"), "testing computes no loss"),
+    "nce_includes_all_negatives_from_minibatch": "testing computes no loss",
     "max_dataset_size": "all images are translated",
     "num_test": "all images are translated",
     "display_winsize": "the page shows images at their size",
@@ -136,24 +162,25 @@ AT_TEST = {
 }
 """Accepted at testing without effect, with the reason."""
 
+CUT_ONLY = frozenset(
+    (*OF_CUT, "CUT_mode", "netF", "netF_nc", "nce_layers", "nce_includes_all_negatives_from_minibatch")
+)
+"""Flags of CUT's method, at training and at testing."""
 BASE = frozenset(
     (
         *("dataroot", "name", "gpu_ids", "checkpoints_dir", "model", "input_nc", "output_nc", "ngf", "ndf", "netD"),
         *("netG", "n_layers_D", "norm", "init_type", "init_gain", "no_dropout", "dataset_mode", "direction"),
         *("serial_batches", "num_threads", "batch_size", "load_size", "crop_size", "max_dataset_size", "preprocess"),
         *("no_flip", "display_winsize", "epoch", "load_iter", "verbose", "suffix", "use_wandb", "wandb_project_name"),
-        *("phase",),
+        *("phase", "normG", "normD", "no_antialias", "no_antialias_up"),
     )
 )
 """Flags that train.py and test.py share."""
 TEST_ONLY = frozenset(("results_dir", "aspect_ratio", "eval", "num_test", "model_suffix"))
 WEIGHTS = frozenset(("lambda_A", "lambda_B", "lambda_identity", "lambda_L1"))
-TRAIN_ONLY = (
-    frozenset((*SAME, *EVERY, *NOT_NEEDED, *WEIGHTS, "lr_policy", "gan_mode"))
-    | {*("continue_train", "no_lsgan", "CUT_mode")} - BASE
-)
-KNOWN = BASE | TEST_ONLY | TRAIN_ONLY
-"""Every flag of train.py and test.py by its latest name."""
+TRAIN_ONLY = frozenset((*SAME, *EVERY, *NOT_NEEDED, *WEIGHTS, "lr_policy", "gan_mode", "continue_train", "no_lsgan"))
+KNOWN = BASE | TEST_ONLY | TRAIN_ONLY | CUT_ONLY
+"""Every flag of train.py and test.py, CUT's among them, by its latest name."""
 
 DEFAULTS = {
     **{"name": "experiment_name", "checkpoints_dir": "./checkpoints", "results_dir": "./results/", "phase": "train"},

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from unpaired.config import Direction
 from unpaired.config.networks import (
     CoupledConfig,
     DiscriminatorConfig,
@@ -152,6 +153,8 @@ class CUTConfig:
     """Places of each layer that are compared; in smaller feature maps all of them."""
     temperature: float = 0.07
     """Divisor of the similarities."""
+    direction: Direction = "AtoB"
+    """The one direction that is learnt."""
 
     def __post_init__(self) -> None:
         for name in ("gan_weight", "nce_weight"):

@@ -26,8 +26,9 @@ from unpaired.models.projection import ProjectionHead
 class CUT(Method):
     """L(G, D_Y, H) = L_GAN(G, D_Y) + lambda L_PatchNCE(G, H, X) + lambda L_PatchNCE(G, H, Y)   (Eq. 5).
 
-    H holds one projection head per compared layer. With the identity term, both PatchNCE terms are halved, as in the
-    authors' code. FastCUT: lambda 10, no identity term, flip equivariance.
+    X is the domain translated from: A, or B with `direction` BtoA. H holds one projection head per compared layer. With
+    the identity term, both PatchNCE terms are halved, as in the authors' code. FastCUT: lambda 10, no identity term,
+    flip equivariance.
     """
 
     discriminators_first = True
@@ -50,15 +51,17 @@ class CUT(Method):
 
     def generator_losses(self, batch: Batch) -> list[LossFunction]:
         """One function: all losses read the same translations."""
-        return [partial(self._losses, batch.x, batch.y)]
+        return [partial(self._losses, *self._domains(batch))]
 
     def translations(self, batch: Batch) -> Fakes:
         """G(x), of mirrored images where flip equivariance draws that."""
-        return {"G": self.G(_mirror(batch.x, self._draw_flip()))}
+        x, _ = self._domains(batch)
+        return {"G": self.G(_mirror(x, self._draw_flip()))}
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """D_Y on real images and on the translations of the same step."""
-        return [partial(self._discriminate, batch.y, fakes["G"])]
+        _, y = self._domains(batch)
+        return [partial(self._discriminate, y, fakes["G"])]
 
     def contrast(self, source: Images, target: Images, flip: bool) -> Scalar:
         """PatchNCE of a translation and its input, the mean over the compared layers (Eq. 4).
@@ -93,6 +96,10 @@ class CUT(Method):
     def _discriminate(self, real: Images, fake: Images) -> tuple[Losses, Fakes]:
         return {"discriminator/Y": self.loss.discriminator(*forward_many(self.D_Y, real, fake))}, {}
 
+    def _domains(self, batch: Batch) -> tuple[Images, Images]:
+        """Images of the domain translated from, and of the other."""
+        return (batch.x, batch.y) if self.cfg.direction == "AtoB" else (batch.y, batch.x)
+
     def _draw_flip(self) -> bool:
         """Whether G sees mirrored images in this step: half of the time with flip equivariance."""
         return self.cfg.flip_equivariance and bool(torch.rand((), device="cpu") < 0.5)
@@ -115,7 +122,7 @@ class CUT(Method):
     @property
     def translators(self) -> dict[Direction, Generator]:
         """One direction."""
-        return {"AtoB": self.G}
+        return {self.cfg.direction: self.G}
 
 
 def _mirror(images: Tensor, flip: bool) -> Tensor:

@@ -18,8 +18,9 @@ class ProjectionHead(nn.Module):
     def __init__(self, channels: int, width: int = WIDTH) -> None:
         """Fresh weights for features of `channels` channels."""
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, width))
-        for layer in (self.mlp[0], self.mlp[2]):
+        layers = nn.Linear(channels, width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(layers[0], nn.ReLU(), layers[1])
+        for layer in layers:
             nn.init.normal_(layer.weight, 0.0, 0.02)
             nn.init.zeros_(layer.bias)
 

@@ -98,8 +98,8 @@ class UNetGenerator(nn.Module):
         x, block = self.model.model[0](x), self.model.model[1]
         found += [x] if 1 in layers else []
         for scale in range(2, max(layers) + 1):
-            activation, down, norm, inner = block.model[:4]
-            x = down(activation(x))
+            assert isinstance(block, SkipBlock)
+            x = block.model[1](block.model[0](x))  # activation, convolution
             found += [x] if scale in layers else []
-            x, block = norm(x), inner
+            x, block = block.model[2](x), block.model[3]  # norm, inner block
         return found
