@@ -16,7 +16,7 @@ from unpaired.commands import official, official_flags
 from unpaired.commands.train_settings import split_settings
 from unpaired.core.errors import BadInput
 from unpaired.experiment import flatten, with_settings
-from unpaired.presets import PRESETS, cyclegan, preset
+from unpaired.presets import cyclegan, preset
 
 GUIDE = Path(__file__).parent.parent.parent / "docs/switching.md"
 BASE = ["--dataroot", "D"]
@@ -179,13 +179,64 @@ def test_pix2pix_is_mapped_with_its_pairs_split_first():
     assert command == ["translate", "checkpoints/n", "facades.pairs/testB", "results/n/test_latest", *layout]
 
 
-@pytest.mark.parametrize("model", ["cut", "fastcut"])
-def test_cut_is_the_preset_where_there_is_one_and_refused_by_name_where_not(model):
-    if model in PRESETS:
-        assert official.equivalents(["train", *BASE, "--model", model]).commands[0][1] == model
-    else:
-        with pytest.raises(BadInput, match=f"--model {model} has no counterpart here: .*no preset {model}"):
-            official.equivalents(["train", *BASE, "--model", model])
+CUT = ["--dataroot", "d", "--name", "n"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model", "cut"], "cut"),
+        (["--CUT_mode", "CUT"], "cut"),
+        (["--model", "cut", "--CUT_mode", "FastCUT"], "fastcut"),
+        (["--CUT_mode", "fastcut"], "fastcut"),
+        (["--model", "fastcut"], "fastcut"),
+        (["--lambda_NCE", "2"], "cut"),
+    ],
+)
+def test_cut_and_fastcut_are_the_presets(flags, expected):
+    [command] = official.equivalents(["train", *CUT, *flags]).commands
+    assert command[:2] == ["train", expected]
+
+
+def test_flags_of_cut_become_settings():
+    flags = "--model cut --lambda_GAN 2 --lambda_NCE 3 --nce_idt False --nce_T 0.1 --num_patches 64 --flip_equivariance"
+    flags += " --normG batch --normD none --no_antialias --no_antialias_up --beta2 0.99 --pool_size 50 --nce_layers"
+    flags += " 0,4,8,12,16 --netF mlp_sample --netF_nc 256 --nce_includes_all_negatives_from_minibatch false"
+    found = official.equivalents(["train", *CUT, *flags.split(), "--direction", "BtoA"])
+    given, _ = split_settings(found.commands[0][2:])
+    experiment = with_settings(preset("cut"), given)
+    method = experiment.method
+    assert (method.gan_weight, method.nce_weight, method.temperature, method.patches) == (2, 3, 0.1, 64)
+    assert (method.identity, method.flip_equivariance, method.direction) == (False, True, "BtoA")
+    assert (method.generator.norm, method.discriminator.norm, experiment.optim.beta2) == ("batch", "none", 0.99)
+    assert (method.generator.downsampling, method.generator.upsampling) == ("strided", "transposed")
+    assert method.discriminator.downsampling == "strided"
+    assert any(note.startswith("--pool_size: ") for note in found.notes)
+    assert not any(note.startswith("--direction") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--model cut --lambda_A 3", "--lambda_A: flags of --model cycle_gan"),
+        ("--model cycle_gan --lambda_NCE 3", "--lambda_NCE: flags of --model cut"),
+        ("--model cut --nce_layers 0,4", "--nce_layers 0,4 .there is 0,4,8,12,16: the published"),
+        ("--model cut --nce_includes_all_negatives_from_minibatch", "minibatch true .there is false: negatives are"),
+        ("--model cut --netG stylegan2", "--netG stylegan2 .there is resnet_9blocks"),
+    ],
+)
+def test_what_cut_has_not_here_is_refused(flags, words):
+    with pytest.raises(BadInput, match=words):
+        official.equivalents(["train", *CUT, *flags.split()])
+
+
+@pytest.mark.parametrize(("direction", "side"), [("AtoB", "A"), ("BtoA", "B")])
+def test_cut_is_tested_in_its_one_direction(direction, side):
+    flags = ["--CUT_mode", "CUT", "--phase", "train", "--direction", direction, "--nce_idt", "True"]
+    assert official.equivalents(["test", *CUT, *flags]).commands == [
+        ["translate", "checkpoints/n", f"d/train{side}", "results/n/train_latest", "--direction", direction]
+        + ["--layout", "official"]
+    ]
 
 
 def test_testing_becomes_one_translation_per_direction():
@@ -223,8 +274,8 @@ def test_the_settings_in_the_guide_exist():
         name.replace("-", "_") for name in re.findall(r"--((?:data|method|optim|runtime)\.[\w.-]+)", GUIDE.read_text())
     }
     unet = with_settings(cyclegan(), {"method.generator.name": "unet"})
-    pix2pix = with_settings(cyclegan(), {"method.name": "pix2pix", "data.paired": True})
-    known = {*flatten(cyclegan()), *flatten(unet), *flatten(pix2pix), "data.no_flip"}
+    others = (flatten(preset(name)) for name in ("pix2pix", "cut"))
+    known = {*flatten(cyclegan()), *flatten(unet), *(key for settings in others for key in settings), "data.no_flip"}
     assert named - known <= {"runtime.trackers", "runtime.project"}
 
 

@@ -97,18 +97,17 @@ def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> No
         batches: Gives the same batches each time: once for the colours of the domains, once to train on them.
 
     Raises:
-        BadInput: a method of one direction, or domains of different channels.
+        BadInput: domains of different channels.
     """
     generators = trainer.method.translators
-    if set(generators) != {"AtoB", "BtoA"}:
-        raise BadInput(f"optim.colour_start needs generators AtoB and BtoA, this method has {', '.join(generators)}")
     forward, backward = _colour_maps(trainer, batches())
     parameters = [parameter for network in generators.values() for parameter in network.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=RATE * trainer.optim.lr)
     for batch in batches():
         with trainer.engine.precision():
-            fake_y, fake_x = generators["AtoB"](batch.x), generators["BtoA"](batch.y)
-        loss = l1(fake_y, forward(batch.x)) + l1(fake_x, backward(batch.y))
+            fakes = {way: network(batch.x if way == "AtoB" else batch.y) for way, network in generators.items()}
+        targets = {"AtoB": forward(batch.x), "BtoA": backward(batch.y)}
+        loss = torch.stack([l1(fake, targets[way]) for way, fake in fakes.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
