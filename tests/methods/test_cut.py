@@ -242,8 +242,9 @@ def official_step(G, heads, D, optimizers, x, y):
 
 
 def test_steps_equal_the_authors_order_of_updates():
-    torch.manual_seed(0)
-    method = CUT(CUTConfig(**TINY), (3, 3))
+    """Without norms, before which a bias has no gradient but rounding, and Adam makes whole steps of that."""
+    networks = {part: replace(cfg, norm="none") for part, cfg in TINY.items()}
+    method = CUT(CUTConfig(**networks), (3, 3))
     plain = deepcopy(method)
     heads = dict(zip(plain.layers, plain.heads, strict=True))
     optimizers = [
