@@ -18,10 +18,10 @@ from unpaired.reproduce.failures import failures
 from unpaired.reproduce.figures import comparison
 from unpaired.reproduce.page import Section, write_page, write_section
 from unpaired.reproduce.plan import ROWS, Budget, budget_of
-from unpaired.reproduce.published import TABLE1
+from unpaired.reproduce.published import NOTE, TABLE1
 from unpaired.reproduce.runs import Workshop, open_workshop, prepare, run_missing
 from unpaired.reproduce.study import prepare_studies
-from unpaired.reproduce.tables import TABLES, findings, provenance, rows_of
+from unpaired.reproduce.tables import TABLES, findings, rows_of
 
 __all__ = ["EXPERIMENTS", "reproduce"]
 
@@ -82,7 +82,7 @@ def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds
     for slug in (slug for slug in TABLES if slug in wanted):
         table = TABLES[slug]
         figure = comparison(shop, [name for name in table.rows if name in names], 0, table.direction)
-        notes = (f"Paper: Cityscapes, 128 px. {provenance()}.", f"Feature loss: {content_name(shop.budget.features)}.")
+        notes = (f"Paper: Cityscapes, 128 px; {NOTE}.", f"Feature loss: {content_name(shop.budget.features)}.")
         sections.append(
             Section(slug, table.title, notes, (rows_of(shop, table, range(seeds)),), (figure,) if figure else ())
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from unpaired.config import Direction
-from unpaired.reproduce.published import MARKS, TABLE2, TABLE3, TABLE4, TABLE5, Published
+from unpaired.reproduce.published import TABLE2, TABLE3, TABLE4, TABLE5, Rows
 from unpaired.reproduce.runs import Workshop
 
 METRICS = {"pixel_accuracy": "per-pixel acc.", "class_accuracy": "per-class acc.", "class_iou": "class IoU"}
@@ -19,7 +19,7 @@ class Table:
 
     title: str
     direction: Direction
-    rows: dict[str, Published]
+    rows: Rows
 
 
 TABLES: dict[str, Table] = {
@@ -49,8 +49,7 @@ def rows_of(shop: Workshop, table: Table, seeds: Sequence[int]) -> list[list[str
     body = []
     for name, published in table.rows.items():
         ours = [values(shop, name, seeds, table.direction, metric) for metric in METRICS]
-        paper = f"{' / '.join(published.values)} [{published.mark}]"
-        body.append([name, str(len(ours[0])), *(shown(numbers) for numbers in ours), paper])
+        body.append([name, str(len(ours[0])), *(shown(numbers) for numbers in ours), " / ".join(published)])
     copied = shop.copying()
     if copied is not None:
         body.append(["copying the input", "", *(f"{copied[table.direction][metric]:.3f}" for metric in METRICS), ""])
@@ -64,11 +63,6 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Rows, the first of them the head, as a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def provenance() -> str:
-    """What the marks behind published numbers mean."""
-    return "; ".join(f"[{mark}] {meaning}" for mark, meaning in MARKS.items())
 
 
 @dataclass(frozen=True)
