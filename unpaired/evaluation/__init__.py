@@ -38,14 +38,14 @@ def evaluate(
     limit: int | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Judge a model, in every direction it has, on testA and testB of a data set.
+    """Evaluate a model, in every direction it has, on testA and testB of a data set.
 
     Args:
         model: A run, a bundle, an exported file, or a translator already loaded.
         data: Folder with testA and testB; with trainA and trainB two more baselines are fitted.
         out: JSON file to write.
         paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
-        limit: Judge this many images of each domain, spread evenly.
+        limit: Evaluate this many images of each domain, spread evenly.
         device: Where the model runs, where `model` is not a loaded translator; see `core.device.pick_device`.
 
     Returns:
@@ -53,7 +53,7 @@ def evaluate(
         `baseline_intervals`, `images`.
 
     Raises:
-        BadInput: no model, no test images, or images that cannot be judged.
+        BadInput: no model, no test images, or images that cannot be compared.
     """
     data = Path(data)
     translator = to_judge(model, device) if isinstance(model, str | Path) else model

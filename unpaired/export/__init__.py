@@ -46,7 +46,7 @@ def export(
         format: See `OFFERED`.
         precision: fp32, or coarser and faster: bf16, int8.
         direction: The first that the model has, unless given.
-        data: Data set whose training images bf16 and int8 are judged on; the one trained on, unless given.
+        data: Data set whose training images bf16 and int8 are compared on; the one trained on, unless given.
         device: Where the network runs that the file is compared with; the export itself is traced on the CPU.
 
     Returns:

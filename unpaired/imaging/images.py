@@ -63,7 +63,7 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
 
     Args:
         source: A path, the bytes of an image file, or an image in an archive.
-        max_pixels: Height times width above which the file is refused, judged by its header.
+        max_pixels: Height times width above which the file is refused, as its header states it.
 
     Raises:
         BadInput: of no known format, damaged, too large, or of a kind that is not read.
