@@ -117,6 +117,13 @@ def test_every_preset_is_on_its_page_with_the_steps_it_takes():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_lines_outside_tables_have_at_most_120_columns(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    whole = re.compile(r"^\s*\||`[^`]{80,}`")  # a row of a table, or a command that must stay in one piece
+    assert not [line for line in lines if len(line) > 120 and not whole.search(line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
