@@ -37,7 +37,7 @@ READERS_HAVE: dict[str, dict[str, str]] = {
     "docs/hub.md": {"runs/mine": "run", "data": "data", "photos": "photos"},
     "docs/huge-images.md": {"run": "run", "slide.tif": "slide.tif"},
     "docs/index.md": {"photos": "photos", "paintings": "paintings", "photo.jpg": "photo.jpg"},
-    "docs/methods.md": {"data": "data", "photos": "photos"},
+    "docs/methods.md": {"data": "data", "photos": "photos", "pairs": "labels"},
     "docs/performance.md": {"runs/mine": "run"},
     "docs/presets.md": {"data": "data", "datasets/horse2zebra": "data"},
     "docs/scaling.md": {"runs/mine": "run", "photos": "photos"},
