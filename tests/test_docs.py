@@ -14,6 +14,7 @@ import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, name
 from unpaired import cli
+from unpaired.commands.arguments import bind
 from unpaired.commands.official import equivalents, is_official
 from unpaired.core.errors import BadInput
 from unpaired.data.prepare.published import PUBLISHED
@@ -60,17 +61,17 @@ def settings():
 @pytest.mark.parametrize("line", list(commands()))
 def test_a_command_of_the_documents_is_understood(line):
     words = shlex.split(re.split(r" [><&] ?", line)[0])[1:]
-    for argv in equivalents(words)[0] if is_official(words) else [words]:
+    for argv in equivalents(words).commands if is_official(words) else [words]:
         command, rest = cli._command(argv)
         if command == "train":
             _, rest = cli.split_settings(rest)
             assert rest[0].startswith("--") or rest[0] in PRESETS, f"no preset {rest[0]}"
-        cli._parse(command, rest)
+        bind(command, cli.COMMANDS[command], rest)
 
 
 def test_a_flag_that_does_not_exist_would_be_noticed():
     with pytest.raises(BadInput, match="bogus"):
-        cli._parse("evaluate", ["run", "data", "--bogus", "1"])
+        bind("evaluate", cli.COMMANDS["evaluate"], ["run", "data", "--bogus", "1"])
 
 
 @pytest.mark.parametrize(("setting", "value"), list(settings()))
