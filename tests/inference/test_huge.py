@@ -232,7 +232,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_call_does_not_begin_anew(translat
 
     monkeypatch.setattr(huge.Canvas, "write", write)
     monkeypatch.setattr(streams.Stream, "pour", lambda self, into: poured.append(1) or real_pour(self, into))
-    with pytest.raises(Stopped, match="the same command goes on"):
+    with pytest.raises(Stopped, match="the same command resumes"):
         translate_huge(translator, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
     translate_huge(translator, tmp_path / "in.tif", tmp_path / "out.tif", tile=64)
     assert len(poured) == 1 and calls == 1 + 16  # the tile that was being written is the only one done again

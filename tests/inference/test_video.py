@@ -172,7 +172,7 @@ def test_stopped_in_the_middle_it_goes_on_and_ends_in_the_same_frames(tmp_path, 
         return real(self, pixels)
 
     monkeypatch.setattr(video._Frames, "_translated", translated)
-    with pytest.raises(Stopped, match="the same command goes on"):
+    with pytest.raises(Stopped, match="the same command resumes"):
         translate_video(translator, source, tmp_path / "out.mkv", smooth=smooth)
     resumed = translate_video(translator, source, tmp_path / "out.mkv", smooth=smooth)
     assert len(calls) == 13 + 8  # two segments of five were whole

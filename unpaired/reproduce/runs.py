@@ -103,7 +103,7 @@ def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segm
     """Train and score what is missing, every method with one seed before the next seed; resumes what was stopped.
 
     Raises:
-        Stopped: a signal asked for it; the same call goes on.
+        Stopped: a signal asked for it; the same call resumes.
     """
     todo = [(name, seed) for seed in seeds for name in names if shop.scores(name, seed) is None]
     for number, (name, seed) in enumerate(todo, 1):

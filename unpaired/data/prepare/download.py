@@ -121,7 +121,7 @@ def _fetch(url: str, part: Path, limits: Limits) -> str:
             if failures >= limits.attempts:
                 raise BadInput(
                     f"{url}: gave up after {failures} attempts that brought nothing new ({reason}); "
-                    f"check the connection and run the same command again, it goes on from {_megabytes(have)}"
+                    f"check the connection and run the same command again, it resumes from {_megabytes(have)}"
                 ) from reason
             wait = limits.pause * 2 ** (failures - 1)
             print(f"{reason}; trying again in {duration(wait)}", file=sys.stderr)
