@@ -52,10 +52,16 @@ def images() -> Iterator[Mutation]:
         seconds=30,
     )
     yield Mutation(
-        "float images may hold NaN",
-        "unpaired.imaging.codecs._decode_tiff",
-        never("isfinite"),
+        "an image without data is decoded",
+        "unpaired.imaging.codecs.marked",
+        never("where", "all"),
         HEADER,
+    )
+    yield Mutation(
+        "float images may hold infinite values",
+        "unpaired.imaging.codecs._decode_tiff",
+        never("isinf"),
+        "tests/data/test_ranges.py::test_a_value_for_no_data_may_be_given_and_an_image_without_data_is_refused",
     )
     yield Mutation(
         "a library's exceptions for damaged files are not caught",

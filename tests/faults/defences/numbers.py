@@ -5,35 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.faults.defences.mutation import Mutation
-from tests.faults.mutate import drop, never, replace
+from tests.faults.mutate import always, body, drop, never, replace
 
 DESCENT = "tests/training/test_descent.py"
 DETERMINISTIC = "tests/models/test_deterministic.py"
 ABREAST = "tests/training/test_abreast.py"
+ADDED_AT_ONCE = """
+def added(function):
+    part = self._part(function, step.parameters, weight)
+    step.add(part.losses, part.gradients, weight)
+    return part.fakes
+return {name: fake for fakes in self._run([partial(added, each) for each in functions]) for name, fake in fakes.items()}
+"""
 
 
 def finite() -> Iterator[Mutation]:
     yield Mutation(
         "gradients are followed unchecked",
-        "unpaired.training.optimizer_step.OptimizerStep._follow",
+        "unpaired.training.engine.Engine.finish",
         drop("statement", "NotFinite"),
         f"{DESCENT}::test_a_bad_image_stops_before_any_weight_is_touched_and_names_the_terms",
     )
     yield Mutation(
         "only losses are checked",
-        "unpaired.training.optimizer_step.OptimizerStep._follow",
+        "unpaired.training.optimizer_step.OptimizerStep.health",
         replace("call", "get_total_norm", by="0"),
         f"{DESCENT}::test_a_bad_gradient_of_finite_terms_stops_too",
     )
     yield Mutation(
         "only gradients are checked",
-        "unpaired.training.optimizer_step.OptimizerStep._follow",
+        "unpaired.training.optimizer_step.OptimizerStep.health",
         replace("call", "sum", by="0"),
         f"{DESCENT}::test_a_bad_term_whose_gradients_are_finite_stops_too",
     )
     yield Mutation(
         "the optimizer on a GPU updates unchecked",
-        "unpaired.training.optimizer_step.OptimizerStep._follow",
+        "unpaired.training.optimizer_step.OptimizerStep.update",
         drop("statement", "found_inf"),
         f"{DESCENT}::test_where_asking_the_device_would_wait_the_optimiser_itself_leaves_the_weights_alone",
     )
@@ -92,26 +99,26 @@ def determinism() -> Iterator[Mutation]:
     )
     yield Mutation(
         "layers without a fixed order of sums stay",
-        "unpaired.training.engine.Engine.place",
+        "unpaired.training.engine.Engine._place",
         drop("statement", "make_deterministic"),
         refuses,
     )
     yield Mutation(
-        "a part's gradient comes between two that run concurrently",
-        "unpaired.training.optimizer_step.OptimizerStep.add",
-        drop("operand", "terms"),
-        f"{ABREAST}::test_it_makes_no_difference_which_half_is_first",
+        "gradients are added in the order in which threads finish",
+        "unpaired.training.engine.Engine.add",
+        body(ADDED_AT_ONCE),
+        f"{ABREAST}::test_it_makes_no_difference_which_task_is_first",
     )
     yield Mutation(
         "dropout and running statistics run in two threads",
-        "unpaired.training.engine.Engine.go_abreast",
-        drop("operand", "marked"),
-        f"{ABREAST}::test_dice_and_running_statistics_keep_passes_in_order",
+        "unpaired.training.engine.Engine.place",
+        drop("operand", "ordered"),
+        f"{ABREAST}::test_dropout_and_running_statistics_keep_passes_in_order",
     )
     yield Mutation(
         "two threads prepare layers at the same time",
-        "unpaired.training.engine.Engine.step",
-        replace("statement", "new", "seen_shapes", by="new = False"),
+        "unpaired.training.engine.Engine._runner",
+        always("seen"),
         f"{ABREAST}::test_a_step_of_new_shapes_does_nothing_at_the_same_time",
     )
     yield Mutation(

@@ -31,13 +31,13 @@ def resume() -> Iterator[Mutation]:
     yield Mutation(
         "Adam's moments are not restored",
         "unpaired.training.trainer.Trainer.load",
-        drop("statement", "_like", "moments"),
+        replace("statement", "copy_", by="if not name.startswith('optimizer/'):\n    tensor.copy_(value)"),
         RESUMED,
     )
     yield Mutation(
         "averaged weights restart from the trained weights",
         "unpaired.training.trainer.Trainer.load",
-        drop("operand", "_under", nth=0),
+        replace("statement", "value", "replace", by="value = state[name.replace('/ema ', '/')]"),
         f"{EVERY_KIND}[average]",
     )
     yield Mutation(
@@ -165,7 +165,7 @@ def processes() -> Iterator[Mutation]:
     )
     yield Mutation(
         "batch statistics stay in each process",
-        "unpaired.training.engine.Engine.place",
+        "unpaired.training.engine.Engine._place",
         drop("statement", "synchronise_norms"),
         f"{equal}[batch]",
     )
@@ -177,14 +177,14 @@ def processes() -> Iterator[Mutation]:
     )
     yield Mutation(
         "every part of a step counts as a whole step",
-        "unpaired.training.optimizer_step._follow_back",
-        always("share"),
+        "unpaired.training.engine.Engine._part",
+        always("weight"),
         weightless,
     )
     yield Mutation(
         "an image of weight 0 enters the history",
-        "unpaired.training.trainer.Trainer._unremembered",
-        drop("statement", "load"),
+        "unpaired.training.trainer.Trainer.train_step",
+        replace("keyword", "keep", by="True"),
         weightless,
     )
     yield Mutation(
