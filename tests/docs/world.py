@@ -47,7 +47,7 @@ def small_presets() -> Iterator[None]:
     """Every preset is `small`, for commands and for Python alike."""
     with pytest.MonkeyPatch.context() as patch:
         for name, build in dict(presets.PRESETS).items():
-            tiny = partial(lambda build: small(build()), build)
+            tiny = partial(lambda build, *crop: small(build(*crop)), build)
             patch.setitem(presets.PRESETS, name, tiny)
             patch.setattr(presets, name, tiny)
         yield
