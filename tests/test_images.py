@@ -340,8 +340,8 @@ def test_a_image_the_format_cannot_give_back_is_refused(shape, suffix):
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones():
-    with pytest.raises(BadInput, match=r"expected a name ending in .bmp, .jpeg"):
-        encode_image(DecodedImage(RGB8), ".gif")
+    with pytest.raises(BadInput, match=r"expected a name ending in .avif, .bmp, .gif"):
+        encode_image(DecodedImage(RGB8), ".xcf")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
@@ -400,7 +400,7 @@ def test_any_other_change_of_channels_is_refused(have, want):
 
 
 def test_images_are_listed_by_suffix_in_order_without_hidden_ones(tmp_path):
-    for name in ("b.PNG", "a.jpeg", "deep/c.tif", ".hidden.png", ".git/d.png", "e.gif", "f.txt"):
+    for name in ("b.PNG", "a.jpeg", "deep/c.tif", ".hidden.png", ".git/d.png", "e.xcf", "f.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)] == [

@@ -78,7 +78,7 @@ def test_a_resumed_run_sees_the_list_it_began_with(spoiled, tmp_path, monkeypatc
     skip = tiny(spoiled, data__on_bad_image="skip", optim__steps=12)  # more than an epoch of seven images, or of eight
     whole = train(skip, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "report", stopping_at(3))
+        patch.setattr(training.Run, "observe", stopping_at(3))
         with pytest.raises(Stopped):
             train(skip, tmp_path / "halves")
     if mended:
@@ -87,15 +87,16 @@ def test_a_resumed_run_sees_the_list_it_began_with(spoiled, tmp_path, monkeypatc
 
 
 def stopping_at(last):
-    whole = training.Run.report
+    whole = training.Run.observe
 
-    def report(self, step):
-        whole(self, step)
+    def observe(self, step, monitors, request):
+        stopping = whole(self, step, monitors, request)
         if step == last:
             self.save(step)
             raise Stopped("asked for")
+        return stopping
 
-    return report
+    return observe
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "renamed"])
