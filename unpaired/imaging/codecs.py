@@ -334,7 +334,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Met
             return None, about
         pixels = stack.asarray() if by_page else page.asarray()
         tag = page.tags.get(ORIENTATION)
-        pages = 1 if by_page else _count_pages(tiff)
+        pages = 1 if by_page else count_pages(tiff)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
     if pixels.dtype == np.float64:  # GDAL's usual value is the least of its type, which float32 cannot hold
@@ -360,7 +360,7 @@ def _straight(pixels: Pixels) -> Pixels:
     return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
 
 
-def _count_pages(tiff: Any) -> int:
+def count_pages(tiff: Any) -> int:
     """Pages of the first page's size, other ones being previews; ImageJ writes one page for a whole stack."""
     first = tiff.pages.first
     if tiff.is_imagej:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import DAMAGE, suffix_of
+from unpaired.imaging.codecs import DAMAGE, count_pages, has_stack, suffix_of
 
 
 def page_count(path: Path) -> int:
@@ -43,7 +43,10 @@ def _tiff_pages(path: Path) -> int:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        if len(tiff.pages) < 2 and not tiff.is_imagej:  # ImageJ writes a large stack behind a single page
-            return 1
+        if tiff.is_imagej:  # which writes a large stack behind a single page
+            channels = int((tiff.imagej_metadata or {}).get("channels", 1))
+            return max(1, count_pages(tiff) // max(1, channels))
+        if not has_stack(tiff):  # tifffile would follow all pages, also in a circle
+            return count_pages(tiff)
         series = tiff.series[0]
         return int(np.prod([n for letter, n in zip(series.axes, series.shape, strict=True) if letter not in "CSYX"]))
