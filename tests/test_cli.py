@@ -80,7 +80,7 @@ def everything(folder):
         (["train", "smoek", "--data", "x", "--out", "y"], "unknown preset smoek; did you mean smoke?"),
         (
             ["train", "nothing like it", "--data", "x", "--out", "y"],
-            "there are smoke, quick, standard, cyclegan, earth",
+            "there are smoke, quick, standard, cyclegan, cut, fastcut, pix2pix, earth",
         ),
         (["train", "smoke", "--data", "x", "--out", "y", "--sed", "1"], "no flag --sed; did you mean --seed?"),
         (["train", "smoke", "--data", "x", "--out", "y", "--step", "3"], "no flag --step; did you mean --steps?"),

@@ -12,6 +12,8 @@ import pytest
 
 from tests.docs.blocks import PROJECT, all_commands
 from unpaired import cli
+from unpaired.commands.arguments import bind
+from unpaired.commands.train_settings import split_settings
 
 LINES = (PROJECT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
 TOLD = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -66,7 +68,7 @@ def test_what_the_page_asks_of_a_container_is_understood(line):
     image, *argv = words
     assert fnmatch.fnmatch(image, "unpaired*")
     command, rest = cli._command(argv)
-    cli._parse(command, cli.split_settings(rest)[1] if command == "train" else rest)
+    bind(command, cli.COMMANDS[command], split_settings(rest)[1] if command == "train" else rest)
     if command == "serve":  # 127.0.0.1, the default, is reached from inside the container only
         assert "0.0.0.0" in argv and instructions("EXPOSE") == ["8000"]
 

@@ -55,7 +55,7 @@ def test_the_manifest_tells_the_rule(two, tmp_path):
     prepare_folders(tmp_path / "out", *two, seed=7)
     facts = read_manifest(tmp_path / "out")
     assert facts["aligned"] is False
-    assert facts["rule"] == {"split": "by content and seed", "test_share": 0.1, "seed": 7, "paired": False}
+    assert facts["rule"] == {"split": "by content and seed", "test_share": 0.1, "seed": 7, "paired": False, "groups": 0}
     assert facts["counts"] == {"trainA": 18, "trainB": 9, "testA": 2, "testB": 1}
 
 
