@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import torch
 
+from unpaired.imaging.values import Domain
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -20,6 +22,14 @@ class Rule:
     @property
     def runtime(self) -> SimpleNamespace:
         return SimpleNamespace(label="a rule")
+
+    @property
+    def domain_in(self) -> Domain:
+        return Domain(self.channels_in)
+
+    @property
+    def domain_out(self) -> Domain:
+        return Domain(self.channels_out)
 
     @property
     def directions(self) -> tuple[str, ...]:

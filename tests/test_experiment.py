@@ -234,7 +234,6 @@ def test_a_value_of_the_wrong_type_is_answered_with_setting_type_and_value(setti
     [
         ("data.preprocess", "squash", ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")),
         ("runtime.precision", "fp16", ("auto", "fp32", "bf16")),
-        ("runtime.device", "tpu", ("auto", "cpu", "cuda", "mps")),
         ("method.adversarial", "lsgan", ("least-squares", "log-likelihood", "hinge")),
         ("method.generator.norm", "group", ("instance", "batch", "none")),
         ("method.generator.name", "resnt", ("resnet", "unet")),
@@ -246,6 +245,11 @@ def test_a_value_outside_its_choices_is_answered_with_all_of_them(key, value, ch
     line = refused({key: value})
     assert line.startswith(f"flags: {key}: ") and line.endswith(f"got {value!r}")
     assert all(repr(choice) in line for choice in choices)
+
+
+def test_a_device_that_there_is_none_of_is_answered_with_the_kinds():
+    line = refused({"runtime.device": "tpu"})
+    assert line == "flags: runtime.device: expected auto, cpu, cuda, cuda:N or mps, found tpu"
 
 
 @pytest.mark.parametrize(

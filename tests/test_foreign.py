@@ -122,7 +122,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, bad):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [([1, 2], "found list"), ({"a": 1}, "found none among 1 names"), (torch.zeros(2), "found Tensor")],
+    [([1, 2], "found list"), ({"a": 1}, "found none under a"), (torch.zeros(2), "found Tensor")],
 )
 def test_what_is_no_dictionary_of_tensors_is_refused(tmp_path, content, words):
     with pytest.raises(BadInput, match=words):

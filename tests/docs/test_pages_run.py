@@ -32,7 +32,7 @@ READERS_HAVE: dict[str, dict[str, str]] = {
     "docs/data.md": {"data": "data", "mixed": "data", "photos": "photos", "paintings": "paintings"}
     | {"photo-masks": "masks", "painting-masks": "masks"},
     "docs/evaluation.md": {"runs/earth": "run", "earth64": "data", "data": "data", "runs/mine": "run"}
-    | {"pairs": "labels", "labels64": "labels"},
+    | {"pairs": "labels", "labels64": "labels", "runs/other": "run"},
     "docs/export.md": {"runs/earth": "run", "photos": "photos", "photo.jpg": "photo.jpg"},
     "docs/hub.md": {"runs/mine": "run", "data": "data", "photos": "photos"},
     "docs/huge-images.md": {"run": "run", "slide.tif": "slide.tif"},

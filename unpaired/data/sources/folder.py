@@ -72,13 +72,20 @@ def _walk(folder: str | Path, with_folders: bool = False) -> Iterator[tuple[str,
 def _lost_links(folder: Path) -> Iterator[str]:
     """Links to folders that lead in a circle."""
     for name, entry, is_folder in _entries(folder, "", (os.path.realpath(folder),)):
-        if is_folder and entry.is_symlink() and os.path.realpath(entry.path) in _above(folder, name):
-            yield name
+        if is_folder and entry.is_symlink():
+            place = os.path.realpath(entry.path)
+            if any(_is_inside(each, place) for each in _above(folder, name)):
+                yield name
 
 
 def _above(folder: Path, name: str) -> set[str]:
     """The real paths of all folders that `name` is in."""
     return {os.path.realpath(folder / parent) for parent in PurePosixPath(name).parents}
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    """Whether a real path is the folder's, or below it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -89,7 +96,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
-    """All files and folders; a folder that is a link to one `above` is not entered."""
+    """All files and folders; a link to a folder that one `above` is inside of is not entered."""
     try:
         entries = list(os.scandir(folder))
     except OSError:  # unreadable, removed, or a link to itself: no images there
@@ -102,5 +109,5 @@ def _entries(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterato
             continue
         place = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
         yield prefix + entry.name, entry, True
-        if place not in above:
+        if not any(_is_inside(each, place) for each in above):
             yield from _entries(entry.path, f"{prefix}{entry.name}/", (*above, place))
