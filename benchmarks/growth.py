@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from math import log
 from pathlib import Path
 from statistics import median
@@ -59,6 +60,7 @@ def step(side: str, size: int, width: int, batch: int, blocks: int, processes: i
     from unpaired.bench.plain_cyclegan import PlainCycleGAN
     from unpaired.config import OptimConfig, RuntimeConfig
     from unpaired.methods import CycleGAN, CycleGANConfig
+    from unpaired.methods.batch import Batch
     from unpaired.models import ResNetConfig
     from unpaired.training.engine import Engine
     from unpaired.training.trainer import Trainer
@@ -77,14 +79,15 @@ def step(side: str, size: int, width: int, batch: int, blocks: int, processes: i
     assert engine.processes.count == processes
     x, y = engine.put(case.images(0)), engine.put(case.images(1))
     if side == "plain":
-        take = PlainCycleGAN(width, blocks, seed=0).step
+        plain = PlainCycleGAN(width, blocks, seed=0)
+        take = partial(plain.step, x, y)
     else:
         networks = CycleGANConfig(generator=ResNetConfig(width=width, blocks=blocks), identity_weight=5.0)
-        take = Trainer(CycleGAN(networks, (3, 3)), OptimConfig(), engine).train_step
+        take = partial(Trainer(CycleGAN(networks, (3, 3)), OptimConfig(), engine).train_step, Batch(x, y))
     seconds = []
     for _ in range(STEPS if size < ONE_STEP_FROM else 1):
         before = time.process_time()
-        take(x, y)
+        take()
         seconds.append(time.process_time() - before)
     if not engine.processes.first:
         sys.exit()
