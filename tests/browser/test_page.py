@@ -230,7 +230,7 @@ def test_a_model_that_comes_with_the_package_shows_its_card(open_page, running):
     )
     page.route("**/examples/zebra", lambda route: route.fulfill(body=shapes_jpeg(), content_type="image/jpeg"))
     page.reload()
-    shown = page.get_by_role("complementary", name="About the model")
+    shown = page.get_by_role("complementary", name="What is translated")
     expect(shown).to_contain_text("horses to zebras", **LATE)
     expect(shown).to_contain_text("Trained at 64 px. Training data: CC0.")
     expect(shown.get_by_role("img", name="Examples of zebra: inputs and their translations")).to_be_visible()
@@ -247,7 +247,9 @@ def test_errors_say_what_is_wrong(open_page, running, tmp_path):
     page = ready(open_page(running.url))
     page.locator("#files").set_input_files(tmp_path / "notes.png")
     alert = card(page, "notes.png").get_by_role("alert")
-    expect(alert).to_contain_text("Not a JPEG, PNG, WEBP, TIFF, BMP image", **LATE)
+    expect(alert).to_contain_text(
+        'Not a JPEG, PNG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC image (it begins with "no image")', **LATE
+    )
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     page.route("**/translate*", lambda route: route.abort())
     shapes("A", 0).save(tmp_path / "good.png")
