@@ -523,7 +523,7 @@ KINDS = {
     "the generators' first moment": "optimizer/generators/0000/exp_avg",
     "the discriminators' second moment": "optimizer/discriminators/0000/exp_avg_sq",
     "Adam's step": "optimizer/generators/0000/step",
-    "an averaged weight": "network/averaged F/model.1.weight",
+    "an averaged weight": "network/ema F/model.1.weight",
     "the steps done": "steps",
     "a past translation": "history/Y/image/0000",
     "the history's dice": "history/X/random",
@@ -553,7 +553,7 @@ def test_the_state_covers_everything_that_decides_the_next_steps(data):
         other.load({name: value.clone() for name, value in changed.items()})
         end = go_on(other, 8)
         differs = {name for name in expected if not torch.equal(end[name], expected[name])}
-        others = differs if "averaged" in key else differs - {key}  # an average is read by nobody but the bundle
+        others = differs if "/ema " in key else differs - {key}  # an average is read by nobody but the bundle
         assert any(name.startswith("network/") for name in others), kind
 
 
