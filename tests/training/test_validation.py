@@ -170,7 +170,7 @@ def test_the_averaged_generators_are_validated_and_kept(data, tmp_path, small):
     best = load_bundle(run / BEST).step
     state = load_file(run / f"checkpoints/step-{best:08d}/state.safetensors")
     kept = load_file(run / BEST)["AtoB.model.1.weight"]
-    assert torch.equal(kept, state["network/averaged G/model.1.weight"])
+    assert torch.equal(kept, state["network/ema G/model.1.weight"])
     assert not torch.equal(kept, state["network/G/model.1.weight"])
 
 

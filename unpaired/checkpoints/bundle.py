@@ -176,7 +176,7 @@ def _check_checksum(facts: dict[str, Any], tensors: Mapping[str, Tensor], path: 
     expected, found = facts.get("sha256"), _checksum(facts, tensors)
     if expected != found:
         raise BadInput(
-            f"{path}: damaged: its SHA-256 is {found[:12]}…, {brief(expected)[:16]} was written; take another copy"
+            f"{path}: damaged: its SHA-256 is {found[:12]}, {shown(expected)[:12]} was written; take another copy"
         )
 
 
