@@ -246,11 +246,12 @@ def test_it_listens_on_this_machine_only(running):
 
 
 def test_every_answer_binds_the_browser_to_this_server(running):
-    for path in ("/", "/page.js", "/models", "/nothing", "/openapi.json"):
+    for path in ("/", "/page.js", "/models", "/nothing", "/openapi.json", "/docs"):
         headers = running.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff" and "server" not in headers
-    assert running.get("/docs").status_code == running.get("/redoc").status_code == 404
+    assert running.get("/redoc").status_code == 404
+    assert "//" not in running.get("/docs").text.replace(f"{running.url}", "")  # nothing from elsewhere
 
 
 # Starting
@@ -265,13 +266,18 @@ def test_every_answer_binds_the_browser_to_this_server(running):
         (["x=/tmp", "--host", "203.0.113.7"], ["203.0.113.7", "cannot be listened on"]),
         (["x=/tmp", "--token-file", "/nothing"], ["/nothing", "token"]),
         (["x=/tmp", "--queue", "0"], ["queue", "more than 0"]),
-        ([], ["at least one model"]),
     ],
 )
 def test_what_cannot_be_served_is_told_in_a_line(args, words, capsys):
     assert run(["serve", *args]) == 2
     said = capsys.readouterr().err
     assert all(word in said for word in words) and said.count("\n") == 1, said
+
+
+def test_without_a_model_and_without_one_in_the_package_there_is_nothing_to_serve(monkeypatch, capsys):
+    monkeypatch.setattr("unpaired.serve.names.shipped_models", dict)
+    assert run(["serve"]) == 2
+    assert "at least one model" in capsys.readouterr().err
 
 
 def test_a_short_token_is_refused(tmp_path, capsys):
