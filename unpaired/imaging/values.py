@@ -66,8 +66,9 @@ class ValueRange:
 
 
 def natural_range(dtype: np.dtype) -> ValueRange:
-    """The full scale of a type."""
-    return ValueRange(*FULL[dtype.name], dtype.name)
+    """The full scale of a type; floats of any width count from 0 to 1."""
+    name = "float32" if dtype.kind == "f" else dtype.name
+    return ValueRange(*FULL[name], name)
 
 
 @dataclass(frozen=True)
