@@ -137,7 +137,7 @@ def test_a_run_reports_what_lasts_on_the_terminal_in_the_log_and_in_the_report(t
     assert len(said) == len(found)  # each once
     assert not any("findings" in line for line in logged[:1])
     page = write_report(run).read_text()
-    assert "What the doctor of training saw" in page and "<b>blank input</b>, A to B, steps 2 to 6" in page
+    assert "Findings of the training doctor" in page and "<b>blank input</b>, A to B, steps 2 to 6" in page
 
 
 def test_images_of_different_sizes_are_compared_by_their_common_part():
