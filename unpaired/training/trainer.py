@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from itertools import chain
 
@@ -16,6 +17,7 @@ from unpaired.models import require_fit
 from unpaired.models.kernels import refreshed
 from unpaired.models.layers import fixed_statistics
 from unpaired.training.adam import Adam
+from unpaired.training.concurrency import half_of_the_threads
 from unpaired.training.device_faults import explained
 from unpaired.training.engine import Engine, frozen
 from unpaired.training.graphs import Values
@@ -113,8 +115,10 @@ class Trainer:
         """The translations that the generators' update will make again: the same noise, no statistics kept."""
         device = self.engine.device
         devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), fixed_statistics(self.method.generators), self.engine.precision():
-            return [self.method.translations(part) for part in parts]
+        halves = self.engine.concurrent and device.type == "cpu"  # the sums of the generators' passes, in their order
+        with half_of_the_threads() if halves else nullcontext(), torch.random.fork_rng(devices):
+            with fixed_statistics(self.method.generators), self.engine.precision():
+                return [self.method.translations(part) for part in parts]
 
     @torch.no_grad()
     def _average(self) -> None:
