@@ -25,6 +25,7 @@ from unpaired.training.processes import Processes
 
 pytestmark = pytest.mark.promise("several processes")
 STEPS = str(PROJECT / "tests/training/equal_steps.py")
+NAN_IMAGES = str(PROJECT / "tests/training/nan_images.py")
 
 
 def eight_images(folder):
@@ -184,26 +185,14 @@ def test_what_one_process_cannot_use_ends_both_with_its_message(tmp_path):
 
 
 def test_a_nan_in_one_process_stops_both_and_names_its_files(tmp_path):
-    """A float image with a NaN, in B where each process draws its own."""
+    """A float image with a NaN, in A where each process draws its own."""
     data = make_data(tmp_path / "data", a=8, b=1)
     values = np.full((36, 40), 0.5, np.float32)
     Image.fromarray(values).save(data / "trainA/00.tiff")
     (data / "trainA/00.png").unlink()
     values[3, 4] = np.nan
-    two = start(
-        command(
-            data,
-            tmp_path / "run",
-            "--steps",
-            "100000",
-            "--data.channels-a",
-            "1",
-            "--data.cache-gb",
-            "0",
-            "--method.identity-weight",
-            "0",
-        )
-    )
+    settings = ["--steps", "100000", "--data.channels-a", "1", "--data.cache-gb", "0", "--method.identity-weight", "0"]
+    two = start([NAN_IMAGES, *command(data, tmp_path / "run", *settings)[2:]])
     wait_for(tmp_path / "run/metrics.jsonl", two)
     Image.fromarray(values).save(data / "new.tiff")
     os.replace(data / "new.tiff", data / "trainA/00.tiff")
