@@ -155,3 +155,106 @@ def test_a_program_s_own_words_about_the_layout_are_not_repeated(tmp_path):
     again = encode_image(read_image(tmp_path / "b.tif"), ".tif")
     with tifffile.TiffFile(io.BytesIO(again)) as tiff:
         assert tiff.pages[0].description == "mine"
+
+
+TIFF_TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+USUAL_TYPE = {
+    **{33550: 12, 33922: 12, 34264: 12, 34735: 3, 34736: 12, 34737: 2, 42113: 2, 34665: 4, 34853: 4, 700: 1, 34675: 7},
+    **{274: 3, 282: 5, 283: 5, 296: 3, **dict.fromkeys((269, 270, 271, 272, 285, 305, 306, 315, 33432), 2)},
+}
+"""Every tag that is kept beside the pixels, with the type it should have."""
+CONTENTS = (
+    *(b"\0", b"1", "ü€".encode(), "ü".encode("latin1") * 9, b"\xff" * 40, b"\0" * 40, b"-9999\0", b"9" * 400),
+    *(struct.pack("<3d", *[np.nan] * 3), struct.pack("<6d", *[1e308] * 6), struct.pack("<II", 1, 0)),
+    *(struct.pack("<II", 2**32 - 1, 1), b"GDAL\0text\0", struct.pack("<H", 7), bytes(range(41))),
+)
+
+
+def tiff_of(tags, order="<"):
+    """An 8x8 RGB file with these tags beside, {tag: (type, bytes)}, whatever they hold; and its pixels."""
+    pixels = np.arange(192, dtype=np.uint8)
+    numbers = {256: 8, 257: 8, 258: 8, 259: 1, 262: 2, 277: 3, 278: 8, 279: 192}
+    every = {code: (3, struct.pack(order + "H", value)) for code, value in numbers.items()} | tags
+    every[258] = (3, struct.pack(order + "3H", 8, 8, 8))
+    behind = 8 + 2 + 12 * (len(every) + 1) + 4
+    every[273] = (4, struct.pack(order + "I", behind))
+    table, values = struct.pack(order + "H", len(every)), pixels.tobytes()
+    for code, (kind, data) in sorted(every.items()):
+        where = data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(order + "I", behind + len(values))
+        values += data if len(data) > 4 else b""
+        table += struct.pack(order + "HHI", code, kind, len(data) // TIFF_TYPES[kind]) + where
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return head + table + bytes(4) + values, pixels.reshape(8, 8, 3)
+
+
+def test_no_tag_of_any_type_and_content_ends_the_writing_and_what_is_not_written_is_named():
+    rng = np.random.default_rng(0)
+    for _ in range(80):
+        codes = rng.choice(list(USUAL_TYPE), rng.integers(1, 6), replace=False)
+        kinds = [USUAL_TYPE[code] if rng.random() < 0.5 else rng.choice(list(TIFF_TYPES)) for code in codes]
+        contents = [CONTENTS[k] for k in rng.integers(len(CONTENTS), size=len(codes))]
+        tags = {int(code): (int(kind), data) for code, kind, data in zip(codes, kinds, contents, strict=True)}
+        data, pixels = tiff_of(tags, "<>"[rng.integers(2)])
+        decoded = read_image(data)
+        for suffix in (".tif", ".png", ".jpg", ".webp", ".bmp"):
+            again = read_image(encode_image(decoded, suffix))
+            if suffix != ".jpg" and 274 not in tags and decoded.nodata is None:
+                np.testing.assert_array_equal(again.pixels, pixels, err_msg=f"{suffix} {tags}")
+        with tifffile.TiffFile(io.BytesIO(encode_image(decoded, ".tif"))) as after:
+            for code in [code for code in GEO if code in tags]:
+                named = any(str(code) in words or "turned" in words for words in decoded.about.lost)
+                assert named != (code in after.pages[0].tags), tags
+
+
+@pytest.mark.parametrize("code", GEO)
+def test_a_geotiff_tag_of_a_wrong_type_is_left_out_and_named_and_the_others_are_kept(code, tmp_path):
+    kind, count, value = GEO[code]
+    wrong = (12, 1, 1.5) if kind != 12 else (2, 0, "ten")
+    tags = [(33550 if code != 33550 else 33922, 12, 3, (10.0, 10.0, 0.0), True), (code, *wrong, True)]
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), extratags=tags, metadata=None)
+    decoded = read_image(tmp_path / "a.tif")
+    assert decoded.about.lost == (f"GeoTIFF tag {code} (of a wrong type)",)
+    with tifffile.TiffFile(io.BytesIO(encode_image(decoded, ".tif"))) as after:
+        assert after.pages[0].tags[tags[0][0]].value == (10.0, 10.0, 0.0)
+        assert code not in after.pages[0].tags
+
+
+def test_text_that_is_not_ascii_stays_the_same_text():
+    data, _ = tiff_of({34737: (2, "Höhe über Null|\0".encode()), 315: (2, "Jürgen\0".encode())})
+    with tifffile.TiffFile(io.BytesIO(encode_image(read_image(data), ".tif"))) as after:
+        assert after.pages[0].tags[34737].value == "Höhe über Null|" and after.pages[0].tags[315].value == "Jürgen"
+
+
+@pytest.mark.parametrize("beside", [{282: (5, struct.pack("<II", 1, 0))}, {296: (3, struct.pack("<H", 7))}])
+def test_a_resolution_that_is_none_is_left_out_and_named(beside):
+    sound = {282: (5, struct.pack("<II", 300, 1)), 283: (5, struct.pack("<II", 300, 1)), 296: (3, b"\2\0")}
+    decoded = read_image(tiff_of(sound | beside)[0])
+    assert decoded.about.resolution is None and decoded.about.lost == ("resolution (not a size)",)
+
+
+def test_a_resolution_finer_than_a_jpeg_holds_is_kept_elsewhere_and_named_there():
+    tags = {code: (5, struct.pack("<II", 100_000, 1)) for code in (282, 283)} | {296: (3, struct.pack("<H", 3))}
+    decoded = read_image(tiff_of(tags)[0])
+    assert decoded.about.dropped(".jpg") == ("resolution",) and decoded.about.dropped(".png") == ()
+    assert read_image(encode_image(decoded, ".jpg")).about.resolution is None
+    assert read_image(encode_image(decoded, ".png")).about.resolution == pytest.approx((254_000, 254_000, 2))
+
+
+def test_blocks_of_no_sense_in_other_formats_end_no_writing():
+    rng = np.random.default_rng(0)
+    junk = (
+        b"\xff" * 100,
+        b"II*\0\x08\0\0\0" + bytes(range(40)),
+        bytes(12) + b"mntrRGB XYZ " + bytes(200),
+        bytes(70_000),
+    )
+    image = shapes("A", 1)
+    for name in ("JPEG", "PNG", "WEBP"):
+        for _ in range(8):
+            options = {key: junk[rng.integers(4)] for key in ("exif", "icc_profile", "xmp") if rng.random() < 0.6}
+            buffer = io.BytesIO()
+            if len(options.get("exif", b"")) + len(options.get("xmp", b"")) < 60_000 or name != "JPEG":
+                image.save(buffer, name, dpi=(float(rng.choice([0.001, 72, 7e4, 1e7])),) * 2, **options)
+                decoded = read_image(buffer.getvalue())
+                for suffix in (".tif", ".png", ".jpg", ".webp", ".bmp", ".gif", ".ppm"):
+                    assert read_image(encode_image(decoded, suffix)).pixels.shape == (image.height, image.width, 3)

@@ -31,6 +31,8 @@ GEO = (33550, 33922, 34264, 34735, 34736, 34737, NODATA)
 ABOUT = (269, 270, 271, 272, 285, 305, 306, 315, 33432)
 """TIFF tags that describe the image in words: document, description, make, model, page, software, date, artist,
 copyright."""
+GEO_TYPES = {34735: (3,), 34737: (2,), NODATA: (2,)}
+"""Types of their values; floating point (11 and 12) of the others."""
 EXIF, GPS, XMP, ICC = 34665, 34853, 700, 34675
 COLOURS = {b"RGB ": 3, b"GRAY": 1}
 """Channels of the pixels that a colour profile speaks of, by the word in its header."""
@@ -39,8 +41,13 @@ NO_RESOLUTION = frozenset({".webp", ".gif", ".ppm", ".pgm", ".pnm", ".avif", ".h
 """Formats that hold no profile, EXIF and XMP, or no resolution."""
 LONGEST_IN_JPEG = 65_533
 """Bytes that a JPEG's EXIF or XMP block may have."""
+BLOCKS_IN_JPEG = 254
+"""Such blocks that a colour profile may fill; each of the 255 there are has 14 bytes of its own."""
 LONGEST_PROFILE = 2**24
 """Bytes at which unpacking a colour profile stops."""
+FINEST, FINEST_IN_JPEG = 50_000_000, 65_535
+"""Pixels for each inch that a PNG or BMP and a JPEG can hold."""
+JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Keyword of the text chunk that holds XMP, not compressed, in no language."""
 OWN_WORDS = re.compile(rb'^\{"shape"|^ImageJ=|<OME')
@@ -94,12 +101,18 @@ class Metadata:
         if suffix in (".tif", ".tiff"):
             return self.lost
         there = set() if suffix in NO_METADATA else {"colour profile", "EXIF", "XMP"}
-        if suffix in (".jpg", ".jpeg", ".jpe", ".jfif"):
-            there -= {
-                word for word, data in (("EXIF", self._block()), ("XMP", self.xmp)) if len(data) > LONGEST_IN_JPEG
+        if suffix in JPEG:
+            sizes = {
+                "EXIF": len(self._block()),
+                "XMP": len(self.xmp),
+                "colour profile": len(self.icc) // BLOCKS_IN_JPEG,
             }
+            there -= {word for word, size in sizes.items() if size > LONGEST_IN_JPEG}
         lost = tuple(word for word, part in parts.items() if part and word not in there)
-        return self.lost + lost + (("resolution",) if self.resolution and suffix in NO_RESOLUTION else ())
+        return self.lost + lost + (("resolution",) if self.resolution and not self._holds_resolution(suffix) else ())
+
+    def _holds_resolution(self, suffix: str) -> bool:
+        return suffix not in NO_RESOLUTION and (suffix not in JPEG or max(self.dpi or (0,)) <= FINEST_IN_JPEG)
 
     def for_pillow(self, suffix: str) -> dict[str, Any]:
         """Arguments of `Image.save` for JPEG, WebP and BMP."""
@@ -110,7 +123,7 @@ class Metadata:
             options["exif"] = b"Exif\0\0" + self._block()
         if self.xmp and "XMP" not in lost:
             options["xmp"] = self.xmp
-        if self.resolution and suffix not in NO_RESOLUTION and self.dpi:
+        if self.dpi and self._holds_resolution(suffix):
             options["dpi"] = self.dpi
         return options
 
@@ -142,7 +155,10 @@ class Metadata:
 
     def for_tiff(self) -> dict[str, Any]:
         """Arguments of tifffile's writer. The directories within EXIF follow by `finish_tiff`."""
-        tags: list[tuple] = [(code, kind, count, value, True) for code, kind, count, value in self.geo]
+        tags: list[tuple] = [
+            (code, kind, 0, value.encode(), True) if isinstance(value, str) else (code, kind, count, value, True)
+            for code, kind, count, value in self.geo
+        ]
         words: Directory = self.exif or {}
         for code, item in words.items():
             if code in ABOUT and isinstance(item, Entry) and item.type == 2:
@@ -189,7 +205,8 @@ def metadata_of(info: Mapping[Any, Any]) -> Metadata:
         except ValueError:
             lost.append("EXIF (damaged)")
     dpi, xmp = info.get("dpi"), info.get("xmp") or b""
-    resolution = (float(dpi[0]), float(dpi[1]), 2) if dpi and min(dpi) > 0 else None
+    resolution = (float(dpi[0]), float(dpi[1]), 2) if dpi else None
+    resolution = resolution if resolution and _plausible(resolution) else None
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     return Metadata(info.get("icc_profile") or b"", exif, xmp, resolution, lost=tuple(lost))
 
@@ -217,7 +234,9 @@ def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
     exif: Directory = {}
     lost = []
     for tag in (tags[code] for code in ABOUT if code in tags):
-        if isinstance(tag.value, str) and not OWN_WORDS.search(tag.value.encode()):
+        if not isinstance(tag.value, str):
+            lost.append(f"TIFF tag {tag.code} (of a wrong type)")
+        elif not OWN_WORDS.search(tag.value.encode()):
             exif[tag.code] = Entry(2, tag.value.encode() + b"\0")
     for code, name in ((EXIF, "EXIF"), (GPS, "GPS")):
         if code in tags:
@@ -225,9 +244,21 @@ def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
                 exif[code] = read_directory(data, tiff.byteorder, _offset(tags[code], tiff, data), tiff.is_bigtiff)
             except ValueError:
                 lost.append(f"{name} (damaged)")
-    geo = tuple((code, int(tags[code].dtype), tags[code].count, tags[code].value) for code in GEO if code in tags)
+    geo = []
+    for tag in (tags[code] for code in GEO if code in tags):
+        if _is_geo(tag):
+            geo.append((tag.code, int(tag.dtype), tag.count, tag.value))
+        else:
+            lost.append(f"GeoTIFF tag {tag.code} (of a wrong type)")
     icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
-    return Metadata(_bytes(icc), exif or None, _bytes(xmp), _tiff_resolution(tags), geo, tuple(lost))
+    lost += [
+        f"{name} (of a wrong type)"
+        for name, value in (("colour profile", icc), ("XMP", xmp))
+        if value and not _bytes(value)
+    ]
+    resolution = _tiff_resolution(tags)
+    lost += ["resolution (not a size)"] if resolution is None and 282 in tags else []
+    return Metadata(_bytes(icc), exif or None, _bytes(xmp), resolution, tuple(geo), tuple(lost))
 
 
 def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
@@ -257,11 +288,20 @@ def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
+def _is_geo(tag: Any) -> bool:
+    """Whether the value of a GeoTIFF tag has a type that the tag may have."""
+    kind = int(tag.dtype)
+    return kind in GEO_TYPES.get(tag.code, (11, 12)) and (kind == 2) == isinstance(tag.value, str)
+
+
+def _plausible(resolution: tuple[float, float, int]) -> bool:
+    return all(0 < value <= FINEST for value in resolution[:2]) and resolution[2] in (1, 2, 3)
+
+
 def _tiff_resolution(tags: Any) -> tuple[float, float, int] | None:
-    if 282 not in tags or 283 not in tags:
-        return None
     try:
         x, y = (tags[code].value[0] / tags[code].value[1] for code in (282, 283))
-    except (TypeError, ZeroDivisionError, IndexError):
+        found = x, y, int(tags[296].value) if 296 in tags else 2
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError):
         return None
-    return (x, y, int(tags[296].value) if 296 in tags else 2) if x > 0 and y > 0 else None
+    return found if _plausible(found) else None
