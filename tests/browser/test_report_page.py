@@ -8,10 +8,11 @@ import time
 
 import pytest
 
+from tests.data_sets import make_model
 from tests.rule import INVERSE
 from tests.test_report import NAMES, make_data, make_run
 from unpaired.evaluation import evaluate
-from unpaired.evaluation.report import write_report
+from unpaired.evaluation.report import write_comparison, write_report
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,17 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(open_page, report):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.locator("figure.card button.enlarge").first.click()
     assert page.locator("#viewer").bounding_box()["width"] <= 360
+
+
+def test_runs_side_by_side_fit_a_phone(open_page, tmp_path):
+    data = make_data(tmp_path / "data", NAMES[:2])
+    runs = [make_run(tmp_path / name, data, optim={"lr": lr}) for name, lr in (("slow", 1e-4), ("fast", 2e-4))]
+    for run in runs:
+        make_model(run)
+    page = open_page(write_comparison(runs, tmp_path / "out.html").as_uri(), viewport={"width": 390, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    views = page.locator(".views").first
+    assert views.locator("img").count() == 4 and views.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_a_living_page_reloads_itself_but_not_while_images_are_compared(open_page, tmp_path):

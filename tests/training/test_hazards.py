@@ -120,7 +120,7 @@ def test_the_command_line_leaves_a_report_after_a_stop(data, tmp_path, monkeypat
 def test_the_first_line_names_the_device_the_precision_and_the_threads(data, tmp_path, capsys):
     train(tiny(data, optim__steps=1), tmp_path / "run")
     first = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("smoke: "))
-    assert first.startswith("smoke: cpu, 1 threads, fp32")
+    assert first.startswith("smoke: cpu, 1 thread, fp32")
     facts = json.loads((tmp_path / "run/run.json").read_text())
     assert first == f"smoke: {facts['device']}" and abs(time.time() - facts["started"]) < 600
 

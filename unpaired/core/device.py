@@ -66,7 +66,15 @@ def describe_device(device: torch.device) -> str:
 
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    return f"cpu, {describe_threads()}" if device.type == "cpu" else device.type
+
+
+def describe_threads() -> str:
+    """`1 thread` or `8 threads`: how many torch uses inside one operation."""
+    import torch
+
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' if count != 1 else ''}"
 
 
 def announce(device: torch.device) -> None:

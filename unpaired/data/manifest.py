@@ -38,7 +38,6 @@ class Facts(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
     format: Literal[1]
     name: str
-    names: dict[str, str]
     aligned: bool
     water: dict[str, float]
     domains: dict[str, str]

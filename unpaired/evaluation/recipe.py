@@ -85,10 +85,10 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
             f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
         )
     if held_out.aligned:
-        notes.append(f"testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")
+        notes.append(f"images of testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")
     else:
         notes.append(
-            f"testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to compare with: "
+            f"images of testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to compare with: "
             f"no mean_abs_error, psnr, ssim or water_iou"
         )
     if groups:

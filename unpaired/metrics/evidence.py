@@ -108,4 +108,5 @@ def _separated(words: Words, better: Span | None, worse: Span | None) -> bool:
 
 
 def _listed(rivals: list[str], labels: Mapping[str, str]) -> str:
-    return " and ".join(labels.get(rival, rival) for rival in rivals)
+    names = [labels.get(rival, rival) for rival in rivals]
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])

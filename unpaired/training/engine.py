@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
-from unpaired.core.device import pick_device
+from unpaired.core.device import describe_threads, pick_device
 from unpaired.methods import Batch, Fakes, Losses, LossFunction, evaluate
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.kernels import describe_kernels, optimize
@@ -70,7 +70,7 @@ class Engine:
         ways = {"cpu": " in two halves", "cuda": ", two streams"}[self.device.type] if self.concurrent else ""
         if self.device.type == "cuda" and self.cfg.cuda_graphs and self.processes.count == 1:
             ways += ", one graph a step"
-        return f"{several}{name}, {torch.get_num_threads()} threads{ways}, {how}"
+        return f"{several}{name}, {describe_threads()}{ways}, {how}"
 
     def place(self, networks: Mapping[str, nn.Module]) -> None:
         """Move networks to the device and its memory layout; their outputs are fp32, so losses are exact."""

@@ -80,6 +80,7 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
             raise BadInput(f"prepare cityscapes: {len(refused)} files cannot be used: {'; '.join(refused)}")
         manifest.describe(
             name="cityscapes",
+            domains={"A": "photo", "B": "label"},
             aligned=True,
             source={"A": "leftImg8bit", "B": "gtFine_color", "licence": "Cityscapes terms of use: not to be passed on"},
             palette={"domain": "B", "classes": CLASSES},

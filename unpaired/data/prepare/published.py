@@ -49,6 +49,8 @@ PUBLISHED = {
 """Every set, by what its archive holds (the paper's own counts differ by a few images)."""
 ALIGNED = frozenset({"maps", "cityscapes", "facades"})
 """Sets whose A and B show the same places; their files are called 1_A.jpg and 1_B.jpg."""
+DOMAINS = {"maps": ("aerial", "map"), "cityscapes": ("photo", "label"), "facades": ("photo", "label")}
+"""What the domains of the sets are called whose names do not say it, as horse2zebra does."""
 
 
 def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
@@ -81,11 +83,18 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
         _pin(source, sha256)
         manifest.describe(
             name=name,
+            domains=dict(zip("AB", domains_of(name), strict=True)),
             aligned=name in ALIGNED,
             source={"url": _without_query(source), "sha256": sha256, "bytes": archive.stat().st_size},
             rule={"split": "as published"},
         )
     return manifest
+
+
+def domains_of(name: str) -> tuple[str, str]:
+    """What domains A and B of a published set are called."""
+    a, _, b = name.partition("_")[0].partition("2")
+    return DOMAINS.get(name) or (a, b)
 
 
 def cache_folder() -> Path:

@@ -52,7 +52,7 @@ def head(
         "Generator": _generator(generator),
         "Size": _size(images),
         "Steps": _steps(last),
-        "Epochs": str(last.get("epoch", "")),
+        "Preset": str(config.get("name") or ""),
         "Batch": str(images.get("batch", "")),
         "Learning rate": str(optim.get("lr", "")),
         "Seed": str(runtime.get("seed", "")),

@@ -67,7 +67,7 @@ def write_report(
     galleries, missing = ([], "Shown when training ends.") if live else galleries_of(run, data, evaluation, translator)
     page = render(
         "page.html.j2",
-        config=config,
+        name=run.resolve().name,
         live=live,
         refresh=REFRESH,
         progress=progress_line(log),
