@@ -92,7 +92,7 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(open_page, report):
 
 
 def test_runs_side_by_side_fit_a_phone(open_page, tmp_path):
-    data = make_data(tmp_path / "data", NAMES[:2])
+    data = make_data(tmp_path / "data", NAMES)
     runs = [make_run(tmp_path / name, data, optim={"lr": lr}) for name, lr in (("slow", 1e-4), ("fast", 2e-4))]
     for run in runs:
         make_model(run)

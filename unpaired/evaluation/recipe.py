@@ -88,8 +88,8 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
         notes.append(f"images of testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")
     else:
         notes.append(
-            f"images of testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to compare with: "
-            f"no mean_abs_error, psnr, ssim or water_iou"
+            f"images of testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to "
+            f"compare with: no mean_abs_error, psnr, ssim or water_iou"
         )
     if groups:
         notes.append(f"test tiles overlap; intervals draw {len(set(groups))} groups of tiles, not single tiles")
