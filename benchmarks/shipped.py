@@ -1,4 +1,4 @@
-"""Put a trained run into models/: its generators in fp16, a card, a line of the index.
+"""Put a trained run into models/: its generators in fp16, a card, an image of examples, a line of the index.
 
     unpaired prepare earth earth64
     unpaired train earth --data earth64 --out runs/earth --method.generator.width 16 \
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from unpaired.checkpoints.bundle import load_bundle, write_bundle
 from unpaired.checkpoints.shipped import FORMAT, INDEX
@@ -35,11 +36,13 @@ LARGEST = 8e6
 """Bytes a direction may take."""
 METRICS = {"mean_abs_error": "mean error, levels", "ssim": "SSIM", "water_iou": "water IoU", "swd": "SWD"}
 MODEL = "model"
+EXAMPLE = 96
+"""Side in pixels of an image of the examples."""
 BASELINES = {"copy": "copy", "mean_colour": "mean colour", "histogram_matching": "histogram matching"}
 
 
 def main() -> None:
-    """Write the bundle, the card and the index."""
+    """Write the bundle, the card, the examples and the index."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
@@ -56,6 +59,7 @@ def main() -> None:
         raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, expected at most {LARGEST:,.0f} a direction")
     print(f"rounding to fp16 changes {rounding(args.run, path, args.data):.3f} levels on average")
     facts = read_manifest(args.data)
+    examples(Translator.load(path, "AtoB"), args.data).save(MODELS / f"{args.name}.jpg", quality=85)
     size = bundle.experiment.data.crop_size
     write_index(args.name, path, args.summary, size, facts["source"]["licence"])
     evaluation = json.loads(args.evaluation.read_text())
@@ -75,6 +79,17 @@ def rounding(run: Path, stored: Path, data: Path, count: int = 16) -> float:
             image = read_image(file).pixels
             differences.append(np.abs(np.asarray(exact(image)).astype(float) - np.asarray(rounded(image))).mean())
     return float(np.mean(differences))
+
+
+def examples(translate: Translator, data: Path, count: int = 5) -> Image.Image:
+    """Test images spread evenly over testA, none chosen by hand; inputs above, translations below."""
+    files = sorted((data / "testA").iterdir())
+    shown = [Image.open(files[(2 * k + 1) * len(files) // (2 * count)]).convert("RGB") for k in range(count)]
+    sheet = Image.new("RGB", (count * EXAMPLE, 2 * EXAMPLE), "white")
+    for k, image in enumerate(shown):
+        for row, each in enumerate((image, translate(image))):
+            sheet.paste(each.resize((EXAMPLE - 2, EXAMPLE - 2), Image.Resampling.BICUBIC), (k * EXAMPLE, row * EXAMPLE))
+    return sheet
 
 
 def write_index(name: str, path: Path, summary: str, size: int, licence: str) -> None:

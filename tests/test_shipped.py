@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from unpaired.checkpoints import shipped
 from unpaired.checkpoints.bundle import Bundle, load_bundle, write_bundle
@@ -147,3 +148,5 @@ def test_the_index_of_this_repository_matches_its_files():
         pytest.skip("this checkout has no models/")
     for name in names:
         assert shipped.shipped_file(name) is not None and shipped.card_file(name) is not None
+        with Image.open(shipped.example_file(name)) as image:
+            assert image.format == "JPEG" and image.height == 2 * (image.width // 5)

@@ -251,6 +251,9 @@ def test_errors_say_what_is_wrong(open_page, running, tmp_path):
         'Not a JPEG, PNG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC image (it begins with "no image")', **LATE
     )
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    shapes("A", 0).save(tmp_path / "fine.png")
+    page.locator("#files").set_input_files(tmp_path / "fine.png")
+    expect(page.get_by_role("button", name="Download all (1; 1 failed)")).to_be_enabled(**LATE)
     page.route("**/translate*", lambda route: route.abort())
     shapes("A", 0).save(tmp_path / "good.png")
     page.locator("#files").set_input_files(tmp_path / "good.png")

@@ -128,7 +128,7 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         direction: Annotated[Direction | None, Query(description="The model's first unless given")] = None,
         format: Annotated[Format | None, Query(description="Of the answer; as the image's unless given")] = None,
     ) -> Response:
-        """Translate an image, the body itself or the field `image` of a form; same size and bit depth."""
+        """Translate an image, the body itself or the field named image of a form; same size and bit depth."""
         deadline = asyncio.get_running_loop().time() + limits.timeout
         if (model := model or names[0]) not in names:
             raise HTTPException(422, f"model: expected {', '.join(names)}, found {model!r}")

@@ -129,6 +129,7 @@ function begin(work) {
   const direction = document.querySelector("[name=direction]:checked")?.value;
   const turn = (work.turn = (work.turn ?? 0) + 1);
   work.result = undefined;
+  work.failed = false;
   offerAll();
   work.settings ??= { model: $("model").value, direction, format: $("format").value };
   for (const part of [".error", ".again", ".smaller", ".download", ".compare", ".unseen"]) card.querySelector(part).hidden = true;
@@ -166,7 +167,7 @@ async function translate(work, turn) {
     if (superseded()) return;
     await show(work, result, (performance.now() - begun) / 1000);
   } catch (problem) {
-    if (!superseded()) fail(card, problem);
+    if (!superseded()) fail(work, problem);
   } finally {
     if (!superseded()) card.removeAttribute("aria-busy");
     offerAll();
@@ -249,17 +250,20 @@ const suffix = (name, type) => {
   return same === SUFFIX[type] ? name.split(".").pop() : SUFFIX[type];
 };
 
-// Several results are offered in one archive once all are there.
+// Several results are offered in one archive once no image is waiting; images that failed are left out.
 function offerAll() {
-  const done = [...works].filter(({ result }) => result);
+  const done = results().length, failed = [...works].filter((work) => work.failed).length;
+  const waiting = works.size - done - failed;
   $("all").hidden = works.size < 2;
-  $("download-all").disabled = done.length < works.size;
-  $("download-all").textContent = done.length < works.size ? `Download all (${done.length} of ${works.size} ready)` : "Download all";
+  $("download-all").disabled = waiting > 0 || !done;
+  $("download-all").textContent = waiting ? `Download all (${done} of ${works.size} ready)` : failed ? `Download all (${done}; ${failed} failed)` : "Download all";
 }
+
+const results = () => [...works].filter((work) => work.result);
 
 async function downloadAll() {
   const names = new Map();
-  const files = [...works].map(({ result: { name, blob } }) => {
+  const files = results().map(({ result: { name, blob } }) => {
     const count = (names.get(name) ?? 0) + 1;
     names.set(name, count);
     return { name: count > 1 ? name.replace(/(\.[^.]*)?$/, ` (${count})$1`) : name, blob };
@@ -274,7 +278,9 @@ function slide(card, slider) {
   slider.setAttribute("aria-valuetext", `${slider.value} % before, ${100 - slider.value} % after`);
 }
 
-function fail(card, problem) {
+function fail(work, problem) {
+  const { card } = work;
+  work.failed = true;
   card.querySelector(".waiting").hidden = true;
   card.querySelector(".facts").textContent = "";
   const error = card.querySelector(".error");
@@ -292,7 +298,7 @@ async function shrink(work) {
     work.file = await photograph(canvas, work.file.name.replace(/\.[^.]+$/, ""));
     begin(work);
   } catch {
-    fail(work.card, new Problem("This browser cannot read this file, so it cannot shrink it.", "remove"));
+    fail(work, new Problem("This browser cannot read this file, so it cannot shrink it.", "remove"));
   }
 }
 
