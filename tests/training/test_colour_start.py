@@ -111,7 +111,7 @@ def test_domains_of_other_channels_are_refused():
         colour_start(a_trainer(channels=(3, 1)), lambda: [batch])
 
 
-def test_a_run_begins_with_the_colour_start_and_resumes_without_it(tmp_path, monkeypatch):
+def test_a_run_begins_with_the_colour_start_and_resumes_without_it(tmp_path, monkeypatch, capsys):
     from unpaired.experiment import with_root, with_settings
     from unpaired.presets import smoke
     from unpaired.training import train
@@ -130,5 +130,7 @@ def test_a_run_begins_with_the_colour_start_and_resumes_without_it(tmp_path, mon
     experiment = with_settings(with_root(smoke(), tmp_path / "data"), {"optim.colour_start": 3, "optim.steps": 2})
     train(experiment, tmp_path / "run")
     assert calls == [(0, 2)]  # no more than the run's steps
+    said = capsys.readouterr().err
+    assert said.index("colour start: 4 done") < said.index("training: 2 done")  # two passes over its batches
     train(with_settings(experiment, {"optim.steps": 4}), tmp_path / "run", allow_config_change=True)
     assert calls == [(0, 2)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from unpaired.data.ranges import with_ranges
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
 from unpaired.experiment import Experiment, build_method, to_dict, with_data, with_root
+from unpaired.methods.batch import Batch
 from unpaired.training.colour_start import colour_start, first_batches
 from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
@@ -183,12 +184,12 @@ class Run:
         log_due, save_due = Interval(runtime.log_every, total), Interval(runtime.save_every, total)
         keep_due = Interval(runtime.keep_every, 0)
         request.later()  # from here on there is a state to save before stopping
+        if start == 0:
+            self._colour_start()
+            self.observe(0, monitors, request)
+        elif self.validation_is_pending(start):
+            self.repeat_validation(start, request)
         with progress("training", total, start, quiet=not processes.first) as advance:
-            if start == 0:
-                self._colour_start()
-                self.observe(0, monitors, request)
-            elif self.validation_is_pending(start):
-                self.repeat_validation(start, request)
             batches = prefetch(self.data.batches(start, total), self.engine)
             for step, prefetched in enumerate(batches, start + 1):
                 self.step(step, prefetched)
@@ -219,8 +220,17 @@ class Run:
 
     def _colour_start(self) -> None:
         """Train the generators to be the colour map between the domains, if the settings ask for it."""
-        if steps := min(self.experiment.optim.colour_start, self.schedule.steps):
-            colour_start(self.trainer, lambda: first_batches(self.data, self.engine, steps))
+        steps = min(self.experiment.optim.colour_start, self.schedule.steps)
+        if not steps:
+            return
+        with self.log.pause(), progress("colour start", 2 * steps, quiet=not self.processes.first) as advance:
+
+            def batches() -> Iterator[Batch]:  # passed through twice
+                for batch in first_batches(self.data, self.engine, steps):
+                    yield batch
+                    advance()
+
+            colour_start(self.trainer, batches)
 
     def step(self, step: int, prefetched: Prefetched) -> None:
         """One step of training.
