@@ -25,6 +25,8 @@ PROJECT = Path(__file__).parents[1]
 NOTEBOOK, IMAGES = PROJECT / "examples" / "tutorial.ipynb", PROJECT / "docs" / "images"
 EXECUTED = "executed.ipynb"
 TILE, GAP, LABEL = 112, 4, 22
+REPORT = 560
+"""Height in pixels of the image of the report."""
 COLUMNS = ("satellite", "translation", "truth", "elevation", "translation", "truth")
 
 Images = list[Image.Image]
@@ -123,9 +125,17 @@ def sheet(rows: list[Images], labels: tuple[str, ...] = ()) -> Image.Image:
 
 
 def photograph(page: Path, out: Path) -> None:
-    """The part of a report that shows test images, as a browser shows it."""
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,700", f"--screenshot={out}"]
-    subprocess.run(["chromium", *options, f"{page.resolve().as_uri()}#images"], check=True, capture_output=True)
+    """The beginning of the report's test images, as a browser shows it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1000, "height": 800})
+        shown.goto(page.resolve().as_uri())
+        shown.locator("#images").screenshot(path=out)
+        browser.close()
+    with Image.open(out) as image:
+        image.crop((0, 0, image.width, REPORT)).save(out, optimize=True)
 
 
 if __name__ == "__main__":
