@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
 
 import pytest
 
-from tests.docs.blocks import PAGES, PROJECT, all_commands, name
+from tests.docs.blocks import PAGES, PROJECT, all_commands, blocks, name
+from tests.docs.site import build_site
 from unpaired import cli
 from unpaired.commands.arguments import bind
 from unpaired.commands.official import equivalents, is_official
@@ -154,24 +152,36 @@ def test_a_link_to_what_is_not_in_its_file_would_be_noticed():
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
-    shutil.copytree(PROJECT / "docs", tmp_path / "docs")
-    shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
-    for step in (["docs/api.py"], ["-m", "zensical", "build", "--strict"], ["docs/sources.py"]):
-        done = subprocess.run([sys.executable, *step], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert "with_settings" in (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
-    theory = (tmp_path / "site" / "theory.html").read_text(encoding="utf-8")
+    site = build_site(tmp_path)
+    assert "with_settings" in (site / "api.html").read_text(encoding="utf-8")
+    theory = (site / "theory.html").read_text(encoding="utf-8")
     (line,) = set(
         re.findall(
             r'href="source/unpaired/losses/adversarial.py.html#(line-\d+)"[^>]*><code>lsgan_discriminator', theory
         )
     )
-    source = (tmp_path / "site/source/unpaired/losses/adversarial.py.html").read_text(encoding="utf-8")
+    source = (site / "source/unpaired/losses/adversarial.py.html").read_text(encoding="utf-8")
     assert "lsgan_discriminator" in source.partition(f'id="{line}"')[2].partition("id=")[0]
-    for page in (tmp_path / "site").rglob("*.html"):
+    for page in (site).rglob("*.html"):
         assert not re.search(r'href="[^":]*\.py[#"]', page.read_text(encoding="utf-8")), (
             f"{page}: a link out of the site"
         )
+
+
+def test_the_api_page_documents_what_the_readme_and_the_home_page_teach():
+    page = load("api").page()
+    for path in ("README.md", "docs/index.md"):
+        taught = "".join(block.text for block in blocks(PROJECT / path) if block.language == "python")
+        for call in re.findall(r"unpaired\.(?!presets)[\w.]+", taught):
+            assert f"{call}(" in page, call
+        for made in re.findall(r"unpaired\.presets\.(\w+)", taught):
+            assert f"| `{made}` |" in page, made
+
+
+def test_the_site_links_the_repository_that_the_project_names():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    linked = re.search(r"^repo_url: (\S+)", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert (linked and linked[1]) == project.get("urls", {}).get("Repository")
 
 
 def test_every_page_is_in_the_navigation():

@@ -24,9 +24,13 @@ __all__ = ["Experiment", "Translator", "__version__", "presets", "train"]
 
 
 def train(experiment: Experiment, *, data: Path | str, out: Path | str, allow_config_change: bool = False) -> Path:
-    """Train `experiment` on the folder `data`, resuming what `out` already holds; returns `out`.
+    """Train an experiment, or resume its run; returns the run's folder.
 
-    With `allow_config_change` the run in `out` may have other settings.
+    Args:
+        experiment: All settings, for example `unpaired.presets.quick()`.
+        data: Folder with trainA and trainB, and testA and testB for samples and evaluation.
+        out: Folder of the run. A run that it holds already is resumed from its last checkpoint.
+        allow_config_change: Resume even where settings have changed that affect the numbers.
 
     Raises:
         BadInput: unusable data or settings; the message names the file or setting and what to do.

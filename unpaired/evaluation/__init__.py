@@ -44,9 +44,9 @@ def evaluate(
         model: A run, a bundle, an exported file, or a translator already loaded.
         data: Folder with testA and testB; with trainA and trainB two more baselines are fitted.
         out: JSON file to write.
-        paired: Whether testA and testB show the same: see `data.heldout.open_held_out`.
+        paired: Whether testA and testB show the same under the same names: yes, no, or auto by the data set.
         limit: Evaluate this many images of each domain, spread evenly.
-        device: Where the model runs, where `model` is not a loaded translator; see `core.device.pick_device`.
+        device: Where the model runs unless it is a loaded translator: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
         What the JSON holds: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,

@@ -65,10 +65,10 @@ class Translator:
         make_export: MakeExport | None = None,
         device: str = "auto",
     ) -> Translator:
-        """From a run, a bundle, an exported file, or the hub (`hub:user/name`).
+        """From a run, a bundle, an exported file, the hub (`hub:user/name`) or a model that comes with the package.
 
         Args:
-            model: The run, the bundle or the file.
+            model: The run, the bundle, the file or the name.
             direction: AtoB or BtoA; the first that the model has unless given.
             runtime: The engine; docs/export.md lists what auto chooses.
             precision: bf16 on a CUDA card and fp32 elsewhere unless given; an exported file has its own.
