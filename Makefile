@@ -27,9 +27,13 @@ chromium:  ## the browser that the tests drive
 test-fast: .venv/.dev  ## the tests that start no process and take under 5 s each
 	$(PYTEST) --fast -n 2 --dist worksteal
 
-test: .venv/.dev chromium  ## every test: two workers, then alone the tests that fork or load the machine
-	@$(PYTEST) -n 2 --dist worksteal -m "not torture and not alone"; first=$$?; \
-		$(PYTEST) -m "alone and not torture" && exit $$first
+FORKS := .pytest_cache/forks.log
+test: .venv/.dev chromium  ## every test: two workers, then those that fork beside those with servers, then timings
+	@$(PYTEST) -n 2 --dist worksteal -m "not (torture or forks or servers or alone)"; first=$$?; \
+		mkdir -p $(dir $(FORKS)); $(PYTEST) -m "forks and not torture" >$(FORKS) 2>&1 & forks=$$!; \
+		$(PYTEST) -m "servers and not torture"; second=$$?; \
+		wait $$forks; third=$$?; cat $(FORKS); \
+		$(PYTEST) -m "alone and not torture" && exit $$((first + second + third))
 
 test-cuda: .venv/.dev  ## the tests that need a CUDA card, and the table of benchmarks/gpu.py
 	$(BIN)/python -m pytest -rs tests/cuda

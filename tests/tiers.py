@@ -3,8 +3,10 @@
 Tiers::
 
     pytest --fast                   no process start, no browser, no test over five seconds
-    pytest -n 2 -m "not alone"      the tests that two workers may run side by side
-    pytest -m alone                 tests that fork, measure times or load the whole machine
+    pytest -n 2 -m "not (forks or servers or alone)"    the tests that two workers may run side by side
+    pytest -m forks                 tests that fork, in a process without other threads
+    pytest -m servers               tests that start servers, browsers and several processes; beside those that fork
+    pytest -m alone                 tests that measure times or load the whole machine
     pytest tests/cuda               tests that need a CUDA card
 """
 
@@ -26,14 +28,13 @@ SLOW = (
     *("training/test_processes.py", "training/test_run.py", "training/test_validation.py"),
 )
 """Folders and files whose tests start processes, servers or browsers, or train; the fast tier does not import them."""
-ALONE = (
-    *("bench", "browser", "faults", "inference/test_cluster.py", "serve", "siege", "trackers/test_trackers.py"),
-    *("training/test_abreast.py", "training/test_processes.py"),
-)
-"""Folders and files whose tests fork, measure times or use both cores.
-
-A worker of pytest-xdist has threads, which a fork does not copy.
-"""
+FORKS = ("faults",)
+"""Tests that fork. A worker of pytest-xdist has threads, which a fork does not copy."""
+SERVERS = ("browser", "inference/test_cluster.py", "serve", "trackers/test_trackers.py", "training/test_processes.py")
+"""Tests that start servers, browsers or several processes that wait for one another."""
+ALONE = ("bench", "siege", "training/test_abreast.py")
+"""Tests that measure times or use both cores."""
+PLACES = {"slow": SLOW, "forks": FORKS, "servers": SERVERS, "alone": ALONE}
 SECONDS = 5
 """Processor time that a test of the fast tier may take."""
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
@@ -53,10 +54,9 @@ def below(path: Path, places: Iterable[str]) -> bool:
 def mark(items: Iterable[pytest.Item]) -> None:
     """Give the tests of some folders and files their markers."""
     for item in items:
-        if below(item.path, SLOW):
-            item.add_marker("slow")
-        if below(item.path, ALONE):
-            item.add_marker("alone")
+        for marker, places in PLACES.items():
+            if below(item.path, places):
+                item.add_marker(marker)
 
 
 def in_budget(item: pytest.Item) -> Generator[None, object, object]:
