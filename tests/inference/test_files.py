@@ -18,7 +18,7 @@ from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference import Options, Translator, translate_files
-from unpaired.inference.files import in_order
+from unpaired.inference.pipeline import in_order
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_a_mask_holds_across_tiles_as_it_does_on_the_whole(translator, tmp_path,
 
 
 def test_images_over_the_limit_are_tiled_by_themselves_in_a_folder_too(translator, tmp_path, monkeypatch):
-    monkeypatch.setattr("unpaired.inference.files.LARGE", 5000)
+    monkeypatch.setattr("unpaired.inference.options.LARGE", 5000)
     seen = []
     real = huge.translate_huge
     monkeypatch.setattr(

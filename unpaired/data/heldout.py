@@ -15,7 +15,7 @@ from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
 from unpaired.data.shared_structure import by_content
 from unpaired.data.sources import ImageFile
-from unpaired.imaging.codecs import header_size
+from unpaired.imaging.codecs import read_header
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
 from unpaired.imaging.values import Domain
 
@@ -149,8 +149,8 @@ def image_size(path: ImageFile) -> tuple[int, int]:
     Raises:
         BadInput: the file cannot be read.
     """
-    if isinstance(path, Path) and (size := header_size(path)) != (0, 0):
-        return size[1], size[0]
+    if isinstance(path, Path) and (header := read_header(path)).height:
+        return header.width, header.height
     height, width = read_image(path).pixels.shape[:2]
     return width, height
 

@@ -15,16 +15,17 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.exif import ORIENTATION
+from unpaired.imaging.exif import ORIENTATION, Bytes
 from unpaired.imaging.kinds import beginning_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
+from unpaired.imaging.tiff_pages import MAX_PAGES, TiffStack, tiff_stack
 
 Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16, int16 or float32, nothing else."""
@@ -51,14 +52,6 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
-MAX_PAGES = 65_536
-"""Pages that are counted."""
-MAX_TAGS = 4096
-"""Tags of a page of a TIFF that tifffile reads."""
-MAX_LEVELS = 32
-"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
-SUB_DIRECTORIES = 330
-"""The TIFF tag that tells their places."""
 TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 """No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
 LERC) bring a size of their own, which no check of the header bounds."""
@@ -73,6 +66,10 @@ DAMAGE = (
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 """What Pillow, tifffile and imagecodecs raise on damaged files; found by feeding them such files."""
+
+
+Reader = Callable[[BinaryIO], Image.Image]
+"""Opens a file of one format."""
 
 
 @dataclass(frozen=True)
@@ -147,30 +144,23 @@ def suffix_of(data: bytes) -> str:
     raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
 
 
-def header_size(path: Path) -> tuple[int, int]:
-    """Height and width as a file tells them, before the image is turned; (0, 0) where they are not to be had."""
-    from PIL import (
-        AvifImagePlugin,
-        BmpImagePlugin,
-        GifImagePlugin,
-        JpegImagePlugin,
-        PngImagePlugin,
-        PpmImagePlugin,
-        WebPImagePlugin,
-    )
+class Header(NamedTuple):
+    """What a file says before its pixels are decoded."""
 
-    readers: dict[str, Callable[[BinaryIO], Image.Image]] = {
-        ".png": PngImagePlugin.PngImageFile,
-        ".jpg": JpegImagePlugin.JpegImageFile,
-        ".webp": WebPImagePlugin.WebPImageFile,
-        ".bmp": BmpImagePlugin.BmpImageFile,
-        ".gif": GifImagePlugin.GifImageFile,
-        ".ppm": PpmImagePlugin.PpmImageFile,
-        ".avif": AvifImagePlugin.AvifImageFile,
-    }
-    _quieten_pillow()
+    height: int
+    """Before the image is turned."""
+    width: int
+    pages: int
+    """Images of a stack or frames of an animation."""
+
+
+NO_HEADER = Header(0, 0, 1)
+
+
+def read_header(path: Path) -> Header:
+    """Size and pages by a file's header; zeros where they cannot be read, as the reader of the image will report."""
     if not path.is_file():  # opening a pipe would wait for its other end
-        return 0, 0
+        return NO_HEADER
     try:
         with path.open("rb") as file:
             suffix = suffix_of(file.read(16))
@@ -178,53 +168,53 @@ def header_size(path: Path) -> tuple[int, int]:
             if suffix == ".tif":
                 import tifffile
 
-                with tifffile.TiffFile(file) as tiff:
+                with tifffile.TiffFile(file, _multifile=False) as tiff:
                     page = tiff.pages.first.aspage()
-                    return page.imagelength, page.imagewidth
-            image = (readers[suffix] if suffix in readers else _heif_reader())(file)
-            return image.height, image.width
+                    return Header(page.imagelength, page.imagewidth, tiff_stack(tiff).count)
+            image = pillow_reader(suffix)(file)
+            return Header(image.height, image.width, frame_count(image))
     except DAMAGE:  # BadInput is one of them, too
-        return 0, 0
+        return NO_HEADER
 
 
-def decode(data: bytes, max_pixels: int) -> DecodedImage:
-    """The image in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE.
-
-    Each format goes to its own reader: `Image.open` would add a pixel limit and warnings of its own.
-    """
+def pillow_reader(suffix: str) -> Reader:
+    """Pillow's reader of a format; `Image.open` would add a pixel limit and warnings of its own."""
     from PIL import (
         AvifImagePlugin,
         BmpImagePlugin,
         GifImagePlugin,
         JpegImagePlugin,
         PngImagePlugin,
+        PpmImagePlugin,
         TiffImagePlugin,
         WebPImagePlugin,
     )
 
+    readers: dict[str, Reader] = {
+        ".png": PngImagePlugin.PngImageFile,
+        ".jpg": JpegImagePlugin.JpegImageFile,
+        ".webp": WebPImagePlugin.WebPImageFile,
+        ".bmp": BmpImagePlugin.BmpImageFile,
+        ".gif": GifImagePlugin.GifImageFile,
+        ".ppm": PpmImagePlugin.PpmImageFile,
+        ".avif": AvifImagePlugin.AvifImageFile,
+        ".tif": TiffImagePlugin.TiffImageFile,
+    }
     _quieten_pillow()
-    match suffix_of(data):
+    return readers[suffix] if suffix in readers else _heif_reader()
+
+
+def decode(data: bytes, max_pixels: int) -> DecodedImage:
+    """The image in a file's bytes, told by content; refuses with BadInput, or raises one of DAMAGE."""
+    match suffix := suffix_of(data):
         case ".png" if data[24:25] == b"\x10":  # IHDR: width, height, bit depth
             return _decode_deep_png(data, max_pixels)
-        case ".png":
-            return _decode_pillow(PngImagePlugin.PngImageFile, data, max_pixels)
         case ".tif":
-            deep, about = _decode_tiff(data, max_pixels)
-            return deep or marked(_decode_pillow(TiffImagePlugin.TiffImageFile, data, max_pixels, about), about.nodata)
-        case ".jpg":
-            return _decode_pillow(JpegImagePlugin.JpegImageFile, data, max_pixels)
-        case ".webp":
-            return _decode_pillow(WebPImagePlugin.WebPImageFile, data, max_pixels)
-        case ".gif":
-            return _decode_pillow(GifImagePlugin.GifImageFile, data, max_pixels)
+            return _decode_tiff(data, max_pixels)
         case ".ppm":
             return _decode_ppm(data, max_pixels)
-        case ".avif":
-            return _decode_pillow(AvifImagePlugin.AvifImageFile, data, max_pixels)
-        case ".heic":
-            return _decode_pillow(_heif_reader(), data, max_pixels)
         case _:
-            return _decode_pillow(BmpImagePlugin.BmpImageFile, data, max_pixels)
+            return _decode_pillow(pillow_reader(suffix), data, max_pixels)
 
 
 def _heif_reader() -> Any:
@@ -266,21 +256,38 @@ def _quieten_pillow() -> None:
         warnings.filterwarnings("ignore", module=PILLOW.pattern)
 
 
-def _decode_pillow(
-    reader: Callable[[io.BytesIO], Image.Image], data: bytes, max_pixels: int, about: Metadata | None = None
-) -> DecodedImage:
+def _decode_pillow(reader: Reader, data: bytes, max_pixels: int) -> DecodedImage:
     with reader(io.BytesIO(data)) as image:
-        _check_size(image.width, image.height, max_pixels)
-        image.load()
-        if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
-            raise BadInput(f"pixels of kind {image.mode} have no known range; convert to RGB or grayscale")
-        colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-        has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
-        pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
-        about, turn = about or metadata_of(image.info), _orientation(image)
-        labels = _upright(np.atleast_3d(np.asarray(image)), turn) if image.mode == "P" else None
-        frames = min(getattr(image, "n_frames", 1), MAX_PAGES)
-        return replace(_finished(pixels, has_alpha, turn, about), labels=labels, pages=frames)
+        decoded = pillow_image(image, max_pixels)
+        return replace(decoded, pages=frame_count(image))
+
+
+def first_frame(image: Any) -> int:
+    """1 where an animated PNG has a still image before its frames, else 0."""
+    return int(getattr(image, "default_image", False))
+
+
+def frame_count(image: Any) -> int:
+    """Frames of an animation that Pillow has opened; 1 for a still image."""
+    return max(1, min(getattr(image, "n_frames", 1), MAX_PAGES) - first_frame(image))
+
+
+def pillow_image(image: Image.Image, max_pixels: int, about: Metadata | None = None) -> DecodedImage:
+    """The present frame of a file that Pillow has opened.
+
+    Raises:
+        BadInput: of a kind that is not read, or too large; or one of DAMAGE.
+    """
+    _check_size(image.width, image.height, max_pixels)
+    image.load()
+    if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
+        raise BadInput(f"pixels of kind {image.mode} have no known range; convert to RGB or grayscale")
+    colors = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    has_alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+    pixels = np.atleast_3d(np.asarray(image.convert(colors + "A" * has_alpha)))
+    about, turn = about or metadata_of(image.info), _orientation(image)
+    labels = _upright(np.atleast_3d(np.asarray(image)), turn) if image.mode == "P" else None
+    return replace(_finished(pixels, has_alpha, turn, about), labels=labels)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -312,29 +319,39 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> DecodedImage:
             bare.append(data[at:end])
         else:
             beside.append((kind, data[at + 8 : end - 4]))
+        if kind == b"acTL":
+            raise BadInput("animated PNG of 16 bits; save it with 8 bits, or each frame as a file")
         at = end
     about.info.update(png_info(beside))
     pixels = np.atleast_3d(png_decode(b"".join(bare)))
     return _finished(pixels, pixels.shape[2] in (2, 4), _orientation(about), metadata_of(about.info))
 
 
-def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Metadata]:
-    """Channels first or last; of a stack of pages the first. None for the kinds of 8-bit TIFF left to Pillow."""
+def _decode_tiff(data: bytes, max_pixels: int) -> DecodedImage:
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page: Any = tiff.pages.first
-        stack: Any = tiff.series[0] if has_stack(tiff) else page
-        by_page = stack.axes == "CYX"  # channels as pages, as ImageJ and tifffile keep them
-        samples = stack.shape[0] if by_page else page.samplesperpixel
-        extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
-        _check_tiff_size(page, samples, max_pixels)
-        about = tiff_metadata(tiff, data)
-        if not _is_plain_tiff(page, extra):
-            return None, about
-        pixels = stack.asarray() if by_page else page.asarray()
-        tag = page.tags.get(ORIENTATION)
-        pages = 1 if by_page else count_pages(tiff)
+    with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as tiff:  # an OME may name other files
+        stack = tiff_stack(tiff)
+        return replace(tiff_image(tiff, stack, 0, data, max_pixels), pages=stack.count)
+
+
+def tiff_image(tiff: Any, stack: TiffStack, number: int, data: Bytes, max_pixels: int) -> DecodedImage:
+    """One image of a TIFF that tifffile has opened and whose content is `data`.
+
+    Raises:
+        BadInput: of a kind that is not read, too large or damaged; or one of DAMAGE.
+    """
+    page, by_page = stack.page(tiff, number), stack.channels > 1
+    samples = stack.channels if by_page else page.samplesperpixel
+    extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
+    _check_tiff_size(page, samples, max_pixels)
+    about = tiff_metadata(tiff, data, page)
+    if not _is_plain_tiff(page, extra):
+        with pillow_reader(".tif")(io.BytesIO(data)) as image:
+            image.seek(int(stack.planes[number, 0]))
+            return marked(pillow_image(image, max_pixels, about), about.nodata)
+    pixels = stack.read(tiff, number)
+    tag = page.tags.get(ORIENTATION)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
     if pixels.dtype == np.float64:  # GDAL's usual value is the least of its type, which float32 cannot hold
@@ -348,7 +365,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[DecodedImage | None, Met
     if extra == PREMULTIPLIED:
         pixels = _straight(pixels)
     decoded = _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about)
-    return marked(replace(decoded, pages=pages), about.nodata), about
+    return marked(decoded, about.nodata)
 
 
 def _straight(pixels: Pixels) -> Pixels:
@@ -358,67 +375,6 @@ def _straight(pixels: Pixels) -> Pixels:
     colours = np.divide(pixels[..., :-1] * top, alpha, out=np.zeros(pixels[..., :-1].shape), where=alpha > 0)
     colours = colours if pixels.dtype.kind == "f" else np.rint(colours.clip(0, top))
     return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
-
-
-def count_pages(tiff: Any) -> int:
-    """Pages of the first page's size, other ones being previews; ImageJ writes one page for a whole stack."""
-    first = tiff.pages.first
-    if tiff.is_imagej:
-        return max(1, min(int((tiff.imagej_metadata or {}).get("images", 1)), MAX_PAGES))
-    form, file, seen, at, count = tiff.tiff, tiff.filehandle, set(), first.offset, 0
-    while at and at not in seen and len(seen) < MAX_PAGES and at + form.tagnosize <= file.size:
-        seen.add(at)
-        file.seek(at)
-        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        if tags > MAX_TAGS:
-            break
-        count += _size_in(form, file.read(tags * form.tagsize)) == (first.imagewidth, first.imagelength)
-        after = file.read(form.offsetsize)
-        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
-    return max(1, count)
-
-
-def _size_in(form: Any, tags: bytes) -> tuple[int, int]:
-    """Width and height as the tags of a page say."""
-    sides = {256: 0, 257: 0}
-    for start in range(0, len(tags) - form.tagsize + 1, form.tagsize):
-        code, kind = struct.unpack_from(form.byteorder + "HH", tags, start)
-        if code in sides and kind in (3, 4):
-            value = start + form.tagsize - form.offsetsize
-            (sides[code],) = struct.unpack_from(form.byteorder + ("H" if kind == 3 else "I"), tags, value)
-    return sides[256], sides[257]
-
-
-def has_stack(tiff: Any) -> bool:
-    """Whether pages may be channels: ImageJ, tifffile or OME says of them what they are, and they are few.
-
-    tifffile would go through all pages, however many and round any circle, and through all directories below each.
-
-    Raises:
-        BadInput: such pages lead in a circle.
-    """
-    if tiff.pages.first.samplesperpixel != 1 or not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
-        return False
-    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
-    while at and at + form.tagnosize <= file.size:
-        if at in seen:
-            raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
-        seen.add(at)
-        file.seek(at)
-        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
-        if len(seen) > MAX_CHANNELS or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
-            return False
-        after = file.read(form.offsetsize)
-        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
-    return True
-
-
-def _directories(form: Any, tags: bytes) -> int:
-    """How many directories the tags of a page say are below it."""
-    whole = tags[: len(tags) // form.tagsize * form.tagsize]
-    entries = struct.iter_unpack(form.tagheaderformat, whole)
-    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)
 
 
 def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:

@@ -15,6 +15,8 @@ Torch is imported only where tensors are named, so that exported models translat
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,9 +70,19 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
     Raises:
         BadInput: of no known format, damaged, too large, or of a kind that is not read.
     """
-    name = "image" if isinstance(source, bytes) else source
-    try:
+    with one_line_errors("image" if isinstance(source, bytes) else source):
         return decode(_content(source, max_pixels), max_pixels)
+
+
+@contextmanager
+def one_line_errors(name: object) -> Iterator[None]:
+    """Turn what readers raise on unusable files into one line that names the file.
+
+    Raises:
+        BadInput: in place of OSError and DAMAGE.
+    """
+    try:
+        yield
     except BadInput as error:
         raise BadInput(shown(f"{name}: {error}")) from error
     except OSError as error:

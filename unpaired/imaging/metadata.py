@@ -70,6 +70,8 @@ class Metadata:
     """Tag, type, count and value of each GeoTIFF tag."""
     lost: tuple[str, ...] = ()
     """What was there but cannot be kept, in words."""
+    duration: float = 0.0
+    """Milliseconds for which a frame of an animation is shown."""
 
     @property
     def nodata(self) -> float:
@@ -228,9 +230,9 @@ def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     return info
 
 
-def tiff_metadata(tiff: Any, data: Bytes) -> Metadata:
-    """From the first page of a TIFF, opened by tifffile, whose file is `data`; damage loses the part it is in."""
-    tags = tiff.pages.first.aspage().tags
+def tiff_metadata(tiff: Any, data: Bytes, page: Any) -> Metadata:
+    """From one page of a TIFF, opened by tifffile, whose file is `data`; damage loses the part it is in."""
+    tags = page.tags
     exif: Directory = {}
     lost = []
     for tag in (tags[code] for code in ABOUT if code in tags):

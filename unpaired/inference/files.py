@@ -8,17 +8,16 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
 
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.progress import Advance, progress
 from unpaired.data.sources.folder import image_files, left_out, other_names
-from unpaired.imaging.codecs import SUFFIXES, header_size, suffix_of
+from unpaired.imaging.codecs import SUFFIXES, read_header, suffix_of
 from unpaired.imaging.images import (
     Array,
     DecodedImage,
@@ -26,10 +25,11 @@ from unpaired.imaging.images import (
     read_image,
     write_image,
 )
-from unpaired.imaging.metadata import Metadata
-from unpaired.inference.masks import blended, mask_files, read_mask, weights
+from unpaired.inference.masks import Weight, blended, mask_files, masked, read_mask, weights
+from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, require_whole, write_report
-from unpaired.inference.pages import require_one_page
+from unpaired.inference.pipeline import in_order
+from unpaired.inference.stacks import translate_stack
 from unpaired.inference.translator import Translator
 
 STREAM = "-"
@@ -38,14 +38,9 @@ THREADS = 2
 """That read, and as many that write."""
 AHEAD = 4
 """Images read, or waiting to be written, beyond those of a batch."""
-LARGE = 2048 * 2048
-"""Images of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
-TILE = 512
-"""Side of a tile in pixels, unless another is asked for."""
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .gif .ogv .wmv .flv .3gp .mxf".split())
 """Names of videos; what is inside, FFmpeg tells."""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+GIF = ".gif"
 
 
 @dataclass(frozen=True)
@@ -57,33 +52,15 @@ class Job:
     mask: Path | None = None
 
 
-@dataclass(frozen=True)
-class Options:
-    """How files are translated."""
-
-    batch: int = 1
-    """Images of one size that go through the network together."""
-    mask: Path | None = None
-    """An image, or a folder of images by the images' names: only what is light in it is translated."""
-    feather: int = 0
-    """Pixels inside the mask's edge over which the translation fades in."""
-    tile: int | None = None
-    """Side of tiles in pixels; unless given, images of more than `LARGE` pixels are tiled by themselves."""
-    statistics: Literal["exact", "sampled"] = "exact"
-    """What the tiles share: the statistics of the whole image, or those of parts spread over it."""
-    smooth: float = 0.0
-    """Of a video: decay of the InstanceNorm statistics from frame to frame."""
-    report: Path | None = None
-    """File for a line of JSON for each file: what was written of it, or why nothing was."""
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or self.feather < 0:
-            raise BadInput(f"batch must be at least 1 and feather at least 0, got {self.batch} and {self.feather}")
-
-
-def translate_files(translator: Translator, source: str, out: Path | str, options: Options = Options()) -> list[Path]:
+def translate_files(
+    translator: Translator,
+    source: str,
+    out: Path | str,
+    options: Options = Options(),  # noqa: B008, frozen
+) -> list[Path]:
     """Translate an image, a folder (its tree kept), a glob, a video or standard input; returns what was written.
 
+    Of a stack or an animation every image is translated, and a file of the same kind is written.
     One image goes to `out` itself when that ends in an image suffix, otherwise into the folder `out`. Every file is
     tried; those that cannot be translated are named together at the end. What files say beside their pixels goes
     along; where the new format cannot hold it, a line tells so.
@@ -94,18 +71,14 @@ def translate_files(translator: Translator, source: str, out: Path | str, option
     if STREAM in (source, str(out)):
         return _translate_stream(translator, source, str(out), options)
     out = Path(out)
-    if is_video(Path(source)):
+    if is_video(Path(source), out, options.smooth):
         return _translate_video(translator, Path(source), out, options)
     jobs = jobs_of(source, out, options.mask)
     print(translator.describe(), file=sys.stderr, flush=True)
     if Path(source).is_dir() and (line := left_out(other_names(Path(source)))):
         print(f"{source}: {line}", file=sys.stderr)
     work = _Work(translator, options)
-    if len(jobs) == 1 and work.is_huge(jobs[0]):
-        bad = [failed for failed in [work.huge(jobs[0], quiet=False)] if failed]
-    else:
-        with progress(f"translating {translator.direction}", len(jobs)) as advance:
-            bad = work.run(jobs, advance)
+    bad = work.run(jobs)
     for (words, suffix), times in work.lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
@@ -133,10 +106,13 @@ class _Read:
 
 
 @dataclass(frozen=True)
-class _Huge:
-    """An image to be translated in tiles."""
+class _Apart:
+    """A file that is translated by itself: an image in tiles, or several images."""
 
     job: Job
+    pages: int
+    tile: int | None
+    """Side of the tiles of a single image."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +139,19 @@ class _Work:
         self.lost: Counter[tuple[str, str]] = Counter()
         """Files by what they lost to which format."""
 
-    def run(self, jobs: list[Job], advance: Advance) -> list[_Failed]:
+    def run(self, jobs: list[Job]) -> list[_Failed]:
         """Carry out every job; returns those that failed, in order."""
+        title = f"translating {self.translator.direction}"
+        if len(jobs) == 1 and isinstance(read := self._read(jobs[0]), _Apart):
+            if read.tile:  # which are counted
+                return [failed for failed in [self._tiled(read.job, read.tile, quiet=False)] if failed]
+            with progress(title, read.pages) as advance:
+                return [failed for failed in [self._stack(read.job, advance)] if failed]
+        with progress(title, len(jobs)) as advance:
+            return self._side_by_side(jobs, advance)
+
+    def _side_by_side(self, jobs: list[Job], advance: Advance) -> list[_Failed]:
+        """Read ahead and write behind while the network works."""
         ahead = AHEAD + self.options.batch
         failed = []
         with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
@@ -178,26 +165,18 @@ class _Work:
                 writers.shutdown(cancel_futures=True)
         return failed
 
-    def is_huge(self, job: Job) -> bool:
-        """Whether a file is to be translated in tiles: on request, or large and the network at hand to take apart."""
-        height, width = header_size(job.source)
-        if self.options.tile:
-            return height * width > 0
-        return height * width > LARGE and self.translator.bundle is not None
-
-    def huge(self, job: Job, quiet: bool = True) -> _Failed | None:
+    def _tiled(self, job: Job, tile: int, quiet: bool = True) -> _Failed | None:
         """Translate one file in tiles."""
         from unpaired.inference.huge import translate_huge
 
         options = self.options
         try:
-            require_one_page(job.source)
             self._require_mask(job)
             about = translate_huge(
                 self.translator,
                 job.source,
                 job.target,
-                tile=options.tile or TILE,
+                tile=tile,
                 statistics=options.statistics,
                 mask=job.mask,
                 feather=options.feather,
@@ -205,25 +184,40 @@ class _Work:
             )
         except BadInput as error:
             return _failed(job, error)
-        self._note(about, job)
+        self._note(about.dropped(job.target.suffix.lower()), job)
         return None
 
-    def _read(self, job: Job) -> _Read | _Huge | _Failed:
+    def _stack(self, job: Job, advance: Advance = lambda *_, **__: None) -> _Failed | None:
+        """Translate every image of one file, in memory that does not grow with their number."""
         try:
-            require_one_page(job.source)
-            if self.is_huge(job):
-                return _Huge(job)
+            lost = translate_stack(
+                self.translator, job.source, job.target, self.options, self._weight(job), lambda: advance()
+            )
+        except BadInput as error:
+            return _failed(job, error)
+        self._note(lost, job)
+        return None
+
+    def _read(self, job: Job) -> _Read | _Apart | _Failed:
+        try:
+            header = read_header(job.source)
+            tile = self.options.tiles(self.translator, header.height, header.width) if header.pages == 1 else None
+            if header.pages > 1 or tile:
+                return _Apart(job, header.pages, tile)
             decoded = read_image(job.source)
             return _Read(job, decoded, self.translator.prepare(decoded))
         except BadInput as error:
             return _failed(job, error)
 
-    def _translated(self, images: Iterable[_Read | _Huge | _Failed]) -> Iterator[_Translated | _Failed | None]:
-        """Batches as they fill up, huge images at once; failures pass through."""
+    def _translated(self, images: Iterable[_Read | _Apart | _Failed]) -> Iterator[_Translated | _Failed | None]:
+        """Batches as they fill up, files translated by themselves at once; failures pass through."""
         waiting: list[_Read] = []
         for read in images:
-            if not isinstance(read, _Read):
-                yield read if isinstance(read, _Failed) else self.huge(read.job)
+            if isinstance(read, _Apart):
+                yield self._tiled(read.job, read.tile) if read.tile else self._stack(read.job)
+                continue
+            if isinstance(read, _Failed):
+                yield read
                 continue
             waiting.append(read)
             if len(waiting) == self.options.batch:
@@ -240,29 +234,30 @@ class _Work:
             return done
         job, original = done.read.job, done.read.decoded
         try:
-            translated = self._masked(job, original, self.translator.finish(original, done.image))
+            translated = self.translator.finish(original, done.image)
+            translated = masked(self.translator.domain_in.marked(original), translated, self._weight(job))
             job.target.parent.mkdir(parents=True, exist_ok=True)
             write_image(translated, job.target, "" if job.target.suffix else suffix_of(_head(job.source)))
         except BadInput as error:
             return _failed(job, error)
         except OSError as error:
             raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
-        self._note(translated.about, job)
+        self._note(translated.about.dropped(job.target.suffix.lower()), job)
         return None
 
-    def _note(self, about: Metadata, job: Job) -> None:
-        suffix = job.target.suffix.lower()
-        if words := ", ".join(about.dropped(suffix)):
-            self.lost[words, suffix] += 1
+    def _note(self, lost: Sequence[str], job: Job) -> None:
+        if words := ", ".join(lost):
+            self.lost[words, job.target.suffix.lower()] += 1
 
-    def _masked(self, job: Job, original: DecodedImage, translated: DecodedImage) -> DecodedImage:
+    def _weight(self, job: Job) -> Weight | None:
+        """The weight of the translation by the job's mask; None without one."""
         self._require_mask(job)
         if job.mask is None:
-            return translated
+            return None
         mask = read_mask(job.mask)
         if not mask.any():
             print(f"{job.mask}: this mask selects nothing, so {job.source.name} stays as it is", file=sys.stderr)
-        return blended(original, translated, weights(mask, self.options.feather))
+        return weights(mask, self.options.feather)
 
     def _require_mask(self, job: Job) -> None:
         if self.options.mask and not job.mask:
@@ -278,22 +273,11 @@ def _failed(job: Job, error: BadInput) -> _Failed:
     return _Failed(job, naming(job.source, error))
 
 
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """work(item) for each item, in order, in the pool; at most `ahead` are under way, so memory stays bounded."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file is to be opened as a video: by its name."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+def is_video(path: Path, out: Path, smooth: float = 0.0) -> bool:
+    """Whether a file is opened as a video: by its name; a GIF only where it becomes one, or is smoothed as one."""
+    suffix, target = path.suffix.lower(), out.suffix.lower()
+    becomes = suffix != GIF or bool(smooth) or (target != GIF and target in VIDEO_SUFFIXES)
+    return suffix in VIDEO_SUFFIXES and becomes and path.is_file()
 
 
 def _translate_video(translator: Translator, source: Path, out: Path, options: Options) -> list[Path]:

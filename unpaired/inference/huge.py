@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -117,6 +119,37 @@ def translate_huge(
         raise Stopped(f"stopped; the same command resumes ({scratch.folder} holds what is done)") from None
     scratch.remove()
     return about
+
+
+def translate_in_tiles(
+    translator: Translator, decoded: DecodedImage, folder: Path, tile: int = TILE, statistics: Statistics = "exact"
+) -> DecodedImage:
+    """Translate an image in memory tile by tile; planes between layers are kept in files under `folder`.
+
+    Raises:
+        BadInput: an exported model, or channels that the model does not take.
+    """
+    if translator.bundle is None:
+        raise BadInput(f"tiles need the run or the bundle, found an exported file ({translator.runtime.label})")
+    array = translator.prepare(decoded)
+    channels, height, width = array.shape
+    network = translator.bundle.translators[translator.direction]
+    out = np.empty((translator.channels_out, height, width), np.float32)
+
+    def read(box: Box) -> Images:
+        return torch.from_numpy(array[:, slice(*box[0]), slice(*box[1])])[None]
+
+    def write(box: Box, image: Tensor) -> None:
+        out[:, slice(*box[0]), slice(*box[1])] = image[0].numpy()
+
+    if statistics == "exact":
+        plan = Tiling.exact(network, (height, width), channels, tile)
+    else:
+        small = array[np.ix_(np.arange(channels), spread(height), spread(width))]
+        plan = Tiling.sampled(network, (height, width), torch.from_numpy(small)[None], tile)
+    with TemporaryDirectory(prefix=".unpaired-", dir=folder) as scratch:
+        plan.run(read, write, Scratch(Path(scratch)))
+    return translator.finish(decoded, out)
 
 
 @dataclass

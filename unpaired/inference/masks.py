@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from unpaired.core.errors import BadInput
 from unpaired.data.sources.folder import image_files
 from unpaired.imaging import masks as imaging_masks
 from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
+from unpaired.imaging.values import restored
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the image is translated."""
+Weight = NDArray[np.float32]
+"""(h, w): 1 where an image is translated, 0 where it stays, in proportion between."""
 
 
 def read_mask(path: Path) -> Mask:
@@ -46,7 +50,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
     return [there.get(name.with_suffix(""), there.get(Path(name.stem))) for name in names]
 
 
-def weights(mask: Mask, feather: int) -> NDArray[np.float32]:
+def weights(mask: Mask, feather: int) -> Weight:
     """0 outside, 1 inside; within `feather` pixels of the outside, it rises in proportion to the distance.
 
     The border of the image is no edge of the mask.
@@ -62,7 +66,12 @@ def weights(mask: Mask, feather: int) -> NDArray[np.float32]:
     return np.minimum(np.sqrt(square) / reach, 1).astype(np.float32)
 
 
-def blended(original: DecodedImage, translated: DecodedImage, weight: NDArray[np.float32]) -> DecodedImage:
+def masked(original: DecodedImage, translated: DecodedImage, weight: Weight | None) -> DecodedImage:
+    """`blended`; without a weight the translation alone."""
+    return translated if weight is None else blended(original, translated, weight)
+
+
+def blended(original: DecodedImage, translated: DecodedImage, weight: Weight) -> DecodedImage:
     """The translation where the weight is 1, the original where it is 0, in proportion between.
 
     Raises:
@@ -75,10 +84,10 @@ def blended(original: DecodedImage, translated: DecodedImage, weight: NDArray[np
         have = f"{original.pixels.shape[2]} channels into {channels}"
         raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
     pixels = blended_pixels(with_channels(original.pixels, channels), translated.pixels, weight)
-    return DecodedImage(pixels, translated.alpha, translated.about)
+    return replace(translated, pixels=restored(pixels, original.nodata)[0])
 
 
-def blended_pixels(original: Pixels, translated: Pixels, weight: NDArray[np.float32]) -> Pixels:
+def blended_pixels(original: Pixels, translated: Pixels, weight: Weight) -> Pixels:
     """`blended` for pixels of one shape, (h, w, c)."""
     part = weight[..., None]
     mixed = original + part * (translated.astype(np.float32) - original)

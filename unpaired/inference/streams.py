@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput, naming
-from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, has_stack, header_size, suffix_of
+from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, read_header, suffix_of
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
+from unpaired.imaging.tiff_pages import tiff_stack
 
 MOST_PIXELS = 10**10
 """Larger images are taken for a mistake."""
@@ -83,7 +84,7 @@ def open_stream(path: Path) -> Stream:
         BadInput: it cannot be read, or only with the extra `big`.
     """
     try:
-        height, width = header_size(path)
+        height, width, _ = read_header(path)
         if height * width > MOST_PIXELS:
             raise BadInput(f"{width}x{height} is over the limit of {MOST_PIXELS} pixels")
         stream = _tiff(path) if _magic(path) == ".tif" else None
@@ -114,7 +115,7 @@ def _tiff(path: Path) -> Stream | None:
     """None for the kinds that other decoders know better: palettes, JPEG inside, channels as pages."""
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with tifffile.TiffFile(path, _multifile=False) as tiff:
         page: Any = tiff.pages.first
         simple = page.compression in TIFF_STREAMS and page.photometric in (1, 2) and page.imagedepth == 1
         kind: Any = page.dtype
@@ -122,7 +123,7 @@ def _tiff(path: Path) -> Stream | None:
             any(kind == one for one in (np.uint8, np.uint16, np.float32)) and page.bitspersample == 8 * kind.itemsize
         )
         extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
-        by_page = has_stack(tiff) and len(tiff.pages) > 1 and tiff.series[0].axes == "CYX"
+        by_page = tiff_stack(tiff).channels > 1
         if not (simple and whole) or by_page or extra == 1:
             return None
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
@@ -138,7 +139,7 @@ def _tiff(path: Path) -> Stream | None:
 def _tiff_blocks(path: Path) -> Iterator[Block]:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with tifffile.TiffFile(path, _multifile=False) as tiff:
         page: Any = tiff.pages.first
         channels = page.samplesperpixel
         if page.is_memmappable:
@@ -200,9 +201,9 @@ def _tiff_about(path: Path) -> Metadata | None:
 
     if _magic(path) != ".tif":
         return None
-    with tifffile.TiffFile(path) as tiff, path.open("rb") as file:
+    with tifffile.TiffFile(path, _multifile=False) as tiff, path.open("rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return tiff_metadata(tiff, data)
+            return tiff_metadata(tiff, data, tiff.pages.first.aspage())
 
 
 def _vips_blocks(path: Path) -> Iterator[Block]:

@@ -224,8 +224,12 @@ class Translator:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1].
 
         Raises:
-            BadInput: channels that the model does not take.
+            BadInput: several pages or frames, or channels that the model does not take.
         """
+        if decoded.pages > 1:
+            raise BadInput(
+                f"holds {decoded.pages} pages or frames where one image is expected; `unpaired translate` takes it"
+            )
         return to_array(self.domain_in.pixels(decoded))
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:

@@ -46,7 +46,7 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "a TIFF's pages may lead in a circle",
-        "unpaired.imaging.codecs.has_stack",
+        "unpaired.imaging.tiff_pages._is_described",
         never("at", "seen"),
         f"{IMAGES}::test_of_pages_that_lead_in_a_circle_or_fill_the_file_only_the_first_is_looked_at",
         seconds=30,
@@ -59,7 +59,7 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "float images may hold infinite values",
-        "unpaired.imaging.codecs._decode_tiff",
+        "unpaired.imaging.codecs.tiff_image",
         never("isinf"),
         "tests/data/test_ranges.py::test_a_value_for_no_data_may_be_given_and_an_image_without_data_is_refused",
     )

@@ -1,0 +1,187 @@
+"""The images of a TIFF: which of its pages make one image, and which images make a stack.
+
+ImageJ, OME and tifffile keep channels, depths and times as pages and describe them in words. In other files each page
+is an image.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unpaired.core.errors import BadInput
+
+MAX_PAGES = 65_536
+"""Pages that are counted."""
+MAX_PLANES = 4096
+"""Pages of a stack with described axes; of longer ones each page is an image."""
+MAX_TAGS = 4096
+"""Tags of a page of a TIFF that tifffile reads."""
+MAX_LEVELS = 32
+"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
+SUB_DIRECTORIES = 330
+"""The TIFF tag that holds their offsets."""
+Kind = Literal["plain", "shaped", "imagej", "ome"]
+"""Who describes the axes: nobody, tifffile, ImageJ or OME."""
+
+
+@dataclass(frozen=True)
+class TiffStack:
+    """The images of an open TIFF."""
+
+    kind: Kind
+    axes: str
+    """Of the images, slowest first, by tifffile's letters: "TZ"; without channels, rows and columns."""
+    sizes: tuple[int, ...]
+    """Images along each axis; their number where no axes are described."""
+    planes: NDArray[np.intp]
+    """(images, channels): the pages of each image; one page where it holds all channels."""
+    left_out: int = 0
+    """Pages of other sizes, such as previews and pyramid levels."""
+    series: Any = None
+    """tifffile's, where axes are described."""
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.planes)
+
+    @property
+    def channels(self) -> int:
+        """Pages that make one image."""
+        return self.planes.shape[1]
+
+    def page(self, tiff: Any, number: int) -> Any:
+        """The page whose tags describe an image."""
+        return (tiff.pages.first if self.series else tiff.pages[int(self.planes[number, 0])]).aspage()
+
+    def read(self, tiff: Any, number: int) -> NDArray[Any]:
+        """Samples of an image as stored; (channels, h, w) where its channels are pages.
+
+        Raises:
+            BadInput: the file is shorter than it says.
+        """
+        if self.series is None:
+            return tiff.pages[int(self.planes[number, 0])].asarray()
+        layers = [self._plane(tiff, int(index)) for index in self.planes[number]]
+        return np.stack(layers) if len(layers) > 1 else layers[0]
+
+    def _plane(self, tiff: Any, index: int) -> NDArray[Any]:
+        series = self.series
+        if series.dataoffset is None or self.planes.size == 1:
+            return series.pages[index].asarray()
+        shape = series.shape[len(series.axes) - len(_plane_axes(series.axes)) :]
+        dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
+        size = math.prod(shape) * dtype.itemsize
+        tiff.filehandle.seek(series.dataoffset + index * size)
+        data = tiff.filehandle.read(size)
+        if len(data) < size:
+            raise BadInput("damaged (a TIFF without all of its pixels); replace or remove it")
+        return np.frombuffer(data, dtype).reshape(shape)
+
+
+def tiff_stack(tiff: Any) -> TiffStack:
+    """The images of a TIFF opened by tifffile.
+
+    Raises:
+        BadInput: its pages lead in a circle, or some are missing.
+    """
+    indices, pages = _pages_of_one_size(tiff)
+    series = tiff.series[0] if _is_described(tiff) else None
+    stack = _described(series, len(indices), pages) if series is not None else None
+    if stack is None:
+        stack = TiffStack("plain", "", (len(indices),), np.array(indices, np.intp)[:, None], pages - len(indices))
+    if tiff.is_imagej and stack.planes.size < int((tiff.imagej_metadata or {}).get("images", 1)):
+        raise BadInput("damaged (a TIFF without all of its pixels); replace or remove it")
+    return stack
+
+
+def _described(series: Any, alike: int, pages: int) -> TiffStack | None:
+    """The stack of tifffile's first series; None where that leaves out some of the `alike` pages of its size."""
+    plane = _plane_axes(series.axes)
+    if series.kind not in ("shaped", "imagej", "ome") or not plane:
+        return None
+    leading = series.axes.removesuffix(plane)
+    sizes = tuple(int(size) for size in series.shape[: len(leading)])
+    planes = np.arange(math.prod(sizes), dtype=np.intp).reshape(sizes)
+    absent = series.dataoffset is None and (len(series.pages) != planes.size or None in list(series.pages))
+    if planes.size < alike or absent:  # of an OME in several files, those elsewhere are not read
+        return None
+    if "C" in leading and "S" not in plane:
+        place = leading.index("C")
+        planes = np.moveaxis(planes, place, -1).reshape(-1, sizes[place])
+        leading, sizes = leading.replace("C", "", 1), (*sizes[:place], *sizes[place + 1 :])
+    left_out = max(0, pages - planes.size) if series.kind != "imagej" else 0
+    return TiffStack(series.kind, leading, sizes, planes.reshape(math.prod(sizes), -1), left_out, series)
+
+
+def _plane_axes(axes: str) -> str:
+    """The axes of one page."""
+    return next((plane for plane in ("YXS", "SYX", "YX") if axes.endswith(plane)), "")
+
+
+def _pages_of_one_size(tiff: Any) -> tuple[list[int], int]:
+    """The pages of the first page's size, other ones being previews; and the number of all."""
+    first = tiff.pages.first
+    form, file, seen, at, found = tiff.tiff, tiff.filehandle, set(), first.offset, []
+    while at and at not in seen and len(seen) < MAX_PAGES and at + form.tagnosize <= file.size:
+        seen.add(at)
+        file.seek(at)
+        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        if tags > MAX_TAGS:
+            break
+        if _size_in(form, file.read(tags * form.tagsize)) == (first.imagewidth, first.imagelength):
+            found.append(len(seen) - 1)
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
+    if at + form.tagnosize > file.size:
+        raise BadInput("damaged (a TIFF without all of its pages); replace or remove it")
+    return found or [0], max(1, len(seen))
+
+
+def _size_in(form: Any, tags: bytes) -> tuple[int, int]:
+    """Width and height by the tags of a page."""
+    sides = {256: 0, 257: 0}
+    for start in range(0, len(tags) - form.tagsize + 1, form.tagsize):
+        code, kind = struct.unpack_from(form.byteorder + "HH", tags, start)
+        if code in sides and kind in (3, 4):
+            value = start + form.tagsize - form.offsetsize
+            (sides[code],) = struct.unpack_from(form.byteorder + ("H" if kind == 3 else "I"), tags, value)
+    return sides[256], sides[257]
+
+
+def _is_described(tiff: Any) -> bool:
+    """Whether ImageJ, tifffile or OME describes the pages, and they are few.
+
+    tifffile would go through all pages, however many and round any circle, and through all directories below each.
+
+    Raises:
+        BadInput: such pages lead in a circle.
+    """
+    if not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
+        return False
+    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
+    while at and at + form.tagnosize <= file.size:
+        if at in seen:
+            raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
+        seen.add(at)
+        file.seek(at)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
+        if len(seen) > MAX_PLANES or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
+            return False
+        after = file.read(form.offsetsize)
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
+    return True
+
+
+def _directories(form: Any, tags: bytes) -> int:
+    """Number of directories below a page, by its tags."""
+    whole = tags[: len(tags) // form.tagsize * form.tagsize]
+    entries = struct.iter_unpack(form.tagheaderformat, whole)
+    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)

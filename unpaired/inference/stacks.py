@@ -1,0 +1,78 @@
+"""Stacks and animations: every image of a file, and a file of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from unpaired.imaging.images import DecodedImage
+from unpaired.imaging.page_writers import write_pages
+from unpaired.imaging.pages import Pages, open_pages
+from unpaired.inference.masks import Weight, masked
+from unpaired.inference.options import Options
+from unpaired.inference.pipeline import in_order
+from unpaired.inference.translator import Translator
+
+
+def translate_stack(
+    translator: Translator,
+    source: Path,
+    target: Path,
+    options: Options,
+    weight: Weight | None,
+    advance: Callable[[], None],
+) -> tuple[str, ...]:
+    """Translate every image of one file, in memory that does not grow with their number.
+
+    Returns:
+        In words, what `target` does not take along.
+
+    Raises:
+        BadInput: a file that cannot be read, or images that the target's format cannot hold.
+    """
+    with open_pages(source) as pages:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        translated = _translated(translator, pages, options, weight, target.parent, advance)
+        lost = write_pages(translated, pages.layout, target)
+        return (*lost, f"pages of another size ({pages.left_out})") if pages.left_out else lost
+
+
+def _translated(
+    translator: Translator,
+    pages: Pages,
+    options: Options,
+    weight: Weight | None,
+    folder: Path,
+    advance: Callable[[], None],
+) -> Iterator[DecodedImage]:
+    """The translations, in order; the next images are read meanwhile."""
+    waiting: list[DecodedImage] = []
+    count = pages.layout.count
+    with ThreadPoolExecutor(1) as reader:
+        try:
+            for number, decoded in enumerate(in_order(reader, pages.read, range(count), 1 + options.batch), 1):
+                waiting.append(decoded)
+                if len(waiting) == options.batch or number == count:
+                    for original, translated in zip(waiting, _batch(translator, waiting, options, folder), strict=True):
+                        yield masked(translator.domain_in.marked(original), translated, weight)
+                        advance()
+                    waiting = []
+        finally:
+            reader.shutdown(cancel_futures=True)
+
+
+def _batch(
+    translator: Translator, originals: list[DecodedImage], options: Options, folder: Path
+) -> Iterator[DecodedImage]:
+    """Translations of several images; of large ones in tiles."""
+    from unpaired.inference.huge import translate_in_tiles
+
+    tiles = [options.tiles(translator, *original.pixels.shape[:2]) for original in originals]
+    small = [original for original, tile in zip(originals, tiles, strict=True) if tile is None]
+    whole = iter(translator.translate_all_decoded(small, options.batch))
+    for original, tile in zip(originals, tiles, strict=True):
+        if tile is None:
+            yield next(whole)
+        else:
+            yield translate_in_tiles(translator, original, folder, tile, options.statistics)
