@@ -20,8 +20,8 @@ from tests.data_sets import make_data, make_model, shapes
 from tests.terminal import in_terminal
 from unpaired import cli
 from unpaired.checkpoints.bundle import BUNDLE
+from unpaired.checkpoints.run_state import checkpoint_of, seal
 from unpaired.cli import COMMANDS, GROUPS, run
-from unpaired.commands.kept import at_step
 from unpaired.commands.train_settings import COMMON, split_settings
 from unpaired.core.errors import Stopped
 from unpaired.core.version import __version__
@@ -397,11 +397,9 @@ def test_a_step_without_a_checkpoint_is_named_with_those_kept(capsys, data):
     for step in (5, 10):
         folder = Path(f"run/checkpoints/step-{step:08d}")
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"step": step}))
-    assert at_step(Path("run"), 10) == Path("run/checkpoints/step-00000010") and at_step(Path("run"), None) == Path(
-        "run"
-    )
-    words = "run: no checkpoint of step 7 is kept; there is step 5, 10; --runtime.keep N keeps more"
+        (folder / "manifest.json").write_text(seal({"format": 1, "step": step, "files": {}}))
+    assert checkpoint_of(Path("run"), "step 10", step=10) == Path("run/checkpoints/step-00000010")
+    words = "run: no checkpoint of step 7 is kept; there is step 5, 10; --runtime.keep-every N keeps"
     assert words in complaint(capsys, "translate", "run", data / "testA", "out", "--at", "7")
     assert words in complaint(capsys, "evaluate", "run", data, "--at", "7")
 

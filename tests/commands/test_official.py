@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.data_sets import make_data, make_model
 from unpaired.checkpoints.bundle import BUNDLE
+from unpaired.checkpoints.run_state import seal
 from unpaired.cli import run
 from unpaired.commands import official, official_flags
 from unpaired.commands.train_settings import split_settings
@@ -367,7 +368,9 @@ def test_epoch_and_load_iter_choose_a_kept_checkpoint(tmp_path, monkeypatch):
     for step, epoch, position in ((6, 1, 0), (9, 1, 3), (12, 2, 0)):
         folder = tmp_path / f"checkpoints/n/checkpoints/step-{step:08d}"
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"step": step, "epoch": epoch, "position": position}))
+        (folder / "manifest.json").write_text(
+            seal({"format": 1, "step": step, "epoch": epoch, "position": position, "files": {}})
+        )
     (tmp_path / "checkpoints/n/config.yaml").write_text("")
     for flags, step, label in ((["--epoch", "1"], 6, "1"), (["--load_iter", "9"], 9, "iter_9")):
         command = official.equivalents(["test", "--dataroot", "d", "--name", "n", *flags]).commands[0]

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from tests.data_sets import make_data, tiny
 from tests.training.test_baselines import experiment as small_experiment
 from unpaired import cli
-from unpaired.checkpoints.bundle import BUNDLE, bundle_at, bundle_file, load_bundle
-from unpaired.checkpoints.run_state import save_state
+from unpaired.checkpoints.bundle import BUNDLE, bundle_file, load_bundle
+from unpaired.checkpoints.run_state import checkpoint_of, save_state
 from unpaired.core.errors import BadInput
 from unpaired.experiment import with_settings
 from unpaired.inference import Translator
@@ -35,6 +35,10 @@ def run(data, tmp_path_factory):
 
 def steps(run):
     return sorted(int(path.name[5:]) for path in (run / "checkpoints").glob("step-*"))
+
+
+def bundle_at(run, step):
+    return load_bundle(checkpoint_of(run, f"step {step}", step=step))
 
 
 def weights(bundle):
@@ -75,7 +79,7 @@ def test_every_kind_of_method_has_its_generators_in_a_checkpoint(tmp_path, metho
 
 
 def test_a_step_that_is_not_kept_is_refused_with_those_that_are(run):
-    with pytest.raises(BadInput, match=r"no checkpoint of step 3, kept are: 2, 4, 6; .*keep-every"):
+    with pytest.raises(BadInput, match=r"no checkpoint of step 3 is kept; there is step 2, 4, 6; .*keep-every"):
         bundle_at(run, 3)
 
 

@@ -18,13 +18,13 @@ from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
-from unpaired.checkpoints.run_state import STATE, checkpoint_of, is_checkpoint, read_state
+from unpaired.checkpoints.run_state import STATE, is_checkpoint, read_state
 from unpaired.checkpoints.shipped import offer, shipped_file
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import write_bytes, written_whole
 from unpaired.core.safe_text import parse_json
-from unpaired.core.safetensors_file import Header, check_finite, check_fit, read_header, read_tensors
+from unpaired.core.safetensors_file import Header, check_finite, check_fit, read_header, read_tensors, tensors_under
 from unpaired.experiment import Experiment, draft_method, from_dict, read_experiment, to_dict, with_settings
 from unpaired.methods import Method
 from unpaired.models import Generator
@@ -114,15 +114,6 @@ def bundle_file(model: Path) -> Path:
     return model if model.exists() else shipped_file(str(model)) or model
 
 
-def bundle_at(run: Path, step: int) -> Bundle:
-    """The generators of a run after `step` steps, from a kept checkpoint.
-
-    Raises:
-        BadInput: the run keeps no checkpoint of this step (the message lists those it keeps), or it is damaged.
-    """
-    return load_bundle(checkpoint_of(run, step))
-
-
 def load_bundle(path: Path) -> Bundle:
     """Rebuild the generators of a bundle, a run's folder or a checkpoint's folder, on the CPU in fp32.
 
@@ -157,7 +148,7 @@ def load_bundle(path: Path) -> Bundle:
         hint = "; `unpaired convert` makes one of another tool's weights" if path.suffix in FOREIGN_SUFFIXES else ""
         raise BadInput(f"{path}: not a readable bundle ({shown(error)}){hint}") from error
     for direction, network in translators.items():
-        network.load_state_dict(_under(tensors, f"{direction}."), assign=True)
+        network.load_state_dict(tensors_under(tensors, f"{direction}."), assign=True)
         network.eval().requires_grad_(False)
     return Bundle(experiment, translators, step, source, chosen)
 
@@ -190,7 +181,9 @@ def _of_checkpoint(folder: Path) -> Bundle:
         experiment = with_settings(before, settings, str(folder))
         method = draft_method(experiment)
         for name, network in method.generators.items():
-            weights = _under(state.tensors, f"network/ema {name}/") or _under(state.tensors, f"network/{name}/")
+            weights = tensors_under(state.tensors, f"network/ema {name}/") or tensors_under(
+                state.tensors, f"network/{name}/"
+            )
             network.load_state_dict(weights, assign=True)
             check_finite(weights)
     except BadInput:
@@ -248,10 +241,6 @@ def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
     """In another precision; whole numbers, such as counters of BatchNorm, stay as they are."""
     return value.to(dtype) if value.is_floating_point() else value
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _check_format(facts: dict[str, Any], path: Path) -> None:

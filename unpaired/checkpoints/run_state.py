@@ -173,19 +173,27 @@ def read_state(folder: Path, process: int = 0) -> RunState:
     return RunState(facts["step"], tensors, facts, folder)
 
 
-def checkpoint_of(run: Path, step: int) -> Path:
-    """The folder of a kept checkpoint.
+def checkpoint_of(run: Path, asked: str, *, step: int | None = None, epoch: int | None = None) -> Path:
+    """The folder of the kept checkpoint after `step` steps, or after `epoch` whole epochs.
+
+    Args:
+        run: The run's folder.
+        asked: The checkpoint in the user's words, for the message.
+        step: Steps, or
+        epoch: epochs.
 
     Raises:
-        BadInput: the run keeps none of this step; the message lists the steps it keeps.
+        BadInput: the run keeps no such checkpoint; the message lists the steps it keeps.
     """
-    kept = {read_manifest(folder)["step"]: folder for folder in _folders(run) if _complete(folder)}
-    if step not in kept:
-        steps = ", ".join(map(str, sorted(kept))) or "none"
-        raise BadInput(
-            f"{run}: no checkpoint of step {step}, kept are: {steps}; --runtime.keep-every N keeps every N-th step"
-        )
-    return kept[step]
+    kept: list[int] = []
+    for folder in filter(_complete, _folders(run)):
+        facts = read_manifest(folder)
+        if facts["step"] == step if step is not None else (facts.get("epoch"), facts.get("position")) == (epoch, 0):
+            return folder
+        kept.append(facts["step"])
+    there = f"there is step {', '.join(map(str, kept))}" if kept else "there is none"
+    advice = "--runtime.keep-every N keeps every N-th step while training"
+    raise BadInput(f"{run}: no checkpoint of {asked} is kept; {there}; {advice}")
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from unpaired.commands.arguments import File, Folder
-from unpaired.commands.kept import at_step
 
 
 def evaluate(
@@ -42,10 +41,12 @@ def evaluate(
     Example:
         unpaired evaluate runs/mine data
     """
+    from unpaired.checkpoints.run_state import checkpoint_of
     from unpaired.core.progress import terminal_width
     from unpaired.evaluation import evaluate, table
 
-    result = evaluate(at_step(model, at), data, out=out, paired=paired, limit=limit, device=device)
+    weights = model if at is None else checkpoint_of(model, f"step {at}", step=at)
+    result = evaluate(weights, data, out=out, paired=paired, limit=limit, device=device)
     if at is None:
         _keep(model, data, result, out)
     as_json = json or not sys.stdout.isatty()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unpaired.commands.arguments import Parser, nearest_flag
-from unpaired.commands.kept import kept_checkpoint
 from unpaired.commands.official_flags import (
     AT_TEST,
     BASE,
@@ -244,9 +243,11 @@ def _model(run: Path, flags: Flags) -> tuple[str, list[list[str]], str]:
 
 def _checkpoint(run: Path, epoch: str, step: int) -> Path:
     """The folder of the kept checkpoint after `epoch` whole epochs, or after `step` steps."""
+    from unpaired.checkpoints.run_state import checkpoint_of
+
     if step:
-        return kept_checkpoint(run, f"--load_iter {step}", step=step)
-    return kept_checkpoint(run, f"--epoch {epoch}", epoch=int(epoch) if epoch.isdigit() else -1)
+        return checkpoint_of(run, f"--load_iter {step}", step=step)
+    return checkpoint_of(run, f"--epoch {epoch}", epoch=int(epoch) if epoch.isdigit() else -1)
 
 
 def _continued(out: Path) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unpaired.commands.arguments import File
-from unpaired.commands.kept import at_step
 from unpaired.config import Direction
 from unpaired.core.errors import BadInput
 
@@ -62,10 +61,11 @@ def translate(
     Example:
         unpaired translate runs/mine photos out --direction AtoB
     """
+    from unpaired.checkpoints.run_state import checkpoint_of
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results
 
-    model = at_step(model, at)
+    model = model if at is None else checkpoint_of(model, f"step {at}", step=at)
     if cluster is not None:
         from unpaired.inference.cluster import Plan, translate_on_cluster
 

@@ -149,3 +149,8 @@ def _check_filled(ends: dict[str, tuple[Spec, int, int]], size: int) -> None:
         at = end
     if at != size:
         raise ValueError(f"its header accounts for {at} of {size} bytes")
+
+
+def tensors_under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

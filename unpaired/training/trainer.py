@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
+from unpaired.core.safetensors_file import tensors_under
 from unpaired.methods import Batch, Fakes, Losses, Method
 from unpaired.models import require_fit
 from unpaired.models.kernels import refreshed
@@ -190,10 +191,10 @@ class Trainer:
                 raise ValueError(f"{name}: expected {tuple(tensor.shape)}, found {tuple(value.shape)}")
             tensor.copy_(value)
         for name, history in self.method.histories.items():
-            if past := _under(state, f"history/{name}/"):
+            if past := tensors_under(state, f"history/{name}/"):
                 history.load(past, self.engine.device)
         self._run.forget()  # a history may have new memory
-        set_rng_state(_under(state, "random/"))
+        set_rng_state(tensors_under(state, "random/"))
         self.steps = int(state["steps"])
 
     def broken(self) -> list[str]:
@@ -235,7 +236,3 @@ class Trainer:
             optimizer.make_capturable()
         optimizer.create_state()
         return optimizer
-
-
-def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
