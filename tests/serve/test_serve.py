@@ -78,7 +78,7 @@ def test_models_are_told_apart_by_name_and_the_first_is_the_default(running):
     assert first.content != second.content
     listed = running.get("/models").json()["models"]
     assert [model["name"] for model in listed] == ["one", "second"]
-    assert listed[1]["directions"]["AtoB"] == {"channels_in": 1, "channels_out": 3}
+    assert listed[1]["directions"]["AtoB"] == {"channels_in": 1, "channels_out": 3, "max_pixels": 16_777_216}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,18 @@ def test_pixels_are_counted_before_they_are_decoded(running):
     begun, before = time.monotonic(), running.worker.memory_info().rss
     refused(running.post(png_header(50_000, 50_000)), 422, "50000x50000", "limit of 16777216 pixels")
     assert time.monotonic() - begun < 5 and running.worker.memory_info().rss - before < 50e6
+
+
+def test_an_image_that_needs_more_memory_than_allowed_is_refused_with_the_limit_that_was_told(models):
+    with server(models["one"], "--memory-gb", "0.05") as small:
+        limit = small.get("/models").json()["models"][0]["directions"]["AtoB"]["max_pixels"]
+        assert any("within 0.1 GB and 120 s" in line for line in small.said), small.said
+        assert 10_000 < limit < 1_500_000
+        side = int(limit**0.5)
+        assert small.post(png(side=side // 2)).status_code == 200
+        refused(small.post(png(side=side + 32)), 413, f"{side + 32}x{side + 32}", f"up to {limit} pixels")
+        if hasattr(psutil, "RLIMIT_DATA"):  # more than that, and the images that wait, it cannot even ask for
+            assert small.worker.rlimit(psutil.RLIMIT_DATA)[0] < small.worker.memory_info().data + 2e9
 
 
 def test_what_is_asked_for_must_be_there(running):

@@ -12,6 +12,7 @@ from tests.data_sets import make_model
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
+from unpaired.serve.cost import Served
 from unpaired.serve.wire import packed, read
 from unpaired.serve.worker import Joiner, Task, warm_up
 
@@ -32,9 +33,9 @@ class Rounding:
 
 
 def tasks(runtime, number, height=20):
-    translator, rng = Translator("AtoB", runtime), np.random.default_rng(0)
+    served, rng = Served(Translator("AtoB", runtime)), np.random.default_rng(0)
     decoded_images = [DecodedImage(rng.integers(256, size=(height, 30, 3), dtype=np.uint8)) for _ in range(number)]
-    return [Task(k, translator, image, ".png") for k, image in enumerate(decoded_images)]
+    return [Task(k, served, image, ".png") for k, image in enumerate(decoded_images)]
 
 
 def test_images_are_joined_only_where_no_bit_changes():

@@ -15,6 +15,7 @@ def serve(
     hosts: tuple[str, ...] = (),
     max_mib: int = 32,
     max_pixels: int = 16_777_216,
+    memory_gb: float = 0.0,
     queue: int = 32,
     batch: int = 8,
     timeout: float = 120.0,
@@ -33,6 +34,7 @@ def serve(
         hosts: Further name of this server, e.g. behind a proxy; may be repeated.
         max_mib: Largest request in MiB.
         max_pixels: Largest image, height times width.
+        memory_gb: Gigabytes that a translation may take; larger images get 413. 0: half of the free memory.
         queue: Requests that may wait; further ones get 503.
         batch: Images in a batch of the worker.
         timeout: Seconds from a request's first byte to its answer.
@@ -51,6 +53,7 @@ def serve(
     limits = Limits(
         max_bytes=max_mib * MIB,
         max_pixels=max_pixels,
+        memory_gb=memory_gb,
         queue=queue,
         batch=batch,
         timeout=timeout,

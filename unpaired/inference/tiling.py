@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unpaired.imaging.images import Images
+from unpaired.imaging.images import Array, Images
 from unpaired.inference.graph import Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
 from unpaired.models import Generator
@@ -229,6 +229,24 @@ class Tiling:
         """The last sweep that reads plane `number`."""
         kept = {sweep.target for sweep in self.sweeps if sweep.kept}
         return max(now for now, sweep in enumerate(self.sweeps) if number in _reads(self.steps, sweep.target, kept))
+
+
+def in_tiles(network: Generator, image: Array, tile: int = TILE) -> Array:
+    """One image (c, h, w) in [-1, 1] with exact statistics; planes are kept in memory, `Tiling.room` bytes of them.
+
+    Raises:
+        BadInput: the network has a layer that cannot be tiled.
+    """
+    channels, height, width = image.shape
+    plan = Tiling.exact(network, (height, width), channels, tile)
+    out = np.empty((plan.steps[-1].channels, height, width), np.float32)
+    x = torch.from_numpy(image)[None]
+
+    def write(box: Box, part: Tensor) -> None:
+        out[:, slice(*box[0]), slice(*box[1])] = part[0].numpy()
+
+    plan.run(lambda box: x[..., slice(*box[0]), slice(*box[1])], write, Memory())
+    return out
 
 
 def spread(side: int) -> NDArray[np.intp]:

@@ -113,8 +113,10 @@ class Dispatcher:
             await asyncio.sleep(pause)
 
     async def _launch(self) -> asyncio.subprocess.Process:
-        settings = {"models": {name: str(path) for name, path in self.paths.items()}}
-        settings |= {"max_pixels": self.limits.max_pixels, "exact": self.limits.exact, "device": self.limits.device}
+        limits = self.limits
+        settings = {"models": {name: str(path) for name, path in self.paths.items()}, "device": limits.device}
+        settings |= {"max_pixels": limits.max_pixels, "exact": limits.exact, "timeout": limits.timeout}
+        settings |= {"memory": int(limits.memory_gb * 1e9), "held": limits.held_bytes}
         command = [sys.executable, "-m", "unpaired.serve.worker", json.dumps(settings)]
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=MIB)

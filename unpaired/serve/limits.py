@@ -27,6 +27,8 @@ class Limits:
     """Seconds from a request's first byte to its answer (504), and between a worker's signs of life."""
     grace: float = 30.0
     """Seconds that accepted requests have to finish once the server is asked to stop."""
+    memory_gb: float = 0.0
+    """Gigabytes that a translation may take (413); 0 for half of what is free when the worker starts."""
     device: str = "auto"
     """Where the worker's networks run; see `core.device.pick_device`."""
     exact: bool = True
@@ -36,6 +38,8 @@ class Limits:
         for name in ("max_bytes", "max_pixels", "queue", "batch", "timeout", "grace"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        if not 0 <= self.memory_gb < 1e6:
+            raise BadInput(f"memory-gb: expected gigabytes, or 0 for half of the free memory, got {self.memory_gb}")
 
     @property
     def held_bytes(self) -> int:

@@ -62,7 +62,7 @@ class Model(BaseModel):
 
     name: str
     directions: dict[Direction, dict[str, int]]
-    """Channels in and out of each."""
+    """Of each: channels in and out, and the largest image in pixels."""
     about: About | None = None
     """Its card, if it comes with the package."""
 
@@ -90,7 +90,7 @@ MISSING = problems(_404="There is none", _422="Not a name of a model")
 TRANSLATE = GUARDED | problems(
     _400="Not a form",
     _408="The image took too long to arrive",
-    _413="More bytes than the limit",
+    _413="More bytes than the limit, or more pixels than this machine translates within its memory and the timeout",
     _415="Not an image's content type",
     _422="Not an image, damaged, more pixels than the limit (judged before decoding), or an unknown setting",
     _504="Not translated in time",

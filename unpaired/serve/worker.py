@@ -7,22 +7,25 @@ A task is an image's bytes with a model, a direction and a format; several come 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from unpaired.core.device import free_bytes
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.inference import Translator
+from unpaired.serve.cost import Served, TooLarge, bound_memory
 from unpaired.serve.wire import packed, read
 
 JOINED_PIXELS = 512 * 512
@@ -33,7 +36,7 @@ MEDIA_TYPES = {
     **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
     **{".tif": "image/tiff", ".bmp": "image/bmp"},
 }
-Models = Mapping[str, Mapping[str, Translator]]
+Models = Mapping[str, Mapping[str, Served]]
 """By name, then by direction."""
 
 
@@ -42,15 +45,24 @@ class Task:
     """One image to translate, decoded."""
 
     id: int
-    translator: Translator
+    served: Served
     decoded: DecodedImage
     suffix: str
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.decoded.pixels.shape[:2]
+
+    @property
     def kind(self) -> tuple[int, int, int]:
         """Equal for tasks that may go through the network together."""
-        height, width = self.decoded.pixels.shape[:2]
-        return id(self.translator), height, width
+        return id(self.served), *self.size
+
+    @property
+    def large(self) -> bool:
+        """Whether it is translated alone."""
+        return math.prod(self.size) > JOINED_PIXELS
 
 
 @dataclass
@@ -67,11 +79,10 @@ class Joiner:
 
     def translate(self, tasks: list[Task]) -> list[DecodedImage]:
         """The translations of tasks of one kind, in order."""
-        translator, decoded_images = tasks[0].translator, [task.decoded for task in tasks]
-        _, height, width = tasks[0].kind
-        size = (tasks[0].kind, len(tasks))
-        if len(tasks) == 1 or height * width > JOINED_PIXELS or self.same_bits.get(size) is False:
-            return [translator.translate_decoded(decoded) for decoded in decoded_images]
+        served, decoded_images = tasks[0].served, [task.decoded for task in tasks]
+        translator, size = served.translator, (tasks[0].kind, len(tasks))
+        if len(tasks) == 1 or tasks[0].large or self.same_bits.get(size) is False:
+            return [served.translate(decoded) for decoded in decoded_images]
         arrays = [translator.prepare(decoded) for decoded in decoded_images]
         images = list(translator.runtime(np.stack(arrays)))
         if self.exact and size not in self.same_bits:
@@ -86,19 +97,31 @@ class Joiner:
         self.same_bits[size] = same
 
 
-def load_models(paths: Mapping[str, str], device: str = "auto") -> Models:
+def load_models(
+    paths: Mapping[str, str], device: str = "auto", memory: float = math.inf, seconds: float = math.inf
+) -> Models:
     """Every direction of every model, each having translated an image.
+
+    Args:
+        paths: Models by name.
+        device: See `core.device.pick_device`.
+        memory: Bytes that a translation may take.
+        seconds: Seconds that it may take.
 
     Raises:
         BadInput: not a model, or one whose translation is not finite or not of the right shape.
     """
-    models: dict[str, dict[str, Translator]] = {}
+    models: dict[str, dict[str, Served]] = {}
     for name, path in paths.items():
         first = Translator.load(Path(path), device=device)
-        models[name] = {direction: first.to(direction) for direction in first.directions}
-        for translator in models[name].values():
+        translators = {direction: first.to(direction) for direction in first.directions}
+        for translator in translators.values():
             warm_up(translator, f"{name} ({path})")
-            print(f"{name}: {translator.describe()}", file=sys.stderr, flush=True)
+        served = Served(first, memory, seconds)
+        served.measure()
+        models[name] = {direction: replace(served, translator=each) for direction, each in translators.items()}
+        for each in models[name].values():
+            print(f"{name}: {each.translator.describe()}; {each.describe()}", file=sys.stderr, flush=True)
     return models
 
 
@@ -118,26 +141,39 @@ def warm_up(translator: Translator, name: str) -> None:
 
 
 def answers(models: Models, joiner: Joiner, max_pixels: int, head: dict[str, Any], body: bytes) -> Iterator[bytes]:
-    """The answer to each task of a message, as soon as it is known."""
+    """The answer to each task of a message, as soon as it is known; of large images one at a time is in memory."""
     tasks, start = [], 0
-    for task in head["tasks"]:
-        data, start = body[start : start + task["size"]], start + task["size"]
+    for about in head["tasks"]:
+        data, start = body[start : start + about["size"]], start + about["size"]
         try:
-            tasks.append(_decoded(models, task, data, max_pixels))
+            task = _decoded(models, about, data, max_pixels)
         except Exception as error:
-            yield _refusal(task["id"], error)
-    while tasks:
-        group = [task for task in tasks if task.kind == tasks[0].kind]
-        tasks = [task for task in tasks if task.kind != group[0].kind]
-        begun = time.perf_counter()
-        try:
-            decoded_images = joiner.translate(group)
-        except Exception as error:
-            yield from (_refusal(task.id, error) for task in group)
+            yield _refusal(about["id"], error)
             continue
-        seconds = (time.perf_counter() - begun) / len(group)
-        for task, decoded in zip(group, decoded_images, strict=True):
-            yield _encoded(task, decoded, seconds)
+        if task.large:
+            yield from _translated(joiner, [task])
+        else:
+            tasks.append(task)
+        del task
+    while tasks:
+        alike = [task for task in tasks if task.kind == tasks[0].kind]
+        group = alike[: alike[0].served.together(alike[0].size)]
+        done = {task.id for task in group}
+        tasks = [task for task in tasks if task.id not in done]
+        yield from _translated(joiner, group)
+
+
+def _translated(joiner: Joiner, group: list[Task]) -> Iterator[bytes]:
+    began = time.perf_counter()
+    try:
+        decoded_images = joiner.translate(group)
+    except Exception as error:
+        yield from (_refusal(task.id, error) for task in group)
+        return
+    seconds = (time.perf_counter() - began) / len(group)
+    group[0].served.saw(group[0].size, seconds)
+    for task, decoded in zip(group, decoded_images, strict=True):
+        yield _encoded(task, decoded, seconds)
 
 
 def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int) -> Task:
@@ -145,9 +181,12 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
     direction = task["direction"] or next(iter(directions))
     if direction not in directions:
         raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
-    decoded = read_image(data, max_pixels)
-    directions[direction].prepare(decoded)  # refuses alone, not with its whole group
-    return Task(task["id"], directions[direction], decoded, task["suffix"] or suffix_of(data))
+    served = directions[direction]
+    found = Task(task["id"], served, read_image(data, max_pixels), task["suffix"] or suffix_of(data))
+    served.tile_for(found.size)  # refuses before any work
+    if not found.large:
+        served.translator.prepare(found.decoded)  # refuses alone, not with its whole group
+    return found
 
 
 def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
@@ -160,7 +199,9 @@ def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
 
 
 def _refusal(number: int, error: Exception) -> bytes:
-    """422 for what the image is to blame for; anything else is a fault of ours, told in full on stderr."""
+    """413 and 422 for what the image is to blame for; anything else is a fault of ours, in full on stderr."""
+    if isinstance(error, TooLarge):
+        return packed({"id": number, "status": 413, "detail": str(error)})
     if isinstance(error, BadInput):
         return packed({"id": number, "status": 422, "detail": str(error)})
     if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error):
@@ -177,10 +218,13 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
         out.flush()
 
     try:
-        models = load_models(settings["models"], settings.get("device", "auto"))
+        memory = settings["memory"] or free_bytes() // 2
+        models = load_models(settings["models"], settings["device"], memory, settings["timeout"])
+        if all(each.translator.device.type == "cpu" for directions in models.values() for each in directions.values()):
+            bound_memory(memory + settings["held"])
     except (BadInput, OSError) as error:
         return send(packed({"unusable": str(error)}))
-    send(packed({"models": {name: _about(directions) for name, directions in models.items()}}))
+    send(packed({"models": {name: _about(each, settings["max_pixels"]) for name, each in models.items()}}))
     joiner = Joiner(settings["exact"])
     while message := read(tasks):
         for answer in answers(models, joiner, settings["max_pixels"], *message):
@@ -188,9 +232,14 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
         send(packed({"done": True}))
 
 
-def _about(directions: Mapping[str, Translator]) -> dict[str, Any]:
+def _about(directions: Mapping[str, Served], max_pixels: int) -> dict[str, Any]:
     return {
-        key: {"channels_in": each.channels_in, "channels_out": each.channels_out} for key, each in directions.items()
+        key: {
+            "channels_in": each.translator.channels_in,
+            "channels_out": each.translator.channels_out,
+            "max_pixels": min(max_pixels, each.max_pixels),
+        }
+        for key, each in directions.items()
     }
 
 

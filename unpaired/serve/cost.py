@@ -1,0 +1,193 @@
+"""What a translation costs in memory and time on this machine, measured at the start; larger images are refused."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from unpaired.core.errors import BadInput
+from unpaired.imaging.images import DecodedImage
+from unpaired.inference import Translator
+from unpaired.inference.files import LARGE, TILE
+from unpaired.inference.tiling import Tiling, in_tiles
+from unpaired.models import Generator
+
+MEASURED = 256
+"""Side of the image that is translated to measure the cost."""
+PASSES = 3
+"""Times it is; the fastest counts, so that other work on the machine refuses no image."""
+TILED = 1.5
+"""A translation in tiles takes this many times longer."""
+BYTES_BESIDE = 48
+"""Per pixel: the decoded image, its floats, and those of the output while they are rounded."""
+SLACK = 2**28
+"""Bytes beyond the bound of a translation: the images of a batch as files, threads, fragmentation."""
+Size = tuple[int, int]
+"""Height and width."""
+
+
+class TooLarge(BadInput):
+    """An image that this machine cannot translate within the server's limits (413)."""
+
+
+@dataclass
+class Served:
+    """One direction of a model, and what a translation costs and may cost."""
+
+    translator: Translator
+    memory: float = math.inf
+    """Bytes that one translation may take."""
+    seconds: float = math.inf
+    """Seconds that it may take."""
+    bytes_per_pixel: float = 0.0
+    seconds_per_pixel: float = 0.0
+
+    def measure(self) -> None:
+        """Measure bytes and seconds per pixel by translating a gray square."""
+        square = np.zeros((1, self.translator.channels_in, MEASURED, MEASURED), np.float32)
+        times = []
+        for _ in range(PASSES):
+            began = time.perf_counter()
+            with peak_bytes(self.translator) as peak:
+                self.translator.runtime(square)
+            times.append(time.perf_counter() - began)
+            self.bytes_per_pixel = max(self.bytes_per_pixel, peak[0] / MEASURED**2)
+        self.seconds_per_pixel = min(times) / MEASURED**2
+
+    def tile_for(self, size: Size) -> int | None:
+        """Side of the tiles in which an image of this size is translated; None for the whole at once.
+
+        Large images are tiled as by `translate`, and so are thin ones, which are mostly padding.
+
+        Raises:
+            TooLarge: it does not fit into memory or time.
+        """
+        tile, need, seconds = self.plan(size)
+        if need > self.memory or seconds > self.seconds:
+            raise TooLarge(
+                f"{size[1]}x{size[0]} needs about {need / 1e9:.1f} GB and {seconds:.0f} s; this machine translates up "
+                f"to {self.max_pixels} pixels within {self.memory / 1e9:.1f} GB and {self.seconds:g} s"
+            )
+        return tile
+
+    def plan(self, size: Size) -> tuple[int | None, float, float]:
+        """Side of the tiles, if any, and the bytes and seconds that an image of this size needs."""
+        pixels = self._padded(size)
+        need, seconds = pixels * (self.bytes_per_pixel + BYTES_BESIDE), pixels * self.seconds_per_pixel
+        thin = pixels > max(4 * math.prod(size), TILE**2)
+        tile = max(TILE, TILE**2 // min(size)) if thin else TILE
+        if pixels > LARGE or thin or need > self.memory:
+            with suppress(BadInput):  # a network that cannot be tiled
+                area = min(pixels, (TILE + 64) ** 2)
+                need = self._planes(size, tile) + area * self.bytes_per_pixel + pixels * BYTES_BESIDE
+                return tile, need, TILED * seconds
+        return None, need, seconds
+
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of the largest square that fits into memory and time."""
+        low, high = 0, 2**17
+        while high - low > 16:
+            middle = (low + high) // 2
+            _, need, seconds = self.plan((middle, middle))
+            low, high = (middle, high) if need <= self.memory and seconds <= self.seconds else (low, middle)
+        return low * low
+
+    def together(self, size: Size) -> int:
+        """Images of this size that fit into memory together; at least one."""
+        need = self._padded(size) * (self.bytes_per_pixel + BYTES_BESIDE)
+        return max(1, int(min(self.memory / need, 2**16)))
+
+    def saw(self, size: Size, seconds: float) -> None:
+        """Learn from a translation that was faster than the first ones."""
+        self.seconds_per_pixel = min(self.seconds_per_pixel, seconds / max(self._padded(size), MEASURED**2))
+
+    def translate(self, decoded: DecodedImage) -> DecodedImage:
+        """One image, in tiles where `tile_for` says so."""
+        tile = self.tile_for(decoded.pixels.shape[:2])
+        if tile is None:
+            return self.translator.translate_decoded(decoded)
+        return self.translator.finish(decoded, in_tiles(self._network(), self.translator.prepare(decoded), tile))
+
+    def describe(self) -> str:
+        """The largest image and what bounds it, in words."""
+        limits = f"{self.memory / 1e9:.1f} GB and {self.seconds:g} s"
+        return f"up to {self.max_pixels / 1e6:.1f} million pixels within {limits}"
+
+    def _network(self) -> Generator:
+        if self.translator.bundle is None:
+            raise BadInput("an exported file cannot be tiled")
+        return self.translator.bundle.translators[self.translator.direction]
+
+    def _planes(self, size: Size, tile: int) -> int:
+        """Bytes of the planes that are kept from sweep to sweep."""
+        return Tiling.exact(self._network(), size, self.translator.channels_in, tile).room
+
+    def _padded(self, size: Size) -> int:
+        """Pixels that the network sees of an image of this size."""
+        if self.translator.bundle is None:
+            return math.prod(size)
+        network = self._network()
+        return math.prod(max(side + -side % network.size_multiple, network.min_size) for side in size)
+
+
+@contextmanager
+def peak_bytes(translator: Translator) -> Iterator[list[int]]:
+    """Inside, measures how far the memory in use rises: of the card where the network is on one, else the process."""
+    found = [0]
+    if translator.device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(translator.device)
+        before = torch.cuda.memory_allocated(translator.device)
+        yield found
+        found[0] = torch.cuda.max_memory_allocated(translator.device) - before
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # memory that was freed but kept would hide what is needed
+    before, done = resident_bytes(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            found[0] = max(found[0], resident_bytes() - before)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
+
+
+def resident_bytes() -> int:
+    """Memory of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def bound_memory(more: int) -> None:
+    """Refuse this process more memory than it has now and `more` bytes: what needs more fails, and the machine stays.
+
+    Only where the system counts what a process allocates (Linux).
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/status", encoding="ascii") as file:
+            kilobytes = re.search(r"VmData:\s+(\d+)", file.read())
+        if kilobytes:
+            _, most = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (int(kilobytes[1]) * 1024 + more + SLACK, most))
