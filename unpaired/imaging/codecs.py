@@ -25,6 +25,7 @@ from unpaired.core.errors import BadInput
 from unpaired.imaging.exif import ORIENTATION, Bytes
 from unpaired.imaging.kinds import beginning_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
+from unpaired.imaging.segments import BY_PILLOW, IMAGES, YCBCR, check_segments, is_read, name_of, ycbcr_pixels
 from unpaired.imaging.tiff_pages import MAX_PAGES, TiffStack, tiff_stack
 
 Pixels = NDArray[Any]
@@ -52,9 +53,6 @@ BYTES_PER_PIXEL = 8
 """Four channels of 16 bits: a file, and its decoded pixels, may take this many bytes per pixel allowed."""
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
-TIFF_STREAMS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
-"""No compression, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. Image codecs inside a TIFF (JPEG 2000,
-LERC) bring a size of their own, which no check of the header bounds."""
 TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 """TIFF's photometric interpretations that mean the same at any bit depth."""
 PREMULTIPLIED, STRAIGHT = 1, 2
@@ -346,12 +344,18 @@ def tiff_image(tiff: Any, stack: TiffStack, number: int, data: Bytes, max_pixels
     extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
     _check_tiff_size(page, samples, max_pixels)
     about = tiff_metadata(tiff, data, page)
+    tag = page.tags.get(ORIENTATION)
+    turn = tag.value if tag else 1
+    if (page.photometric, page.compression, page.bitspersample, samples) == (YCBCR, 1, 8, 3):
+        return _finished(ycbcr_pixels(page), False, turn, about)
     if not _is_plain_tiff(page, extra):
         with pillow_reader(".tif")(io.BytesIO(data)) as image:
             image.seek(int(stack.planes[number, 0]))
             return marked(pillow_image(image, max_pixels, about), about.nodata)
+    if page.compression in IMAGES:
+        for index in stack.planes[number]:
+            check_segments(tiff.pages[int(index)].aspage())
     pixels = stack.read(tiff, number)
-    tag = page.tags.get(ORIENTATION)
     first = pixels.ndim == 3 and (by_page or page.planarconfig == 2)
     pixels = np.moveaxis(pixels, 0, -1) if first else np.atleast_3d(pixels)
     if pixels.dtype == np.float64:  # GDAL's usual value is the least of its type, which float32 cannot hold
@@ -364,7 +368,7 @@ def tiff_image(tiff: Any, stack: TiffStack, number: int, data: Bytes, max_pixels
         pixels = np.array(full_scale(pixels.dtype), pixels.dtype) - pixels
     if extra == PREMULTIPLIED:
         pixels = _straight(pixels)
-    decoded = _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), tag.value if tag else 1, about)
+    decoded = _finished(pixels, extra in (PREMULTIPLIED, STRAIGHT), turn, about)
     return marked(decoded, about.nodata)
 
 
@@ -391,10 +395,15 @@ def _check_tiff_size(page: Any, samples: int, max_pixels: int) -> None:
 
 
 def _is_plain_tiff(page: Any, extra: int) -> bool:
-    """Whole samples of a known range, RGB or gray, in a stream of bytes; else 8 bits at most, for Pillow to read."""
-    kind, bits, coding = page.dtype, page.bitspersample, (page.compression, page.photometric)
-    simple = coding[0] in TIFF_STREAMS and coding[1] in TIFF_COLORS and page.imagedepth == 1
-    if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and extra != PREMULTIPLIED):
+    """Whole samples of a known range, RGB or gray; else 8 bits at most, for Pillow to read."""
+    kind, bits = page.dtype, page.bitspersample
+    if not is_read(page) and page.compression not in BY_PILLOW:
+        raise BadInput(
+            f"TIFF compressed by {name_of(page.compression)}, which is not read; save it with deflate or LZW"
+        )
+    simple = is_read(page) and page.photometric in TIFF_COLORS and page.imagedepth == 1
+    straight = extra != PREMULTIPLIED or page.compression in IMAGES
+    if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and straight) and page.compression in BY_PILLOW:
         return False
     if (
         kind not in (np.uint8, np.uint16, np.int16, np.float16, np.float32, np.float64)
@@ -402,7 +411,8 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     ):
         raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
     if not simple:
-        how = f"compression {coding[0]}, colour space {coding[1]}, depth {page.imagedepth}"
+        colours = getattr(page.photometric, "name", page.photometric)
+        how = f"compression {name_of(page.compression)}, colour space {colours}, depth {page.imagedepth}"
         raise BadInput(f"TIFF of {kind} in {how}; save one slice, RGB or gray, with deflate or LZW")
     return True
 

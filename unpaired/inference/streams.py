@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput, naming
-from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, TIFF_STREAMS, read_header, suffix_of
+from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, read_header, suffix_of
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
+from unpaired.imaging.segments import YCBCR, check_segments, is_read
 from unpaired.imaging.tiff_pages import tiff_stack
 
 MOST_PIXELS = 10**10
@@ -117,7 +118,7 @@ def _tiff(path: Path) -> Stream | None:
 
     with tifffile.TiffFile(path, _multifile=False) as tiff:
         page: Any = tiff.pages.first
-        simple = page.compression in TIFF_STREAMS and page.photometric in (1, 2) and page.imagedepth == 1
+        simple = is_read(page) and page.photometric in (1, 2) and page.imagedepth == 1
         kind: Any = page.dtype
         whole = (
             any(kind == one for one in (np.uint8, np.uint16, np.float32)) and page.bitspersample == 8 * kind.itemsize
@@ -128,6 +129,7 @@ def _tiff(path: Path) -> Stream | None:
             return None
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
             return None
+        check_segments(page)
         size, orientation = (page.imagelength, page.imagewidth), page.tags.get(ORIENTATION)
         turn = int(orientation.value) if orientation else 1
         about = (_tiff_about(path) or NOTHING).upright(turned=turn in range(2, 9))
@@ -168,23 +170,17 @@ def _mapped_blocks(path: Path, page: Any, order: str) -> Iterator[Block]:
 
 
 def _vips(path: Path, needed: bool) -> Stream | None:
-    """By libvips, of the extra `big`; without it None, unless it is needed."""
+    """By libvips, of the extra `big`; None where it is not there or does not read the file.
+
+    Raises:
+        BadInput: the same, where no other reader takes so many pixels.
+    """
     try:
-        import pyvips
-    except (ImportError, OSError) as error:
-        if not needed:
-            return None
-        raise BadInput(
-            f"more than {MAX_PIXELS} pixels in this format are read by libvips: pip install 'unpaired[big]', "
-            "or save it as TIFF in strips or tiles"
-        ) from error
-    pyvips.block_untrusted_set(True)
-    try:
-        image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
-    except pyvips.Error as error:
-        raise BadInput(f"libvips cannot read it ({' '.join(str(error).split())})") from error
-    if image.format not in VIPS_KINDS or image.bands > 4 or image.interpretation in ("cmyk", "lab"):
-        raise BadInput(f"{image.bands} channels of {image.format} in {image.interpretation}; save it as RGB or gray")
+        image = _opened_by_vips(path)
+    except BadInput:
+        if needed:
+            raise
+        return None
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info: dict[str, Any] = {names[name]: image.get(name) for name in names if image.get_typeof(name)}
     info["dpi"] = (image.xres * 25.4, image.yres * 25.4)
@@ -193,6 +189,37 @@ def _vips(path: Path, needed: bool) -> Stream | None:
     about = about.upright(turned=turn in range(2, 9)).with_channels(image.bands - alpha)
     size, dtype = (image.height, image.width), np.dtype(VIPS_KINDS[image.format])
     return Stream(size, image.bands, dtype, alpha, turn, about, lambda: _vips_blocks(path))
+
+
+def _opened_by_vips(path: Path) -> Any:
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        raise BadInput(
+            f"more than {MAX_PIXELS} pixels in this format are read by libvips: pip install 'unpaired[big]', "
+            "or save it as TIFF in strips or tiles"
+        ) from error
+    if _has_plain_ycbcr(path):
+        raise BadInput(f"more than {MAX_PIXELS} pixels in YCbCr that is not JPEG are not read; save it as RGB")
+    pyvips.block_untrusted_set(True)
+    try:
+        image: Any = pyvips.Image.new_from_file(str(path), access="sequential")
+    except pyvips.Error as error:
+        raise BadInput(f"libvips cannot read it ({' '.join(str(error).split())})") from error
+    if image.format not in VIPS_KINDS or image.bands > 4 or image.interpretation in ("cmyk", "lab"):
+        raise BadInput(f"{image.bands} channels of {image.format} in {image.interpretation}; save it as RGB or gray")
+    return image
+
+
+def _has_plain_ycbcr(path: Path) -> bool:
+    """Whether a file is a TIFF whose YCbCr libvips would take for RGB."""
+    import tifffile
+
+    if _magic(path) != ".tif":
+        return False
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first.aspage()
+        return page.photometric == YCBCR and page.compression not in (6, 7)
 
 
 def _tiff_about(path: Path) -> Metadata | None:

@@ -23,8 +23,10 @@ from unpaired.models import Generator
 
 MEASURED = 256
 """Side of the image that is translated to measure the cost."""
-PASSES = 3
+PASSES = 2
 """Times it is; the fastest counts, so that other work on the machine refuses no image."""
+THIN_TILE = 16 * TILE
+"""Side of the tiles of images that are a few pixels high or wide."""
 TILED = 1.5
 """A translation in tiles takes this many times longer."""
 BYTES_BESIDE = 48
@@ -50,6 +52,8 @@ class Served:
     """Seconds that it may take."""
     bytes_per_pixel: float = 0.0
     seconds_per_pixel: float = 0.0
+    plane_bytes_per_pixel: float = 0.0
+    """Of a translation in tiles; computed when it is needed."""
 
     def measure(self) -> None:
         """Measure bytes and seconds per pixel by translating a gray square."""
@@ -84,11 +88,11 @@ class Served:
         pixels = self._padded(size)
         need, seconds = pixels * (self.bytes_per_pixel + BYTES_BESIDE), pixels * self.seconds_per_pixel
         thin = pixels > max(4 * math.prod(size), TILE**2)
-        tile = max(TILE, TILE**2 // min(size)) if thin else TILE
+        tile = THIN_TILE if thin else TILE
         if pixels > LARGE or thin or need > self.memory:
             with suppress(BadInput):  # a network that cannot be tiled
                 area = min(pixels, (TILE + 64) ** 2)
-                need = self._planes(size, tile) + area * self.bytes_per_pixel + pixels * BYTES_BESIDE
+                need = pixels * (self._planes() + BYTES_BESIDE) + area * self.bytes_per_pixel
                 return tile, need, TILED * seconds
         return None, need, seconds
 
@@ -128,9 +132,12 @@ class Served:
             raise BadInput("an exported file cannot be tiled")
         return self.translator.bundle.translators[self.translator.direction]
 
-    def _planes(self, size: Size, tile: int) -> int:
-        """Bytes of the planes that are kept from sweep to sweep."""
-        return Tiling.exact(self._network(), size, self.translator.channels_in, tile).room
+    def _planes(self) -> float:
+        """Bytes per pixel of the planes that are kept from sweep to sweep."""
+        if not self.plane_bytes_per_pixel:
+            room = Tiling.exact(self._network(), (1024, 1024), self.translator.channels_in).room
+            self.plane_bytes_per_pixel = room / 1024**2
+        return self.plane_bytes_per_pixel
 
     def _padded(self, size: Size) -> int:
         """Pixels that the network sees of an image of this size."""
