@@ -130,7 +130,7 @@ def _inflated(page: Any, data: bytes, limit: int) -> bytes:
     if again == 2:
         from imagecodecs import zstd_decode
 
-        return zstd_decode(data, out=limit)
+        return bytes(zstd_decode(data, out=limit))
     return data
 
 
@@ -162,7 +162,7 @@ def ycbcr_pixels(page: Any) -> NDArray[np.uint8]:
         top, left = number // beside * rows, number % beside * columns
         block = _from_units(data, min(rows, height - top) if not page.is_tiled else rows, columns, across, down)
         out[top : top + block.shape[0], left : left + columns] = block
-    rgb = Image.frombytes("YCbCr", out.shape[1::-1], out.tobytes()).convert("RGB")
+    rgb = Image.frombytes("YCbCr", (out.shape[1], out.shape[0]), out.tobytes()).convert("RGB")
     return np.asarray(rgb)[:height, :width]
 
 

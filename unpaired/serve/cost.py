@@ -17,7 +17,7 @@ import numpy as np
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
-from unpaired.inference.files import LARGE, TILE
+from unpaired.inference.options import LARGE, TILE
 from unpaired.inference.tiling import Tiling, in_tiles
 from unpaired.models import Generator
 
