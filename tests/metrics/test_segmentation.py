@@ -53,8 +53,8 @@ def test_no_pixels_give_nan_and_labels_outside_the_classes_are_refused():
         confusion_matrix(torch.tensor([0]), torch.tensor([0, 1]), classes=2)
 
 
-def test_water_is_where_blue_exceeds_red_by_the_bound_or_more():
-    red, green, blue = [100, 100, 100, 0], [0, 255, 0, 9], [107, 108, 60, 255]
+def test_water_is_where_blue_exceeds_the_mean_of_red_and_green_by_the_bound_or_more():
+    red, green, blue = [100, 100, 100, 0], [100, 90, 0, 9], [107, 103, 57, 255]
     image = torch.tensor([red, green, blue]).view(1, 3, 2, 2) / 127.5 - 1
     assert water_mask(image, 8).flatten().tolist() == [False, True, False, True]
     with pytest.raises(ValueError, match="3 channels"):

@@ -66,7 +66,7 @@ def translate_globe(out: Path) -> Path | None:
     globe, translated = out / "globe.png", out / "globe-map.png"
     if not translated.exists():
         out.mkdir(parents=True, exist_ok=True)
-        raster = read_globe(raster_folder() / f"{RASTERS['satellite-elevation'][0]}.jpg", GLOBE_WIDTH)
+        raster = read_globe(raster_folder() / f"{RASTERS['satellite-relief'][0]}.jpg", GLOBE_WIDTH)
         with written_whole(globe) as part:
             raster.save(part, "png")
         _say(f"unpaired translate {SHIPPED} {globe} {translated}")

@@ -10,9 +10,10 @@ from unpaired.commands.arguments import Folder
 def prepare_earth(
     data: Folder,
     *,
-    pair: Literal["satellite-elevation", "satellite-relief", "satellite-labels"] = "satellite-elevation",
+    pair: Literal["satellite-elevation", "satellite-relief", "satellite-labels"] = "satellite-relief",
     size: int = 64,
     globe_width: int = 1350,
+    north: int | None = None,
     aligned: bool = False,
 ) -> None:
     """Make tiles of Earth from space.
@@ -21,9 +22,10 @@ def prepare_earth(
 
     Args:
         data: Folder to make.
-        pair: Domain A is the satellite image; B is elevation colours (easier), shaded relief (harder), or labels.
+        pair: Domain A is the satellite image; B is a map of shaded relief, of elevation colours, or of labels.
         size: Side of a tile in pixels.
         globe_width: Width of the globe in pixels before it is cut into tiles.
+        north: Northernmost latitude of a tile in degrees; 60 unless given, since maps show no snow, for labels 90.
         aligned: Also pair the training tiles: trainA and trainB show the same places under the same names.
 
     Example:
@@ -31,7 +33,7 @@ def prepare_earth(
     """
     from unpaired.data.prepare.earth import prepare_earth
 
-    _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned))
+    _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned, north=north))
 
 
 def prepare_emoji(data: Folder, *, size: int = 64) -> None:

@@ -54,7 +54,7 @@ def recipe(
         "quantisation": "outputs rounded to 8 bits before they are judged; the way back starts from unrounded ones",
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
-        "water_bluer_than_red_by": held_out.manifest.get("water"),
+        "water_bluer_by": held_out.manifest.get("water"),
         "bootstrap": {
             "level": bootstrap.LEVEL,
             "draws": bootstrap.DRAWS,

@@ -35,7 +35,7 @@ class Setting:
     levels: list[int]
     """Short sides of the pyramid's levels, for SWD."""
     water: float | None
-    """How much bluer than red water is in the target; None where nothing tells."""
+    """By how many levels blue exceeds the mean of red and green in water of the target; None where nothing tells."""
 
     @property
     def source(self) -> tuple[ImageFile, ...]:

