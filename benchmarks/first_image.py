@@ -35,7 +35,7 @@ def main() -> None:
     satellite, translated, truth = globes()
     place(sheet, satellite, GAP, GAP, "Earth from space (input)")
     place(sheet, translated, right, GAP, "its translation by the model `earth`, in one piece")
-    place(sheet, truth, GAP, below, "elevation colours (truth, not seen beside the input)")
+    place(sheet, truth, GAP, below, "map of shaded relief (truth, not seen beside the input)")
     left = right
     for model, data, label in (("earth", earth, "test tiles, `earth`"), ("emoji", emoji, "test drawings, `emoji`")):
         write(sheet, left, below, f"{label}: {', '.join(ROWS)}")
@@ -50,7 +50,7 @@ def main() -> None:
 
 def globes() -> tuple[Image.Image, Image.Image, Image.Image]:
     """The Earth from space, its translation, and the truth."""
-    a, b = (read_globe(raster_folder() / f"{n}.jpg", GLOBE_WIDTH) for n in RASTERS["satellite-elevation"])
+    a, b = (read_globe(raster_folder() / f"{n}.jpg", GLOBE_WIDTH) for n in RASTERS["satellite-relief"])
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "globe.png", Path(folder) / "map.png"
         a.save(source)

@@ -5,7 +5,7 @@
         --method.discriminator.width 32 --steps 1200
     unpaired evaluate runs/earth earth64 --out earth.json
     python -m benchmarks.shipped runs/earth earth --data earth64 --evaluation earth.json \
-        --summary "satellite image to elevation colours and back" --time "40 minutes of one CPU core"
+        --summary "satellite image to map of shaded relief and back" --time "40 minutes of one CPU core"
 
 Prints by how many levels the rounding of the weights changes translations of test images.
 """

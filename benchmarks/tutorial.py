@@ -27,7 +27,7 @@ EXECUTED = "executed.ipynb"
 TILE, GAP, LABEL = 112, 4, 22
 REPORT = 560
 """Height in pixels of the image of the report."""
-COLUMNS = ("satellite", "translation", "truth", "elevation", "translation", "truth")
+COLUMNS = ("satellite", "translation", "truth", "map", "translation", "truth")
 
 Images = list[Image.Image]
 
@@ -106,8 +106,8 @@ def translations(run: Path, data: Path) -> list[Images]:
     to_map, to_satellite = (Translator.load(run, direction=way) for way in ("AtoB", "BtoA"))
     rows = []
     for file in evenly(data / "testA", 5):
-        satellite, elevation = Image.open(file), Image.open(data / "testB" / file.name)
-        rows.append([satellite, to_map(satellite), elevation, elevation, to_satellite(elevation), satellite])
+        satellite, relief = Image.open(file), Image.open(data / "testB" / file.name)
+        rows.append([satellite, to_map(satellite), relief, relief, to_satellite(relief), satellite])
     return rows
 
 

@@ -141,12 +141,11 @@ SCALED: dict[str, Callable[[int], Experiment]] = {"quick": quick, "standard": st
 
 
 def earth() -> Experiment:
-    """Satellite image to elevation colours at 64 px, minutes on two CPU cores: what `unpaired demo` trains.
+    """Satellite image and map of shaded relief at 64 px, minutes on two CPU cores: what `unpaired demo` trains.
 
     Not the published settings: at this size and budget InstanceNorm's loss of a tile's colour decides, so the
-    generator is a U-Net, whose outer skip carries none, its discriminators see colours (no norm), and lambda is 2,
-    for at
-    10 both maps stay copies of their input. Measured in docs/lab-notes.md.
+    generator is a U-Net, whose outer skip carries none, its discriminators see colours (no norm), and lambda is 2: at
+    10 both translations stay copies of their input. Measured in docs/lab-notes.md.
 
     unpaired prepare earth earth64
     unpaired train earth --data earth64 --out runs/earth
