@@ -115,9 +115,7 @@ def test_masks_that_select_nothing_and_pages_that_are_not_used_are_told(tmp_path
     frames[0].save(data / "trainB/moving.webp", save_all=True, append_images=frames[1:])
     notes = "\n".join(examine(data).notes)
     assert "masksA: 1 of 6 masks select nothing (0 everywhere): 00.png" in notes
-    assert (
-        "trainB: " in notes and "pages or frames of 3 files are not used: imagej.tif, moving.webp, stack.tif" in notes
-    )
+    assert "trainB: " in notes and "are not used (data.pages first): imagej.tif, moving.webp, stack.tif" in notes
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

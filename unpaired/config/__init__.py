@@ -14,6 +14,7 @@ from unpaired.core.device import NAMES, is_device_name
 from unpaired.core.errors import brief
 
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+Pages = Literal["first", "all"]
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 
@@ -62,6 +63,8 @@ class DataConfig:
     """Semi-paired training: aligned pairs per step from pairsA and pairsB, under equal names; 0 for none."""
     masks: bool = False
     """Translate only inside masks: images in masksA and masksB under the names of trainA and trainB, white inside."""
+    pages: Pages = "first"
+    """Of stacks and animations: the first image alone, or all, each of them an image of the data set."""
     paired: bool = False
     """Load images of A and B of one name together, cropped and mirrored alike; pix2pix needs it."""
     channels_a: int = 3

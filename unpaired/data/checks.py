@@ -173,7 +173,8 @@ def examine(
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
     masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
-    parts = {name: images_of(root, name) for name in (*names, *(MASKS[name] for name in masked))}
+    every_part = (*names, *(MASKS[name] for name in masked))
+    parts = {name: images_of(root, name, cfg.pages if cfg else "first") for name in every_part}
     paths = {name: list(files if streamed else files.local()) for name, files in parts.items()}
     every = list({path: name for name, files in paths.items() for path in files}.items())
     found = _in_threads(lambda each: _look(*each, smallest, seen, cfg.nodata if cfg else None), every, "check")
@@ -384,7 +385,8 @@ def _unused_pages(good: dict[str, list[_Look]]) -> Iterator[str]:
         if stacks:
             pages = sum(look.pages - 1 for look in stacks)
             named = ", ".join(shown(look.path.name) for look in stacks[:NAMES_SHOWN])
-            yield f"{name}: {pages} pages or frames of {_count(len(stacks), 'file')} are not used: {named}"
+            words = f"{pages} pages or frames of {_count(len(stacks), 'file')} are not used (data.pages first)"
+            yield f"{name}: {words}: {named}"
 
 
 def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
-from unpaired.config import DataConfig
+from unpaired.config import DataConfig, Pages
 from unpaired.core.errors import BadInput
 from unpaired.core.safe_text import read_text
 from unpaired.data.sources import (
@@ -22,6 +22,7 @@ from unpaired.data.sources import (
     PARQUET,
     Archive,
     ImageFile,
+    PageArchive,
     StoredImage,
     image_in_archive,
     open_archive,
@@ -92,13 +93,15 @@ class Files(Sequence[ImageFile]):
         return Files(self.root, parts)
 
 
-def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
+def domain_files(root: Path, name: str, skipped: Collection[str] = (), pages: Pages = "first") -> Files:
     """Every image of one part of a data set, e.g. trainA, except the `skipped` names inside `root`.
+
+    `pages` is `data.pages`.
 
     Raises:
         BadInput: no usable image, or files of a list are missing; the message lists what was found.
     """
-    found = images_of(root, name)
+    found = images_of(root, name, pages)
     files = found.without(skipped)
     if found and not files:
         raise BadInput(f"{root / name}: none of its {len(found)} images can be used; `unpaired check {root}` lists why")
@@ -112,8 +115,8 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = ()) -> Files:
     return files
 
 
-def images_of(root: Path, name: str) -> Files:
-    """The images of one part; empty where there are none.
+def images_of(root: Path, name: str, pages: Pages = "first") -> Files:
+    """The images of one part; empty where there are none. `pages` is `data.pages`.
 
     These are, sorted together: the images in the folder `trainA`, those in its .tar and .parquet files, and those in
     `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. A list, `trainA.txt`
@@ -121,7 +124,8 @@ def images_of(root: Path, name: str) -> Files:
     any folder `trainA`, and in those called `trainA*.parquet` in any folder.
     """
     listed = _listed(root, name)
-    return _stored(root, name) if listed is None else listed
+    files = _stored(root, name) if listed is None else listed
+    return _every_page(files) if pages == "all" else files
 
 
 def has_domain(root: Path, name: str) -> bool:
@@ -164,6 +168,27 @@ def _stored(root: Path, name: str) -> Files:
     if is_remote(root):
         return _expanded(root, archives)
     return _expanded(root, sorted([*(root / image for image in names), *(path for path in archives)]))
+
+
+def _every_page(files: Files) -> Files:
+    """Files in folders that hold several images become parts of their own; those inside archives stay files."""
+    parts: list[Part] = []
+    for archive, names in files.parts:
+        if archive is not None:
+            parts.append((archive, names))
+            continue
+        run: list[tuple[Archive | None, str]] = []
+        for name in names:
+            inside = PurePosixPath(within(files.root / name, files.root)).with_suffix("")
+            stack = PageArchive(files.root / name, "/".join(inside.parts[1:]))
+            pages = stack.names()
+            if len(pages) > 1:
+                parts += [*_grouped(run), (stack, pages)]
+                run = []
+            else:
+                run.append((None, name))
+        parts += _grouped(run)
+    return Files(files.root, parts)
 
 
 def _expanded(root: Path, entries: Sequence[ImageFile | HubPath]) -> Files:

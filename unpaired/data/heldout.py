@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from unpaired.config import Pages
 from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
@@ -86,7 +87,7 @@ class HeldOutBatch:
     truths: Images | None
 
 
-def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None) -> HeldOut:
+def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None, pages: Pages = "first") -> HeldOut:
     """List the test images of a data set.
 
     Args:
@@ -94,13 +95,14 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None)
         paired: Whether the two show the same places: yes, no, or as the manifest says, else where names match
             one to one (a trailing _A or _B aside) and the images of a pair share more structure than others do.
         limit: Keep this many of each, spread evenly over the list.
+        pages: `data.pages` of the model.
 
     Raises:
         BadInput: testA or testB missing or empty, or images said to be paired that are not one to one.
     """
     if limit is not None and limit < 1:
         raise BadInput(f"limit: expected at least 1 image, got {limit}")
-    a, b = _test_files(root, "A"), _test_files(root, "B")
+    a, b = _test_files(root, "A", pages), _test_files(root, "B", pages)
     manifest = read_manifest(root)
     aligned, decided = _aligned(root, manifest, a, b, paired)
     if aligned:
@@ -169,9 +171,9 @@ def _stacked(items: list[Item]) -> HeldOutBatch:
     return HeldOutBatch(indices, torch.stack(inputs), None if truths[0] is None else torch.stack(truths))
 
 
-def _test_files(root: Path, side: Side) -> list[ImageFile]:
+def _test_files(root: Path, side: Side, pages: Pages) -> list[ImageFile]:
     try:
-        return list(domain_files(root, f"test{side}"))
+        return list(domain_files(root, f"test{side}", pages=pages))
     except BadInput as error:
         raise BadInput(f"{root}: expected test images in {root / 'testA'} and {root / 'testB'}; {error}") from error
 

@@ -123,11 +123,11 @@ class UnpairedImages:
         """
         root = Path(cfg.root)
         self.cfg, self.seed, self.part = cfg, seed, part
-        self.a, self.b = (domain_files(root, name, skipped) for name in ("trainA", "trainB"))
+        self.a, self.b = (domain_files(root, name, skipped, cfg.pages) for name in ("trainA", "trainB"))
         self.partners = _partners(self.a, self.b, root, "train") if cfg.paired else None
-        a, b = (domain_files(root, name, skipped) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
+        a, b = (domain_files(root, name, skipped, cfg.pages) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
         self.pairs = list(_partners(a, b, root, "pairs").items())
-        self.masks = {**_masks(self.a, root, "trainA"), **_masks(self.b, root, "trainB")} if cfg.masks else {}
+        self.masks = {**_masks(self.a, cfg, "trainA"), **_masks(self.b, cfg, "trainB")} if cfg.masks else {}
         self.store = store or PixelStore(cfg)
         self.domains: dict[Side, Domain] = {"A": domain_of(cfg, "A"), "B": domain_of(cfg, "B")}
         self.length = max(len(self.a), len(self.b))
@@ -222,9 +222,10 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
-def _masks(images: Files, root: Path, part: str) -> dict[ImageFile, ImageFile]:
+def _masks(images: Files, cfg: DataConfig, part: str) -> dict[ImageFile, ImageFile]:
     """The mask of each image of a part."""
-    found = masks_for(images, domain_files(root, MASKS[part]), root, part)
+    root = Path(cfg.root)
+    found = masks_for(images, domain_files(root, MASKS[part], pages=cfg.pages), root, part)
     alone = [str(image) for image, mask in zip(images, found, strict=True) if mask is None]
     if alone:
         more = f" and {len(alone) - 20} more" if len(alone) > 20 else ""

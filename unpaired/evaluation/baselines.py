@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from unpaired.config import Pages
 from unpaired.core.errors import BadInput
 from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance
@@ -23,11 +24,11 @@ from unpaired.metrics import baselines
 class Histograms:
     """Histograms of the training sets, each read once, and only where the folders are there."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, pages: Pages = "first") -> None:
         self.files: dict[str, list[ImageFile]] = {}
         for side in ("A", "B"):
             try:
-                self.files[side] = list(domain_files(data, f"train{side}"))
+                self.files[side] = list(domain_files(data, f"train{side}", pages=pages))
             except BadInput:
                 self.missing = True
                 return

@@ -31,7 +31,7 @@ def training_images(
     """
     root = data or Path(experiment.data.root)
     try:
-        files = list(domain_files(root, f"train{side}"))
+        files = list(domain_files(root, f"train{side}", pages=experiment.data.pages))
     except BadInput as error:
         raise BadInput(f"bf16 and int8 need training images; give their folder by --data ({error})") from error
 

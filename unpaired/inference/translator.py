@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.config import DIRECTIONS, Direction
+from unpaired.config import DIRECTIONS, Direction, Pages
 from unpaired.core.errors import BadInput
 from unpaired.data.ranges import domain_of
 from unpaired.imaging.codecs import suffix_of
@@ -200,6 +200,11 @@ class Translator:
                 part = alike[first : first + batch]
                 out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
         return [out[place] for place in range(len(arrays))]
+
+    @property
+    def pages(self) -> Pages:
+        """`data.pages` of the training."""
+        return self.bundle.experiment.data.pages if self.bundle else "first"
 
     @property
     def domain_in(self) -> Domain:

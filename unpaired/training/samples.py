@@ -62,7 +62,7 @@ class FixedSamples:
         """The latest step sampled, and its outputs."""
         for side in SIDES:
             part = f"test{side}" if len(images_of(root, f"test{side}")) else f"train{side}"
-            files = domain_files(root, part, skipped)
+            files = domain_files(root, part, skipped, cfg.pages)
             self.files[side] = list(dict.fromkeys(files[k * len(files) // count] for k in range(count)))
             self.images[side] = [read_sample(file, side, cfg) for file in self.files[side]]
 

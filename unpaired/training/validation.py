@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from unpaired.checkpoints.bundle import BEST, Bundle, Chosen, write_bundle
-from unpaired.config import FEWEST_VALIDATED, Direction, RuntimeConfig, opposite
+from unpaired.config import FEWEST_VALIDATED, DataConfig, Direction, RuntimeConfig, opposite
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
 from unpaired.data.folders import images_of, within
@@ -99,7 +99,7 @@ class Validator:
         self.extractor: Extractor | None = None
         if runtime.validate_every:
             for side, channels in self.channels.items():
-                self.files[side] = _test_files(Path(data.root), side, skipped, runtime.validate_images)
+                self.files[side] = _test_files(data, side, skipped, runtime.validate_images)
                 _require_colours(side, channels)
 
     def load_extractor(self) -> None:
@@ -279,8 +279,9 @@ def _require_finite(step: int, file: ImageFile, *images: Images | None) -> None:
         )
 
 
-def _test_files(root: Path, side: str, skipped: Collection[str], limit: int) -> list[ImageFile]:
-    files = images_of(root, f"test{side}").without(skipped)
+def _test_files(cfg: DataConfig, side: str, skipped: Collection[str], limit: int) -> list[ImageFile]:
+    root = Path(cfg.root)
+    files = images_of(root, f"test{side}", cfg.pages).without(skipped)
     if len(files) < FEWEST_VALIDATED:
         raise BadInput(
             f"runtime.validate_every: expected at least {FEWEST_VALIDATED} images in {root / f'test{side}'}, found "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unpaired.data.sources.base import Archive, ImageFile, StoredImage, read_bytes
 from unpaired.data.sources.hub import HubPath
+from unpaired.data.sources.pages import PageArchive
 from unpaired.data.sources.parquet import SUFFIX as PARQUET
 from unpaired.data.sources.parquet import ParquetArchive, load_footers
 from unpaired.data.sources.tar import SUFFIX as TAR
@@ -24,6 +25,7 @@ __all__ = [
     "PARQUET",
     "Archive",
     "ImageFile",
+    "PageArchive",
     "StoredImage",
     "image_in_archive",
     "open_archive",

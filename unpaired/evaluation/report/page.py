@@ -13,6 +13,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from unpaired.config import Pages
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.version import __version__
@@ -124,8 +125,8 @@ def galleries_of(
     if data is None:
         return [], "The data set is not at hand, so no test images are shown."
     try:
-        held_out = _held_out(data, evaluation)
         translator = translator or Translator.load(run, runtime="torch")
+        held_out = _held_out(data, evaluation, translator.pages)
     except BadInput as error:
         return [], f"No test images: {error}."
     images = evaluation.get("images", {})
@@ -163,8 +164,8 @@ def _findings(log: Sequence[LogLine], directions: Mapping[str, str]) -> list[dic
     return list(seen.values())
 
 
-def _held_out(data: Path, evaluation: Mapping[str, Any]) -> HeldOut:
+def _held_out(data: Path, evaluation: Mapping[str, Any], pages: Pages) -> HeldOut:
     """The test images, paired as the evaluation had them."""
     if "recipe" not in evaluation:
-        return open_held_out(data)
-    return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no")
+        return open_held_out(data, pages=pages)
+    return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no", pages=pages)

@@ -1,0 +1,51 @@
+"""A stack or an animation as an archive of its images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unpaired.data.sources.base import name_under
+from unpaired.imaging.codecs import encode, read_header
+from unpaired.imaging.pages import open_pages
+from unpaired.imaging.values import restored
+
+
+@dataclass(frozen=True)
+class PageArchive:
+    """The images of one file, by their numbers."""
+
+    path: Path
+    stem: str
+    """The file's name within its part of the data set, without suffix."""
+    remote = False
+    numbered = True
+
+    def under(self, root: Path) -> str:
+        """Its name within the data set `root`; `listed/NAME` where it is elsewhere."""
+        return name_under(self.path, root)
+
+    def names(self) -> Sequence[str]:
+        """`0000.tif`, `0001.tif`, ...; one name for a file of one image."""
+        return [f"{number:04d}.tif" for number in range(read_header(self.path).pages)]
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """An image as a TIFF, which holds every kind of pixels.
+
+        Raises:
+            BadInput: the file is damaged or cannot be read.
+        """
+        with open_pages(self.path) as pages:
+            number = int(name.removesuffix(".tif"))
+            if number >= pages.layout.count:
+                return None
+            page = pages.read(number)
+        pixels, unheld = restored(page.pixels, page.nodata)
+        if unheld and page.nodata:  # a value that 32 bits cannot hold
+            pixels, _ = restored(page.pixels, replace(page.nodata, value=math.nan))
+        return encode(replace(page, pixels=pixels), ".tif")
+
+    def __str__(self) -> str:
+        return str(self.path)
