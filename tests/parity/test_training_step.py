@@ -12,6 +12,7 @@ from unpaired.bench.plain_cyclegan import PlainCycleGAN
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.methods import Batch, CycleGAN, CycleGANConfig, History
 from unpaired.models import PatchGANConfig, ResNetConfig
+from unpaired.training.adam import Adam, _in_shape
 from unpaired.training.engine import Engine
 from unpaired.training.schedule import Schedule
 from unpaired.training.trainer import Trainer
@@ -76,8 +77,8 @@ def test_exact_equals_the_official_step_bit_for_bit_for_twenty_steps(history_siz
 def double(plain: PlainCycleGAN, trainer: Trainer) -> None:
     for network in (plain.G, plain.F, plain.D_X, plain.D_Y, trainer.method):
         network.double()
-    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
-        optimizer.create_state()
+    trainer.generator_optimizer = trainer._adam(trainer.method.generators, 2e-4)
+    trainer.discriminator_optimizer = trainer._adam(trainer.method.discriminators, 2e-4)
 
 
 def images(rng: np.random.Generator, dtype: type, size: int = SIZE) -> list[torch.Tensor]:
@@ -100,8 +101,8 @@ def compared(plain: PlainCycleGAN, trainer: Trainer, of: Callable[[torch.Tensor]
     return found
 
 
-def gradients(optimizer: torch.optim.Optimizer) -> dict[torch.Tensor, torch.Tensor]:
-    return {p: p.grad for group in optimizer.param_groups for p in group["params"]}
+def gradients(optimizer: Adam) -> dict[torch.Tensor, torch.Tensor]:
+    return {p: _in_shape(view.grad, p) for p, view in zip(optimizer.given, optimizer.views, strict=True)}
 
 
 @pytest.mark.parametrize(("width", "size", "seed"), [(8, 32, 0), (16, 64, 2)])

@@ -1,22 +1,57 @@
-"""torch's Adam with its state made at once, and without copies of channels_last gradients."""
+"""torch's Adam on views in memory order, with its state made at once."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 
 class Adam(torch.optim.Adam):
-    """The same bits in less time: torch's fused kernel for CPUs copies every gradient in channels_last, for no use.
+    """Adam over views of the parameters that are contiguous in memory: the same bits in less time.
 
-    Adam updates each value by itself, so it may see a tensor's dimensions in any order, the same one in all of them.
+    Torch's fused kernel for CPUs copies every gradient in channels_last. Adam updates each value by itself, so it may
+    see a tensor's dimensions in any order, the same one for weight, gradient and moments.
     """
 
-    def parameters(self) -> list[nn.Parameter]:
-        """All, in the order in which they were given."""
-        return [parameter for group in self.param_groups for parameter in group["params"]]
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        fused: bool | None = None,
+    ) -> None:
+        """Parameters of networks that stay where they are in memory: weights are loaded in place."""
+        self.given = list(parameters)
+        """The parameters, in the order of their gradients and of the state."""
+        views = [_in_memory_order(parameter.detach(), parameter) for parameter in self.given]
+        super().__init__(views, lr=lr, betas=betas, fused=fused)
+
+    @property
+    def views(self) -> list[Tensor]:
+        """What torch's Adam updates: each given parameter, its dimensions in the order of its memory."""
+        return self.param_groups[0]["params"]
+
+    def follow(self, gradients: Sequence[Tensor | None]) -> None:
+        """Take a step down the gradients of the given parameters; None leaves a parameter as it is.
+
+        Raises:
+            RuntimeError: a parameter has other memory than at the start, as after `network.double()`.
+        """
+        for parameter, view, gradient in zip(self.given, self.views, gradients, strict=True):
+            if view.data_ptr() != parameter.data_ptr():
+                raise RuntimeError("a parameter was moved or cast after its optimiser was made")
+            view.grad = None if gradient is None else _in_memory_order(_laid_out(gradient, parameter), parameter)
+        self.step()
+        self.zero_grad(set_to_none=True)  # their memory is for the passes of the other networks
+
+    def moments(self) -> list[dict[str, Tensor]]:
+        """Step counter and moments of each parameter, as tensors of its shape that share the optimiser's memory."""
+        return [
+            {key: _in_shape(value, parameter) for key, value in self.state[view].items()}
+            for parameter, view in zip(self.given, self.views, strict=True)
+        ]
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate; one that is a tensor keeps its address."""
@@ -39,23 +74,33 @@ class Adam(torch.optim.Adam):
         So all state exists from the start, at addresses that do not change: a checkpoint is copied into it.
         """
         for group in self.param_groups:
-            for parameter in group["params"]:
-                device = parameter.device if group["fused"] or group["capturable"] else torch.device("cpu")
+            for view in group["params"]:
+                device = view.device if group["fused"] or group["capturable"] else torch.device("cpu")
                 dtype = torch.float32 if group["fused"] else torch.tensor(0.0).dtype
-                self.state[parameter] = {
+                self.state[view] = {
                     "step": torch.zeros((), dtype=dtype, device=device),
-                    "exp_avg": torch.zeros_like(parameter, requires_grad=False),
-                    "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+                    "exp_avg": torch.zeros_like(view),
+                    "exp_avg_sq": torch.zeros_like(view),
                 }
 
-    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
-        is_complex = super()._init_group(group, *lists)
-        for tensors in lists:
-            tensors[:] = [_in_memory_order(tensor) for tensor in tensors]
-        return is_complex
+
+def _is_permuted(parameter: Tensor) -> bool:
+    """Whether a parameter is in channels_last memory, and so seen through a permuted view."""
+    return parameter.dim() == 4 and not parameter.is_contiguous()
 
 
-def _in_memory_order(tensor: Tensor) -> Tensor:
-    """A channels_last tensor's view whose dimensions are in the order of its memory; any other tensor itself."""
-    in_order = tensor.dim() != 4 or tensor.is_contiguous()
-    return tensor if in_order else tensor.detach().permute(0, 2, 3, 1)
+def _in_memory_order(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """A tensor laid out as its parameter, with the dimensions in the order of the parameter's memory."""
+    return tensor.permute(0, 2, 3, 1) if _is_permuted(parameter) else tensor
+
+
+def _in_shape(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """The inverse of `_in_memory_order`; a step counter has no dimensions and stays as it is."""
+    return tensor.permute(0, 3, 1, 2) if tensor.dim() and _is_permuted(parameter) else tensor
+
+
+def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient in its parameter's memory layout, as autograd leaves it in `.grad`."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)

@@ -60,7 +60,7 @@ class OptimizerStep:
     def __init__(self, optimizer: Adam | None, processes: Processes) -> None:
         """With no optimizer the step only collects losses."""
         self.optimizer, self.processes = optimizer, processes
-        self.parameters = optimizer.parameters() if optimizer is not None else []
+        self.parameters = optimizer.given if optimizer is not None else []
         self.gradients: list[Tensor | None] = [None] * len(self.parameters)
         self.losses: Losses = {}
         """Every loss, its parts weighted and added."""
@@ -84,10 +84,7 @@ class OptimizerStep:
         assert optimizer is not None
         if on_device:
             optimizer.found_inf = (~health.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
-        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            parameter.grad = None if gradient is None else _as_parameter(gradient, parameter)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # their memory is for the passes of the other networks
+        optimizer.follow(self.gradients)
         self.gradients = []
 
 
@@ -96,10 +93,3 @@ def _sum(sums: list[Tensor | None], gradients: Gradients) -> list[Tensor | None]
     added = [(a, b) for a, b in zip(sums, gradients, strict=True) if a is not None and b is not None]
     totals = iter(torch._foreach_add(*zip(*added, strict=True)) if added else ())  # pyright: ignore
     return [b if a is None else a if b is None else next(totals) for a, b in zip(sums, gradients, strict=True)]
-
-
-def _as_parameter(gradient: Tensor, parameter: Tensor) -> Tensor:
-    """The gradient in its parameter's memory layout, as autograd leaves it in `.grad`."""
-    if gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)

@@ -213,8 +213,7 @@ class Trainer:
             for key, value in network.state_dict().items()
         }
         for name, optimizer in self._optimizers().items():
-            for index, parameter in enumerate(optimizer.parameters()):
-                moments = optimizer.state[parameter]
+            for index, moments in enumerate(optimizer.moments()):
                 state |= {f"optimizer/{name}/{index:04d}/{key}": value for key, value in moments.items()}
         return state
 
