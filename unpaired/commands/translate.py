@@ -27,6 +27,7 @@ def translate(
     tile: int | None = None,
     statistics: Literal["exact", "sampled"] = "exact",
     smooth: float = 0.0,
+    scale: Literal["own", "train"] = "own",
     layout: Literal["own", "official", "official-single"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,
@@ -50,6 +51,7 @@ def translate(
         tile: Side of tiles in pixels, for images too big for memory; 512 from 4 million pixels on unless given.
         statistics: Normalisation statistics of the tiles: exact, or sampled from parts of the image (faster).
         smooth: Of a video, 0 to below 1: decay of the running statistics of the frames, against flicker.
+        scale: own size of each image, or train: that of training images, as in the official test.py.
         layout: own names, or those of the official test.py: images/STEM_real_A.png, STEM_fake_B.png and index.html;
             official-single: STEM_real.png, STEM_fake.png, as its --model test.
         runtime: Engine; onnx and openvino export a bundle once, and auto uses that export from then on.
@@ -69,12 +71,12 @@ def translate(
     if cluster is not None:
         from unpaired.inference.cluster import Plan, translate_on_cluster
 
-        if mask or tile or smooth or layout != "own" or precision or runtime != "auto":
-            others = "--mask, --tile, --smooth, --layout, --runtime or --precision"
+        if mask or tile or smooth or layout != "own" or scale != "own" or precision or runtime != "auto":
+            others = "--mask, --tile, --smooth, --layout, --scale, --runtime or --precision"
             raise BadInput(f"translate --cluster: not together with {others}")
         translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
         return
-    translator = Translator.load(model, direction, runtime, precision, make_export=_make_export, device=device)
+    translator = Translator.load(model, direction, runtime, precision, _make_export, device, scale)
     if layout != "own":
         write_results(translator, input, Path(output), single=layout == "official-single")
     else:

@@ -91,6 +91,14 @@ class Metadata:
         lost = (*self.lost, "georeference (the image was turned)") if turned and self.geo else self.lost
         return replace(self, exif=exif, xmp=xmp, geo=() if turned else self.geo, lost=lost)
 
+    def resized(self, across: float, down: float) -> Metadata:
+        """For so many times the pixels; a georeference counts the file's own."""
+        geo = tuple(tag for tag in self.geo if tag[0] == NODATA)
+        lost = (*self.lost, "georeference (the image was resized)") if geo != self.geo else self.lost
+        x, y, unit = self.resolution or (0.0, 0.0, 0)
+        resolution = (x * across, y * down, unit) if self.resolution else None
+        return replace(self, geo=geo, resolution=resolution, lost=lost)
+
     def with_channels(self, channels: int) -> Metadata:
         """For pixels of so many channels: a colour profile of others would be wrong."""
         if not self.icc or COLOURS.get(self.icc[16:20]) == channels:

@@ -29,6 +29,7 @@ from unpaired.inference.masks import Weight, blended, mask_files, masked, read_m
 from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.pipeline import in_order
+from unpaired.inference.scale import advice
 from unpaired.inference.stacks import translate_stack
 from unpaired.inference.translator import Translator
 
@@ -73,6 +74,8 @@ def translate_files(
     out = Path(out)
     if is_video(Path(source), out, options.smooth):
         return _translate_video(translator, Path(source), out, options)
+    if translator.scale == "train" and (options.mask or options.tile):
+        raise BadInput("--scale train changes the size of images: not together with --mask or --tile")
     jobs = jobs_of(source, out, options.mask)
     print(translator.describe(), file=sys.stderr, flush=True)
     if Path(source).is_dir() and (line := left_out(other_names(Path(source)))):
@@ -82,6 +85,8 @@ def translate_files(
     for (words, suffix), times in work.lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
+    if work.much_larger and translator.bundle:
+        print(advice(translator.bundle.experiment.data, len(work.much_larger)), file=sys.stderr)
     why = {failed.job: failed.why for failed in bad}
     outcomes = [outcome_of(job, why.get(job)) for job in jobs]
     if options.report is not None:
@@ -138,6 +143,8 @@ class _Work:
         self.translator, self.options = translator, options
         self.lost: Counter[tuple[str, str]] = Counter()
         """Files by what they lost to which format."""
+        self.much_larger: list[Job] = []
+        """Images over twice the training size."""
 
     def run(self, jobs: list[Job]) -> list[_Failed]:
         """Carry out every job; returns those that failed, in order."""
@@ -201,6 +208,8 @@ class _Work:
     def _read(self, job: Job) -> _Read | _Apart | _Failed:
         try:
             header = read_header(job.source)
+            if header.width and self.translator.is_much_larger(header.width, header.height):
+                self.much_larger.append(job)
             tile = self.options.tiles(self.translator, header.height, header.width) if header.pages == 1 else None
             if header.pages > 1 or tile:
                 return _Apart(job, header.pages, tile)
@@ -283,6 +292,8 @@ def is_video(path: Path, out: Path, smooth: float = 0.0) -> bool:
 def _translate_video(translator: Translator, source: Path, out: Path, options: Options) -> list[Path]:
     from unpaired.inference.video import translate_video
 
+    if translator.scale == "train":
+        raise BadInput(f"{source}: videos keep their size; leave out --scale train")
     target = out if out.suffix and not out.is_dir() else out / source.name
     flicker = translate_video(translator, source, target, smooth=options.smooth)
     words = (

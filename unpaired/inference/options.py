@@ -40,6 +40,8 @@ class Options:
 
     def tiles(self, translator: Translator, height: int, width: int) -> int | None:
         """The side of tiles for an image of this size; None where it goes through the network whole."""
+        if translator.scale == "train":
+            return None
         size = height * width
         large = size > LARGE and translator.bundle is not None
         return (self.tile or TILE) if size and (self.tile or large) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from unpaired.imaging.images import DecodedImage
@@ -34,7 +35,8 @@ def translate_stack(
     with open_pages(source) as pages:
         target.parent.mkdir(parents=True, exist_ok=True)
         translated = _translated(translator, pages, options, weight, target.parent, advance)
-        lost = write_pages(translated, pages.layout, target)
+        own_size = translator.scale == "own"  # what ImageJ and OME say of the scale holds for it alone
+        lost = write_pages(translated, pages.layout if own_size else replace(pages.layout, words={}), target)
         return (*lost, f"pages of another size ({pages.left_out})") if pages.left_out else lost
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from unpaired.config import DIRECTIONS, Direction, Pages
 from unpaired.core.errors import BadInput
 from unpaired.data.ranges import domain_of
+from unpaired.data.transforms import resize
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import (
     Array,
@@ -26,6 +27,7 @@ from unpaired.imaging.images import (
 )
 from unpaired.imaging.values import Domain, ValueRange, converted, restored
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
+from unpaired.inference.scale import Scale, is_much_larger, resized_beside, train_size
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,8 @@ class Translator:
 
     reopen: Callable[[Direction], Runtime] | None = None
     """Another direction of the same model in the same way."""
+    scale: Scale = "own"
+    """Whether images keep their size, or are resized to that of training."""
 
     @classmethod
     def load(
@@ -64,6 +68,7 @@ class Translator:
         precision: Precision | None = None,
         make_export: MakeExport | None = None,
         device: str = "auto",
+        scale: Scale = "own",
     ) -> Translator:
         """From a run, a bundle, an exported file, the hub (`hub:user/name`) or a model that comes with the package.
 
@@ -74,12 +79,15 @@ class Translator:
             precision: bf16 on a CUDA card and fp32 elsewhere unless given; an exported file has its own.
             make_export: `unpaired.export.export`, to export a bundle on demand for onnx and openvino.
             device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
+            scale: Size of the translations: the images' own, or train, that of training (see `inference.scale`).
 
         Raises:
             BadInput: not a model, or not in this direction, runtime, precision or on this device.
         """
         path = Path(model)
         if is_exported(path):
+            if scale != "own":
+                raise BadInput(f"{path}: an exported file keeps no training size; --scale train needs the bundle")
             return cls._of_exported(path, direction, runtime, precision, device)
         from unpaired.checkpoints.bundle import load_bundle
         from unpaired.hub import fetch, is_hub
@@ -95,7 +103,7 @@ class Translator:
             return bundle_runtime(bundle, path, direction, runtime, precision, device, make_export)
 
         direction = direction or there[0]
-        return cls(direction, reopen(direction), bundle, reopen)
+        return cls(direction, reopen(direction), bundle, reopen, scale)
 
     @classmethod
     def _of_exported(
@@ -181,7 +189,7 @@ class Translator:
         return torch.from_numpy(self.runtime(images.detach().cpu().float().numpy())).to(images)
 
     def translate_decoded(self, decoded: DecodedImage) -> DecodedImage:
-        """A decoded file: same size and bit depth; alpha and what the file says of the image are handed through."""
+        """A decoded file: same size (unless `scale` is train) and bit depth; alpha and metadata are kept."""
         return self.finish(decoded, self.runtime(self.prepare(decoded)[None])[0])
 
     def translate_all_decoded(self, decoded_images: Sequence[DecodedImage], batch: int = 1) -> list[DecodedImage]:
@@ -200,6 +208,12 @@ class Translator:
                 part = alike[first : first + batch]
                 out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
         return [out[place] for place in range(len(arrays))]
+
+    def is_much_larger(self, width: int, height: int) -> bool:
+        """Whether an image that keeps its size is over twice the training size."""
+        if self.bundle is None or self.scale == "train":
+            return False
+        return is_much_larger(self.bundle.experiment.data, width, height)
 
     @property
     def pages(self) -> Pages:
@@ -226,7 +240,7 @@ class Translator:
         return Domain(channels, ValueRange.parse(text, "values"), nodata)
 
     def prepare(self, decoded: DecodedImage) -> Array:
-        """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1].
+        """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1]; resized where `scale` is train.
 
         Raises:
             BadInput: several pages or frames, or channels that the model does not take.
@@ -235,7 +249,10 @@ class Translator:
             raise BadInput(
                 f"holds {decoded.pages} pages or frames where one image is expected; `unpaired translate` takes it"
             )
-        return to_array(self.domain_in.pixels(decoded))
+        pixels = self.domain_in.pixels(decoded)
+        if self.scale == "train" and self.bundle:
+            pixels = resize(pixels, *train_size(self.bundle.experiment.data, pixels.shape[1], pixels.shape[0]))
+        return to_array(pixels)
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
         """The network's answer to `image` as an image of the same kind, in the values of the files it was trained on.
@@ -243,7 +260,7 @@ class Translator:
         Pixels without data stay without data.
         """
         there, here = self.domain_in, self.domain_out
-        decoded = there.marked(decoded)
+        decoded = resized_beside(there.marked(decoded), *image.shape[1:])
         if here.values is not None:
             pixels = here.values.from_unit(to_pixels(image, np.float32))
         else:
