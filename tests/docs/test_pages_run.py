@@ -15,7 +15,7 @@ from tests.docs.world import image, make_world, on_the_hub, small_presets
 from tests.hub.server import hub_over
 
 READERS_HAVE: dict[str, dict[str, str]] = {
-    "README.md": {"photos": "photos", "paintings": "paintings", "earth64": "data", "globe.png": "photo.png"},
+    "README.md": {"photos": "photos", "paintings": "paintings"},
     "docs/applications/enhancement.md": {"datasets/flowers": "data"},
     "docs/applications/photos.md": {"datasets/monet2photo": "data"},
     "docs/applications/season.md": {"datasets/yosemite": "data"},

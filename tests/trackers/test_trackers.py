@@ -66,6 +66,18 @@ def test_weights_and_biases_without_a_server_gets_every_number_and_image(data, p
         assert words.encode() in content, words
 
 
+def test_weights_and_biases_gets_validation_and_evaluation(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(validation, "load_extractor", small_extractor)
+    patient(monkeypatch, 120.0)
+    data = make_data(tmp_path / "data", test=10)
+    run = train(tiny(data, runtime__trackers="wandb", runtime__validate_every=3), tmp_path / "run")
+    log_evaluation(run, {"AtoB": {"cycle_error": 12.5}, "BtoA": {"cycle_error": 10.0}})
+    content = b"".join(log.read_bytes() for log in (run / "wandb").glob("offline-run-*/run-*.wandb"))
+    for words in ("test/kid/efficientnet-lite0/AtoB", "evaluation/cycle_error/AtoB", "evaluation/cycle_error/BtoA"):
+        assert words.encode() in content, words
+
+
 def test_a_tracker_that_refuses_costs_one_warning(data, plain, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

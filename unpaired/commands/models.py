@@ -16,8 +16,10 @@ def models(*, json: bool = False) -> None:
     """
     from dataclasses import asdict
     from json import dumps
+    from textwrap import fill
 
     from unpaired.checkpoints.shipped import shipped_file, shipped_models
+    from unpaired.core.progress import terminal_width
 
     found = shipped_models()
     if json:
@@ -26,4 +28,5 @@ def models(*, json: bool = False) -> None:
     for name, model in found.items():
         path = shipped_file(name)
         megabytes = path.stat().st_size / 1e6 if path else 0.0
-        print(f"{name}  {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}")
+        line = f"{name}  {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}"
+        print(fill(line, terminal_width(), subsequent_indent=" " * (len(name) + 2)))

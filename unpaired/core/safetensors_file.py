@@ -62,7 +62,7 @@ def read_header(path: Path) -> Header:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > size - 8:
             kind = next((kind for magic, kind in KINDS.items() if start.startswith(magic)), "no safetensors file")
-            raise ValueError(f"{kind}, or cut off: {size} bytes, beginning with {start!r}")
+            raise ValueError(f"{kind}, or cut off: {size} bytes")
         if length > MAX_HEADER:
             raise ValueError(f"a header of {length} bytes; at most {MAX_HEADER} are read")
         header = parse_json(file.read(length))

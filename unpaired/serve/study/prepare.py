@@ -120,7 +120,9 @@ def open_study(folder: Path) -> Study:
         facts["pairs"] = {name: [(real, fake) for real, fake in pairs] for name, pairs in facts["pairs"].items()}
         facts["obvious"] = [(real, fake) for real, fake in facts["obvious"]]
         return Study(**facts)
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadInput(f"{path}: expected a study made by `unpaired study prepare` ({error.strerror})") from error
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: expected a study made by `unpaired study prepare` ({error})") from error
 
 
