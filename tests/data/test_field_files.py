@@ -1,11 +1,13 @@
 """Files as people have them: linked folders, odd suffixes, long names, lists of Windows programs, masks, stacks."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from tests.data_sets import make_data
+from tests.data_sets import make_data, tiny
 from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
@@ -14,6 +16,7 @@ from unpaired.imaging.codecs import DecodedImage
 from unpaired.imaging.images import encode_image, read_image, write_image
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import Domain
+from unpaired.training import train
 
 
 def scene(channels=3, dtype=np.uint8, side=24):
@@ -139,3 +142,32 @@ def test_a_fourth_band_tagged_as_alpha_is_a_band_where_four_channels_are_asked_f
     tifffile.imwrite(buffer, pixels, photometric="rgb", extrasamples=["unassalpha"])
     np.testing.assert_array_equal(Domain(4).pixels(read_image(buffer.getvalue())), pixels)
     assert Domain(3).pixels(read_image(buffer.getvalue())).shape[2] == 3
+
+
+def test_training_names_masks_that_select_nothing(tmp_path, capsys):
+    data = make_data(tmp_path / "data")
+    for side in "AB":
+        (data / f"masks{side}").mkdir()
+        for path in (data / f"train{side}").iterdir():
+            Image.new("L", (40, 36), 0 if path.name == "01.png" else 255).save(data / f"masks{side}" / path.name)
+    train(tiny(data, data__masks=True, optim__steps=1), tmp_path / "run")
+    told = capsys.readouterr().err
+    assert "masksA: 1 of 6 masks select nothing (0 everywhere): 01.png" in told
+    assert "masksB: 1 of 5 masks select nothing (0 everywhere): 01.png" in told
+
+
+@pytest.mark.parametrize("extra", ["unspecified", "unassalpha"])
+def test_four_bands_are_trained_on_as_four_channels_whatever_the_fourth_is_tagged_as(tmp_path, extra):
+    data = make_data(tmp_path / "data")
+    for path in [*data.glob("trainA/*"), *data.glob("testA/*")]:
+        path.unlink()
+        bands = np.random.default_rng(int(path.stem)).integers(0, 256, (36, 40, 4), np.uint8)
+        tifffile.imwrite(path.with_suffix(".tif"), bands, photometric="rgb", extrasamples=[extra], metadata=None)
+    settings = {"method__identity_weight": 0.0, "optim__steps": 1, "runtime__samples": 1}
+    run = train(tiny(data, data__channels_a=4, **settings), tmp_path / "run")
+    assert json.loads((run / "skipped.json").read_text())["used"] == {"trainA": 6, "trainB": 5}
+    asked = {"unspecified": "expected 3 channels, found 4", "unassalpha": ""}[extra]
+    found = [
+        finding.message for finding in examine(data, cfg=tiny(data).data).findings if finding.severity == "refused"
+    ]
+    assert all(asked in message for message in found) and bool(found) == bool(asked)

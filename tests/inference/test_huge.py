@@ -343,3 +343,20 @@ def test_hostile_files_are_named_at_once_in_one_line_and_the_good_one_is_written
     assert [name for name in names if name not in str(caught.value)] == []
     assert "\n" not in str(caught.value)
     assert {path.name for path in (tmp_path / "out").rglob("*")} == {"good.png"} | tiny
+
+
+@pytest.mark.parametrize("statistics", ["exact", "sampled"])
+def test_black_and_white_and_no_data_hold_in_tiles(tmp_path, statistics):
+    model = make_model(tmp_path / "model", data__range_a="-1000,3000,float32", data__range_b="0,100,uint16")
+    translator = Translator.load(model)
+    values = np.random.default_rng(0).uniform(-1000, 3000, (90, 100, 3)).astype(np.float32)
+    values[:20, :30] = -9999
+    tag = [(42113, 2, 0, "-9999", True)]
+    tifffile.imwrite(tmp_path / "in.tif", values, photometric="rgb", extratags=tag, metadata=None)
+    translate_files(translator, str(tmp_path / "in.tif"), tmp_path / "whole.tif")
+    translate_files(
+        translator, str(tmp_path / "in.tif"), tmp_path / "tiles.tif", Options(tile=64, statistics=statistics)
+    )
+    whole, tiles = (tifffile.imread(tmp_path / f"{name}.tif").astype(float) for name in ("whole", "tiles"))
+    assert whole.max() <= 100 and whole.std() > 5
+    assert np.abs(tiles - whole).max() <= 1

@@ -102,3 +102,26 @@ def test_a_model_that_changes_the_channels_cannot_leave_pixels_alone(scene, tmp_
     gray = Translator.load(make_model(tmp_path / "gray", 3, 1))
     with pytest.raises(BadInput, match="turns 3 channels into 1"):
         translate_files(gray, str(root / "in/1.png"), root / "out", Options(mask=root / "masks/1.bmp"))
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 64}])
+def test_a_mask_that_selects_nothing_is_named_and_the_image_stays(translator, tmp_path, capsys, options):
+    Image.fromarray(np.arange(70 * 80 * 3, dtype=np.uint8).reshape(70, 80, 3)).save(tmp_path / "in.png")
+    Image.new("L", (80, 70), 0).save(tmp_path / "mask.png")
+    mask = tmp_path / "mask.png"
+    translate_files(translator, str(tmp_path / "in.png"), tmp_path / "out.png", Options(mask=mask, **options))
+    assert f"{mask}: this mask selects nothing" in capsys.readouterr().err
+    np.testing.assert_array_equal(read_image(tmp_path / "out.png").pixels, read_image(tmp_path / "in.png").pixels)
+
+
+def test_a_mask_of_0_and_1_selects_the_same_in_tiles(translator, tmp_path):
+    Image.fromarray(np.arange(70 * 80 * 3, dtype=np.uint8).reshape(70, 80, 3)).save(tmp_path / "in.png")
+    inside = np.zeros((70, 80), np.uint8)
+    inside[20:50, 10:60] = 1
+    for name, top in (("01", 1), ("255", 255)):
+        Image.fromarray(inside * top).save(tmp_path / f"m{name}.png")
+        options = Options(mask=tmp_path / f"m{name}.png", tile=64)
+        translate_files(translator, str(tmp_path / "in.png"), tmp_path / f"{name}.png", options)
+    assert (tmp_path / "01.png").read_bytes() == (tmp_path / "255.png").read_bytes()
+    changed = read_image(tmp_path / "01.png").pixels != read_image(tmp_path / "in.png").pixels
+    assert changed[20:50, 10:60].any(axis=2).mean() > 0.9 and not changed[inside == 0].any()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import numpy as np
 import pytest
+import tifffile
 from safetensors.torch import load_file
 
 from tests.data_sets import make_data, shapes, tiny
 from unpaired.checkpoints.run_state import load_state
 from unpaired.core.errors import BadInput
+from unpaired.data.checks import examine
 from unpaired.training import train
 from unpaired.training.trainer import Trainer
 
@@ -112,3 +115,20 @@ def test_test_images_that_cannot_be_used_are_not_replaced_in_silence(tmp_path):
         file.write_bytes(b"no image")
     with suppress(FileNotFoundError), pytest.raises(BadInput, match="testA"):
         train(tiny(root), tmp_path / "run")
+
+
+def test_the_size_of_a_skipped_image_does_not_count(tmp_path):
+    root = make_data(tmp_path / "data")
+    tifffile.imwrite(root / "trainA/bands.tif", np.zeros((44, 52, 5), np.uint8) + 9, photometric="minisblack")
+    settings = {"data__preprocess": "none", "data__batch": 2, "data__on_bad_image": "skip", "optim__steps": 2}
+    run = train(tiny(root, **settings), tmp_path / "run")
+    assert load_state(run)[0].step == 2
+
+
+def test_check_names_mixed_sizes_with_the_setting_that_helps(tmp_path):
+    root = make_data(tmp_path / "data")
+    shapes("B", 9).resize((52, 36)).save(root / "trainB/wide.png")
+    (note,) = [note for note in examine(root).notes if "sizes" in note]
+    assert note.startswith("trainB: images of 2 sizes (00.png 40x36, wide.png 52x36)")
+    assert "a data.preprocess that ends in crop" in note and "data.batch must be 1" in note
+    assert not [note for note in examine(root, cfg=tiny(root).data).notes if "sizes" in note]

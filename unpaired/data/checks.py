@@ -30,15 +30,17 @@ from unpaired.data.ranges import SIDES, Values, clipped_share, domain_of, found_
 from unpaired.data.sources import ARCHIVES, ImageFile
 from unpaired.data.sources.folder import left_out, other_names
 from unpaired.data.sources.hub import is_remote
-from unpaired.data.transforms import fitted_size
+from unpaired.data.transforms import crops, fitted_size
 from unpaired.imaging.codecs import DecodedImage, marked
 from unpaired.imaging.images import Pixels, read_image, with_channels
 from unpaired.imaging.masks import read_mask
-from unpaired.imaging.values import ValueRange, natural_range
+from unpaired.imaging.values import ValueRange, natural_range, with_bands
 
 Severity = Literal["refused", "warning"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Size = tuple[int, int]
+"""Width and height in pixels."""
 Seen = Callable[[str, ImageFile, Pixels], None]
 """Gets the folder's name, e.g. trainA, an image's path and its pixels as they were decoded."""
 
@@ -97,6 +99,8 @@ class Diagnosis:
     notes: tuple[str, ...]
     ranges: dict[str, str] = field(default_factory=dict)
     """Black, white and type of A and B, where they are not full scale; as in `data.range_a`."""
+    sizes: dict[str, dict[Size, ImageFile]] = field(default_factory=dict)
+    """Of trainA and trainB: each (width, height) among the images that are not refused, and one of that size."""
 
     @property
     def ok(self) -> bool:
@@ -131,6 +135,8 @@ class _Look:
 
     path: ImageFile
     shape: tuple[int, int, int]
+    alpha: bool
+    """Whether there is a channel tagged as alpha besides."""
     dtype: str
     digest: bytes
     pages: int
@@ -194,11 +200,12 @@ def examine(
         findings += _duplicates(root, good[train], good.get(test, []))
     findings += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
     findings += _unfit(root, good, findings, cfg) if cfg else []
-    range_notes += [*_unused_pages(good), *_empty_masks(masked, paths, looks)]
+    sizes = _sizes(root, good, findings)
+    range_notes += [*_unused_pages(good), *_empty_masks(masked, paths, looks), *_mixed_sizes(sizes, cfg)]
     folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     texts = {side: str(values) for side, values in ranges.items()}
-    return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts)
+    return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts, sizes)
 
 
 def spread(pixels: Pixels) -> float:
@@ -236,7 +243,8 @@ def _look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: float |
     seen(name, path, pixels)
     shape = (height, width, channels)
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-    return _Look(path, shape, pixels.dtype.name, digest, decoded.pages, spread(pixels), values_of(pixels))
+    alpha, dtype = decoded.alpha is not None, pixels.dtype.name
+    return _Look(path, shape, alpha, dtype, digest, decoded.pages, spread(pixels), values_of(pixels))
 
 
 def _read(path: ImageFile) -> DecodedImage:
@@ -326,8 +334,9 @@ def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: 
     for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
         for look in good[name]:
             height, width, have = look.shape
+            pixel = np.zeros((1, 1, have), np.uint8)
             try:
-                with_channels(np.zeros((1, 1, have), np.uint8), channels)
+                with_bands(DecodedImage(pixel, pixel[..., :1] if look.alpha else None), channels)
                 fitted_size(width, height, cfg)
             except BadInput as error:
                 if within(look.path, root).as_posix() not in refused:
@@ -387,6 +396,27 @@ def _unused_pages(good: dict[str, list[_Look]]) -> Iterator[str]:
             named = ", ".join(shown(look.path.name) for look in stacks[:NAMES_SHOWN])
             words = f"{pages} pages or frames of {_count(len(stacks), 'file')} are not used (data.pages first)"
             yield f"{name}: {words}: {named}"
+
+
+def _sizes(root: Path, good: dict[str, list[_Look]], findings: Sequence[Finding]) -> dict[str, dict[Size, ImageFile]]:
+    refused = {finding.path for finding in findings if finding.severity == "refused"}
+    sizes: dict[str, dict[Size, ImageFile]] = {name: {} for name in TRAIN}
+    for name, found in sizes.items():
+        for look in good[name]:
+            if within(look.path, root).as_posix() not in refused:
+                found.setdefault((look.shape[1], look.shape[0]), look.path)
+    return sizes
+
+
+def _mixed_sizes(sizes: dict[str, dict[Size, ImageFile]], cfg: DataConfig | None) -> Iterator[str]:
+    """A line for each folder with images of several sizes, where no crop is known to make them equal."""
+    for name, found in sizes.items():
+        if len(found) > 1 and not (cfg and (crops(cfg) or cfg.batch == 1)):
+            few = ", ".join(f"{shown(file.name)} {width}x{height}" for (width, height), file in [*found.items()][:3])
+            yield (
+                f"{name}: images of {len(found)} sizes ({few}); a data.preprocess that ends in crop takes them all, "
+                "without a crop data.batch must be 1"
+            )
 
 
 def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Finding]:

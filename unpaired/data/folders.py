@@ -286,7 +286,7 @@ class PixelStore:
         """Bytes left."""
         self.kept: dict[ImageFile, Pixels] = {}
         self.sizes: dict[str, dict[tuple[int, int], ImageFile]] = {"trainA": {}, "trainB": {}}
-        """By part, each (width, height) seen by `take` after the fixed part of `data.preprocess`, and an image."""
+        """By part, each (width, height) after the fixed part of `data.preprocess`, and an image of that size."""
 
     def read(self, path: ImageFile, domain: Domain) -> Pixels:
         """The pixels of a file for its domain, after the fixed part of `data.preprocess`.
@@ -321,8 +321,6 @@ class PixelStore:
         channels = {"trainA": self.cfg.channels_a, "trainB": self.cfg.channels_b}.get(name, 0)
         try:
             width, height = fitted_size(pixels.shape[1], pixels.shape[0], self.cfg)
-            if channels:
-                self.sizes[name].setdefault((width, height), path)
             if pixels.dtype != np.uint8 or self.cfg.range_a or self.cfg.range_b or self.cfg.nodata is not None:
                 return  # black and white are known after the last image
             if channels and width * height * channels <= self.room:

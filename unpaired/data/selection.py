@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +24,8 @@ from unpaired.core.files import write_text
 from unpaired.core.safe_text import read_json
 from unpaired.data.checks import Finding, examine
 from unpaired.data.folders import Files, PixelStore, images_of
+from unpaired.data.transforms import fitted_size
+from unpaired.imaging.images import read_image
 
 SKIPPED = "skipped.json"
 MOST_NAMED = 500
@@ -80,7 +84,25 @@ def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = N
     bad = [finding for finding in refused if finding.reason != "folder"]  # of those, whoever lists the files tells
     if bad and cfg.on_bad_image == "fail":
         raise BadInput(_all_named(bad, cfg.root))
-    return ImageSelection(skipped=tuple(bad), ranges=diagnosis.ranges, notes=diagnosis.notes)
+    for name, found in diagnosis.sizes.items():
+        store.sizes[name] = {fitted_size(*size, cfg): file for size, file in found.items()}
+    notes = (*diagnosis.notes, *_unmeasured(cfg))
+    return ImageSelection(skipped=tuple(bad), ranges=diagnosis.ranges, notes=notes)
+
+
+def _unmeasured(cfg: DataConfig) -> Iterator[str]:
+    """A line for each part on the hub whose images may need a black and white that was not measured."""
+    for name, given in (("trainA", cfg.range_a), ("trainB", cfg.range_b)):
+        files = images_of(Path(cfg.root), name)
+        if given or cfg.range == "fixed" or len(files.local()) == len(files):
+            continue
+        with suppress(BadInput):  # the step that meets it reports it
+            dtype = read_image(files[0]).pixels.dtype
+            if dtype != "uint8":
+                yield (
+                    f"{name}: images on the hub are not read before training, so black and white are those of "
+                    f"{dtype}, full scale; set data.range_{name[-1].lower()} BLACK,WHITE for others"
+                )
 
 
 def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:

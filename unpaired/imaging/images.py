@@ -124,7 +124,9 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     if (have, channels) == (3, 1):
         luma = pixels.astype(np.float32) @ LUMA
         return (luma if pixels.dtype == np.float32 else np.rint(luma).astype(pixels.dtype))[..., None]
-    raise BadInput(f"expected {channels} channels, found {have}; set data.channels-a / data.channels-b to the files'")
+    raise BadInput(
+        f"expected {channels} channels, found {have}; convert it, or train with data.channels-a / data.channels-b {have}"
+    )
 
 
 def to_array(pixels: Pixels) -> Array:

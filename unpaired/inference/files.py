@@ -25,7 +25,7 @@ from unpaired.imaging.images import (
     read_image,
     write_image,
 )
-from unpaired.inference.masks import Weight, blended, mask_files, masked, read_mask, weights
+from unpaired.inference.masks import Weight, blended, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, require_whole, write_report
 from unpaired.inference.pipeline import in_order
@@ -263,10 +263,7 @@ class _Work:
         self._require_mask(job)
         if job.mask is None:
             return None
-        mask = read_mask(job.mask)
-        if not mask.any():
-            print(f"{job.mask}: this mask selects nothing, so {job.source.name} stays as it is", file=sys.stderr)
-        return weights(mask, self.options.feather)
+        return weights(read_selecting(job.mask, job.source.name), self.options.feather)
 
     def _require_mask(self, job: Job) -> None:
         if self.options.mask and not job.mask:
@@ -307,9 +304,14 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
     """One image from standard input or to standard output; there, in the format it came in."""
     data = sys.stdin.buffer.read() if source == STREAM else b""
     decoded = read_image(data if source == STREAM else Path(source))
+    if decoded.pages > 1:
+        name = "standard input" if source == STREAM else source
+        raise BadInput(f"{name}: holds {decoded.pages} pages or frames; give files for both, then all are translated")
     translated = translator.translate_decoded(decoded)
     if options.mask is not None:
-        translated = blended(decoded, translated, weights(read_mask(options.mask), options.feather))
+        name = "the image" if source == STREAM else Path(source).name
+        weight = weights(read_selecting(options.mask, name), options.feather)
+        translated = blended(translator.domain_in.marked(decoded), translated, weight)
     if out != STREAM:
         write_image(translated, Path(out))
         return [Path(out)]

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unpaired.core.errors import BadInput, Stopped, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
-from unpaired.imaging.codecs import MAX_PIXELS, tiff_layout
+from unpaired.imaging.codecs import MAX_PIXELS, NoData, full_scale, tiff_layout
 from unpaired.imaging.images import DecodedImage, Images, Pixels, to_pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
-from unpaired.inference.masks import blended_pixels, weights
+from unpaired.imaging.values import Domain, converted, restored
+from unpaired.inference.masks import blended_pixels, read_selecting, weights
 from unpaired.inference.scratch import Scratch, require_room, work_folder
-from unpaired.inference.streams import Stream, open_stream
-from unpaired.inference.tiling import TILE, Tiling, spread
+from unpaired.inference.streams import IN_MEMORY, Stream, open_stream
+from unpaired.inference.tiling import TILE, Tiling, in_tiles, spread
 from unpaired.inference.translator import Translator
 from unpaired.models import Generator
 from unpaired.models.spatial import Box
@@ -104,12 +105,13 @@ def translate_huge(
         raise BadInput(f"{target}: {width}x{height} pixels are written as TIFF only; choose a name ending in .tif")
     target.parent.mkdir(parents=True, exist_ok=True)
     network = translator.bundle.translators[translator.direction]
-    settings = [file_sha256(source), digest(network), tile, statistics, feather, mask and file_sha256(mask)]
+    domains = [str(translator.domain_in), str(translator.domain_out)]
+    settings = [file_sha256(source), digest(network), *domains, tile, statistics, feather, mask and file_sha256(mask)]
     key = hashlib.sha256(json.dumps([FORMAT, *settings]).encode()).hexdigest()
     scratch = Scratch(work_folder(target, key))
     try:
-        channels = translator.channels_in, translator.channels_out
-        out = _Huge(network, channels, scratch, stream, tile, statistics, quiet).run(mask, feather)
+        domains = translator.domain_in, translator.domain_out
+        out = _Huge(network, domains, scratch, stream, tile, statistics, quiet).run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
         _write(out, Canvas(scratch, "image", stream.shape, stream.dtype), stream.has_alpha, about, target)
     except BadInput as error:
@@ -131,24 +133,9 @@ def translate_in_tiles(
     """
     if translator.bundle is None:
         raise BadInput(f"tiles need the run or the bundle, found an exported file ({translator.runtime.label})")
-    array = translator.prepare(decoded)
-    channels, height, width = array.shape
-    network = translator.bundle.translators[translator.direction]
-    out = np.empty((translator.channels_out, height, width), np.float32)
-
-    def read(box: Box) -> Images:
-        return torch.from_numpy(array[:, slice(*box[0]), slice(*box[1])])[None]
-
-    def write(box: Box, image: Tensor) -> None:
-        out[:, slice(*box[0]), slice(*box[1])] = image[0].numpy()
-
-    if statistics == "exact":
-        plan = Tiling.exact(network, (height, width), channels, tile)
-    else:
-        small = array[np.ix_(np.arange(channels), spread(height), spread(width))]
-        plan = Tiling.sampled(network, (height, width), torch.from_numpy(small)[None], tile)
+    array, network = translator.prepare(decoded), translator.bundle.translators[translator.direction]
     with TemporaryDirectory(prefix=".unpaired-", dir=folder) as scratch:
-        plan.run(read, write, Scratch(Path(scratch)))
+        out = in_tiles(network, array, tile, Scratch(Path(scratch)), statistics == "sampled")
     return translator.finish(decoded, out)
 
 
@@ -157,8 +144,8 @@ class _Huge:
     """The way of one image through its scratch folder."""
 
     network: Generator
-    channels: tuple[int, int]
-    """Taken and given by the network."""
+    domains: tuple[Domain, Domain]
+    """What the network takes and gives."""
     scratch: Scratch
     stream: Stream
     tile: int
@@ -168,32 +155,39 @@ class _Huge:
     def run(self, mask: Path | None, feather: int) -> Canvas:
         """Pour the file into the folder, carry out the tiling; returns the output's pixels."""
         height, width, channels = self.stream.shape
-        colors = channels - self.stream.has_alpha
-        with_channels(np.zeros((1, 1, colors), np.uint8), self.channels[0])  # refused before any work
+        there, here = self.domains
+        self._seen(np.zeros((1, 1, channels), self.stream.dtype), np.zeros(1))  # channels are refused before any work
         decoded = Canvas(self.scratch, "image", self.stream.shape, self.stream.dtype)
-        out = Canvas(self.scratch, "out", (height, width, self.channels[1]), self.stream.dtype)
+        values = here.values.dtype if here.values else "float32" if decoded.dtype == np.int16 else decoded.dtype
+        out = Canvas(self.scratch, "out", (height, width, here.channels), np.dtype(values))
         network, size = self.network, (height, width)
-        plan = Tiling.exact(network, size, self.channels[0], self.tile)
-        room = (plan.room if self.statistics == "exact" else 0) + height * width * self.stream.dtype.itemsize * (
-            channels + self.channels[1]
-        )
+        plan = Tiling.exact(network, size, there.channels, self.tile)
+        stored = channels * decoded.dtype.itemsize + here.channels * out.dtype.itemsize
+        room = (plan.room if self.statistics == "exact" else 0) + height * width * stored
         require_room(self.scratch.folder, room)
         self._say(plan, room)
         self._pour(self.stream, decoded)
+        colors = channels - self.stream.has_alpha
         weight = self._mask(mask, size, feather, colors) if mask else None
+        sample = np.array(decoded.open()[np.ix_(spread(height), spread(width), np.arange(channels))])
+        known = sample[..., :colors][~self._without_data(sample)]
+        fill = np.median(known if known.size else sample[..., :colors].reshape(-1, colors), axis=0)
 
         def look(box: Box) -> Images:
-            return to_tensor(with_channels(decoded.read(box, slice(0, colors)), self.channels[0]))[None]
+            return self._seen(decoded.read(box), fill)
 
         def write(box: Box, image: Tensor) -> None:
-            pixels = to_pixels(image[0], out.dtype)
+            pixels = here.values.from_unit(to_pixels(image[0], np.float32)) if here.values else None
+            pixels = to_pixels(image[0], out.dtype) if pixels is None else pixels
+            source = decoded.read(box)
             if weight is not None:
-                original = with_channels(decoded.read(box, slice(0, colors)), out.shape[2])
-                pixels = blended_pixels(original, pixels, weight(box))
+                pixels = blended_pixels(with_channels(source[..., :colors], out.shape[2]), pixels, weight(box))
+            if not math.isnan(self._nodata):
+                pixels = restored(pixels, NoData(self._without_data(source), self._nodata))[0]
             out.write(box, pixels)
 
         if self.statistics == "sampled":
-            plan = Tiling.sampled(network, size, self._sample(decoded, colors), self.tile)
+            plan = Tiling.sampled(network, size, self._seen(sample, fill), self.tile)
         with self._progress(plan) as advance:
             plan.run(look, write, self.scratch, advance)
         return out
@@ -203,38 +197,60 @@ class _Huge:
             stream.pour(canvas.open)
             self.scratch.finish(canvas.name)
 
+    @property
+    def _nodata(self) -> float:
+        """The value of pixels without data; NaN where there is none."""
+        found, given = self.stream.about.nodata, self.domains[0].nodata
+        return given if math.isnan(found) and given is not None else found
+
+    def _without_data(self, pixels: Pixels) -> NDArray[np.bool_]:
+        """(h, w): pixels without data in a part of the image."""
+        colors = pixels.shape[2] - self.stream.has_alpha
+        return (pixels[..., :colors] == self._nodata).all(axis=2)
+
+    def _seen(self, pixels: Pixels, fill: NDArray) -> Images:
+        """What the network sees of a part of the image; `fill` stands for pixels without data."""
+        colors = pixels.shape[2] - self.stream.has_alpha
+        alpha = pixels[..., colors:] if self.stream.has_alpha else None
+        known = np.where(self._without_data(pixels)[..., None], fill.astype(pixels.dtype), pixels[..., :colors])
+        return to_tensor(replace(self.domains[0], nodata=None).pixels(DecodedImage(known, alpha)))[None]
+
     def _mask(
         self, path: Path, size: tuple[int, int], feather: int, colors: int
     ) -> Callable[[Box], NDArray[np.float32]]:
         """The weight of the translation in a box; what is within reach of the feather outside of it counts, too."""
-        if colors not in (1, self.channels[1]):
-            have = f"{colors} channels into {self.channels[1]}"
+        if colors not in (1, self.domains[1].channels):
+            have = f"{colors} channels into {self.domains[1].channels}"
             raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
-        stream = open_stream(path)
-        if stream.shape[:2] != size:
-            found, wanted = (f"{shape[1]}x{shape[0]}" for shape in (stream.shape, size))
-            raise BadInput(f"{path}: the mask has {found} pixels, the image {wanted}")
-        canvas = Canvas(self.scratch, "mask", stream.shape, stream.dtype)
-        self._pour(stream, canvas)
-        half = np.iinfo(stream.dtype).max / 2 if stream.dtype.kind == "u" else 0.5
+        inside = self._inside(path, size)
 
         def weight(box: Box) -> NDArray[np.float32]:
             reach = feather + 1
             rows, columns = (
                 (max(span[0] - reach, 0), min(span[1] + reach, n)) for span, n in zip(box, size, strict=True)
             )
-            part = canvas.read((rows, columns), slice(0, stream.channels - stream.has_alpha))
-            found = weights(with_channels(part, 1)[..., 0] > half, feather)
+            found = weights(inside((rows, columns)), feather)
             top, left = box[0][0] - rows[0], box[1][0] - columns[0]
             return found[top : top + box[0][1] - box[0][0], left : left + box[1][1] - box[1][0]]
 
         return weight
 
-    def _sample(self, decoded: Canvas, colors: int) -> Images:
-        """A smaller image of parts that are spread over the whole one."""
-        height, width, _ = decoded.shape
-        pixels = np.array(decoded.open()[np.ix_(spread(height), spread(width), np.arange(colors))])
-        return to_tensor(with_channels(pixels, self.channels[0]))[None]
+    def _inside(self, path: Path, size: tuple[int, int]) -> Callable[[Box], NDArray[np.bool_]]:
+        """The pixels of a box that a mask selects."""
+        stream = open_stream(path)
+        if stream.shape[:2] != size:
+            found, wanted = (f"{shape[1]}x{shape[0]}" for shape in (stream.shape, size))
+            raise BadInput(f"{path}: the mask has {found} pixels, the image {wanted}")
+        if size[0] * size[1] <= IN_MEMORY:
+            mask = read_selecting(path, "the image")
+            return lambda box: mask[slice(*box[0]), slice(*box[1])]
+        canvas = Canvas(self.scratch, "mask", stream.shape, stream.dtype)
+        self._pour(stream, canvas)
+        top = full_scale(stream.dtype)
+        highest = max(float(canvas.read(((row, row + 1), (0, size[1]))).max()) for row in range(size[0]))
+        half = 0 if stream.dtype.kind in "ui" and highest < top / 2 else top / 2  # labels, as in `imaging.masks`
+        colors = slice(0, stream.channels - stream.has_alpha)
+        return lambda box: with_channels(canvas.read(box, colors), 1)[..., 0] > half
 
     def _say(self, plan: Tiling, room: int) -> None:
         if not self.quiet:
@@ -264,7 +280,7 @@ def _write(out: Canvas, decoded: Canvas, has_alpha: bool, about: Metadata, targe
     alpha = slice(decoded.shape[2] - 1, None) if has_alpha else slice(0, 0)
 
     def part(box: Box) -> DecodedImage:
-        return DecodedImage(out.read(box), decoded.read(box, alpha) if has_alpha else None, about)
+        return DecodedImage(out.read(box), converted(decoded.read(box, alpha), out.dtype) if has_alpha else None, about)
 
     height, width, colors = out.shape
     if target.suffix.lower() not in TiffSuffixes:

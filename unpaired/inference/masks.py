@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def read_mask(path: Path) -> Mask:
     """
     pixels = imaging_masks.read_mask(path)
     return pixels[..., 0] > full_scale(pixels.dtype) / 2
+
+
+def read_selecting(path: Path, name: str) -> Mask:
+    """`read_mask`, with a line on stderr where the mask selects nothing of the image called `name`."""
+    mask = read_mask(path)
+    if not mask.any():
+        print(f"{path}: this mask selects nothing, so {name} stays as it is", file=sys.stderr)
+    return mask
 
 
 def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:

@@ -231,21 +231,34 @@ class Tiling:
         return max(now for now, sweep in enumerate(self.sweeps) if number in _reads(self.steps, sweep.target, kept))
 
 
-def in_tiles(network: Generator, image: Array, tile: int = TILE) -> Array:
-    """One image (c, h, w) in [-1, 1] with exact statistics; planes are kept in memory, `Tiling.room` bytes of them.
+def in_tiles(
+    network: Generator, image: Array, tile: int = TILE, arrays: Arrays | None = None, sampled: bool = False
+) -> Array:
+    """One image (c, h, w) in [-1, 1], translated in tiles.
+
+    Args:
+        network: The generator.
+        image: In memory.
+        tile: Side of a tile in pixels.
+        arrays: Where planes are kept, `Tiling.room` bytes of them; in memory unless given.
+        sampled: Whether statistics are those of parts of the image.
 
     Raises:
         BadInput: the network has a layer that cannot be tiled.
     """
     channels, height, width = image.shape
-    plan = Tiling.exact(network, (height, width), channels, tile)
+    if sampled:
+        small = image[np.ix_(np.arange(channels), spread(height), spread(width))]
+        plan = Tiling.sampled(network, (height, width), torch.from_numpy(small)[None], tile)
+    else:
+        plan = Tiling.exact(network, (height, width), channels, tile)
     out = np.empty((plan.steps[-1].channels, height, width), np.float32)
     x = torch.from_numpy(image)[None]
 
     def write(box: Box, part: Tensor) -> None:
         out[:, slice(*box[0]), slice(*box[1])] = part[0].numpy()
 
-    plan.run(lambda box: x[..., slice(*box[0]), slice(*box[1])], write, Memory())
+    plan.run(lambda box: x[..., slice(*box[0]), slice(*box[1])], write, arrays or Memory())
     return out
 
 

@@ -183,6 +183,8 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
         raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
     served = directions[direction]
     found = Task(task["id"], served, read_image(data, max_pixels), task["suffix"] or suffix_of(data))
+    if found.decoded.pages > 1:
+        raise BadInput(f"holds {found.decoded.pages} pages or frames; send single images, or use `unpaired translate`")
     served.tile_for(found.size)  # refuses before any work
     if not found.large:
         served.translator.prepare(found.decoded)  # refuses alone, not with its whole group
