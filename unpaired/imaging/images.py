@@ -125,7 +125,7 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
         luma = pixels.astype(np.float32) @ LUMA
         return (luma if pixels.dtype == np.float32 else np.rint(luma).astype(pixels.dtype))[..., None]
     raise BadInput(
-        f"expected {channels} channels, found {have}; convert it, or train with data.channels-a / data.channels-b {have}"
+        f"expected {channels} channels, found {have}; convert it, or train with data.channels-a / channels-b {have}"
     )
 
 
