@@ -3,11 +3,16 @@
     python -m benchmarks.end_to_end --preset cyclegan                       # 2,000 JPEGs of 1024 x 768, to 256 px
     python -m benchmarks.end_to_end --steps 2000 --data.load-size 72 --data.crop-size 64 --method.generator.width 8
 
-A run of the preset through `unpaired.training.train`, with any setting of `train`. Every few steps it pauses while the
-bare step is timed, on networks of the same settings and a batch that is there already, so that both meet the same
-machine. The last line is JSON: the bare step's time over the run's, for steps of the first epoch and of later ones, by
-the clock (what a user sees) and in processor time of all threads (what a machine without a core to spare would see);
-what logging takes of a bare step; and the time up to the first step, in which a new run reads every image once.
+A run of the preset through `unpaired.training.train`, with any setting of `train`, on any device. Every few steps it
+pauses while the bare step is timed, on networks of the same settings and a batch that is there already, so that both
+meet the same machine. The last line is JSON:
+
+- first_epoch, later: the bare step's time over the run's, by the clock (what a user sees) and in processor time of all
+  threads (what a machine without a core to spare would see);
+- loader: milliseconds in which the reading threads alone deliver a step's batch on the device, where every image is
+  decoded and where all are kept, and the bare steps that would fit;
+- extras: what logging, the EMA and, with `--runtime.validate-every`, validation take of the bare steps;
+- start: the time up to the first step, in which a new run reads every image once.
 """
 
 from __future__ import annotations
@@ -18,22 +23,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from benchmarks.loading import log_milliseconds, make_jpegs
 from unpaired.bench.timing import Taken, environment
 from unpaired.cli import split_settings
 from unpaired.data.pairing import UnpairedImages
+from unpaired.data.resident import ResidentImages
 from unpaired.experiment import Experiment, build_method, with_root, with_settings
 from unpaired.presets import preset
 from unpaired.training import train
 from unpaired.training.engine import Engine
+from unpaired.training.graphs import record_cuda_graph
 from unpaired.training.loop import Run
-from unpaired.training.prefetch import to_device
+from unpaired.training.monitor import Context
+from unpaired.training.prefetch import prefetch, to_device
 from unpaired.training.trainer import Trainer
+from unpaired.training.validation import Validator
 
 BARE = 5
 """Bare steps timed in a pause, after half as many that are not, in which the reading threads come to rest."""
@@ -56,9 +68,43 @@ def bare_steps(experiment: Experiment) -> Callable[[], Taken]:
     return lambda: (steps(BARE // 2), steps(BARE))[1]
 
 
+def loader(experiment: Experiment, steps: int) -> dict[str, float]:
+    """Milliseconds for a batch to be on the device: its images decoded, and read once before."""
+    engine, cfg = Engine(experiment.runtime), experiment.data
+    data = UnpairedImages(cfg, experiment.runtime.seed)
+    data.store.resident = ResidentImages(engine.device) if engine.device.type == "cuda" else None
+    taken = {}
+    for name in ("decoded_ms", "kept_ms"):
+        start, _ = now(engine)
+        for _ in prefetch(data.batches(0, steps), engine):
+            pass
+        taken[name] = 1e3 * (now(engine)[0] - start) / steps
+    return taken
+
+
+def ema_milliseconds(experiment: Experiment) -> float:
+    """Milliseconds that the EMA of the generators' weights takes of a step, on CUDA as a graph of its own."""
+    engine = Engine(experiment.runtime)
+    trainer = Trainer(build_method(experiment), replace(experiment.optim, ema_decay=0.999), engine)
+
+    def work() -> Tensor:
+        trainer._average()
+        return trainer._ema_weight
+
+    average = record_cuda_graph(work) if engine.device.type == "cuda" else work
+    times = []
+    for _ in range(12):
+        start, _ = now(engine)
+        average()
+        times.append(now(engine)[0] - start)
+    return 1e3 * median(times)
+
+
 def now(engine: Engine) -> tuple[float, float]:
     """Seconds of the clock and of the processor, the device's work done."""
     engine.check_pending()
+    if engine.device.type == "cuda":
+        torch.cuda.synchronize(engine.device)
     return time.perf_counter(), time.process_time()
 
 
@@ -78,6 +124,8 @@ class Watch:
         self.size, self.bare = size, bare
         self.blocks: list[Block] = []
         self.began = self.first = (0.0, 0.0)
+        self.validations: list[float] = []
+        """Seconds of each."""
 
     def after(self, step: int, engine: Engine) -> None:
         """To be called after each step but the last, which ends with samples; the first block is not counted."""
@@ -92,19 +140,26 @@ class Watch:
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
-    """Inside, a run's steps are watched."""
-    plain = Run.step
+    """Inside, a run's steps and validations are watched; validations lie outside of the blocks."""
+    plain, plain_validate = Run.step, Validator.run
 
     def step(self: Run, number: int, batch: Any) -> None:
         plain(self, number, batch)
         if number < self.schedule.steps:
             watch.after(number, self.trainer.engine)
 
-    Run.step = step
+    def validate(self: Validator, number: int, context: Context, stopping: Callable[[], bool]) -> None:
+        start, used = now(context.trainer.engine)
+        plain_validate(self, number, context, stopping)
+        end, spent = now(context.trainer.engine)
+        watch.validations.append(end - start)
+        watch.began = watch.began[0] + end - start, watch.began[1] + spent - used
+
+    Run.step, Validator.run = step, validate
     try:
         yield
     finally:
-        Run.step = plain
+        Run.step, Validator.run = plain, plain_validate
 
 
 def shares(blocks: list[Block]) -> dict[str, float]:
@@ -124,6 +179,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--block", type=int, default=50)
+    parser.add_argument("--loader-steps", type=int, default=200, help="steps of the loader alone, at most an epoch")
     args, rest = parser.parse_known_args()
     settings = split_settings(rest)[0] | {"optim.steps": str(args.steps)}
     with tempfile.TemporaryDirectory() as folder:
@@ -137,14 +193,25 @@ def main() -> None:
             train(experiment, Path(folder) / "run")
         epoch = UnpairedImages(experiment.data, 0).steps_per_epoch
         log_ms = log_milliseconds(Path(folder))
+        alone = loader(experiment, min(epoch, args.loader_steps))
     result = {"case": "end_to_end", "preset": args.preset, "settings": settings, "steps_per_epoch": epoch}
     result |= {"start_s": round(watch.first[0] - started, 1), "start_cpu_s": round(watch.first[1] - used, 1)}
     first = [block for block in watch.blocks if block.step <= epoch]
     for name, blocks in (("first_epoch", first), ("later", watch.blocks[len(first) :])):
         result |= {name: shares(blocks)} if blocks else {}
-    bare_ms = 1e3 * median(block.bare.cpu_seconds for block in watch.blocks)
-    result |= {"log_ms": round(log_ms, 3), "log_share": round(log_ms / bare_ms, 4)}
+    bare_ms = 1e3 * median(block.bare.seconds for block in watch.blocks)
+    steps_ms = {name: round(bare_ms / each, 2) for name, each in alone.items()}
+    result |= {"bare_ms": round(bare_ms, 3), "loader": rounded(alone) | {"batches_a_bare_step": steps_ms}}
+    extras = {"log_ms": log_ms, "ema_ms": ema_milliseconds(experiment)}
+    if watch.validations:
+        extras["validation_ms"] = 1e3 * median(watch.validations) / experiment.runtime.validate_every
+    result["extras"] = rounded(extras) | {"share": round(sum(extras.values()) / bare_ms, 4)}
     print(json.dumps(result | environment(Engine(experiment.runtime).device)))
+
+
+def rounded(times: dict[str, float]) -> dict[str, Any]:
+    """To a microsecond."""
+    return {name: round(each, 3) for name, each in times.items()}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnxruntime import InferenceSession
 from PIL import Image
 
 from tests.data_sets import shapes
@@ -26,6 +27,7 @@ from unpaired.imaging.images import read_image
 from unpaired.inference import Translator
 from unpaired.inference.info import describe
 from unpaired.inference.runtimes import Facts, open_exported
+from unpaired.inference.runtimes.onnx import OnnxRuntime
 from unpaired.metrics.paired import ssim
 
 
@@ -222,6 +224,35 @@ def test_a_runtime_that_is_not_installed_is_named_with_the_way_to_get_it(exporte
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BadInput, match="pip install 'unpaired\\[openvino\\]' or openvino"):
         Translator.load(openvino)
+
+
+class CudaSession:
+    """What a build of ONNX Runtime for CUDA shows of a session."""
+
+    def __init__(self, content, options, providers):
+        self.session, self.chosen = InferenceSession(content, providers=["CPUExecutionProvider"]), providers
+        self.run, self.get_modelmeta = self.session.run, self.session.get_modelmeta
+
+    def get_providers(self):
+        return [each if isinstance(each, str) else each[0] for each in self.chosen]
+
+
+@pytest.mark.parametrize(("device", "number"), [("auto", "0"), ("cuda", "0"), ("cuda:1", "1"), ("cpu", None)])
+def test_the_cuda_provider_is_taken_where_onnx_runtime_has_it(exported, monkeypatch, device, number):
+    both, loaded = ["CUDAExecutionProvider", "CPUExecutionProvider"], []
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: loaded.append(1))
+    monkeypatch.setattr("onnxruntime.InferenceSession", CudaSession)
+    there = OnnxRuntime.open(exported().onnx, device)
+    on_card = [("CUDAExecutionProvider", {"device_id": number, "use_tf32": "0"})] if number else []
+    assert there.session.chosen == [*on_card, "CPUExecutionProvider"]
+    assert there.place == ("cuda" if number else "cpu") and loaded
+
+
+def test_without_the_cuda_provider_the_cpu_serves_and_a_card_that_was_asked_for_names_the_extra(exported):
+    assert OnnxRuntime.open(exported().onnx, "auto").place == "cpu"
+    with pytest.raises(BadInput, match=r"--device cuda: .*pip install 'unpaired\[export-cuda\]'"):
+        OnnxRuntime.open(exported().onnx, "cuda")
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])

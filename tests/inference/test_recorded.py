@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.data_sets import make_model
 from unpaired.core.device import describe_device, free_bytes, ieee_fp32, one_line_device_errors, pick_device
 from unpaired.core.errors import BadInput
+from unpaired.inference import Translator
+from unpaired.inference.options import tile_for
 from unpaired.inference.runtimes.onnx import CPU, CUDA, providers
 from unpaired.inference.runtimes.recorded import Recorded, record_static
 from unpaired.inference.runtimes.torch import TorchRuntime
@@ -140,3 +143,20 @@ def test_onnx_runtime_takes_its_cuda_provider_where_it_has_one():
         providers("cuda", [CPU])
     with pytest.raises(BadInput, match="runs on cpu or cuda"):
         providers("mps", [CUDA, CPU])
+
+
+@pytest.mark.parametrize(("free_gb", "side"), [(0.5, 256), (4, 256), (8, 512), (16, 1024), (80, 2048), (200, 4096)])
+def test_tiles_on_a_card_have_the_side_that_half_of_its_free_memory_holds(monkeypatch, free_gb, side):
+    """At 4,096 bytes a pixel of a tile with its margin of 256: 8 GB hold (512 + 256)^2 of them, not (1024 + 256)^2."""
+    monkeypatch.setattr("unpaired.inference.options.free_bytes", lambda device: int(free_gb * 1e9))
+    assert tile_for(torch.device("cuda")) == side and tile_for(torch.device("cpu")) == 512
+
+
+def test_tiles_and_smoothed_videos_take_a_copy_of_the_network_on_the_card(tmp_path, monkeypatch):
+    translator = Translator.load(make_model(tmp_path / "run"), device="cpu")
+    own = translator.bundle.translators["AtoB"]
+    assert translator.layers() is own
+    placed = []
+    monkeypatch.setattr(type(translator), "device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: placed.append(device) or self)
+    assert translator.layers() is not own and placed == [torch.device("cuda", 0)]

@@ -28,6 +28,14 @@ def test_too_little_memory_names_images_and_settings_that_fit(accumulate, advice
     assert "\n" not in message
 
 
+def test_too_little_memory_for_a_recording_is_told_from_the_error_that_its_end_raises():
+    with pytest.raises(BadInput, match="too little memory for step 4"), explained(Batch(IMAGES, IMAGES), 4, 1):
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
+
+
 def test_a_lost_device_is_named_with_the_step_and_the_way_to_resume():
     with pytest.raises(BadInput, match=r"cpu failed at step 3 \(CUDA error: unspecified launch failure\);.*resumes"):
         with explained(Batch(IMAGES, IMAGES), 3, 1):

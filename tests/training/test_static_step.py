@@ -12,8 +12,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.methods import Batch, CoGAN, CoGANConfig, CycleGAN, CycleGANConfig
-from unpaired.models import PatchGANConfig, ResNetConfig
+from unpaired.config.networks import CoupledConfig
+from unpaired.methods import (
+    CUT,
+    METHODS,
+    Batch,
+    BiGAN,
+    BiGANConfig,
+    CoGAN,
+    CoGANConfig,
+    CUTConfig,
+    CycleGAN,
+    CycleGANConfig,
+    FeatureGAN,
+    FeatureGANConfig,
+    Pix2Pix,
+    Pix2PixConfig,
+    SimGAN,
+    SimGANConfig,
+)
+from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig
 from unpaired.training.engine import Engine
 from unpaired.training.graphs import WARM_UP, StaticSteps, run_again
 from unpaired.training.optimizer_step import NotFinite, PendingChecks
@@ -59,7 +77,7 @@ def record_on_tape(work):
     return again
 
 
-def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pending=True):
+def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pending=True, checkpointed=False):
     torch.manual_seed(0)
     config = CycleGANConfig(
         generator=ResNetConfig(width=4, blocks=1),
@@ -68,7 +86,7 @@ def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pe
         history=3,
     )
     method = make() if make else CycleGAN(config, (3, 3))
-    engine = Engine(RuntimeConfig(device="cpu", precision=precision, threads=1))
+    engine = Engine(RuntimeConfig(device="cpu", precision=precision, threads=1, checkpoint_blocks=checkpointed))
     engine.pending = PendingChecks() if pending else None
     made = Trainer(method, OptimConfig(ema_decay=0.9, accumulate=accumulate, discriminator_warmup=warmup), engine)
     if engine.fast:
@@ -100,10 +118,12 @@ def assert_same_state(one, other):
 
 def assert_same_steps(plain, static, given):
     for step, batch in enumerate(given):
+        found = []
         for made in (plain, static):
             made.set_lr(1 / (1 + step))
-        expected = plain.train_step(put(plain, batch))
-        losses = static.train_step(put(static, batch))
+            torch.manual_seed(step)  # of the noise that a step draws on the device
+            found.append(made.train_step(put(made, batch)))
+        expected, losses = found
         assert losses.keys() == expected.keys()
         for name, value in expected.items():
             assert torch.equal(losses[name], value), f"{name} at step {step}"
@@ -180,6 +200,68 @@ def test_a_nan_in_a_recorded_step_touches_nothing_and_is_reported_with_its_losse
     with pytest.raises(NotFinite) as caught:
         static.train_step(put(static, given[7]))
     assert (caught.value.step, caught.value.networks) == (7, "generators") and "cycle/G" in caught.value.broken
+
+
+def small(kind, config, **settings):
+    """Makes a method of small networks, by the published choice of generator or another one."""
+    networks = {"discriminator": PatchGANConfig(width=4, layers=1)} | settings
+    return lambda: kind(config(**networks), (3, 3))
+
+
+RESNET, DROPPED = ResNetConfig(width=2, blocks=1), ResNetConfig(width=2, blocks=1, dropout=True)
+UNET = UNetConfig(width=2, downs=6, norm="batch", dropout=True)
+EVERY = {
+    "cyclegan": small(CycleGAN, CycleGANConfig, generator=RESNET, history=3, identity_weight=5.0),
+    "cogan": small(CoGAN, CoGANConfig, generator=CoupledConfig(width=4, halvings=2, latent=8)),
+    "bigan": small(BiGAN, BiGANConfig, generator=RESNET, history=3),
+    "simgan": small(SimGAN, SimGANConfig, generator=RESNET, history=3),
+    "featuregan": small(FeatureGAN, FeatureGANConfig, generator=RESNET, history=3),
+    "pix2pix": small(Pix2Pix, Pix2PixConfig, generator=UNET, history=3),
+    "cut": small(CUT, CUTConfig, generator=RESNET, patches=8),
+    "fastcut": small(CUT, CUTConfig, generator=RESNET, patches=8, identity=False, flip_equivariance=True),
+    "cut with dropout": small(CUT, CUTConfig, generator=DROPPED, patches=8),
+}
+SIDES = {"pix2pix": 64}
+"""Of the images; 16 px elsewhere."""
+
+
+def test_every_method_is_here():
+    assert {name.partition(" ")[0] for name in EVERY} - {"fastcut"} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_twenty_recorded_steps_of_every_method_equal_the_steps_as_written(name):
+    """With histories, averages, two parts a step, dropout, batch statistics and choices made on the host."""
+    side = SIDES.get(name, 16)
+    plain, static = (trainer(record, EVERY[name], accumulate=2) for record in (None, record_on_tape))
+    steps = 8 if name == "featuregan" else STEPS  # whose pretrained network takes most of the time
+    assert_same_steps(plain, static, batches(steps, side=side))
+    assert len(static._run.again.replays) >= steps - WARM_UP - 1
+
+
+@pytest.mark.parametrize("name", ["fastcut", "cut with dropout"])
+def test_steps_of_another_shape_between_recorded_ones_change_no_choice(name):
+    given = list(batches(14))
+    given[7] = next(batches(1, size=1))
+    given[10] = next(batches(1, side=24))
+    plain, static = (trainer(record, EVERY[name]) for record in (None, record_on_tape))
+    assert_same_steps(plain, static, given)
+    assert len(static._run.again.replays) > 5
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut"])
+def test_a_resumed_run_makes_the_choices_of_an_uninterrupted_one(name):
+    whole, first, second = (trainer(record, EVERY[name]) for record in (None, record_on_tape, record_on_tape))
+    given = list(batches(12))
+    assert_same_steps(whole, first, given[:6])
+    second.load({key: value.clone() for key, value in first.state().items()})
+    assert_same_steps(whole, second, given[6:])
+
+
+def test_a_checkpointed_block_with_dropout_is_recorded_and_keeps_its_bits():
+    make = small(CycleGAN, CycleGANConfig, generator=DROPPED, history=3)
+    plain = trainer(None, make)
+    assert_same_steps(plain, trainer(record_on_tape, make, checkpointed=True), batches(8))
 
 
 def test_independent_random_numbers_are_drawn_in_every_replay():

@@ -38,7 +38,7 @@ from unpaired.training.validation import ValidationResult, Validator
 GRAY = ((127.5,) * 3, (127.5,) * 3)
 
 
-def small_extractor(name, weights=None, resize="clean"):
+def small_extractor(name, weights=None, resize="clean", device=None):
     """Random filters in place of a trained network: as fast as these tests need, and as fixed."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -479,3 +479,18 @@ def test_of_two_processes_the_first_validates_and_a_signal_to_the_other_interrup
     assert [code for code, _ in end(start(command(data, run)), timeout=300)] == [0, 0]
     assert list(validated(run)) == [2, 4]
     assert load_bundle(run / BEST).step == min(validated(run), key=lambda step: validated(run)[step]["mean_kid"])
+
+
+def test_on_a_card_images_of_one_size_are_translated_together(data, small, monkeypatch):
+    """Every image once, in order; on the CPU each by itself."""
+    (data / "testA" / "05.png").rename(data / "testA" / "05x.png")
+    shapes("A", 3).resize((60, 36)).save(data / "testA" / "05.png")
+    monkeypatch.setattr(validation, "PIXELS_AT_ONCE", 4 * 40 * 36)
+    validator = Validator(often(data, data__preprocess="none"))
+    for device, sizes in (("meta", [4, 1, 1, 4, 3]), ("cpu", [1] * 13)):
+        found = list(validator._batches("A", torch.device(device)))
+        assert [len(images) for _, images in found] == sizes
+        assert [file for files, _ in found for file in files] == validator.files["A"]
+        for files, images in found:
+            expected = [torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 127.5 - 1 for file in files]
+            torch.testing.assert_close(images, torch.stack(expected))

@@ -25,7 +25,7 @@ GLOBE_WIDTH = 1350
 """Pixels; the model was trained on tiles of a globe of this width."""
 
 
-def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
+def run_demo(out: Path, steps: int | None = None, seed: int = 0, device: str = "auto") -> Path:
     """Translate a globe with a model that comes with unpaired, then train one: data, run, translations, report.
 
     The globe is `out/globe.png`, its map `out/globe-map.png`. The data stand in `out/data`, the run in `out/run`,
@@ -39,27 +39,27 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0) -> Path:
     """
     start = time.monotonic()
     data, run = out / "data", out / "run"
-    translate_globe(out)
+    translate_globe(out, device)
     if not (data / MANIFEST).exists():
         _say(f"unpaired prepare earth {data}")
         prepare_earth(data)
-    settings = {"runtime.seed": seed} | ({"optim.steps": steps} if steps else {})
+    settings = {"runtime.seed": seed, "runtime.device": device} | ({"optim.steps": steps} if steps else {})
     _say(f"unpaired train earth --data {data} --out {run}")
     train(with_settings(with_root(earth(), data), settings), run)
     for direction in DIRECTIONS:
         test = f"test{direction[0]}"
         _say(f"unpaired translate {run} {data / test} {out / direction} --direction {direction}")
-        translate_files(Translator.load(run, direction), str(data / test), out / direction)
+        translate_files(Translator.load(run, direction, device=device), str(data / test), out / direction)
     _say(f"unpaired evaluate {run} {data}")
-    result = evaluate(run, data, out=run / "evaluation.json")
-    report = write_report(run, evaluation=result, data=data)
+    result = evaluate(run, data, out=run / "evaluation.json", device=device)
+    report = write_report(run, evaluation=result, data=data, device=device)
     log_evaluation(run, result)
     print(table(result, terminal_width()))
     _say(f"done in {duration(time.monotonic() - start)}; look at {report}")
     return report
 
 
-def translate_globe(out: Path) -> Path | None:
+def translate_globe(out: Path, device: str = "auto") -> Path | None:
     """Translate the whole Earth from space to a map with the model `earth`; None where no such model is installed."""
     if SHIPPED not in shipped_models():
         return None
@@ -70,7 +70,7 @@ def translate_globe(out: Path) -> Path | None:
         with written_whole(globe) as part:
             raster.save(part, "png")
         _say(f"unpaired translate {SHIPPED} {globe} {translated}")
-        translate_files(Translator.load(SHIPPED), str(globe), translated)
+        translate_files(Translator.load(SHIPPED, device=device), str(globe), translated)
     _say(f"look at {translated}: {globe}, translated by a model that comes with unpaired")
     return translated
 

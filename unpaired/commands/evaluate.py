@@ -48,14 +48,14 @@ def evaluate(
     weights = model if at is None else checkpoint_of(model, f"step {at}", step=at)
     result = evaluate(weights, data, out=out, paired=paired, limit=limit, device=device)
     if at is None:
-        _keep(model, data, result, out)
+        _keep(model, data, result, out, device)
     as_json = json or not sys.stdout.isatty()
     print(table(result, terminal_width()), file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(text.dumps({key: value for key, value in result.items() if key != "images"}))
 
 
-def _keep(model: Path, data: Path, result: dict, out: Path | None) -> None:
+def _keep(model: Path, data: Path, result: dict, out: Path | None, device: str) -> None:
     """Write the numbers and the report of a run into its folder, where it can be written."""
     from unpaired.evaluation import write_json
     from unpaired.evaluation.report import write_report
@@ -69,5 +69,5 @@ def _keep(model: Path, data: Path, result: dict, out: Path | None) -> None:
     if out is None:
         write_json(result, model / "evaluation.json")
     if (model / "config.yaml").is_file():  # a run, not the folder of a converted bundle
-        write_report(model, evaluation=result, data=data)
+        write_report(model, evaluation=result, data=data, device=device)
         log_evaluation(model, result)

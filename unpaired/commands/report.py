@@ -7,7 +7,7 @@ from pathlib import Path
 from unpaired.commands.arguments import File
 
 
-def report(runs: tuple[Path, ...] = (), *, open: bool = False, out: File | None = None) -> None:
+def report(runs: tuple[Path, ...] = (), *, open: bool = False, out: File | None = None, device: str = "auto") -> None:
     """Write the report of a run, or compare several runs on one page.
 
     One run gets its `report.html` written again. Several are compared: their settings, numbers, validation curves and
@@ -17,6 +17,7 @@ def report(runs: tuple[Path, ...] = (), *, open: bool = False, out: File | None 
         runs: Folders of runs.
         open: Open the page in a browser.
         out: The page of a comparison; comparison.html unless given.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
         unpaired report runs/mine runs/other --out comparison.html
@@ -28,7 +29,11 @@ def report(runs: tuple[Path, ...] = (), *, open: bool = False, out: File | None 
         raise BadInput("report: expected at least one run's folder")
     if len(runs) == 1 and out is not None:
         raise BadInput("report: --out names the page of a comparison; one run's report stands in its folder")
-    page = write_report(runs[0]) if len(runs) == 1 else write_comparison(runs, out or Path("comparison.html"))
+    page = (
+        write_report(runs[0], device=device)
+        if len(runs) == 1
+        else write_comparison(runs, out or Path("comparison.html"), device)
+    )
     print(page)
     if open:
         import webbrowser

@@ -17,6 +17,7 @@ def train(
     seed: int | None = None,
     config: File | None = None,
     from_: File | None = None,
+    device: str | None = None,
     deterministic: bool = False,
     allow_config_change: bool = False,
     settings: dict[str, Any] | None = None,
@@ -34,6 +35,7 @@ def train(
         seed: Seed of every random number.
         config: YAML or JSON file of settings; flags take precedence.
         from_: Bundle or run whose generators to fine-tune (optim.start); see also --optim.discriminator-warmup.
+        device: auto, cpu, cuda, cuda:N or mps (runtime.device); auto takes CUDA, then MPS, then the CPU.
         deterministic: The same bits each time, on a GPU too (runtime.deterministic).
         allow_config_change: Resume a checkpoint of other settings that affect its numbers.
         settings: (not a flag) Dotted settings by name, from the flags with a dot.
@@ -52,10 +54,11 @@ def train(
     experiment = named(preset, crop_in(settings or {}))
     if config:
         experiment = with_settings(experiment, read_settings(config), str(config))
-    flags = {"optim.steps": steps, "runtime.seed": seed, "optim.start": from_ and str(from_)}
+    flags = {"optim.steps": steps, "runtime.seed": seed, "runtime.device": device, "optim.start": from_ and str(from_)}
     flags["runtime.deterministic"] = deterministic or None
     flags = {key: value for key, value in flags.items() if value is not None}
     experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
+    device = experiment.runtime.device
     is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first reports
     try:
         run = train(
@@ -66,7 +69,7 @@ def train(
         )
     except Stopped:
         if is_first and (out / REPORT).is_file():
-            write_report(out, data=data)  # no longer live
+            write_report(out, data=data, device=device)  # no longer live
         raise
     if is_first:
-        print(f"report: {write_report(run, data=data)}")
+        print(f"report: {write_report(run, data=data, device=device)}")

@@ -74,7 +74,9 @@ def translate(
         if mask or tile or smooth or layout != "own" or scale != "own" or precision or runtime != "auto":
             others = "--mask, --tile, --smooth, --layout, --scale, --runtime or --precision"
             raise BadInput(f"translate --cluster: not together with {others}")
-        translate_on_cluster(Path(model), input, Path(output), direction, Plan(cluster, batch=batch), report)
+        translate_on_cluster(
+            Path(model), input, Path(output), direction, Plan(cluster, batch=batch, device=device), report
+        )
         return
     translator = Translator.load(model, direction, runtime, precision, _make_export, device, scale)
     if layout != "own":

@@ -81,8 +81,9 @@ class DataConfig:
     """Value of pixels without data, in files that do not name it themselves."""
     batch: int = 1
     """Images of each domain in a batch (the paper: 1)."""
-    workers: int = 2
-    """Threads that read images ahead; the order of images does not depend on it."""
+    workers: int | None = None
+    """Threads that read images ahead: the processors, 2 to 16, unless given; the order of images does not depend on
+    it."""
     cache_gb: float = 4.0
     """Memory for decoded images, in gigabytes."""
     on_bad_image: Literal["fail", "skip"] = "fail"
@@ -91,7 +92,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):
             _at_least(getattr(self, name), 1, f"data.{name}")
-        _at_least(self.workers, 0, "data.workers")
+        _at_least(self.workers or 0, 0, "data.workers")
         _at_least(self.pairs, 0, "data.pairs")
         _at_least(self.cache_gb, 0, "data.cache_gb")
         if self.preprocess == "resize_and_crop" and self.crop_size > self.load_size:

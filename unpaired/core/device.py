@@ -82,6 +82,14 @@ def announce(device: torch.device) -> None:
     print(f"device: {describe_device(device)}", file=sys.stderr, flush=True)
 
 
+def copy_to(buffer: torch.Tensor, host: torch.Tensor) -> None:
+    """Copy a tensor of the host into one of any device, without waiting where the device allows that.
+
+    CUDA copies from pinned memory, which torch reuses only when the copy is done.
+    """
+    buffer.copy_(host.pin_memory() if buffer.is_cuda else host, non_blocking=True)
+
+
 def free_bytes(device: torch.device | None = None) -> int:
     """Bytes of memory that a new allocation on the device can take now; of the machine for the CPU and MPS."""
     if device is not None and device.type == "cuda":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 import statistics
 import threading
@@ -24,7 +23,7 @@ import numpy as np
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.progress import progress
-from unpaired.data.folders import has_domain, images_of, within
+from unpaired.data.folders import READERS, has_domain, images_of, within
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
 from unpaired.data.ranges import SIDES, Values, clipped_share, domain_of, found_range, is_outlier, values_of
 from unpaired.data.sources import ARCHIVES, ImageFile
@@ -52,8 +51,6 @@ FEWEST = 50
 400)."""
 IMBALANCE = 10
 """One training folder this many times larger than the other is warned of."""
-WORKERS = min(4, os.cpu_count() or 1)
-"""Images decoded at a time; with the pixel limit of `read_image`, the bound on memory."""
 LARGE = 2**24
 """Pixels above which images are decoded one at a time."""
 _LARGE_ALONE = threading.Lock()
@@ -467,7 +464,7 @@ def _finding(root: Path, path: ImageFile, reason: str, message: str, severity: S
 
 def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
     """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
-    pool = ThreadPoolExecutor(WORKERS)
+    pool = ThreadPoolExecutor(READERS)
     try:
         with progress(title, len(items)) as advance:
             for result in pool.map(work, items):

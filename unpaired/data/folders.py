@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from PIL import Image
@@ -36,6 +37,13 @@ from unpaired.imaging.images import Pixels, with_channels
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import Domain
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unpaired.data.resident import ResidentImages
+
+READERS = max(2, min(16, os.cpu_count() or 1))
+"""Threads that decode images at once, unless a setting asks for another number: a step on a card takes milliseconds."""
 MAX_LIST = 256 * 1024**2
 """Largest list of files, in bytes: some two million paths."""
 Part = tuple[Archive | None, Sequence[str]]
@@ -285,8 +293,15 @@ class PixelStore:
         self.room = int(cfg.cache_gb * 1e9)
         """Bytes left."""
         self.kept: dict[ImageFile, Pixels] = {}
+        self.resident: ResidentImages | None = None
+        """Images on the device besides, where batches are to be cut there."""
         self.sizes: dict[str, dict[tuple[int, int], ImageFile]] = {"trainA": {}, "trainB": {}}
         """By part, each (width, height) after the fixed part of `data.preprocess`, and an image of that size."""
+
+    def find(self, path: ImageFile, domain: Domain) -> Pixels | Tensor:
+        """The image on the device, where it is there, or else `read`."""
+        image = self.resident.images.get(path) if self.resident is not None else None
+        return self.read(path, domain) if image is None else image
 
     def read(self, path: ImageFile, domain: Domain) -> Pixels:
         """The pixels of a file for its domain, after the fixed part of `data.preprocess`.

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -21,33 +21,72 @@ from torch import Tensor
 
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
-from unpaired.data.folders import Files, PixelStore, domain_files, within
+from unpaired.data.folders import READERS, Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.ranges import Side, domain_of
+from unpaired.data.resident import ResidentImages
 from unpaired.data.sources import ImageFile
-from unpaired.data.transforms import augmented
+from unpaired.data.transforms import Window, augmented, draw_window
 from unpaired.imaging.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
 from unpaired.imaging.values import Domain
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A drawn window of an image."""
+
+    file: ImageFile
+    image: Pixels | Tensor
+    """The whole of it, (h, w, c), as it is kept in memory or on the device."""
+    window: Window
+
+    @property
+    def pixels(self) -> Pixels:
+        """The window's pixels on the host, mirrored where it is; a view."""
+        whole = self.image.cpu().numpy() if isinstance(self.image, Tensor) else self.image
+        return self.window.of(whole)[:, ::-1] if self.window.mirrored else self.window.of(whole)
 
 
 @dataclass(frozen=True)
 class PixelBatch:
     """Crops of one size as their files have them: with 8 bits a quarter of the bytes of the images they become."""
 
-    pixels: Tensor
-    """(b, h, w, c), uint8, uint16 or float32."""
-    mirrored: tuple[bool, ...]
-    """Which of them are to be mirrored, left to right."""
+    crops: tuple[Crop, ...]
+    """Their images are all on the device, or all on the host."""
+    resident: ResidentImages | None = None
+    """Where images of the host are kept for the next time they are drawn."""
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the images are on the device, so that the crops are cut there."""
+        return all(isinstance(crop.image, Tensor) for crop in self.crops)
+
+    @property
+    def mirrored(self) -> tuple[bool, ...]:
+        """Which of them are to be mirrored, left to right."""
+        return tuple(crop.window.mirrored for crop in self.crops)
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """The pixels, (b, h, w, c), not mirrored: uint8, uint16 or float32; where bit depths meet, float32."""
+        views = [crop.window.of(crop.image) for crop in self.crops]
+        if self.is_resident:
+            return torch.stack(views)
+        if len({view.dtype for view in views}) > 1:
+            views = [view / np.float32(full_scale(view.dtype)) for view in views]
+        return torch.from_numpy(np.stack(views))
 
     def on(self, device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Images:
         """The images in [-1, 1]. On a CUDA card they are scaled and mirrored there, and nothing waits for the copy."""
         pixels = self.pixels
-        if device.type == "cuda":
+        if device.type == "cuda" and not pixels.is_cuda:
             pixels = pixels.pin_memory().to(device, non_blocking=True)  # only from there a copy does not wait
         images = to_images(pixels, layout)
-        for image, mirrored in zip(images, self.mirrored, strict=True):
+        for image, crop, mirrored in zip(images, self.crops, self.mirrored, strict=True):
             if mirrored:
                 image.copy_(image.flip(2))
+            if self.resident is not None:
+                self.resident.keep(crop.file, crop.image)
         return images.to(device)
 
 
@@ -141,29 +180,48 @@ class UnpairedImages:
         return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
     def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, ImageFile, ImageFile]:
-        """The `index`-th images of an epoch, augmented."""
-        return self._pair(epoch, index)[:4]
+        """The `index`-th images of an epoch, augmented, and their files."""
+        one, other, _ = self._pair(epoch, index)
+        return one.pixels, other.pixels, one.file, other.file
 
-    def _pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, ImageFile, ImageFile, tuple[OneImage, ...]]:
-        """`pair`, and the masks of both images where there are masks."""
+    def _pair(self, epoch: int, index: int) -> tuple[Crop, Crop, tuple[OneImage, ...]]:
+        """The `index`-th crops of an epoch, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
         b = self.partners[a] if self.partners else self.b[int(rng.integers(len(self.b)))]
         again = deepcopy(rng) if self.partners else rng
         one, of_one = self._seen(a, "A", rng)
         other, of_other = self._seen(b, "B", again)
-        return one, other, a, b, of_one + of_other
+        return one, other, of_one + of_other
 
-    def _seen(self, path: ImageFile, side: Side, rng: np.random.Generator) -> tuple[Pixels, tuple[OneImage, ...]]:
-        """An image, augmented; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
-        pixels, again = self.store.read(path, self.domains[side]), deepcopy(rng) if self.masks else rng
-        decoded = augmented(pixels, self.cfg, rng)
+    def _seen(self, path: ImageFile, side: Side, rng: np.random.Generator) -> tuple[Crop, tuple[OneImage, ...]]:
+        """A crop of an image; with masks its mask, (1, h, w) from 0 to 1, cropped and mirrored as it is."""
+        again = deepcopy(rng) if self.masks else rng
+        crop = self._crop(path, side, rng)
         if not self.masks:
-            return decoded, ()
+            return crop, ()
         mask = self.store.read_mask(self.masks[path])
-        if mask.shape[:2] != pixels.shape[:2]:  # its file was changed after the first step
+        if mask.shape[:2] != tuple(crop.image.shape[:2]):  # its file was changed after the first step
             raise BadInput(f"{self.masks[path]}: no longer of the size of its image {path}; put the mask back")
-        return decoded, (to_weights(augmented(mask, self.cfg, again)),)
+        return crop, (to_weights(augmented(mask, self.cfg, again)),)
+
+    def _crop(self, path: ImageFile, side: Side, rng: np.random.Generator) -> Crop:
+        image = self.store.find(path, self.domains[side])
+        return Crop(path, image, draw_window(image.shape[0], image.shape[1], self.cfg, rng))
+
+    def _stack(self, crops: Sequence[Crop], side: Side) -> PixelBatch:
+        """One batch; its crops are cut here unless all images are on the device."""
+        _require_one_size(crops)
+        batch = PixelBatch(tuple(crops), self.store.resident)
+        if not batch.is_resident:
+            batch = replace(batch, crops=tuple(self._on_host(crop, side) for crop in crops))
+            _ = batch.pixels  # copied by this thread
+        return batch
+
+    def _on_host(self, crop: Crop, side: Side) -> Crop:
+        """The crop of the image in memory, or read again, for a batch whose images are not all on the device."""
+        on_host = not isinstance(crop.image, Tensor)
+        return crop if on_host else replace(crop, image=self.store.read(crop.file, self.domains[side]))
 
     def batch(self, step: int) -> Batch:
         """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.
@@ -179,12 +237,13 @@ class UnpairedImages:
         every = np.arange(first, min(first + self.per_step, self.length))
         mine = np.array_split(every, self.part.processes)[self.part.process]
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
-        ones, others, a, b, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
+        ones, others, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
         share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
         of_x, of_y = zip(*masks, strict=True) if self.masks else ((), ())
         masked = (torch.stack(of_x), torch.stack(of_y)) if self.masks else None
         aligned = self._aligned(epoch, indices[0])
-        return Batch(_stack(ones, a), _stack(others, b), (*a, *b), share, aligned, masked)
+        files = tuple(crop.file for crop in (*ones, *others))
+        return Batch(self._stack(ones, "A"), self._stack(others, "B"), files, share, aligned, masked)
 
     def _aligned(self, epoch: int, index: int) -> tuple[PixelBatch, PixelBatch] | None:
         """`data.pairs` pairs drawn for the step that begins at an index, each cropped and mirrored alike."""
@@ -195,21 +254,21 @@ class UnpairedImages:
         sides = ([], [])
         for a, b in drawn:
             again = deepcopy(rng)
-            sides[0].append(augmented(self.store.read(a, self.domains["A"]), self.cfg, rng))
-            sides[1].append(augmented(self.store.read(b, self.domains["B"]), self.cfg, again))
-        files_a, files_b = zip(*drawn, strict=True)
-        return _stack(tuple(sides[0]), files_a), _stack(tuple(sides[1]), files_b)
+            sides[0].append(self._crop(a, "A", rng))
+            sides[1].append(self._crop(b, "B", again))
+        return self._stack(sides[0], "A"), self._stack(sides[1], "B")
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, read ahead by `cfg.workers` threads."""
-        if self.cfg.workers == 0:
+        workers = READERS if self.cfg.workers is None else self.cfg.workers
+        if workers == 0:
             yield from map(self.batch, range(start, stop))
             return
         ahead: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(self.cfg.workers, thread_name_prefix="read-ahead") as pool:
+        with ThreadPoolExecutor(workers, thread_name_prefix="read-ahead") as pool:
             try:
                 for step in range(start, stop):
-                    while len(ahead) < 2 * self.cfg.workers and step + len(ahead) < stop:
+                    while len(ahead) < 2 * workers and step + len(ahead) < stop:
                         ahead.append(pool.submit(self.batch, step + len(ahead)))
                     yield ahead.popleft().result()
             finally:
@@ -250,18 +309,11 @@ def _partners(a: Sequence[ImageFile], b: Sequence[ImageFile], root: Path, part: 
     return {path: by_name[1][name] for name, path in by_name[0].items()}
 
 
-def _stack(crops: tuple[Pixels, ...], files: tuple[ImageFile, ...]) -> PixelBatch:
-    """One batch; where bit depths meet, of float pixels."""
-    if len({crop.shape[:2] for crop in crops}) > 1:
-        found = ", ".join(
-            f"{file.name} {w}x{h}" for file, (h, w, _) in zip(files, (crop.shape for crop in crops), strict=True)
-        )
+def _require_one_size(crops: Sequence[Crop]) -> None:
+    sizes = [tuple(crop.window.of(crop.image).shape[:2]) for crop in crops]
+    if len(set(sizes)) > 1:
+        found = ", ".join(f"{crop.file.name} {w}x{h}" for crop, (h, w) in zip(crops, sizes, strict=True))
         raise BadInput(
             f"data.batch: images of one batch must have one size, found {found}; set data.batch 1 or a "
             f"data.preprocess that ends in crop"
         )
-    mirrored = tuple(crop.strides[1] < 0 for crop in crops)  # a view from right to left, slow to copy as it is
-    ahead = [crop[:, ::-1] if back else crop for crop, back in zip(crops, mirrored, strict=True)]
-    if len({crop.dtype for crop in ahead}) > 1:
-        ahead = [crop / np.float32(full_scale(crop.dtype)) for crop in ahead]
-    return PixelBatch(torch.from_numpy(np.stack(ahead)), mirrored)

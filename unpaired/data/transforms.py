@@ -1,9 +1,13 @@
 """From an image's pixels to what a step sees, with the official code's meaning of each word.
 
-`resized` is the part that is the same every time, so its result may be kept; `augmented` draws from a generator.
+`resized` is the part that is the same every time, so its result may be kept; `draw_window` and `augmented` draw from a
+generator.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -61,14 +65,35 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
     return width, height
 
 
-def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:
-    """The drawn part: a random crop, and a mirror half of the time; a view, nothing is copied."""
-    height, width = pixels.shape[:2]
+@dataclass(frozen=True)
+class Window:
+    """The drawn part: which rows and columns of an image are seen, and whether they are mirrored left to right."""
+
+    rows: slice
+    columns: slice
+    mirrored: bool
+
+    def of(self, pixels: Any) -> Any:
+        """The rows and columns of (h, w, c) pixels, array or tensor, not mirrored yet: a view."""
+        return pixels[self.rows, self.columns]
+
+
+def draw_window(height: int, width: int, cfg: DataConfig, rng: np.random.Generator) -> Window:
+    """A random crop of an image of this size, mirrored half of the time."""
     if crops(cfg):
         left = int(rng.integers(width - cfg.crop_size + 1))
         top = int(rng.integers(height - cfg.crop_size + 1))
-        pixels = pixels[top : top + cfg.crop_size, left : left + cfg.crop_size]
-    return pixels[:, ::-1] if cfg.flip and rng.random() < 0.5 else pixels
+        height = width = cfg.crop_size
+    else:
+        left = top = 0
+    mirrored = cfg.flip and bool(rng.random() < 0.5)
+    return Window(slice(top, top + height), slice(left, left + width), mirrored)
+
+
+def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:
+    """The pixels in a drawn window, mirrored where it is; a view, nothing is copied."""
+    window = draw_window(pixels.shape[0], pixels.shape[1], cfg, rng)
+    return window.of(pixels)[:, ::-1] if window.mirrored else window.of(pixels)
 
 
 def central(pixels: Pixels, cfg: DataConfig) -> Pixels:

@@ -36,6 +36,7 @@ MARK = ".unpaired.json"
 """In the output folder: what its images were made with, so that another model's are not taken for done."""
 HERE = "local"
 """Instead of a cluster's address: Ray's word for processes of this machine."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
 Row = dict[str, Any]
 
 
@@ -49,6 +50,8 @@ class Plan:
     """Models in memory at once; 0: one for each GPU of the cluster, or each second CPU where it has none."""
     batch: int = 1
     """Images of one size that go through the network together."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps: auto takes the cluster's cards where it has some. Ray gives each actor a card."""
 
 
 def translate_on_cluster(
@@ -71,10 +74,13 @@ def translate_on_cluster(
 
     Raises:
         BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the
-            translations of another model, or some files that could not be translated; the others are written.
+            translations of another model, or some files that could not be translated; the others are written. Or a
+            device that the cluster does not have.
     """
+    if plan.device not in DEVICES:
+        raise BadInput(f"--device {plan.device}: with --cluster expected {', '.join(DEVICES)}; Ray deals the cards out")
     jobs = jobs_of(source, out, None)
-    translator = Translator.load(model, direction)  # once here, so that a wrong model is said in one line
+    translator = Translator.load(model, direction, device="cpu")  # once here, so that a wrong model is said in one line
     _claim(out, model, translator.direction)
     missing = [job for job in jobs if not job.target.is_file()]
     failed: dict[str, str] = {}
@@ -106,7 +112,9 @@ def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Ite
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    gpus = int(ray.cluster_resources().get("GPU", 0))
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if plan.device in ("auto", "cuda") else 0
+    if plan.device == "cuda" and not gpus:
+        raise BadInput("--device cuda: the cluster has no GPU; use --device auto")
     actors = plan.actors or gpus or max(1, int(ray.cluster_resources().get("CPU", 2)) // 2)
     blocks = min(len(jobs), max(4 * actors, len(jobs) // 64))
     items = [{"source": str(job.source), "target": str(job.target)} for job in jobs]
@@ -115,7 +123,12 @@ def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Ite
         .map(_decode, num_cpus=0.5)
         .map_batches(
             _Model,
-            fn_constructor_kwargs={"model": str(model), "direction": direction, "batch": plan.batch},
+            fn_constructor_kwargs={
+                "model": str(model),
+                "direction": direction,
+                "batch": plan.batch,
+                "device": "cuda" if gpus else "cpu" if plan.device == "auto" else plan.device,
+            },
             batch_size=max(4, plan.batch),
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
@@ -140,8 +153,8 @@ def _decode(row: Row) -> Row:
 class _Model:
     """One actor: a model in memory."""
 
-    def __init__(self, model: str, direction: Direction, batch: int) -> None:
-        self.translator, self.batch = Translator.load(model, direction), batch
+    def __init__(self, model: str, direction: Direction, batch: int, device: str) -> None:
+        self.translator, self.batch = Translator.load(model, direction, device=device), batch
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Translate the images of a batch; rows without one go through."""

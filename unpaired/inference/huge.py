@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, Stopped, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
@@ -111,7 +112,8 @@ def translate_huge(
     scratch = Scratch(work_folder(target, key))
     try:
         domains = translator.domain_in, translator.domain_out
-        out = _Huge(network, domains, scratch, stream, tile, statistics, quiet).run(mask, feather)
+        with ieee_fp32() if translator.device.type == "cuda" else nullcontext():
+            out = _Huge(translator.layers(), domains, scratch, stream, tile, statistics, quiet).run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
         _write(out, Canvas(scratch, "image", stream.shape, stream.dtype), stream.has_alpha, about, target)
     except BadInput as error:
@@ -133,8 +135,9 @@ def translate_in_tiles(
     """
     if translator.bundle is None:
         raise BadInput(f"tiles need the run or the bundle, found an exported file ({translator.runtime.label})")
-    array, network = translator.prepare(decoded), translator.bundle.translators[translator.direction]
-    with TemporaryDirectory(prefix=".unpaired-", dir=folder) as scratch:
+    array, network = translator.prepare(decoded), translator.layers()
+    full = ieee_fp32() if translator.device.type == "cuda" else nullcontext()
+    with TemporaryDirectory(prefix=".unpaired-", dir=folder) as scratch, full:
         out = in_tiles(network, array, tile, Scratch(Path(scratch)), statistics == "sampled")
     return translator.finish(decoded, out)
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from unpaired.core.device import free_bytes
 from unpaired.core.errors import BadInput
 from unpaired.inference.translator import Translator
+
+if TYPE_CHECKING:
+    import torch
 
 LARGE = 2048 * 2048
 """Images of more pixels are translated in tiles without being asked: whole, a pixel takes about 1 KB at width 64."""
 TILE = 512
-"""Side of a tile in pixels, unless another is asked for."""
+"""Side of a tile in pixels on a CPU, unless another is asked for."""
+LEAST, MOST = 256, 4096
+"""Sides of tiles on a card."""
+MARGIN = 256
+"""Pixels that a tile reads beyond its sides, both together, in the published networks."""
+BYTES_PER_PIXEL = 4096
+"""Of a tile at width 64: four planes of 64 channels in fp32 live at once, and as much for convolutions."""
 
 
 @dataclass(frozen=True)
@@ -44,4 +54,14 @@ class Options:
             return None
         size = height * width
         large = size > LARGE and translator.bundle is not None
-        return (self.tile or TILE) if size and (self.tile or large) else None
+        return (self.tile or tile_for(translator.device)) if size and (self.tile or large) else None
+
+
+def tile_for(device: torch.device) -> int:
+    """The side of tiles: `TILE` on a CPU; on a card what half of its free memory holds, from 256 to 4096."""
+    if device.type != "cuda":
+        return TILE
+    pixels, side = free_bytes(device) // (2 * BYTES_PER_PIXEL), LEAST
+    while side < MOST and (2 * side + MARGIN) ** 2 <= pixels:
+        side *= 2
+    return side

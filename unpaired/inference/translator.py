@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from unpaired.checkpoints.bundle import Bundle
     from unpaired.imaging.images import Images
     from unpaired.inference.runtimes.bundles import MakeExport
+    from unpaired.models import Generator
 
     AnyImage = TypeVar("AnyImage", Image.Image, NDArray[np.generic], Tensor, DecodedImage, Path, str, bytes)
 
@@ -148,6 +150,15 @@ class Translator:
         import torch
 
         return getattr(self.runtime, "device", torch.device("cpu"))
+
+    def layers(self) -> Generator:
+        """The bundle's network in fp32, layer by layer, for what computes it in parts: tiles and smoothed videos.
+
+        On a CUDA card a copy of it there; on other devices the network itself, on the CPU.
+        """
+        assert self.bundle is not None
+        network = self.bundle.translators[self.direction]
+        return deepcopy(network).to(self.device) if self.device.type == "cuda" else network
 
     @property
     def channels_in(self) -> int:

@@ -10,13 +10,16 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from torch import Tensor
+
+    from unpaired.models import Generator
 
 SEGMENT = 50
 """Frames of a segment: work that a killed process may have to do again."""
@@ -183,9 +188,14 @@ class _Frames:
 
         from unpaired.inference.tiling import translate_by
 
-        assert self.translator.bundle is not None and self.smoothing is not None
-        network = self.translator.bundle.translators[self.translator.direction]
-        return translate_by(network, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
+        assert self.smoothing is not None
+        with ieee_fp32() if self.translator.device.type == "cuda" else nullcontext():
+            return translate_by(self.network, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
+
+    @cached_property
+    def network(self) -> Generator:
+        """The network whose statistics are smoothed."""
+        return self.translator.layers()
 
     def _remember(self, number: int) -> None:
         """What the next segment depends on, beside this one."""

@@ -24,10 +24,10 @@ Places = Int[Tensor, " n"]
 """Positions row * width + column of a feature map, none twice."""
 
 
-def draw_places(count: int, size: tuple[int, int]) -> Places:
-    """`count` different places of an (h, w) map, or all of a smaller map, drawn from torch's global CPU generator."""
+def draw_places(count: int, size: tuple[int, int], random: torch.Generator) -> Places:
+    """`count` different places of an (h, w) map, or all of a smaller map, drawn from a generator on the CPU."""
     height, width = size
-    return torch.randperm(height * width, device="cpu")[:count]
+    return torch.randperm(height * width, generator=random)[:count]
 
 
 def features_at(features: Features, places: Places) -> Vectors:

@@ -15,6 +15,7 @@ from unpaired.config.methods import (
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, evaluate, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.bigan import BiGAN
+from unpaired.methods.choices import Choices
 from unpaired.methods.cogan import CoGAN
 from unpaired.methods.cut import CUT
 from unpaired.methods.cyclegan import ABLATIONS, CycleGAN
@@ -42,6 +43,7 @@ __all__ = [
     "BiGAN",
     "BiGANConfig",
     "CUTConfig",
+    "Choices",
     "CoGAN",
     "CoGANConfig",
     "CycleGAN",

@@ -12,6 +12,7 @@ from unpaired.config import Direction
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import Scalar
 from unpaired.methods.batch import Batch
+from unpaired.methods.choices import Choices
 from unpaired.methods.history import History
 from unpaired.models import Discriminator, Generator
 
@@ -50,6 +51,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def histories(self) -> Mapping[str, History]:
         """Past translations that the discriminators are shown, by name."""
+
+    @property
+    def choices(self) -> Mapping[str, Choices]:
+        """Its other random choices that the host makes, by name."""
+        return {}
 
     @property
     @abstractmethod

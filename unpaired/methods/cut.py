@@ -18,6 +18,7 @@ from unpaired.losses.adversarial import ADVERSARIAL, Scalar
 from unpaired.losses.patchnce import draw_places, features_at, patch_nce
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
 from unpaired.methods.batch import Batch
+from unpaired.methods.choices import Choices
 from unpaired.methods.history import History
 from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
 from unpaired.models.projection import ProjectionHead
@@ -48,6 +49,7 @@ class CUT(Method):
         """The compared layers of G."""
         self.heads = nn.ModuleList(ProjectionHead(count) for count in self.G.encoder.values())
         self.loss = ADVERSARIAL[cfg.adversarial]
+        self.drawn = Choices()
 
     def generator_losses(self, batch: Batch) -> list[LossFunction]:
         """One function: all losses read the same translations."""
@@ -56,34 +58,35 @@ class CUT(Method):
     def translations(self, batch: Batch) -> Fakes:
         """G(x), of mirrored images where flip equivariance draws that."""
         x, _ = self._domains(batch)
-        return {"G": self.G(_mirror(x, self._draw_flip()))}
+        return {"G": self.G(_mirror(x, self._draw_flip(x.device)))}
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> list[LossFunction]:
         """D_Y on real images and on the translations of the same step."""
         _, y = self._domains(batch)
         return [partial(self._discriminate, y, fakes["G"])]
 
-    def contrast(self, source: Images, target: Images, flip: bool) -> Scalar:
+    def contrast(self, source: Images, target: Images, flip: Tensor | None = None) -> Scalar:
         """PatchNCE of a translation and its input, the mean over the compared layers (Eq. 4).
 
         Args:
             source: The input, not mirrored.
             target: Its translation, made of the mirrored input where `flip`.
-            flip: Whether to mirror the features of `target` back.
+            flip: Whether to mirror the features of `target` back; None for no.
         """
         with torch.no_grad():
             keys = self.G.features(source, self.layers)
         queries = [_mirror(query, flip) for query in self.G.features(target, self.layers)]
         losses = []
         for head, query, key in zip(self.heads, queries, keys, strict=True):
-            places = draw_places(self.cfg.patches, (key.shape[2], key.shape[3]))
+            size = key.shape[2], key.shape[3]
+            places = self.drawn("places", size, partial(draw_places, self.cfg.patches, size), key.device)
             with torch.no_grad():
                 positives = head(features_at(key, places))
             losses.append(patch_nce(head(features_at(query, places)), positives, self.cfg.temperature))
         return torch.stack(losses).mean()
 
     def _losses(self, x: Images, y: Images) -> tuple[Losses, Fakes]:
-        cfg, losses, flip = self.cfg, Losses(), self._draw_flip()
+        cfg, losses, flip = self.cfg, Losses(), self._draw_flip(x.device)
         seen = [x, y] if cfg.identity and cfg.nce_weight else [x]
         fake, *same = forward_many(self.G, *(_mirror(images, flip) for images in seen))
         if cfg.gan_weight:
@@ -100,9 +103,9 @@ class CUT(Method):
         """Images of the domain translated from, and of the other."""
         return (batch.x, batch.y) if self.cfg.direction == "AtoB" else (batch.y, batch.x)
 
-    def _draw_flip(self) -> bool:
-        """Whether G sees mirrored images in this step: half of the time with flip equivariance."""
-        return self.cfg.flip_equivariance and bool(torch.rand((), device="cpu") < 0.5)
+    def _draw_flip(self, device: torch.device) -> Tensor | None:
+        """Whether G sees mirrored images: half of the time with flip equivariance; None without."""
+        return self.drawn("flip", (), _flip, device) if self.cfg.flip_equivariance else None
 
     @property
     def generators(self) -> dict[str, nn.Module]:
@@ -120,11 +123,20 @@ class CUT(Method):
         return {}
 
     @property
+    def choices(self) -> dict[str, Choices]:
+        """Flips and the places compared."""
+        return {"drawn": self.drawn}
+
+    @property
     def translators(self) -> dict[Direction, Generator]:
         """One direction."""
         return {self.cfg.direction: self.G}
 
 
-def _mirror(images: Tensor, flip: bool) -> Tensor:
-    """Left and right exchanged where asked."""
-    return images.flip(3) if flip else images
+def _flip(random: torch.Generator) -> Tensor:
+    return torch.rand((), generator=random) < 0.5
+
+
+def _mirror(images: Tensor, flip: Tensor | None) -> Tensor:
+    """Left and right exchanged where `flip` is true; it may be on a device and is not read."""
+    return images if flip is None else torch.where(flip, images.flip(3), images)

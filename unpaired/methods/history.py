@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unpaired.core.device import copy_to
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -60,7 +62,11 @@ class History:
             key = call, len(exchanges)
             if key not in self._indices:
                 self._indices[key] = torch.empty(3, len(exchanges), dtype=torch.long, device=device)
-            _copy(_as_tensor(exchanges), self._indices[key])
+            copy_to(self._indices[key], _as_tensor(exchanges))
+
+    def rewind(self) -> None:
+        """Begin with the first planned call again."""
+        self._calls = 0
 
     @property
     def plan_is_static(self) -> bool:
@@ -163,8 +169,3 @@ class History:
 def _as_tensor(exchanges: Sequence[Exchange]) -> Tensor:
     """Rows `source`, `read` and `write`, (3, images)."""
     return torch.tensor([(each.source, each.read, each.write) for each in exchanges]).T.contiguous()
-
-
-def _copy(host: Tensor, device: Tensor) -> None:
-    """Copy without waiting for the device, which takes pinned memory."""
-    device.copy_(host.pin_memory() if device.is_cuda else host, non_blocking=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -21,8 +21,23 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     network behaves the same in training and evaluation.
     """
     if norm == "instance":
-        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+        return InstanceNorm(channels, affine=False, track_running_stats=False)
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """nn.InstanceNorm2d with the right gradient in channels_last.
+
+    For a single image on a CPU, torch's backward pass reads a channels_last gradient as if it were contiguous (seen in
+    torch 2.13), so it is made contiguous first.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Same shape in and out."""
+        output = super().forward(input)
+        if output.requires_grad and output.device.type == "cpu":
+            output.register_hook(Tensor.contiguous)
+        return output
 
 
 def has_bias(norm: Norm) -> bool:
@@ -44,6 +59,58 @@ def fixed_statistics(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout whose noise may come from outside, or be drawn in one pass and applied again in another."""
+
+    given: Tensor | None = None
+    """Noise for the next pass, from `draw`; a checkpointed block applies it in both of its passes."""
+    kept: deque[Tensor] | None = None
+    """Noise of the passes under `kept_noise`, in their order; None elsewhere."""
+    repeats = False
+    """Whether passes take the noise from `kept`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Same shape in and out."""
+        noise = self.draw(input) if self.given is None else self.given
+        return input if noise is None else input * noise.to(input.dtype)
+
+    def draw(self, like: Tensor) -> Tensor | None:
+        """The noise of a pass on such a tensor: zero or 1 / (1 - p). None where nothing is dropped."""
+        if not self.training:
+            return None
+        noise = self.kept.popleft() if self.repeats and self.kept else self._noise(like)
+        if len(noise) < len(like):  # a pass on more images than the first one had
+            noise = torch.cat([noise, self._noise(like[len(noise) :])])
+        if self.kept is not None and not self.repeats:
+            self.kept.append(noise)
+        return noise
+
+    def _noise(self, like: Tensor) -> Tensor:
+        """As torch draws it on a CPU."""
+        return torch.empty_like(like, requires_grad=False).bernoulli_(1 - self.p).div_(1 - self.p)
+
+
+@contextmanager
+def kept_noise(networks: Mapping[str, nn.Module]) -> Iterator[Callable[[], None]]:
+    """Inside, dropout keeps its noise; after a call of what this yields, passes in the same order repeat it.
+
+    Random states are left alone, so that both passes can be recorded in one CUDA graph.
+    """
+    layers = [m for network in networks.values() for m in network.modules() if isinstance(m, Dropout)]
+    for layer in layers:
+        layer.kept = deque()
+
+    def repeat() -> None:
+        for layer in layers:
+            layer.repeats = True
+
+    try:
+        yield repeat
+    finally:
+        for layer in layers:
+            layer.kept, layer.repeats = None, False
 
 
 class ResizeConv(nn.Sequential):

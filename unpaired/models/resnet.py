@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unpaired.config.networks import ResNetConfig
-from unpaired.models.layers import BlurDown, BlurUp, ResizeConv, has_bias, norm_layer
+from unpaired.models.layers import BlurDown, BlurUp, Dropout, ResizeConv, has_bias, norm_layer
 
 
 class ResidualBlock(nn.Module):
@@ -25,18 +25,30 @@ class ResidualBlock(nn.Module):
             pad: list[nn.Module] = [padding(1)] if padding else []
             return [*pad, inner, norm_layer(cfg.norm, channels)]
 
-        dropout: list[nn.Module] = [nn.Dropout(0.5)] if cfg.dropout else []
+        dropout: list[nn.Module] = [Dropout(0.5)] if cfg.dropout else []
         self.conv_block = nn.Sequential(*conv(), nn.ReLU(inplace=True), *dropout, *conv())
-        self.has_dropout = cfg.dropout
         self.is_leaf = False
         """Whether the block is one operation of the network: with it, its inside is computed again for the gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
         if self.is_leaf and torch.is_grad_enabled():
-            again = checkpoint(self.conv_block, x, use_reentrant=False, preserve_rng_state=self.has_dropout)
+            # the noise is drawn outside, since a CUDA graph cannot set random states back for the second pass
+            noise = [layer.draw(x) for layer in self.conv_block if isinstance(layer, Dropout)]
+            again = checkpoint(self._dropped, x, *noise, use_reentrant=False, preserve_rng_state=False)
             return x + again  # pyright: ignore[reportOperatorIssue]
         return x + self.conv_block(x)
+
+    def _dropped(self, x: Tensor, *noise: Tensor | None) -> Tensor:
+        """The inside of the block with this noise for its dropout."""
+        layers = [layer for layer in self.conv_block if isinstance(layer, Dropout)]
+        for layer, given in zip(layers, noise, strict=True):
+            layer.given = given
+        try:
+            return self.conv_block(x)
+        finally:
+            for layer in layers:
+                layer.given = None
 
 
 def checkpoint_blocks(network: nn.Module) -> None:

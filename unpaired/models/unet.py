@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.config.networks import UNetConfig
-from unpaired.models.layers import ResizeConv, has_bias, norm_layer
+from unpaired.models.layers import Dropout, ResizeConv, has_bias, norm_layer
 
 
 def up_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:
@@ -28,7 +28,7 @@ class SkipBlock(nn.Module):
         down = nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=bias)
         up = up_conv(cfg, 2 * width if inner else width, outer, bias)
         middle: list[nn.Module] = [norm_layer(cfg.norm, width), inner] if inner else []
-        tail: list[nn.Module] = [nn.Dropout(0.5)] if dropout else []
+        tail: list[nn.Module] = [Dropout(0.5)] if dropout else []
         self.model = nn.Sequential(
             *[nn.LeakyReLU(0.2), down, *middle],
             *[nn.ReLU(inplace=True), up, norm_layer(cfg.norm, outer), *tail],

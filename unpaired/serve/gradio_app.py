@@ -1,6 +1,6 @@
 """The interface that Hugging Face Spaces expect, beside that of `unpaired serve` (extra `gradio`).
 
-    python -m unpaired.serve.gradio_app runs/earth sketches=other.safetensors
+    python -m unpaired.serve.gradio_app runs/earth sketches=other.safetensors --device cuda
 
 On a Space, an `app.py` of two lines does: `from unpaired.serve.gradio_app import build`, then
 `build(["bundle.safetensors"]).queue(max_size=32).launch()`.
@@ -8,6 +8,7 @@ On a Space, an `app.py` of two lines does: `from unpaired.serve.gradio_app impor
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -26,16 +27,17 @@ MAX_FILE = "32mb"
 MAX_PIXELS = 16_777_216
 
 
-def build(models: Sequence[str]) -> gr.Blocks:
+def build(models: Sequence[str], device: str = "auto") -> gr.Blocks:
     """The app: an image, a model and a direction in, the translation out, at the image's own size.
 
     Args:
         models: Runs' folders or bundles, each as PATH or NAME=PATH.
+        device: Where they run; see `core.device.pick_device`.
 
     Raises:
         BadInput: not models.
     """
-    translators = {name: Translator.load(path) for name, path in named_models(models).items()}
+    translators = {name: Translator.load(path, device=device) for name, path in named_models(models).items()}
     first = next(iter(translators))
 
     def translate(image: Image.Image | None, model: str, direction: str) -> Image.Image:
@@ -67,8 +69,12 @@ def build(models: Sequence[str]) -> gr.Blocks:
 
 def main() -> None:
     """Serve the app on this machine, or where GRADIO_SERVER_NAME says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="a run's folder or bundle, as PATH or NAME=PATH")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    args = parser.parse_args()
     try:
-        app = build(sys.argv[1:])
+        app = build(args.models, args.device)
     except BadInput as error:
         sys.exit(f"unpaired: {error}")
     app.queue(max_size=32).launch(max_file_size=MAX_FILE, share=False)

@@ -16,14 +16,23 @@ def explained(batch: Batch, step: int, accumulate: int) -> Iterator[None]:
     """Inside, too little memory and a lost device raise BadInput; what was saved before is kept."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise BadInput(out_of_memory(batch, step, accumulate)) from error
-    except torch.AcceleratorError as error:
+    except RuntimeError as error:
+        if _is_out_of_memory(error):
+            raise BadInput(out_of_memory(batch, step, accumulate)) from error
+        if not isinstance(error, torch.AcceleratorError):
+            raise
         reason = shown(str(error).partition("\n")[0])
         raise BadInput(
             f"runtime.device: {batch.x.device} failed at step {step} ({reason}); the last checkpoint is kept, and the "
             f"same command resumes from it once the device works"
         ) from error
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether too little memory is the cause: the end of a recording that failed for it raises an error of its own."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def out_of_memory(batch: Batch, step: int, accumulate: int) -> str:

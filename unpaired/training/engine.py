@@ -41,6 +41,8 @@ class Engine:
         self.layout = torch.channels_last if self.fast else torch.contiguous_format
         if cfg.threads:
             torch.set_num_threads(cfg.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # Triton, streams and graphs take the current device
         self.cfg = cfg
         self.concurrent = False
         """Whether independent losses run at the same time."""
@@ -139,11 +141,13 @@ class Engine:
     def _part(self, function: LossFunction, parameters: Sequence[nn.Parameter], weight: float) -> Part:
         with self.precision():
             losses, fakes = function()
+        # without their graph, which would keep the gradient accumulators of this stream for the part on the other one
+        values = {name: loss.detach() for name, loss in losses.items()}
         if not parameters:
-            return Part(losses, fakes, [])
+            return Part(values, fakes, [])
         total = torch.stack([*losses.values()]).sum()
         total = total if weight == 1 else weight * total
-        return Part(losses, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
+        return Part(values, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
 
     def finish(self, step: OptimizerStep, number: int, networks: str) -> Values:
         """Check an optimiser's step and take it; returns its losses, and its health where that is read later.

@@ -37,10 +37,12 @@ class StaticSteps:
 
     def forget(self) -> None:
         """Drop what was recorded, since the addresses of some state have changed."""
+        self.again: Callable[[], Tensor] | None = None
         self.key: Hashable = None
         self.last: Hashable = None
         self.in_a_row = 0
         self.names: list[Name] = []
+        """Of the scalars of the last step that was written out; `recorded` of those that a replay gives."""
 
     def __call__(self, batch: Batch, mode: Hashable, static: bool) -> Values:
         """One step.
@@ -53,21 +55,29 @@ class StaticSteps:
         key = tuple(tensor.shape for tensor in batch.tensors), batch.masks is None, batch.weight, mode
         self.in_a_row = self.in_a_row + 1 if key == self.last else 1
         self.last = key
-        if self.record is None or not static or (key != self.key and self.in_a_row <= WARM_UP):
+        if self.record is None:
             return self.compute(batch)
-        if key != self.key:
+        if not static or (key != self.key and self.in_a_row <= WARM_UP):
+            values = self._work(batch)
+            return _named(self.names, values)
+        if key != self.key or self.again is None:
+            self.again = None  # its memory is for the next recording
             self.buffers = _copied(batch)
-            self.again = self.record(self._work)
-            self.key = key
+            self.again = self.record(lambda: self._work(self.buffers))
+            self.key, self.recorded = key, self.names
         for buffer, tensor in zip(self.buffers.tensors, batch.tensors, strict=True):
             buffer.copy_(tensor, non_blocking=True)
-        values = self.again().clone()  # the next replay overwrites them
-        return dict(zip(self.names, values.unbind(), strict=True))
+        return _named(self.recorded, self.again().clone())  # the next replay overwrites them
 
-    def _work(self) -> Tensor:
-        values = self.compute(self.buffers)
+    def _work(self, batch: Batch) -> Tensor:
+        """The step with its scalars as one tensor: in the warm-up too, where all kernels of a recording are loaded."""
+        values = self.compute(batch)
         self.names = list(values)
         return torch.stack([*values.values()])
+
+
+def _named(names: list[Name], values: Tensor) -> Values:
+    return dict(zip(names, values.unbind(), strict=True))
 
 
 def run_again(work: Callable[[], Tensor]) -> Callable[[], Tensor]:

@@ -18,6 +18,7 @@ from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.ranges import with_ranges
+from unpaired.data.resident import ResidentImages
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
 from unpaired.experiment import Experiment, build_method, to_dict, with_data, with_root
@@ -106,6 +107,8 @@ class Run:
         root = self.processes.from_first(lambda: pinned_root(experiment, out))
         self.experiment = experiment = with_root(experiment, root)
         store = PixelStore(experiment.data)
+        if engine.device.type == "cuda":
+            store.resident = ResidentImages(engine.device)
         images = self._select_images(store)
         self.experiment = experiment = with_data(experiment, with_ranges(experiment.data, images.ranges or {}))
         store.cfg = experiment.data
@@ -113,13 +116,13 @@ class Run:
         self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, part, store)
         self.schedule = Schedule(experiment.optim, self.data.steps_per_epoch)
         self.samples = FixedSamples(experiment, images.paths, self.schedule.steps)
-        self.validator = Validator(experiment, images.paths, self.schedule.steps)
+        self.validator = Validator(experiment, images.paths, self.schedule.steps, store)
         self.doctor = Doctor(experiment, self.samples, self.validator)
         self.sizes = SizeChecks(self.trainer, experiment.data, experiment.optim.accumulate)
         self.recent: tuple[tuple[int, tuple[ImageFile, ...]], ...] = ()
         """The last two steps and their files: on a GPU a step may still be computed in the next one."""
         if self.processes.first:
-            self.validator.load_extractor()
+            self.validator.load_extractor(engine.device)
             self.sizes.check_samples(self.samples.sizes("A"), self.samples.sizes("B"))
             self.sizes.check_training(store.sizes["trainA"], store.sizes["trainB"])
             stack.enter_context(open_folder(experiment, out, allow))
@@ -342,6 +345,6 @@ def _new_trainer(experiment: Experiment, engine: Engine) -> Trainer:
         trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
     if index:
         seed_everything(seed + 1_000_003 * index)
-        for history in trainer.method.histories.values():
-            history.random.manual_seed(int(torch.randint(2**62, ())))
+        for each in (*trainer.method.histories.values(), *trainer.method.choices.values()):
+            each.random.manual_seed(int(torch.randint(2**62, ())))
     return trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -29,14 +30,14 @@ class NotFinite(Exception):
 
 
 class PendingChecks:
-    """Finite-gradient checks whose results are still on the device: reading one waits for its step."""
+    """Finite-gradient checks of the last steps, on their way from the device."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Tensor, int, str, Losses]] = []
+        self.waiting: list[tuple[OnItsWay, int, str, Losses]] = []
 
     def add(self, health: Tensor, step: int, networks: str, losses: Losses) -> None:
         """Keep the sum of losses and gradient norm of one optimiser's step."""
-        self.waiting.append((health, step, networks, losses))
+        self.waiting.append((OnItsWay(health), step, networks, losses))
 
     def check(self, keep: int = 0) -> None:
         """Read all but the last `keep`.
@@ -46,8 +47,28 @@ class PendingChecks:
         """
         while len(self.waiting) > keep:
             health, step, networks, losses = self.waiting.pop(0)
-            if not bool(health.isfinite()):
+            if not math.isfinite(health.read()):
                 raise NotFinite(step, networks, losses)
+
+
+class OnItsWay:
+    """A scalar that is copied to the host as soon as it is computed.
+
+    Reading it waits for the step that computed it. A read from the device would also wait for every later step that is
+    queued, and the device would then be idle until the host has prepared another one.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.host, self.done = value.detach(), None
+        if value.is_cuda:
+            self.host = torch.empty((), dtype=value.dtype, pin_memory=True).copy_(self.host, non_blocking=True)
+            self.done = torch.cuda.current_stream(value.device).record_event()
+
+    def read(self) -> float:
+        """Its value."""
+        if self.done is not None:
+            self.done.synchronize()
+        return float(self.host)
 
 
 class OptimizerStep:
@@ -68,7 +89,7 @@ class OptimizerStep:
     def add(self, losses: Losses, gradients: Gradients, weight: float = 1.0) -> None:
         """Add a part's losses, weighted here, and its gradients, which are weighted already."""
         for name, loss in losses.items():
-            part = loss.detach() if weight == 1 else weight * loss.detach()
+            part = loss if weight == 1 else weight * loss
             self.losses[name] = self.losses[name] + part if name in self.losses else part
         self.gradients = _sum(self.gradients, gradients)
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.safetensors_file import tensors_under
-from unpaired.methods import Batch, Fakes, Losses, Method
+from unpaired.methods import Batch, Choices, Fakes, History, Losses, Method
 from unpaired.models import require_fit
 from unpaired.models.kernels import refreshed
-from unpaired.models.layers import fixed_statistics
+from unpaired.models.layers import fixed_statistics, kept_noise
 from unpaired.training.adam import Adam
 from unpaired.training.concurrency import half_of_the_threads
 from unpaired.training.device_faults import explained
@@ -56,10 +56,10 @@ class Trainer:
         """
         if batch.masks is not None and not self.method.masked:
             raise NotImplementedError(f"{type(self.method).__name__} takes no masks")
-        number, histories = self.steps + 1, self.method.histories.values()
+        number = self.steps + 1
         sizes = [len(part.x) for part in batch.split(self.optim.accumulate)]
-        for history in histories:
-            history.plan(sizes, self.engine.device, keep=batch.weight > 0)
+        for each in self._planned().values():
+            each.plan(sizes, self.engine.device, keep=batch.weight > 0)
         self._ema_weight.fill_(1 - min(self.optim.ema_decay, number / (number + 10)))
         with explained(batch, number, self.optim.accumulate):
             values = self._run(batch, self._learning, self._is_static)
@@ -68,9 +68,13 @@ class Trainer:
 
     @property
     def _is_static(self) -> bool:
-        """Whether a recording can make the planned step: it sets no random state back, as `_translations` does."""
-        histories = self.method.histories.values()
-        return not self.method.discriminators_first and all(history.plan_is_static for history in histories)
+        """Whether a recording can make the planned step."""
+        return all(each.plan_is_static for each in self._planned().values())
+
+    def _planned(self) -> dict[str, History | Choices]:
+        """What makes random choices on the host before a step, by the name of its state."""
+        histories = {f"history/{name}/": history for name, history in self.method.histories.items()}
+        return histories | {f"choices/{name}/": choices for name, choices in self.method.choices.items()}
 
     @property
     def _learning(self) -> bool:
@@ -87,10 +91,14 @@ class Trainer:
     def _update(self, batch: Batch) -> Values:
         networks, parts = self.method.networks.values(), batch.split(self.optim.accumulate)
         if self.method.discriminators_first:
-            with refreshed(networks):
-                first = self._update_discriminators(parts, self._translations(parts))
-            with refreshed(networks):  # the generators learn from the discriminators' new weights
-                return self._update_generators(batch, parts)[0] | first
+            with kept_noise(self.method.generators) as repeat_noise:
+                with refreshed(networks):
+                    first = self._update_discriminators(parts, self._translations(parts))
+                repeat_noise()
+                for each in self._planned().values():
+                    each.rewind()
+                with refreshed(networks):  # the generators learn from the discriminators' new weights
+                    return self._update_generators(batch, parts)[0] | first
         with refreshed(networks):
             values, fakes = self._update_generators(batch, parts)
             return values | self._update_discriminators(parts, fakes)
@@ -114,11 +122,9 @@ class Trainer:
     @torch.no_grad()
     def _translations(self, parts: list[Batch]) -> list[Fakes]:
         """The translations that the generators' update will make again: the same noise, no statistics kept."""
-        device = self.engine.device
-        devices = [device] if device.type == "cuda" else []
-        halves = self.engine.concurrent and device.type == "cpu"  # the sums of the generators' passes, in their order
-        with half_of_the_threads() if halves else nullcontext(), torch.random.fork_rng(devices):
-            with fixed_statistics(self.method.generators), self.engine.precision():
+        halves = self.engine.concurrent and self.engine.device.type == "cpu"  # the sums of the generators' passes
+        with half_of_the_threads() if halves else nullcontext(), fixed_statistics(self.method.generators):
+            with self.engine.precision():
                 return [self.method.translations(part) for part in parts]
 
     @torch.no_grad()
@@ -169,8 +175,8 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
         state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in rng_state().items()}
-        for name, history in self.method.histories.items():
-            state |= {f"history/{name}/{key}": value for key, value in history.state().items()}
+        for prefix, each in self._planned().items():
+            state |= {prefix + key: value for key, value in each.state().items()}
         return state | self._fixed_state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -190,9 +196,9 @@ class Trainer:
             if value.shape != tensor.shape:
                 raise ValueError(f"{name}: expected {tuple(tensor.shape)}, found {tuple(value.shape)}")
             tensor.copy_(value)
-        for name, history in self.method.histories.items():
-            if past := tensors_under(state, f"history/{name}/"):
-                history.load(past, self.engine.device)
+        for prefix, each in self._planned().items():
+            if past := tensors_under(state, prefix):
+                each.load(past, self.engine.device)
         self._run.forget()  # a history may have new memory
         set_rng_state(tensors_under(state, "random/"))
         self.steps = int(state["steps"])

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,23 +22,28 @@ from unpaired.checkpoints.bundle import BEST, Bundle, Chosen, write_bundle
 from unpaired.config import FEWEST_VALIDATED, DataConfig, Direction, RuntimeConfig, opposite
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
-from unpaired.data.folders import images_of, within
+from unpaired.data.folders import PixelStore, images_of, within
 from unpaired.data.heldout import spread
+from unpaired.data.ranges import domain_of
 from unpaired.data.sources import ImageFile
+from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
 from unpaired.features import Extractor, load_extractor
-from unpaired.imaging.images import Images, Pixels, to_pixels, with_channels
+from unpaired.imaging.images import Images, OneImage, Pixels, to_pixels, to_tensor, with_channels
 from unpaired.methods import Method
 from unpaired.metrics.halves import half_widths
 from unpaired.metrics.kid import unbiased_mmd
 from unpaired.metrics.paired import mean_abs_error
 from unpaired.training.engine import Engine
 from unpaired.training.monitor import Context, Interval
-from unpaired.training.samples import read_sample
 from unpaired.training.sizes import check_sides, eval_mode
 
 if TYPE_CHECKING:
     from unpaired.metrics.fid import Features
+
+CPU = torch.device("cpu")
+PIXELS_AT_ONCE = 2**20
+"""Pixels of the images that are translated at once on a card: sixteen of 256 px."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,27 @@ _STATE = TypeAdapter(ValidationState)
 class Validator:
     """The test images of a run, the feature extractor, and the results so far."""
 
-    def __init__(self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        skipped: Collection[str] = (),
+        steps: int = 0,
+        store: PixelStore | None = None,
+    ) -> None:
         """Choose the images, if the run validates at all.
 
         Args:
             experiment: Names the data set, the interval, the number of images and the features.
             skipped: Paths inside the data set to leave out.
             steps: Steps of the whole run.
+            store: Keeps test images in memory, while it lasts; without it nothing is kept.
 
         Raises:
             BadInput: too few test images, or channels that feature extractors do not take.
         """
         runtime, data = experiment.runtime, experiment.data
         self.experiment, self.interval = experiment, Interval(runtime.validate_every, steps)
+        self.store = store or PixelStore(replace(data, cache_gb=0))
         self.channels = {"A": data.channels_a, "B": data.channels_b}
         self.past: list[ValidationResult] = []
         self.recipe: dict[str, Any] = {}
@@ -102,14 +115,14 @@ class Validator:
                 self.files[side] = _test_files(data, side, skipped, runtime.validate_images)
                 _require_colours(side, channels)
 
-    def load_extractor(self) -> None:
-        """Load the feature extractor, if the run validates: in the first process, before the run is made.
+    def load_extractor(self, device: torch.device = CPU) -> None:
+        """Load the feature extractor on a device, if the run validates: in the first process, before the run is made.
 
         Raises:
             BadInput: its weights or its package are missing.
         """
         if self.files:
-            self.extractor = _extractor(self.experiment.runtime)
+            self.extractor = _extractor(self.experiment.runtime, device)
             self.recipe = _recipe(self.extractor, self.files, Path(self.experiment.data.root))
 
     def prepare(self, method: Method) -> None:
@@ -142,7 +155,7 @@ class Validator:
             context.say(f"step {step}: {self.describe()}")
 
     def validate(self, step: int, method: Method, engine: Engine, stopping: Callable[[], bool]) -> bool:
-        """Add a result to `past`; False if `stopping`, polled before each image, became true.
+        """Add a result to `past`; False if `stopping`, polled before each batch of images, became true.
 
         Raises:
             BadInput: an image that can no longer be read, or a translation that is not finite.
@@ -150,17 +163,14 @@ class Validator:
         assert self.extractor is not None
         rows: dict[Direction, list[Features]] = {direction: [] for direction in method.translators}
         errors: dict[Direction, list[float]] = {direction: [] for direction in method.translators}
-        work: list[tuple[Direction, ImageFile]] = [
-            (direction, file) for direction in method.translators for file in self.files[direction[0]]
-        ]
-        for direction, file in work:
-            if stopping():
-                return False
-            image = self._read(file, direction[0])
-            translated, back = _there_and_back(method, engine, direction, image)
-            _require_finite(step, file, translated, back)
-            rows[direction].append(self.extractor([_rgb(translated)]))
-            errors[direction] += [] if back is None else mean_abs_error(back, image).tolist()
+        for direction in method.translators:
+            for files, images in self._batches(direction[0], engine.device):
+                if stopping():
+                    return False
+                translated, back = _there_and_back(method, engine, direction, images)
+                _require_finite(step, files, translated, back)
+                rows[direction].append(self.extractor(map(_rgb, translated)))
+                errors[direction] += [] if back is None else mean_abs_error(back, images).tolist()
         self.past.append(self._result(step, rows, errors))
         return True
 
@@ -236,14 +246,30 @@ class Validator:
         """The latest result in a few words, for the progress bar."""
         return f"KID {self.past[-1].mean_kid:.4f}, best {self.best.mean_kid:.4f}"
 
-    def _read(self, file: ImageFile, side: str) -> Images:
+    def _read(self, file: ImageFile, side: str) -> OneImage:
         """The middle of an image, sized as in training."""
-        return read_sample(file, "A" if side == "A" else "B", self.experiment.data)[None]
+        domain = domain_of(self.experiment.data, "A" if side == "A" else "B")
+        return to_tensor(central(self.store.read(file, domain), self.experiment.data))
+
+    def _batches(self, side: str, device: torch.device) -> Iterator[tuple[list[ImageFile], Images]]:
+        """Test images of a domain, several of one size at a time on a card, where one at a time would not fill it."""
+        files: list[ImageFile] = []
+        images: list[OneImage] = []
+        for file in self.files[side]:
+            image = self._read(file, side)
+            most = 1 if device.type == "cpu" else max(1, PIXELS_AT_ONCE // image[0].numel())
+            if images and (image.shape != images[0].shape or len(images) >= most):
+                yield files, torch.stack(images)
+                files, images = [], []
+            files.append(file)
+            images.append(image)
+        if images:
+            yield files, torch.stack(images)
 
     def _real(self, side: str, method: Method) -> Iterator[Pixels]:
         for file in track(self.files[side], f"features of the real test images of {side}"):
             image = self._read(file, side)
-            check_sides(method, (image.shape[3], image.shape[2]), file)
+            check_sides(method, (image.shape[2], image.shape[1]), file)
             yield _rgb(image)
 
     def _result(
@@ -260,23 +286,24 @@ class Validator:
 
 
 def _there_and_back(
-    method: Method, engine: Engine, direction: Direction, image: Images
+    method: Method, engine: Engine, direction: Direction, images: Images
 ) -> tuple[Images, Images | None]:
-    """The translation of an image and, with a way back, the translation back; both on the CPU."""
+    """The translations of images and, with a way back, the translations back; both on the CPU."""
     networks = method.translators
     back = networks.get(opposite(direction))
     with torch.no_grad(), eval_mode(method), engine.precision():
-        translated = networks[direction](engine.put(image))
+        translated = networks[direction](engine.put(images))
         again = None if back is None else back(translated).cpu()
     return translated.cpu(), again
 
 
-def _require_finite(step: int, file: ImageFile, *images: Images | None) -> None:
-    if not all(image is None or bool(image.isfinite().all()) for image in images):
-        raise BadInput(
-            f"after step {step} the translation of {file}, or the way back, is not finite; the last checkpoint is "
-            f"kept; a lower optim.lr or runtime.precision fp32 may help"
-        )
+def _require_finite(step: int, files: Sequence[ImageFile], *results: Images | None) -> None:
+    for k, file in enumerate(files):
+        if not all(images is None or bool(images[k].isfinite().all()) for images in results):
+            raise BadInput(
+                f"after step {step} the translation of {file}, or the way back, is not finite; the last checkpoint is "
+                f"kept; a lower optim.lr or runtime.precision fp32 may help"
+            )
 
 
 def _test_files(cfg: DataConfig, side: str, skipped: Collection[str], limit: int) -> list[ImageFile]:
@@ -298,7 +325,7 @@ def _require_colours(side: str, channels: int) -> None:
         )
 
 
-def _extractor(runtime: RuntimeConfig) -> Extractor:
+def _extractor(runtime: RuntimeConfig, device: torch.device) -> Extractor:
     name, weights = runtime.validate_features, runtime.validate_weights
     if name != "efficientnet-lite0" and not weights:
         raise BadInput(
@@ -306,7 +333,7 @@ def _extractor(runtime: RuntimeConfig) -> Extractor:
             f"or set runtime.validate_features efficientnet-lite0"
         )
     try:
-        return load_extractor(name, Path(weights) if weights else None)
+        return load_extractor(name, Path(weights) if weights else None, device=device)
     except BadInput as error:
         raise BadInput(f"runtime.validate_every: {error}; or set it to 0") from error
 
@@ -321,9 +348,9 @@ def _recipe(extractor: Extractor, files: Mapping[str, Sequence[ImageFile]], root
     }
 
 
-def _rgb(image: Images) -> Pixels:
-    """One image as its file would hold it: three channels of 8 bits."""
-    return with_channels(to_pixels(image[0]), 3)
+def _rgb(image: OneImage) -> Pixels:
+    """An image as its file would hold it: three channels of 8 bits."""
+    return with_channels(to_pixels(image), 3)
 
 
 def _kid(fake: Features, real: Features) -> dict[str, float]:

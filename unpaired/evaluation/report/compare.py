@@ -39,12 +39,13 @@ class Run:
     log: list[LogLine]
 
 
-def write_comparison(folders: Sequence[Path], out: Path) -> Path:
+def write_comparison(folders: Sequence[Path], out: Path, device: str = "auto") -> Path:
     """Write a page that compares runs side by side; returns its path.
 
     Args:
         folders: At least two runs.
         out: The HTML file.
+        device: Where test images are translated; see `core.device.pick_device`.
 
     Raises:
         BadInput: fewer than two runs, or a folder that is no run.
@@ -63,7 +64,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         settings=differing([run.settings for run in runs]),
         tables=[(directions[d], _numbers(runs, d)) for d in DIRECTIONS if any(d in run.evaluation for run in runs)],
         curves=_curves(runs, directions),
-        galleries=[(directions[d], _gallery(runs, data, d)) for d in DIRECTIONS] if data is not None else [],
+        galleries=[(directions[d], _gallery(runs, data, d, device)) for d in DIRECTIONS] if data is not None else [],
     )
     try:
         write_text(out, page)
@@ -122,14 +123,16 @@ def _validated(log: Sequence[LogLine], direction: str) -> list[tuple[float, floa
     return [(float(step), max(0.0, kid)) for step, kid in found if kid is not None]
 
 
-def _gallery(runs: Sequence[Run], data: Path, direction: Direction) -> list[tuple[str, list[tuple[str, Embedded]]]]:
+def _gallery(
+    runs: Sequence[Run], data: Path, direction: Direction, device: str
+) -> list[tuple[str, list[tuple[str, Embedded]]]]:
     """(file, labelled views) of the same test images through every run."""
     held_out = open_held_out(data)
     files = spread(held_out.side(direction[0]), SHOWN)
     truths = (
         dict(zip(held_out.side(direction[0]), held_out.side(direction[-1]), strict=True)) if held_out.aligned else {}
     )
-    translators = [(run.label, Translator.load(run.folder, runtime="torch")) for run in runs]
+    translators = [(run.label, Translator.load(run.folder, runtime="torch", device=device)) for run in runs]
     translators = [(label, each.to(direction)) for label, each in translators if direction in each.directions]
     shown = []
     for path in files:

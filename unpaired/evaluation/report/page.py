@@ -43,6 +43,7 @@ def write_report(
     data: Path | None = None,
     translator: Translator | None = None,
     live: bool = False,
+    device: str = "auto",
 ) -> Path:
     """Write `report.html` into a run's folder; returns its path.
 
@@ -54,6 +55,7 @@ def write_report(
         data: The data set's folder; that of the run's settings unless given.
         translator: The trained model, where it is loaded already.
         live: The run is training: the page reloads itself and translates no test images.
+        device: Where test images are translated; see `core.device.pick_device`.
 
     Raises:
         BadInput: not a run's folder, or a file in it that cannot be read.
@@ -65,7 +67,9 @@ def write_report(
     log = read_log(run / "metrics.jsonl")
     manifest = read_manifest(data) if data is not None else {}
     directions = directions_of(manifest)
-    galleries, missing = ([], "Shown when training ends.") if live else galleries_of(run, data, evaluation, translator)
+    galleries, missing = (
+        ([], "Shown when training ends.") if live else galleries_of(run, data, evaluation, translator, device)
+    )
     page = render(
         "page.html.j2",
         name=run.resolve().name,
@@ -119,13 +123,13 @@ def data_root(config: Mapping[str, Any]) -> Path | None:
 
 
 def galleries_of(
-    run: Path, data: Path | None, evaluation: Mapping[str, Any], translator: Translator | None
+    run: Path, data: Path | None, evaluation: Mapping[str, Any], translator: Translator | None, device: str
 ) -> tuple[list[Gallery], str]:
     """A gallery per direction; where there can be none, why."""
     if data is None:
         return [], "The data set is not at hand, so no test images are shown."
     try:
-        translator = translator or Translator.load(run, runtime="torch")
+        translator = translator or Translator.load(run, runtime="torch", device=device)
         held_out = _held_out(data, evaluation, translator.pages)
     except BadInput as error:
         return [], f"No test images: {error}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,9 @@ class OnnxRuntime(Described):
         try:
             import onnxruntime
         except ImportError as error:
-            raise BadInput(f"{path}: needs ONNX Runtime; pip install 'unpaired[export]' or onnxruntime") from error
+            advice = "pip install 'unpaired[export]' or onnxruntime; with a CUDA card 'unpaired[export-cuda]'"
+            raise BadInput(f"{path}: needs ONNX Runtime; {advice}") from error
+        preload_libraries(onnxruntime)
         chosen = providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
@@ -61,6 +65,13 @@ class OnnxRuntime(Described):
         return through(lambda levels: self.session.run([TRANSLATION], {IMAGE: levels})[0], images, self.facts)
 
 
+def preload_libraries(onnxruntime: Any) -> None:
+    """Let a build for CUDA find the libraries of CUDA and cuDNN that pip installed, with torch or by themselves."""
+    if CUDA in onnxruntime.get_available_providers():
+        with redirect_stdout(sys.stderr):  # it prints what it does not find
+            onnxruntime.preload_dlls()
+
+
 def providers(device: str, available: list[str]) -> list[Any]:
     """ONNX Runtime's providers for a device, in order of preference.
 
@@ -73,7 +84,7 @@ def providers(device: str, available: list[str]) -> list[Any]:
     if kind not in ("auto", "cpu", "cuda"):
         raise BadInput(f"--device {device}: ONNX Runtime runs on cpu or cuda; use --device cpu, or the bundle")
     if kind == "cuda" and CUDA not in available:
-        wanted = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        wanted = "pip uninstall onnxruntime, then pip install 'unpaired[export-cuda]'"
         raise BadInput(f"--device {device}: this ONNX Runtime has no CUDA provider; {wanted}")
     if kind == "cpu" or CUDA not in available:
         return [CPU]

@@ -67,7 +67,11 @@ def record_static(run: Pass, example: Tensor) -> Pass:
 
 
 def record_cuda(run: Pass, example: Tensor) -> Pass:
-    """Record a pass as a CUDA graph with static input and output buffers."""
+    """Record a pass as a CUDA graph with static input and output buffers.
+
+    It is recorded on the stream of the warm-up, for which libraries have allocated their workspaces by then. Only this
+    thread is kept from calls that a recording forbids: others decode and copy meanwhile.
+    """
     static_in = torch.empty_like(example).copy_(example)
     side = torch.cuda.Stream(example.device)
     side.wait_stream(torch.cuda.current_stream(example.device))
@@ -76,7 +80,7 @@ def record_cuda(run: Pass, example: Tensor) -> Pass:
             run(static_in)
     torch.cuda.current_stream(example.device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         static_out = run(static_in)
 
     def replay(images: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +43,8 @@ class TorchRuntime:
     def __post_init__(self) -> None:
         object.__setattr__(self, "recorded", Recorded(self._pass, self.record))
         if self.device.type == "cuda":
-            self.held.enter_context(refreshed([self.network]))
+            with torch.cuda.device(self.device):
+                self.held.enter_context(refreshed([self.network]))
 
     @classmethod
     def placed(
@@ -120,9 +121,13 @@ class TorchRuntime:
         no_kernels = backend_of(self.device) == "none"  # kernels convert the weights themselves
         return torch.autocast(self.device.type, self.dtype, enabled=no_kernels)
 
-    def _errors(self, shape: torch.Size | tuple[int, ...]) -> AbstractContextManager[None]:
+    @contextmanager
+    def _errors(self, shape: torch.Size | tuple[int, ...]) -> Iterator[None]:
+        """Inside, errors of the device are one line, and it is the current one, which Triton and graphs run on."""
         work = f"{shape[0]} image{'s' * (shape[0] != 1)} of {shape[-1]}x{shape[-2]}"
-        return one_line_device_errors(self.device, work, ADVICE)
+        current = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        with one_line_device_errors(self.device, work, ADVICE), current:
+            yield
 
 
 def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
