@@ -18,6 +18,7 @@ class Rule:
     channels_in: int = 3
     channels_out: int = 3
     bundle: None = None
+    pages: str = "first"
 
     @property
     def runtime(self) -> SimpleNamespace:

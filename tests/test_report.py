@@ -319,6 +319,14 @@ def test_the_page_names_the_domains_the_device_and_the_command(run, data):
     for words in ("horses to zebras", "10 of horses", "NVIDIA H100", "1970-01-01 00:00 UTC", "--config", "-again"):
         assert words in page.text
     assert any("zebras to horses" in (image["alt"] or "") for image in page.all("img"))
+    for legend in ("discriminator of zebras", "cycle, horses", "identity, zebras"):
+        assert legend in page.text
+
+
+def test_domains_of_one_name_stay_two_curves(run, data):
+    (data / "dataset.json").write_text(json.dumps({"format": 1, "domains": {"A": "images", "B": "images"}}))
+    page = Page(write_report(run, None, data, INVERSE))
+    assert "images A to images B" in page.text and "discriminator of images B" in page.text
 
 
 def test_every_image_keeps_its_place_and_is_there_in_print(run, data, judged):

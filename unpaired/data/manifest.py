@@ -106,9 +106,10 @@ def new_dataset(out: Path) -> Iterator[Manifest]:
 
 
 def domain_names(manifest: Mapping[str, Any]) -> tuple[str, str]:
-    """What the domains A and B are called: `domains` of `dataset.json`, else A and B."""
+    """What the domains A and B are called: `domains` of `dataset.json`, else A and B. The two always differ."""
     names = manifest.get("domains") or {}
-    return str(names.get("A") or "A"), str(names.get("B") or "B")
+    a, b = str(names.get("A") or "A"), str(names.get("B") or "B")
+    return (a, b) if a != b else (f"{a} A", f"{b} B")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

@@ -40,78 +40,81 @@ class Chart:
 CHARTS = (
     Chart(
         "KID on test images",
-        "How far translations, as a set, are from real test images, to the network of features that is named: "
-        "near 0 it cannot tell them apart. Lower is better; compare only within one network.",
+        "Distance of translations, as a set, from real test images, in the features of the network named. At 0 the "
+        "features are distributed alike. Lower is better; compare only within one network.",
         ("test/kid/",),
         noisy=False,
     ),
     Chart(
         "Cycle error on test images",
-        "What is lost there and back again of images that training never saw, in 8-bit levels.",
+        "Error of the reconstruction of test images, in 8-bit levels.",
         ("test/cycle_error/",),
         noisy=False,
     ),
     Chart(
         "Adversarial",
-        "How far each generator is from fooling its discriminator: 1 when it calls every patch fake, 0.25 when it "
-        "cannot tell, 0 when it takes all for real. Neither player should win for good.",
+        "Adversarial loss of each generator: 1 when the discriminator rates every patch fake, 0.25 when it cannot "
+        "distinguish them, 0 when it rates every patch real. Neither side should win for good.",
         ("gan/",),
         reference=0.25,
     ),
     Chart(
         "Discriminators",
-        "A least-squares discriminator that cannot tell real from translated answers one half to everything, "
-        "which costs 0.25. Near 0 it tells every patch: the generators then learn little.",
+        "A least-squares discriminator that cannot distinguish real from translated patches outputs one half, a "
+        "loss of 0.25. Near 0 it distinguishes every patch: the generators then learn little.",
         ("discriminator/",),
         reference=0.25,
     ),
     Chart(
         "Cycle and identity",
-        "What is lost there and back again, and what a generator changes in images already of its domain, both "
-        "times their weights. They should fall, then level off.",
+        "Error of the reconstruction, and change of images that are already in the target domain, both weighted. "
+        "They should fall, then level off.",
         ("cycle", "identity"),
     ),
     Chart(
         "PatchNCE",
-        "How hard it is to find the place of the input that a place of the translation comes from, among 256, times "
-        "the weight: log 256 = 5.5 by chance, 0 when each place is found.",
+        "Cross-entropy, weighted, of finding for a place of the translation its place in the input among 256: "
+        "log 256 = 5.5 by chance, 0 when each place is found.",
         ("nce/",),
     ),
-    Chart("Learning rate", "The size of a step, level first and then falling to zero.", ("lr",), noisy=False),
-    Chart("Speed", "Images of each domain in a second.", ("images_per_second",)),
+    Chart("Learning rate", "Of the generators.", ("lr",), noisy=False),
+    Chart("Speed", "Images of each domain per second.", ("images_per_second",)),
 )
-OTHER_DISCRIMINATOR = "Neither player should win for good: a curve that runs away shows a training gone wrong."
+OTHER_DISCRIMINATOR = "Neither side should win for good: a curve that keeps rising shows a failed training."
 KNOWN = {
-    "gan/G": "A to B",
-    "gan/F": "B to A",
-    "discriminator/X": "judge of A",
-    "discriminator/Y": "judge of B",
-    "cycle/G": "cycle, A",
-    "cycle/F": "cycle, B",
+    "gan/G": "{a} to {b}",
+    "gan/F": "{b} to {a}",
+    "discriminator/X": "discriminator of {a}",
+    "discriminator/Y": "discriminator of {b}",
+    "cycle/G": "cycle, {a}",
+    "cycle/F": "cycle, {b}",
     "nce/X": "inputs and their translations",
     "nce/Y": "identity: the target's images",
-    "identity/F": "identity, A",
-    "identity/G": "identity, B",
-    "test/cycle_error/AtoB": "from A and back",
-    "test/cycle_error/BtoA": "from B and back",
+    "identity/F": "identity, {a}",
+    "identity/G": "identity, {b}",
+    "test/cycle_error/AtoB": "from {a} and back",
+    "test/cycle_error/BtoA": "from {b} and back",
     "lr": "learning rate",
     "images_per_second": "images / s",
 }
 
 
-def draw_charts(log: Sequence[Mapping[str, Any]], least_squares: bool = True) -> list[dict[str, Any]]:
+def draw_charts(
+    log: Sequence[Mapping[str, Any]], least_squares: bool = True, domains: tuple[str, str] = ("A", "B")
+) -> list[dict[str, Any]]:
     """Every chart that the log has lines for: title, note, legend and SVG.
 
     Args:
         log: The lines of `metrics.jsonl`.
         least_squares: Whether the discriminators answer by least squares, whose values have a known meaning.
+        domains: Names of the domains, for the legends.
     """
     lines = _lines(log)
     drawn = []
     for chart in CHARTS:
         shown = {name: line for name, line in lines.items() if name.startswith(chart.prefixes)}
         if any(len(line) > 1 for line in shown.values()):
-            names = [_name(name) for name in shown]
+            names = [_name(name, domains) for name in shown]
             readable = least_squares or chart.reference is None
             reference, note = (chart.reference, chart.note) if readable else (None, OTHER_DISCRIMINATOR)
             svg = draw(chart.title, dict(zip(names, shown.values(), strict=True)), reference, chart.noisy)
@@ -210,12 +213,15 @@ def _validated(result: Mapping[str, Any]) -> dict[str, float]:
     return kid | {f"test/cycle_error/{direction}": value for direction, value in result["cycle_error"].items()}
 
 
-def _name(curve: str) -> str:
+def _name(curve: str, domains: tuple[str, str]) -> str:
     """A curve as its legend names it."""
+    a, b = domains
+    if curve in KNOWN:
+        return KNOWN[curve].format(a=a, b=b)
     if not curve.startswith("test/kid/"):
-        return KNOWN.get(curve, curve)
+        return curve
     features, direction = curve.removeprefix("test/kid/").rsplit("/", 1)
-    return f"{direction[0]} to {direction[-1]}, {features}"
+    return f"{f'{a} to {b}' if direction == 'AtoB' else f'{b} to {a}'}, {features}"
 
 
 def _robust(line: Line) -> Line:

@@ -18,7 +18,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut, open_held_out
-from unpaired.data.manifest import read_manifest
+from unpaired.data.manifest import domain_names, read_manifest
 from unpaired.evaluation.report.curves import draw_charts
 from unpaired.evaluation.report.facts import command, data_name, directions_of, head, progress_line
 from unpaired.evaluation.report.gallery import Gallery, gallery
@@ -83,7 +83,7 @@ def write_report(
         tables=tables(evaluation),
         recipe=evaluation.get("recipe", {}),
         findings=_findings(log, directions),
-        charts=draw_charts(log, least_squares=_is_least_squares(config)),
+        charts=draw_charts(log, _is_least_squares(config), domain_names(manifest)),
         samples=_samples(run / "samples"),
         galleries=galleries,
         missing=missing,
