@@ -10,8 +10,11 @@ import hashlib
 import re
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from unpaired.core.errors import BadInput
@@ -19,8 +22,9 @@ from unpaired.core.files import file_sha256
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.masks import GRAY_OR_RGB, by_name
-from unpaired.data.sources.folder import image_files, image_names, left_out, other_names
-from unpaired.imaging.codecs import FORMATS
+from unpaired.data.sources import RECORDS, RecordArchive, StoredImage, read_bytes
+from unpaired.data.sources.folder import image_files, image_names, left_out, names_with, other_names
+from unpaired.imaging.codecs import BYTES_PER_PIXEL, FORMATS, MAX_PIXELS, suffix_of
 from unpaired.imaging.images import read_image
 
 FEWEST_GROUPS = 5
@@ -91,29 +95,52 @@ def prepare_folders(
     if not 0 < test_share < 1:
         raise BadInput(f"prepare folders: --test-share must lie between 0 and 1, got {test_share}")
     _check_apart(out, {"--a": a, "--b": b, "--mask-a": masks[0], "--mask-b": masks[1]})
-    paths = [(side, folder, path) for side, folder in (("A", a), ("B", b)) for path in _images(side, folder)]
-    sources = _read_all(paths, on_bad_image)
-    group_of = _grouping(sources, group)
-    if paired:
-        _check_partners(sources)
-    mask_of = {**_masks(sources, "A", masks[0]), **_masks(sources, "B", masks[1])}
-    test = _choose_test(_groups(sources, paired, group_of), test_share, seed)
-    with new_dataset(out) as manifest:
-        for source in track(sources, "copying images"):
-            _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
-            if mask := mask_of.get(source):
-                _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
-        manifest.describe(
-            name=f"{a.resolve().name} and {b.resolve().name}",
-            domains={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
-            aligned=paired,
-            source={"A": str(a), "B": str(b)},
-            rule={
-                "split": "by content and seed",
-                **{"test_share": test_share, "seed": seed, "paired": paired, "groups": len(set(group_of.values()))},
-            },
-        )
+    with ExitStack() as held:
+        folders = [(side, held.enter_context(unpacked(folder))) for side, folder in (("A", a), ("B", b))]
+        paths = [(side, folder, path) for side, folder in folders for path in _images(side, folder)]
+        sources = _read_all(paths, on_bad_image)
+        group_of = _grouping(sources, group)
+        if paired:
+            _check_partners(sources)
+        mask_of = {**_masks(sources, "A", masks[0]), **_masks(sources, "B", masks[1])}
+        test = _choose_test(_groups(sources, paired, group_of), test_share, seed)
+        with new_dataset(out) as manifest:
+            for source in track(sources, "copying images"):
+                _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
+                if mask := mask_of.get(source):
+                    _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
+            manifest.describe(
+                name=f"{a.resolve().name} and {b.resolve().name}",
+                domains={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
+                aligned=paired,
+                source={"A": str(a), "B": str(b)},
+                rule={
+                    "split": "by content and seed",
+                    **{"test_share": test_share, "seed": seed, "paired": paired, "groups": len(set(group_of.values()))},
+                },
+            )
     return manifest
+
+
+@contextmanager
+def unpacked(folder: Path) -> Iterator[Path]:
+    """The folder itself; where it holds TFRecord files, a temporary folder with their images.
+
+    Raises:
+        BadInput: a damaged record, or image files beside the records.
+    """
+    records = [folder / name for name in names_with(folder, RECORDS)] if folder.is_dir() else []
+    if not records:
+        yield folder
+        return
+    if image_names(folder):
+        raise BadInput(f"prepare folders: {folder} holds images and TFRecord files; choose a folder of one kind")
+    with TemporaryDirectory(prefix="unpaired-") as place:
+        images = [StoredImage(each, name) for each in map(RecordArchive, records) for name in each.names()]
+        for number, image in enumerate(track(images, f"reading {folder.name}")):
+            data = read_bytes(image, MAX_PIXELS * BYTES_PER_PIXEL)
+            (Path(place) / f"{number:08}{suffix_of(data)}").write_bytes(data)
+        yield Path(place)
 
 
 def _check_apart(out: Path, sources: dict[str, Path | None]) -> None:

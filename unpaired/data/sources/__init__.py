@@ -1,4 +1,4 @@
-"""Where the image files of a data set are stored: folders, tar archives, parquet files, the Hugging Face hub.
+"""Where the image files of a data set are stored: folders, tar, parquet and TFRecord files, the Hugging Face hub.
 
 A file in a folder is a plain `Path`. An archive gives the names of its images and the bytes of one of them; it unpacks
 nothing to disk. Sources know nothing of image formats beyond the suffixes, and codecs nothing of sources.
@@ -16,16 +16,20 @@ from unpaired.data.sources.parquet import SUFFIX as PARQUET
 from unpaired.data.sources.parquet import ParquetArchive, load_footers
 from unpaired.data.sources.tar import SUFFIX as TAR
 from unpaired.data.sources.tar import TarArchive
+from unpaired.data.sources.tfrecord import SUFFIXES as RECORDS
+from unpaired.data.sources.tfrecord import RecordArchive
 
-ARCHIVES = (TAR, PARQUET)
+ARCHIVES = (TAR, PARQUET, *RECORDS)
 """Suffixes of archives."""
 
 __all__ = [
     "ARCHIVES",
     "PARQUET",
+    "RECORDS",
     "Archive",
     "ImageFile",
     "PageArchive",
+    "RecordArchive",
     "StoredImage",
     "image_in_archive",
     "open_archive",
@@ -41,6 +45,8 @@ def open_archive(path: Path | HubPath) -> Archive | None:
         return ParquetArchive(path) if suffix == PARQUET else None
     if suffix not in ARCHIVES or not path.is_file():
         return None
+    if suffix in RECORDS:
+        return RecordArchive(path)
     return TarArchive(path) if suffix == TAR else ParquetArchive(path)
 
 
