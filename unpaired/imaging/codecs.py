@@ -107,11 +107,7 @@ def marked(decoded: DecodedImage, value: float) -> DecodedImage:
         BadInput: no pixel has data.
     """
     pixels = decoded.pixels
-    where: Any = np.zeros(pixels.shape[:2], bool)
-    if pixels.dtype.kind == "f":
-        where = np.isnan(pixels).any(axis=2)
-    if abs(value) <= float(np.finfo(np.float32).max):  # not NaN, and not what float32 has no number for
-        where = where | (pixels == float(value)).all(axis=2)
+    where = without_data(pixels, value)
     if not where.any():
         return decoded
     if where.all():
@@ -119,6 +115,14 @@ def marked(decoded: DecodedImage, value: float) -> DecodedImage:
     fill = np.median(pixels[~where], axis=0).astype(pixels.dtype)
     filled = np.where(where[..., None], fill, pixels)
     return replace(decoded, pixels=filled, nodata=NoData(where, value))
+
+
+def without_data(pixels: Pixels, value: float) -> NDArray[np.bool_]:
+    """(h, w): pixels of NaN, or of `value` in all channels."""
+    where: Any = np.isnan(pixels).any(axis=2) if pixels.dtype.kind == "f" else np.zeros(pixels.shape[:2], bool)
+    if abs(value) <= float(np.finfo(np.float32).max):  # not NaN, and not what float32 has no number for
+        where = where | (pixels == float(value)).all(axis=2)
+    return where
 
 
 def full_scale(dtype: np.dtype) -> float:

@@ -116,12 +116,20 @@ class Domain:
 
     def clipped(self, decoded: DecodedImage) -> str:
         """In words, how much of an image lies outside black and white; empty where nothing does."""
-        values = self.values or natural_range(decoded.pixels.dtype)
-        share = values.outside(decoded.pixels)
-        if not share:
-            return ""
-        much = next((f"under {limit:.1%}" for limit in (0.001, 0.01, 0.1) if share < limit), f"{share:.0%}")
-        return f"values outside {values.black:g} to {values.white:g} ({much} of the image, clipped)"
+        values = self.range_of(decoded.pixels.dtype)
+        return clipped_words(values, values.outside(decoded.pixels))
+
+    def range_of(self, dtype: np.dtype) -> ValueRange:
+        """Black and white of files of a type."""
+        return self.values or natural_range(dtype)
+
+
+def clipped_words(values: ValueRange, share: float) -> str:
+    """In words, that a share of an image's values is clipped; empty where none is."""
+    if not share:
+        return ""
+    much = next((f"under {limit:.1%}" for limit in (0.001, 0.01, 0.1) if share < limit), f"{share:.0%}")
+    return f"values outside {values.black:g} to {values.white:g} ({much} of the image, clipped)"
 
 
 def with_bands(decoded: DecodedImage, channels: int) -> Pixels:

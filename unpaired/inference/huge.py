@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,11 +20,12 @@ from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, Stopped, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
-from unpaired.imaging.codecs import MAX_PIXELS, NoData, full_scale, tiff_layout
-from unpaired.imaging.images import DecodedImage, Images, Pixels, to_pixels, to_tensor, with_channels, write_image
+from unpaired.imaging.codecs import MAX_PIXELS, NoData, full_scale, tiff_layout, without_data
+from unpaired.imaging.images import DecodedImage, Images, Pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
-from unpaired.imaging.values import Domain, converted, restored
-from unpaired.inference.masks import blended_pixels, read_selecting, weights
+from unpaired.imaging.values import clipped_words, converted, restored
+from unpaired.inference.masks import Weight, blended_pixels, read_selecting, weights
+from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
 from unpaired.inference.scratch import Scratch, require_room, work_folder
 from unpaired.inference.streams import IN_MEMORY, Stream, open_stream
 from unpaired.inference.tiling import TILE, Tiling, in_tiles, spread
@@ -33,11 +33,13 @@ from unpaired.inference.translator import Translator
 from unpaired.models import Generator
 from unpaired.models.spatial import Box
 
-FORMAT = 1
+FORMAT = 2
 """Version of the work folders; others are begun anew."""
 LEAST_TILE = 64
 """Smaller tiles would be all border."""
 TIFF_TILE = (256, 256)
+BAND = 2**21
+"""Pixels that are looked at together."""
 BIG = 2**32 - 2**25
 """Bytes of pixels from which a TIFF needs 64-bit offsets."""
 TiffSuffixes = (".tif", ".tiff")
@@ -106,16 +108,17 @@ def translate_huge(
         raise BadInput(f"{target}: {width}x{height} pixels are written as TIFF only; choose a name ending in .tif")
     target.parent.mkdir(parents=True, exist_ok=True)
     network = translator.bundle.translators[translator.direction]
-    domains = [str(translator.domain_in), str(translator.domain_out)]
-    settings = [file_sha256(source), digest(network), *domains, tile, statistics, feather, mask and file_sha256(mask)]
+    domains = str(translator.domain_in), str(translator.domain_out)
+    settings = [file_sha256(source), digest(network), domains, tile, statistics, feather, mask and file_sha256(mask)]
     key = hashlib.sha256(json.dumps([FORMAT, *settings]).encode()).hexdigest()
     scratch = Scratch(work_folder(target, key))
     try:
-        domains = translator.domain_in, translator.domain_out
         with ieee_fp32() if translator.device.type == "cuda" else nullcontext():
-            out = _Huge(translator.layers(), domains, scratch, stream, tile, statistics, quiet).run(mask, feather)
+            work = _Huge(translator, translator.layers(), scratch, stream, tile, statistics, quiet)
+            lost = work.run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
-        _write(out, Canvas(scratch, "image", stream.shape, stream.dtype), stream.has_alpha, about, target)
+        about = replace(about, lost=about.lost + lost)
+        _write(work, about, target)
     except BadInput as error:
         scratch.remove()
         raise BadInput(naming(source, error)) from error
@@ -146,88 +149,104 @@ def translate_in_tiles(
 class _Huge:
     """The way of one image through its scratch folder."""
 
+    translator: Translator
     network: Generator
-    domains: tuple[Domain, Domain]
-    """What the network takes and gives."""
     scratch: Scratch
     stream: Stream
     tile: int
     statistics: Statistics
     quiet: bool
+    gaps: Gaps | None = None
+    """Pixels without data."""
 
-    def run(self, mask: Path | None, feather: int) -> Canvas:
-        """Pour the file into the folder, carry out the tiling; returns the output's pixels."""
+    def __post_init__(self) -> None:
         height, width, channels = self.stream.shape
-        there, here = self.domains
-        self._seen(np.zeros((1, 1, channels), self.stream.dtype), np.zeros(1))  # channels are refused before any work
-        decoded = Canvas(self.scratch, "image", self.stream.shape, self.stream.dtype)
-        values = here.values.dtype if here.values else "float32" if decoded.dtype == np.int16 else decoded.dtype
-        out = Canvas(self.scratch, "out", (height, width, here.channels), np.dtype(values))
-        network, size = self.network, (height, width)
-        plan = Tiling.exact(network, size, there.channels, self.tile)
-        stored = channels * decoded.dtype.itemsize + here.channels * out.dtype.itemsize
-        room = (plan.room if self.statistics == "exact" else 0) + height * width * stored
+        self.colours = slice(0, channels - self.stream.has_alpha)
+        self.alpha = slice(channels - 1, channels) if self.stream.has_alpha else None
+        self.domain = replace(self.translator.domain_in, nodata=None)  # the whole image decides, not a part
+        self.source = Canvas(self.scratch, "image", self.stream.shape, self.stream.dtype)
+        taken, given = self.translator.channels_in, self.translator.channels_out
+        dtype = self.translator.values_of(np.zeros((given, 1, 1), np.float32), self.stream.dtype).dtype
+        self.out = Canvas(self.scratch, "out", (height, width, given), dtype)
+        blank = np.zeros((1, 1, channels), self.stream.dtype)
+        self.domain.pixels(self._decoded(blank))  # refused before any work
+        self.plan = Tiling.exact(self.network, (height, width), taken, self.tile)
+
+    def run(self, mask: Path | None, feather: int) -> tuple[str, ...]:
+        """Pour the file into the folder and carry out the tiling.
+
+        Returns:
+            In words, what the output's values lose.
+        """
+        height, width, channels = self.stream.shape
+        plan, size = self.plan, (height, width)
+        pixels = channels * self.stream.dtype.itemsize + self.out.shape[2] * self.out.dtype.itemsize
+        room = (plan.room if self.statistics == "exact" else 0) + height * width * pixels
         require_room(self.scratch.folder, room)
         self._say(plan, room)
-        self._pour(self.stream, decoded)
-        colors = channels - self.stream.has_alpha
-        weight = self._mask(mask, size, feather, colors) if mask else None
-        sample = np.array(decoded.open()[np.ix_(spread(height), spread(width), np.arange(channels))])
-        known = sample[..., :colors][~self._without_data(sample)]
-        fill = np.median(known if known.size else sample[..., :colors].reshape(-1, colors), axis=0)
+        self._pour(self.stream, self.source)
+        self.gaps = find_gaps(self._bands, (self.stream.about.nodata, self.translator.domain_in.nodata))
+        weight = self._mask(mask, size, feather) if mask else None
 
         def look(box: Box) -> Images:
-            return self._seen(decoded.read(box), fill)
+            return to_tensor(self.domain.pixels(self.part(box)))[None]
 
         def write(box: Box, image: Tensor) -> None:
-            pixels = here.values.from_unit(to_pixels(image[0], np.float32)) if here.values else None
-            pixels = to_pixels(image[0], out.dtype) if pixels is None else pixels
-            source = decoded.read(box)
+            part, pixels = self.part(box), self.translator.values_of(image[0].numpy(), self.stream.dtype)
             if weight is not None:
-                pixels = blended_pixels(with_channels(source[..., :colors], out.shape[2]), pixels, weight(box))
-            if not math.isnan(self._nodata):
-                pixels = restored(pixels, NoData(self._without_data(source), self._nodata))[0]
-            out.write(box, pixels)
+                pixels = blended_pixels(with_channels(part.pixels, self.out.shape[2]), pixels, weight(box))
+            self.out.write(box, restored(pixels, part.nodata)[0])
 
         if self.statistics == "sampled":
-            plan = Tiling.sampled(network, size, self._seen(sample, fill), self.tile)
+            plan = Tiling.sampled(self.network, size, self._sample(), self.tile)
         with self._progress(plan) as advance:
             plan.run(look, write, self.scratch, advance)
-        return out
+        return self._lost()
+
+    def part(self, box: Box) -> DecodedImage:
+        """A part of the image, as a file of its own would be decoded."""
+        return self._decoded(self.source.read(box))
+
+    def translated(self, box: Box) -> DecodedImage:
+        """A part of the output, with the alpha of the image."""
+        pixels = self.out.read(box)
+        alpha = None if self.alpha is None else converted(self.source.read(box, self.alpha), pixels.dtype)
+        return DecodedImage(pixels, alpha)
+
+    def _decoded(self, stored: Pixels) -> DecodedImage:
+        colours, alpha = stored[..., self.colours], None if self.alpha is None else stored[..., self.alpha]
+        if self.gaps is None:
+            return DecodedImage(colours, alpha)
+        where = without_data(colours, self.gaps.value)
+        return DecodedImage(filled(colours, where, self.gaps), alpha, nodata=NoData(where, self.gaps.value))
+
+    def _bands(self) -> Iterator[Pixels]:
+        """The colours as stored, some rows at a time."""
+        yield from _bands(self.source, self.colours)
+
+    def _lost(self) -> tuple[str, ...]:
+        values, dtype = self.domain.range_of(self.stream.dtype), self.stream.dtype
+        known = self.domain.values is None and dtype.kind in "ui"
+        share = 0.0 if known else share_outside(self._bands, self.gaps, values)
+        nodata = self.gaps and NoData(np.ones((1, 1), bool), self.gaps.value)
+        unheld = restored(np.zeros((1, 1, 1), self.out.dtype), nodata)[1]
+        return tuple(words for words in (clipped_words(values, share), unheld) if words)
 
     def _pour(self, stream: Stream, canvas: Canvas) -> None:
         if not self.scratch.done(canvas.name):
             stream.pour(canvas.open)
             self.scratch.finish(canvas.name)
 
-    @property
-    def _nodata(self) -> float:
-        """The value of pixels without data; NaN where there is none."""
-        found, given = self.stream.about.nodata, self.domains[0].nodata
-        return given if math.isnan(found) and given is not None else found
-
-    def _without_data(self, pixels: Pixels) -> NDArray[np.bool_]:
-        """(h, w): pixels without data in a part of the image."""
-        colors = pixels.shape[2] - self.stream.has_alpha
-        return (pixels[..., :colors] == self._nodata).all(axis=2)
-
-    def _seen(self, pixels: Pixels, fill: NDArray) -> Images:
-        """What the network sees of a part of the image; `fill` stands for pixels without data."""
-        colors = pixels.shape[2] - self.stream.has_alpha
-        alpha = pixels[..., colors:] if self.stream.has_alpha else None
-        known = np.where(self._without_data(pixels)[..., None], fill.astype(pixels.dtype), pixels[..., :colors])
-        return to_tensor(replace(self.domains[0], nodata=None).pixels(DecodedImage(known, alpha)))[None]
-
-    def _mask(
-        self, path: Path, size: tuple[int, int], feather: int, colors: int
-    ) -> Callable[[Box], NDArray[np.float32]]:
+    def _mask(self, path: Path, size: tuple[int, int], feather: int) -> Callable[[Box], Weight]:
         """The weight of the translation in a box; what is within reach of the feather outside of it counts, too."""
-        if colors not in (1, self.domains[1].channels):
-            have = f"{colors} channels into {self.domains[1].channels}"
-            raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
+        have = self.colours.stop
+        if have not in (1, self.out.shape[2]):
+            raise BadInput(
+                f"a mask keeps pixels as they are, but this model turns {have} channels into {self.out.shape[2]}"
+            )
         inside = self._inside(path, size)
 
-        def weight(box: Box) -> NDArray[np.float32]:
+        def weight(box: Box) -> Weight:
             reach = feather + 1
             rows, columns = (
                 (max(span[0] - reach, 0), min(span[1] + reach, n)) for span, n in zip(box, size, strict=True)
@@ -249,11 +268,16 @@ class _Huge:
             return lambda box: mask[slice(*box[0]), slice(*box[1])]
         canvas = Canvas(self.scratch, "mask", stream.shape, stream.dtype)
         self._pour(stream, canvas)
-        top = full_scale(stream.dtype)
-        highest = max(float(canvas.read(((row, row + 1), (0, size[1]))).max()) for row in range(size[0]))
+        colours = slice(0, stream.channels - stream.has_alpha)
+        top, highest = full_scale(stream.dtype), max(float(band.max()) for band in _bands(canvas, colours))
         half = 0 if stream.dtype.kind in "ui" and highest < top / 2 else top / 2  # labels, as in `imaging.masks`
-        colors = slice(0, stream.channels - stream.has_alpha)
-        return lambda box: with_channels(canvas.read(box, colors), 1)[..., 0] > half
+        return lambda box: with_channels(canvas.read(box, colours), 1)[..., 0] > half
+
+    def _sample(self) -> Images:
+        """A smaller image of parts that are spread over the whole one."""
+        height, width, channels = self.stream.shape
+        stored = np.array(self.source.open()[np.ix_(spread(height), spread(width), np.arange(channels))])
+        return to_tensor(self.domain.pixels(self._decoded(stored)))[None]
 
     def _say(self, plan: Tiling, room: int) -> None:
         if not self.quiet:
@@ -271,6 +295,14 @@ class _Huge:
             yield advance
 
 
+def _bands(canvas: Canvas, channels: slice) -> Iterator[Pixels]:
+    """Some rows at a time, from top to bottom."""
+    height, width, _ = canvas.shape
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        yield canvas.read(((top, min(top + rows, height)), (0, width)), channels)
+
+
 def digest(network: Generator) -> str:
     """SHA-256 of a network's weights and layers."""
     found = hashlib.sha256(repr(network).encode())
@@ -279,18 +311,16 @@ def digest(network: Generator) -> str:
     return found.hexdigest()
 
 
-def _write(out: Canvas, decoded: Canvas, has_alpha: bool, about: Metadata, target: Path) -> None:
-    alpha = slice(decoded.shape[2] - 1, None) if has_alpha else slice(0, 0)
-
+def _write(work: _Huge, about: Metadata, target: Path) -> None:
     def part(box: Box) -> DecodedImage:
-        return DecodedImage(out.read(box), converted(decoded.read(box, alpha), out.dtype) if has_alpha else None, about)
+        return replace(work.translated(box), about=about)
 
-    height, width, colors = out.shape
+    height, width, colors = work.out.shape
+    channels = colors + work.stream.has_alpha
     if target.suffix.lower() not in TiffSuffixes:
         write_image(part(((0, height), (0, width))), target)
     else:
-        shape = (height, width, colors + has_alpha) if colors + has_alpha > 1 else (height, width)
-        _write_tiff(part, shape, about, target)
+        _write_tiff(part, (height, width, channels) if channels > 1 else (height, width), about, target)
 
 
 def _write_tiff(part: Callable[[Box], DecodedImage], shape: tuple[int, ...], about: Metadata, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
 from unpaired.imaging.tiff_pages import tiff_stack
+from unpaired.imaging.values import restored
 
 MOST_PIXELS = 10**10
 """Larger images are taken for a mistake."""
@@ -27,7 +28,7 @@ LARGEST_BLOCK = 2**28
 """Bytes that one strip or tile of a file may unpack to."""
 ROWS = 256
 """Rows read at a time where the file leaves the choice."""
-VIPS_KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+VIPS_KINDS = {"uchar": np.uint8, "ushort": np.uint16, "short": np.int16, "float": np.float32}
 """Kinds of pixels by libvips's names for them."""
 Block = tuple[tuple[slice, slice, slice], Pixels]
 """Rows, columns and channels of the file, and their content."""
@@ -58,12 +59,12 @@ class Stream:
         """Write every block at its place of the upright image.
 
         Raises:
-            BadInput: the file is damaged, or holds values that are not finite.
+            BadInput: the file is damaged, or holds infinite values.
         """
         try:
             for place, block in self.blocks():
-                if block.dtype.kind == "f" and not np.isfinite(block).all():
-                    raise BadInput("holds values that are not finite (NaN or infinity); fill them, or remove the file")
+                if block.dtype.kind == "f" and np.isinf(block).any():
+                    raise BadInput("holds infinite values; fix them, or remove the file")
                 as_stored(into(), self.orientation)[place] = block
         except BadInput:
             raise
@@ -99,8 +100,11 @@ def open_stream(path: Path) -> Stream:
 
 
 def in_memory(decoded: DecodedImage) -> Stream:
-    """A decoded image as a stream of one block."""
-    pixels = decoded.pixels if decoded.alpha is None else np.concatenate([decoded.pixels, decoded.alpha], axis=2)
+    """A decoded image as a stream of one block; pixels without data have their value again."""
+    colours, unheld = restored(decoded.pixels, decoded.nodata)
+    if unheld and decoded.nodata:  # a value of 64 bits
+        colours, _ = restored(decoded.pixels, replace(decoded.nodata, value=np.nan))
+    pixels = colours if decoded.alpha is None else np.concatenate([colours, decoded.alpha], axis=2)
     height, width, channels = pixels.shape
     whole = (slice(0, height), slice(0, width), slice(0, channels))
     has_alpha = decoded.alpha is not None
@@ -121,7 +125,8 @@ def _tiff(path: Path) -> Stream | None:
         simple = is_read(page) and page.photometric in (1, 2) and page.imagedepth == 1
         kind: Any = page.dtype
         whole = (
-            any(kind == one for one in (np.uint8, np.uint16, np.float32)) and page.bitspersample == 8 * kind.itemsize
+            any(kind == one for one in (np.uint8, np.uint16, np.int16, np.float32))
+            and page.bitspersample == 8 * kind.itemsize
         )
         extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
         by_page = tiff_stack(tiff).channels > 1

@@ -21,6 +21,7 @@ from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import (
     Array,
     DecodedImage,
+    Pixels,
     encode_image,
     read_image,
     to_array,
@@ -270,17 +271,20 @@ class Translator:
 
         Pixels without data stay without data.
         """
-        there, here = self.domain_in, self.domain_out
+        there = self.domain_in
         decoded = resized_beside(there.marked(decoded), *image.shape[1:])
-        if here.values is not None:
-            pixels = here.values.from_unit(to_pixels(image, np.float32))
-        else:
-            pixels = to_pixels(image, np.float32 if decoded.pixels.dtype == np.int16 else decoded.pixels.dtype)
-        pixels, unheld = restored(pixels, decoded.nodata)
+        pixels, unheld = restored(self.values_of(image, decoded.pixels.dtype), decoded.nodata)
         alpha = None if decoded.alpha is None else converted(decoded.alpha, pixels.dtype)
         lost = tuple(words for words in (there.clipped(decoded), unheld) if words)
         about = decoded.about.with_channels(pixels.shape[2])
         return DecodedImage(pixels, alpha, replace(about, lost=about.lost + lost))
+
+    def values_of(self, image: Array, dtype: np.dtype) -> Pixels:
+        """The network's answer in the values of the files it was trained on; `dtype` is that of the input file."""
+        values = self.domain_out.values
+        if values is not None:
+            return values.from_unit(to_pixels(image, np.float32))
+        return to_pixels(image, np.float32 if dtype == np.int16 else dtype)
 
     def __call__(self, decoded: AnyImage | list[AnyImage], batch: int = 1) -> object:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
