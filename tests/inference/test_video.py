@@ -11,10 +11,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.data_sets import make_model
 from unpaired import Translator
 from unpaired.core.errors import BadInput, Stopped
+from unpaired.imaging.pages import open_pages
 from unpaired.inference import Options, translate_files, video
 from unpaired.inference.tiling import statistics_of, translate_by
 from unpaired.inference.video import Smoothing, translate_video
@@ -294,3 +296,51 @@ def test_without_the_extra_the_pip_line_is_given(tmp_path, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadInput, match=r"pip install 'unpaired\[video\]'"):
         translate_video(Translator.load(model), source, tmp_path / "out.mp4")
+
+
+def test_a_gif_keeps_its_colours_and_times(tmp_path):
+    y, x = np.mgrid[:48, :64]
+    frames = [np.stack([x * 4 - k, y * 5, x + y], -1).clip(0, 255).astype(np.uint8) for k in range(3)]
+    images = [Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT) for frame in frames]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=[100, 300, 300])
+    translate_video(NEGATIVE, tmp_path / "a.gif", tmp_path / "b.gif")
+    with open_pages(tmp_path / "a.gif") as before, open_pages(tmp_path / "b.gif") as after:
+        assert [page.about.duration for page in after] == [100, 300, 300]
+        for one, other in zip(before, after, strict=True):
+            assert np.abs(255 - one.pixels.astype(int) - other.pixels).max() <= 2
+
+
+@pytest.mark.parametrize(("size", "tag", "matrix"), [((48, 64), 2, 5), ((720, 64), 2, 1), ((48, 64), 1, 1)])
+def test_untagged_frames_are_read_by_their_lines(size, tag, matrix):
+    frame = av.VideoFrame(size[1], size[0], "yuv444p")
+    for plane, value in zip(frame.planes, (81, 90, 240), strict=True):  # red in BT.601
+        plane.update(bytes([value]) * plane.buffer_size)
+    frame.colorspace = tag
+    red = video.upright(frame)[0, 0].astype(int)
+    expected = {5: (254, 0, 0), 1: (255, 24, 0)}[matrix]  # H.273: R = 1.164 (Y - 16) + 1.596 or 1.793 (Cr - 128), ...
+    assert np.abs(red - expected).max() <= 3, red
+
+
+@pytest.mark.parametrize(("trc", "primaries", "word"), [(16, 9, "PQ"), (18, 9, "HLG"), (1, 9, "BT.2020")])
+def test_hdr_and_wide_gamut_are_refused_and_not_relabelled(tmp_path, trc, primaries, word):
+    with av.open(str(tmp_path / "in.mkv"), "w") as out:
+        stream = out.add_stream("libx264", rate=20)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace = trc, primaries, 9
+        for number in range(2):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+        out.mux(stream.encode())
+    with pytest.raises(BadInput, match=f"{word} video; models take BT.709"):
+        translate_video(NEGATIVE, tmp_path / "in.mkv", tmp_path / "out.mkv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv"]
+
+
+def test_large_frames_are_translated_in_tiles(tmp_path, model, monkeypatch):
+    source, translator = make_clip(tmp_path / "in.mkv", frames=2, sound=False), Translator.load(model)
+    translate_video(translator, source, tmp_path / "whole.mkv")
+    monkeypatch.setattr("unpaired.inference.options.LARGE", 100)
+    monkeypatch.setattr(type(translator.runtime), "translate", None)
+    translate_video(translator, source, tmp_path / "tiles.mkv")
+    for (_, one), (_, other) in zip(*(frames_of(tmp_path / f"{name}.mkv") for name in ("whole", "tiles")), strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 1

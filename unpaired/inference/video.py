@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,11 @@ from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
 from unpaired.imaging.images import DecodedImage, Pixels
+from unpaired.imaging.metadata import Metadata
+from unpaired.imaging.page_writers import write_pages
+from unpaired.imaging.pages import Layout
+from unpaired.inference.huge import translate_in_tiles
+from unpaired.inference.options import Options
 from unpaired.inference.scratch import Scratch, work_folder
 from unpaired.inference.translator import Translator
 from unpaired.metrics.flicker import Flicker
@@ -39,9 +44,15 @@ SEGMENT = 50
 """Frames of a segment: work that a killed process may have to do again."""
 CUT = 40.0
 """Mean absolute change between frames, in 8-bit levels, taken for the next scene."""
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+WIDE_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+"""Transfer characteristics and primaries, by the numbers of ITU-T H.273, that BT.709 does not hold."""
+HD_LINES = 720
+"""Untagged videos of so many lines are read as BT.709, smaller ones as BT.601, as players do."""
+BT601, UNTAGGED = 5, 2
 BT709 = 1
 """In which the output's colours are written, and said to be, by the numbers of ITU-T H.273."""
-CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"}), ".gif": ("gif", {})}
+CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"}), ".gif": ("ffv1", {})}
 MUXERS = {".mkv": "matroska", ".m4v": "mp4", ".ts": "mpegts", ".mts": "mpegts", ".mpg": "mpeg", ".ogv": "ogg"}
 """FFmpeg's names of containers that are not the suffix itself."""
 USUAL = ("libx264", {"crf": "17", "bf": "0"})
@@ -102,6 +113,7 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
             if not container.streams.video:
                 raise BadInput(f"{source}: holds no video")
             _check_sound(av, container, target)
+            _check_colours(container.streams.video[0])
             flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower()).run()
         _join(av, source, scratch, target)
     except (BadInput, av.FFmpegError) as error:
@@ -176,6 +188,8 @@ class _Frames:
         if self.smoothing:
             image = self._smoothed(self.translator.prepare(decoded))
             out = self.translator.finish(decoded, image).pixels
+        elif tile := Options().tiles(self.translator, *pixels.shape[:2]):
+            out = translate_in_tiles(self.translator, decoded, self.scratch.folder, tile).pixels
         else:
             out = self.translator.translate_decoded(decoded).pixels
         if self.before:
@@ -228,8 +242,28 @@ class _Frames:
 
 def upright(frame: VideoFrame) -> Pixels:
     """(h, w, 3) of uint8, turned as a player would turn it."""
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels = frame.reformat(format="rgb24", src_colorspace=matrix_of(int(frame.colorspace), frame.height)).to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
+
+
+def matrix_of(tagged: int, height: int) -> int:
+    """The matrix from YCbCr to RGB by the number in the file, or by the lines of the frame where it is untagged."""
+    return (BT709 if height >= HD_LINES else BT601) if tagged == UNTAGGED else tagged
+
+
+def _check_colours(stream: Any) -> None:
+    """Refuse what would change its look when written as BT.709.
+
+    Raises:
+        BadInput: HDR or wide-gamut video.
+    """
+    context = stream.codec_context
+    kind = HDR_TRANSFERS.get(int(context.color_trc)) or WIDE_PRIMARIES.get(int(context.color_primaries))
+    if kind:
+        raise BadInput(
+            f"{kind} video; models take BT.709: convert it with ffmpeg -i IN -vf zscale=t=linear:npl=100,"
+            f"tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT"
+        )
 
 
 def _frame(av: Any, pixels: Pixels, like: VideoFrame, codec: str) -> VideoFrame:
@@ -240,8 +274,8 @@ def _frame(av: Any, pixels: Pixels, like: VideoFrame, codec: str) -> VideoFrame:
 
 
 def _format(codec: str, pixels: Pixels) -> str:
-    if codec == "gif":
-        return "rgb8"
+    if codec == "ffv1":
+        return "bgr0"
     even = pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0
     return "yuv420p" if even else "yuv444p"
 
@@ -251,7 +285,7 @@ def _video_stream(out: Any, codec: str, options: dict[str, str], pixels: Pixels,
     stream.height, stream.width = pixels.shape[:2]
     stream.pix_fmt = _format(codec, pixels)
     stream.time_base = stream.codec_context.time_base = like.time_base
-    if codec != "gif":
+    if codec != "ffv1":
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
     return stream
@@ -288,6 +322,9 @@ def _muxer(av: Any, target: Path) -> str:
 def _join(av: Any, source: Path, scratch: Scratch, target: Path) -> None:
     """One file of all segments and the sound, in the order of time."""
     segments = sorted(scratch.folder.glob("*.nut"))
+    if target.suffix.lower() == ".gif":
+        write_pages(_gif_frames(av, segments), Layout(len(segments), "animation"), target)
+        return
     with (
         written_whole(target) as part,
         av.open(str(part), "w", format=_muxer(av, target)) as out,
@@ -313,6 +350,21 @@ def _join(av: Any, source: Path, scratch: Scratch, target: Path) -> None:
             pending.stream = video
             out.mux(pending)
             pending = next(packets, None)
+
+
+def _gif_frames(av: Any, segments: list[Path]) -> Iterator[DecodedImage]:
+    """The frames of all segments, each shown until the next; the last one as long as the one before."""
+    before, duration = None, 0.0
+    for path in segments:
+        with av.open(str(path)) as segment:
+            for frame in segment.decode(video=0):
+                now = DecodedImage(frame.to_ndarray(format="rgb24")), float(frame.pts * frame.time_base) * 1000
+                if before is not None:
+                    duration = now[1] - before[1]
+                    yield replace(before[0], about=Metadata(duration=duration))
+                before = now
+    if before is not None:
+        yield replace(before[0], about=Metadata(duration=duration))
 
 
 def _packets(av: Any, segments: list[Path]) -> Iterator[Any]:
