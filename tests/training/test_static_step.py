@@ -77,7 +77,17 @@ def record_on_tape(work):
     return again
 
 
-def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pending=True, checkpointed=False):
+def trainer(
+    record=None,
+    make=None,
+    accumulate=1,
+    warmup=0,
+    precision="fp32",
+    pending=True,
+    checkpointed=False,
+    device="cpu",
+    graphs=True,
+):
     torch.manual_seed(0)
     config = CycleGANConfig(
         generator=ResNetConfig(width=4, blocks=1),
@@ -86,7 +96,9 @@ def trainer(record=None, make=None, accumulate=1, warmup=0, precision="fp32", pe
         history=3,
     )
     method = make() if make else CycleGAN(config, (3, 3))
-    engine = Engine(RuntimeConfig(device="cpu", precision=precision, threads=1, checkpoint_blocks=checkpointed))
+    engine = Engine(
+        RuntimeConfig(device=device, precision=precision, threads=1, checkpoint_blocks=checkpointed, cuda_graphs=graphs)
+    )
     engine.pending = PendingChecks() if pending else None
     made = Trainer(method, OptimConfig(ema_decay=0.9, accumulate=accumulate, discriminator_warmup=warmup), engine)
     if engine.fast:
