@@ -55,7 +55,7 @@ def test_generators_layer_by_layer(cfg, loss):
 
 
 def test_torch_itself_is_wrong_for_one_image():
-    """Where this fails, torch is mended, and InstanceNorm of unpaired/models/layers.py may go."""
+    """Where this fails, torch is mended, and InstanceNorm2d of unpaired/models/layers.py may go."""
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     g = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     right, found = (

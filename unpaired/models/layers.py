@@ -21,11 +21,11 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     network behaves the same in training and evaluation.
     """
     if norm == "instance":
-        return InstanceNorm(channels, affine=False, track_running_stats=False)
+        return InstanceNorm2d(channels, affine=False, track_running_stats=False)
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
-class InstanceNorm(nn.InstanceNorm2d):
+class InstanceNorm2d(nn.InstanceNorm2d):
     """nn.InstanceNorm2d with the right gradient in channels_last.
 
     For a single image on a CPU, torch's backward pass reads a channels_last gradient as if it were contiguous (seen in
