@@ -17,10 +17,10 @@ def demo(tmp_path_factory):
 
 def test_a_globe_is_translated_before_training_by_the_model_that_comes_with_the_package(demo):
     globe, translated = (read_image(demo / name).pixels for name in ("globe.png", "globe-map.png"))
-    assert globe.shape == translated.shape == (675, 1350, 3)
+    assert globe.shape == translated.shape == (1350, 2700, 3)
     assert (demo / "globe-map.png").stat().st_mtime <= (demo / "run" / "bundle.safetensors").stat().st_mtime
-    sea = translated[337, 100:130].astype(int)  # the middle of the Pacific on the equator
-    land = translated[260, 690:720].astype(int)  # the Sahara
+    sea = translated[675, 200:260].astype(int)  # the middle of the Pacific on the equator
+    land = translated[520, 1380:1440].astype(int)  # the Sahara
     assert (sea[:, 2] > sea[:, 0]).all() and (land[:, 0] > land[:, 2]).all()
 
 

@@ -21,7 +21,7 @@ from unpaired.training import train
 from unpaired.training.logging import log_evaluation
 
 SHIPPED = "earth"
-GLOBE_WIDTH = 1350
+GLOBE_WIDTH = 2700
 """Pixels; the model was trained on tiles of a globe of this width."""
 
 
