@@ -65,7 +65,7 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "a library's exceptions for damaged files are not caught",
-        "unpaired.imaging.images.read_image",
+        "unpaired.imaging.images.one_line_errors",
         uncaught("DAMAGE"),
         f"{IMAGES}::test_hostile_files_end_in_one_line_that_names_them_and_print_nothing",
     )
