@@ -1,8 +1,11 @@
-"""The notebook runs from top to bottom in a kernel of its own, as its readers run it, with a tiny budget."""
+"""The notebook: run from top to bottom in a kernel of its own with a tiny budget; its stored outputs."""
 
 from __future__ import annotations
 
+import base64
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +16,18 @@ from PIL import Image
 
 from tests.docs.blocks import PROJECT
 
-NOTEBOOK = PROJECT / "examples" / "tutorial.ipynb"
+NOTEBOOK, PAGE = PROJECT / "examples" / "tutorial.ipynb", PROJECT / "docs" / "tutorial.md"
+SAME = {
+    "unpaired prepare earth": "prepare_earth(data",
+    "unpaired check": "examine(data)",
+    "unpaired train earth": "presets.earth()",
+    "unpaired translate runs/earth earth64/testA": 'direction="AtoB"',
+    "unpaired translate runs/earth earth64/testB": 'direction="BtoA"',
+    "unpaired evaluate runs/earth": "evaluate(run, data",
+    "unpaired prepare folders": "prepare_folders(mine",
+    "unpaired train quick": "presets.quick()",
+}
+"""What the page does by a command, and the notebook by a call."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +62,26 @@ def test_its_images_are_shown(done):
         assert tile.size == (64, 64)
 
 
-def test_it_is_kept_without_outputs():
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        assert not cell.get("outputs") and not cell.get("execution_count")
+def test_its_outputs_are_stored():
+    code = code_cells()
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    images = [output.data["image/jpeg"] for output in outputs if "image/jpeg" in output.get("data", {})]
+    for content in images:
+        Image.open(io.BytesIO(base64.b64decode(content))).load()
+    assert len(images) == 4 and NOTEBOOK.stat().st_size < 1_000_000
+    (steps,) = re.findall(r"STEPS = 2 if QUICK else (\d+)", code[0].source)
+    assert any(f" {steps} steps" in output.get("text", "") for output in outputs)
+    assert f"`--steps {steps}`" in PAGE.read_text(encoding="utf-8")
+
+
+def test_it_does_what_the_page_does_in_the_same_order():
+    page, code = PAGE.read_text(encoding="utf-8"), "\n".join(cell.source for cell in code_cells())
+    for text, parts in ((page, SAME), (code, SAME.values())):
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places)
+
+
+def code_cells():
+    return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
