@@ -87,7 +87,10 @@ def test_a_client_that_leaves_frees_its_place(model):
         with running.client() as client:
             client.timeout = httpx.Timeout(1.0)
             with ThreadPoolExecutor(3) as pool:
-                for waiting in [pool.submit(client.post, "/translate", content=image) for image in images]:
+                leaving = [pool.submit(client.post, "/translate", content=images[0])]
+                time.sleep(0.5)  # the worker has the first, so that the queue of two takes the others
+                leaving += [pool.submit(client.post, "/translate", content=image) for image in images[1:]]
+                for waiting in leaving:
                     with pytest.raises(httpx.ReadTimeout):
                         waiting.result()
         running.worker.resume()
