@@ -47,8 +47,10 @@ def test_training_sees_every_page_with_its_mask(data):
     seen = []
     for k in range(8):
         crop, _, masks = images._pair(0, k)
-        seen.append(crop.path)
-        np.testing.assert_allclose(masks[0][0].numpy() * 255, crop.image[..., 0], atol=0.01)  # the mask is the same picture
+        seen.append(crop.file)
+        np.testing.assert_allclose(
+            masks[0][0].numpy() * 255, crop.image[..., 0], atol=0.01
+        )  # the mask is the same picture
     assert len(set(seen)) == 8
 
 
