@@ -176,7 +176,7 @@ def earth_labels() -> Experiment:
 
 
 def earth128() -> Experiment:
-    """The same places at twice the resolution, hours on two CPU cores; `--steps 3000` made the README's image.
+    """The same places at twice the resolution, hours on two CPU cores.
 
     unpaired prepare earth earth128 --size 128 --globe-width 2700
     unpaired train earth128 --data earth128 --out runs/earth128

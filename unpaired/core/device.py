@@ -131,11 +131,15 @@ class _Ieee:
 
 
 @contextmanager
-def ieee_fp32() -> Iterator[None]:
+def ieee_fp32(device: torch.device | None = None) -> Iterator[None]:
     """Inside, CUDA multiplies fp32 in full precision: TF32, cuDNN's default, keeps 10 bits of the mantissa.
 
-    The setting is the process's. It changes back when the last thread that is inside leaves.
+    The setting is the process's. It changes back when the last thread that is inside leaves. Nothing changes for a
+    `device` without CUDA.
     """
+    if device is not None and device.type != "cuda":
+        yield
+        return
     import torch
 
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]

@@ -26,7 +26,7 @@ from unpaired.imaging.exif import ORIENTATION, Bytes
 from unpaired.imaging.kinds import beginning_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
 from unpaired.imaging.segments import BY_PILLOW, IMAGES, YCBCR, check_segments, is_read, name_of, ycbcr_pixels
-from unpaired.imaging.tiff_pages import MAX_PAGES, TiffStack, tiff_stack
+from unpaired.imaging.tiff_pages import MAX_PAGES, TiffStack, open_tiff, tiff_stack
 
 Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16, int16 or float32, nothing else."""
@@ -168,9 +168,7 @@ def read_header(path: Path) -> Header:
             suffix = suffix_of(file.read(16))
             file.seek(0)
             if suffix == ".tif":
-                import tifffile
-
-                with tifffile.TiffFile(file, _multifile=False) as tiff:
+                with open_tiff(file) as tiff:
                     page = tiff.pages.first.aspage()
                     return Header(page.imagelength, page.imagewidth, tiff_stack(tiff).count)
             image = pillow_reader(suffix)(file)
@@ -330,9 +328,7 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> DecodedImage:
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as tiff:  # an OME may name other files
+    with open_tiff(io.BytesIO(data)) as tiff:
         stack = tiff_stack(tiff)
         return replace(tiff_image(tiff, stack, 0, data, max_pixels), pages=stack.count)
 

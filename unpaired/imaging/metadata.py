@@ -157,10 +157,7 @@ class Metadata:
             chunks.append((b"eXIf", self._block()))
         if self.xmp:
             chunks.append((b"iTXt", XMP_IN_PNG + self.xmp))
-        body = b"".join(
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-            for kind, data in chunks
-        )
+        body = b"".join(png_chunk(kind, data) for kind, data in chunks)
         return png[:33] + body + png[33:]  # behind the signature and IHDR, which always have 33 bytes
 
     def for_tiff(self) -> dict[str, Any]:
@@ -219,6 +216,11 @@ def metadata_of(info: Mapping[Any, Any]) -> Metadata:
     resolution = resolution if resolution and _plausible(resolution) else None
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     return Metadata(info.get("icc_profile") or b"", exif, xmp, resolution, lost=tuple(lost))
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG: length, kind, content, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
@@ -17,7 +16,7 @@ from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
 from unpaired.imaging.codecs import ALIASES, DecodedImage, Pixels, encode, tiff_layout
 from unpaired.imaging.exif import Directory
-from unpaired.imaging.metadata import EXIF, GPS, Metadata
+from unpaired.imaging.metadata import EXIF, GPS, Metadata, png_chunk
 from unpaired.imaging.pages import Layout
 
 BIG = 2**32 - 2**25
@@ -168,21 +167,21 @@ def _write_png(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, l
             if place == 0:
                 file.write(b"\x89PNG\r\n\x1a\n")
                 for kind, data in (chunk for chunk in chunks if chunk[0] not in (b"IDAT", b"IEND")):
-                    _write_chunk(file, kind, data)
+                    file.write(png_chunk(kind, data))
                     if kind == b"IHDR":
-                        _write_chunk(file, b"acTL", struct.pack(">II", layout.count, layout.loop))
+                        file.write(png_chunk(b"acTL", struct.pack(">II", layout.count, layout.loop)))
             height, width, _ = page.pixels.shape
             delay = round(page.about.duration or DURATION)
             control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, min(delay, 65_535), 1000, 0, 0)
-            _write_chunk(file, b"fcTL", control)
+            file.write(png_chunk(b"fcTL", control))
             number += 1
             for data in (data for kind, data in chunks if kind == b"IDAT"):
                 if place == 0:
-                    _write_chunk(file, b"IDAT", data)
+                    file.write(png_chunk(b"IDAT", data))
                 else:
-                    _write_chunk(file, b"fdAT", struct.pack(">I", number) + data)
+                    file.write(png_chunk(b"fdAT", struct.pack(">I", number) + data))
                     number += 1
-        _write_chunk(file, b"IEND", b"")
+        file.write(png_chunk(b"IEND", b""))
 
 
 def _with_alpha(page: DecodedImage, first: DecodedImage) -> DecodedImage:
@@ -200,10 +199,6 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         (size,) = struct.unpack_from(">I", png, at)
         yield png[at + 4 : at + 8], png[at + 8 : at + 8 + size]
         at += 12 + size
-
-
-def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
 
 def _write_webp(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:

@@ -23,7 +23,7 @@ from unpaired.imaging.codecs import (
     tiff_image,
 )
 from unpaired.imaging.images import one_line_errors
-from unpaired.imaging.tiff_pages import Kind, tiff_stack
+from unpaired.imaging.tiff_pages import Kind, open_tiff, tiff_stack
 
 IMAGEJ_WORDS = ("unit", "spacing", "finterval", "fps", "frameinterval", "Info", "ROI", "Overlays")
 """What ImageJ says of a stack that stays true of its translation; not its contrast and labels of channels."""
@@ -70,8 +70,6 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     Raises:
         BadInput: of no known format, or damaged.
     """
-    import tifffile
-
     with ExitStack() as held:
         with one_line_errors(path):
             file = held.enter_context(path.open("rb"))
@@ -79,7 +77,7 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
             file.seek(0)
             if suffix == ".tif":
                 data = held.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                pages = _stack(held.enter_context(tifffile.TiffFile(file, _multifile=False)), data, max_pixels)
+                pages = _stack(held.enter_context(open_tiff(file)), data, max_pixels)
             else:
                 pages = _frames(held.enter_context(pillow_reader(suffix)(file)), max_pixels)
 

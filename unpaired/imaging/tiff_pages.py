@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +87,13 @@ class TiffStack:
         return np.frombuffer(data, dtype).reshape(shape)
 
 
+def open_tiff(file: Path | BinaryIO) -> Any:
+    """A TIFF by tifffile; the other files that an OME-TIFF may name are not opened."""
+    import tifffile
+
+    return tifffile.TiffFile(file, _multifile=False)
+
+
 def tiff_stack(tiff: Any) -> TiffStack:
     """The images of a TIFF opened by tifffile.
 
@@ -127,21 +136,33 @@ def _plane_axes(axes: str) -> str:
 
 def _pages_of_one_size(tiff: Any) -> tuple[list[int], int]:
     """The pages of the first page's size, other ones being previews; and the number of all."""
-    first = tiff.pages.first
-    form, file, seen, at, found = tiff.tiff, tiff.filehandle, set(), first.offset, []
-    while at and at not in seen and len(seen) < MAX_PAGES and at + form.tagnosize <= file.size:
-        seen.add(at)
-        file.seek(at)
-        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        if tags > MAX_TAGS:
+    first, seen, found = tiff.pages.first, set[int](), []
+    for at, count, tags in _chain(tiff):
+        if at in seen or len(seen) == MAX_PAGES:
             break
-        if _size_in(form, file.read(tags * form.tagsize)) == (first.imagewidth, first.imagelength):
+        seen.add(at)
+        if count > MAX_TAGS:
+            break
+        if _size_in(tiff.tiff, tags) == (first.imagewidth, first.imagelength):
             found.append(len(seen) - 1)
-        after = file.read(form.offsetsize)
-        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
-    if at + form.tagnosize > file.size:
-        raise BadInput("damaged (a TIFF without all of its pages); replace or remove it")
     return found or [0], max(1, len(seen))
+
+
+def _chain(tiff: Any) -> Iterator[tuple[int, int, bytes]]:
+    """The offset of each page, the number of its tags and the first `MAX_TAGS` of them; a circle has no end.
+
+    Raises:
+        BadInput: a page is beyond the end of the file.
+    """
+    form, file, at = tiff.tiff, tiff.filehandle, tiff.pages.first.offset
+    while at:
+        if at + form.tagnosize > file.size:
+            raise BadInput("damaged (a TIFF without all of its pages); replace or remove it")
+        file.seek(at)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        tags, after = file.read(min(count, MAX_TAGS) * form.tagsize), file.read(form.offsetsize)
+        yield at, count, tags
+        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
 
 
 def _size_in(form: Any, tags: bytes) -> tuple[int, int]:
@@ -165,18 +186,13 @@ def _is_described(tiff: Any) -> bool:
     """
     if not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
         return False
-    form, file, seen, at = tiff.tiff, tiff.filehandle, set(), tiff.pages.first.offset
-    while at and at + form.tagnosize <= file.size:
+    seen = set[int]()
+    for at, count, tags in _chain(tiff):
         if at in seen:
             raise BadInput("damaged (the pages of the TIFF lead in a circle); replace or remove it")
         seen.add(at)
-        file.seek(at)
-        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        tags = file.read(min(count, MAX_TAGS) * form.tagsize)
-        if len(seen) > MAX_PLANES or count > MAX_TAGS or _directories(form, tags) > MAX_LEVELS:
+        if len(seen) > MAX_PLANES or count > MAX_TAGS or _directories(tiff.tiff, tags) > MAX_LEVELS:
             return False
-        after = file.read(form.offsetsize)
-        at = struct.unpack(form.offsetformat, after)[0] if len(after) == form.offsetsize else 0
     return True
 
 

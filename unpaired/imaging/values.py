@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +153,14 @@ def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
     if not holds:
         return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
     return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""
+
+
+def stored_values(decoded: DecodedImage) -> Pixels:
+    """The colours with their value for no data, or NaN where that is a number of 64 bits."""
+    pixels, unheld = restored(decoded.pixels, decoded.nodata)
+    if unheld and decoded.nodata:
+        pixels, _ = restored(decoded.pixels, replace(decoded.nodata, value=np.nan))
+    return pixels
 
 
 def converted(alpha: Pixels, dtype: np.dtype) -> Pixels:

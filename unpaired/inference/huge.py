@@ -23,6 +23,7 @@ from unpaired.core.progress import Advance, progress
 from unpaired.imaging.codecs import MAX_PIXELS, NoData, full_scale, tiff_layout, without_data
 from unpaired.imaging.images import DecodedImage, Images, Pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
+from unpaired.imaging.page_writers import BIG
 from unpaired.imaging.values import clipped_words, converted, restored
 from unpaired.inference.masks import Weight, blended_pixels, read_selecting, weights
 from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
@@ -40,8 +41,6 @@ LEAST_TILE = 64
 TIFF_TILE = (256, 256)
 BAND = 2**21
 """Pixels that are looked at together."""
-BIG = 2**32 - 2**25
-"""Bytes of pixels from which a TIFF needs 64-bit offsets."""
 TiffSuffixes = (".tif", ".tiff")
 Statistics = Literal["exact", "sampled"]
 """Of the whole image, or of parts that are spread over it."""
@@ -113,7 +112,7 @@ def translate_huge(
     key = hashlib.sha256(json.dumps([FORMAT, *settings]).encode()).hexdigest()
     scratch = Scratch(work_folder(target, key))
     try:
-        with ieee_fp32() if translator.device.type == "cuda" else nullcontext():
+        with ieee_fp32(translator.device):
             work = _Huge(translator, translator.layers(), scratch, stream, tile, statistics, quiet)
             lost = work.run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
@@ -129,9 +128,13 @@ def translate_huge(
 
 
 def translate_in_tiles(
-    translator: Translator, decoded: DecodedImage, folder: Path, tile: int = TILE, statistics: Statistics = "exact"
+    translator: Translator,
+    decoded: DecodedImage,
+    folder: Path | None,
+    tile: int = TILE,
+    statistics: Statistics = "exact",
 ) -> DecodedImage:
-    """Translate an image in memory tile by tile; planes between layers are kept in files under `folder`.
+    """Translate an image in memory tile by tile; planes between layers are kept in files under `folder`, if given.
 
     Raises:
         BadInput: an exported model, or channels that the model does not take.
@@ -139,9 +142,9 @@ def translate_in_tiles(
     if translator.bundle is None:
         raise BadInput(f"tiles need the run or the bundle, found an exported file ({translator.runtime.label})")
     array, network = translator.prepare(decoded), translator.layers()
-    full = ieee_fp32() if translator.device.type == "cuda" else nullcontext()
-    with TemporaryDirectory(prefix=".unpaired-", dir=folder) as scratch, full:
-        out = in_tiles(network, array, tile, Scratch(Path(scratch)), statistics == "sampled")
+    planes = nullcontext() if folder is None else TemporaryDirectory(prefix=".unpaired-", dir=folder)
+    with planes as scratch, ieee_fp32(translator.device):
+        out = in_tiles(network, array, tile, Scratch(Path(scratch)) if scratch else None, statistics == "sampled")
     return translator.finish(decoded, out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
-from unpaired.imaging.tiff_pages import tiff_stack
-from unpaired.imaging.values import restored
+from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
+from unpaired.imaging.values import stored_values
 
 MOST_PIXELS = 10**10
 """Larger images are taken for a mistake."""
@@ -101,9 +101,7 @@ def open_stream(path: Path) -> Stream:
 
 def in_memory(decoded: DecodedImage) -> Stream:
     """A decoded image as a stream of one block; pixels without data have their value again."""
-    colours, unheld = restored(decoded.pixels, decoded.nodata)
-    if unheld and decoded.nodata:  # a value of 64 bits
-        colours, _ = restored(decoded.pixels, replace(decoded.nodata, value=np.nan))
+    colours = stored_values(decoded)
     pixels = colours if decoded.alpha is None else np.concatenate([colours, decoded.alpha], axis=2)
     height, width, channels = pixels.shape
     whole = (slice(0, height), slice(0, width), slice(0, channels))
@@ -118,9 +116,7 @@ def _magic(path: Path) -> str:
 
 def _tiff(path: Path) -> Stream | None:
     """None for the kinds that other decoders know better: palettes, JPEG inside, channels as pages."""
-    import tifffile
-
-    with tifffile.TiffFile(path, _multifile=False) as tiff:
+    with open_tiff(path) as tiff:
         page: Any = tiff.pages.first
         simple = is_read(page) and page.photometric in (1, 2) and page.imagedepth == 1
         kind: Any = page.dtype
@@ -144,9 +140,7 @@ def _tiff(path: Path) -> Stream | None:
 
 
 def _tiff_blocks(path: Path) -> Iterator[Block]:
-    import tifffile
-
-    with tifffile.TiffFile(path, _multifile=False) as tiff:
+    with open_tiff(path) as tiff:
         page: Any = tiff.pages.first
         channels = page.samplesperpixel
         if page.is_memmappable:
@@ -218,22 +212,18 @@ def _opened_by_vips(path: Path) -> Any:
 
 def _has_plain_ycbcr(path: Path) -> bool:
     """Whether a file is a TIFF whose YCbCr libvips would take for RGB."""
-    import tifffile
-
     if _magic(path) != ".tif":
         return False
-    with tifffile.TiffFile(path) as tiff:
+    with open_tiff(path) as tiff:
         page = tiff.pages.first.aspage()
         return page.photometric == YCBCR and page.compression not in (6, 7)
 
 
 def _tiff_about(path: Path) -> Metadata | None:
     """What a TIFF says, which libvips passes on in part only; None for other formats."""
-    import tifffile
-
     if _magic(path) != ".tif":
         return None
-    with tifffile.TiffFile(path, _multifile=False) as tiff, path.open("rb") as file:
+    with open_tiff(path) as tiff, path.open("rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return tiff_metadata(tiff, data, tiff.pages.first.aspage())
 

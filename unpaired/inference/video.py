@@ -10,7 +10,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -203,7 +202,7 @@ class _Frames:
         from unpaired.inference.tiling import translate_by
 
         assert self.smoothing is not None
-        with ieee_fp32() if self.translator.device.type == "cuda" else nullcontext():
+        with ieee_fp32(self.translator.device):
             return translate_by(self.network, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
 
     @cached_property

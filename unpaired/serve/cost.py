@@ -17,8 +17,9 @@ import numpy as np
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
+from unpaired.inference.huge import translate_in_tiles
 from unpaired.inference.options import LARGE, TILE
-from unpaired.inference.tiling import Tiling, in_tiles
+from unpaired.inference.tiling import Tiling
 from unpaired.models import Generator
 
 MEASURED = 256
@@ -120,7 +121,7 @@ class Served:
         tile = self.tile_for(decoded.pixels.shape[:2])
         if tile is None:
             return self.translator.translate_decoded(decoded)
-        return self.translator.finish(decoded, in_tiles(self._network(), self.translator.prepare(decoded), tile))
+        return translate_in_tiles(self.translator, decoded, None, tile)
 
     def describe(self) -> str:
         """The largest image and what bounds it, in words."""

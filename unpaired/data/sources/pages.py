@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from unpaired.data.sources.base import name_under
 from unpaired.imaging.codecs import encode, read_header
 from unpaired.imaging.pages import open_pages
-from unpaired.imaging.values import restored
+from unpaired.imaging.values import stored_values
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,7 @@ class PageArchive:
             if number >= pages.layout.count:
                 return None
             page = pages.read(number)
-        pixels, unheld = restored(page.pixels, page.nodata)
-        if unheld and page.nodata:  # a value that 32 bits cannot hold
-            pixels, _ = restored(page.pixels, replace(page.nodata, value=math.nan))
-        return encode(replace(page, pixels=pixels), ".tif")
+        return encode(replace(page, pixels=stored_values(page)), ".tif")
 
     def __str__(self) -> str:
         return str(self.path)

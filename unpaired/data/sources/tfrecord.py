@@ -24,26 +24,11 @@ VARINT, BYTES = 0, 2
 """Wire types of protocol buffers; 1 and 5 are numbers of 8 and 4 bytes."""
 
 
-def _table() -> list[int]:
-    """CRC-32C (Castagnoli) of each byte, by the reflected polynomial."""
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-TABLE = _table()
-
-
 def masked_crc(data: bytes) -> int:
     """CRC-32C as TFRecord stores it: rotated by 15 bits and moved by a constant."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    from tensorboardX.record_writer import masked_crc32c  # imports torch, which listing images does not need
+
+    return masked_crc32c(data)
 
 
 @dataclass(frozen=True)

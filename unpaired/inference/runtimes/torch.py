@@ -117,7 +117,7 @@ class TorchRuntime:
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32:
-            return ieee_fp32() if self.device.type == "cuda" else nullcontext()
+            return ieee_fp32(self.device)
         no_kernels = backend_of(self.device) == "none"  # kernels convert the weights themselves
         return torch.autocast(self.device.type, self.dtype, enabled=no_kernels)
 
