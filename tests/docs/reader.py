@@ -24,7 +24,7 @@ PATIENCE = 300.0
 
 SMALLER: dict[str, dict[str, str]] = {
     "unpaired prepare earth": EARTH,
-    "unpaired train earth128": {"--steps": "2"},
+    "unpaired train earth": {"--steps": "2"},
     "unpaired train standard": {"--data.crop-size": "32", "--steps": "2"},
     "unpaired bench": {"--size": "32", "--width": "4", "--blocks": "1", "--repeats": "1"},
     "unpaired segmenter": {"--steps": "2", "--width": "4"},

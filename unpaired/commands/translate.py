@@ -63,11 +63,13 @@ def translate(
     Example:
         unpaired translate runs/mine photos out --direction AtoB
     """
-    from unpaired.checkpoints.run_state import checkpoint_of
     from unpaired.inference import Options, Translator, translate_files
     from unpaired.inference.results import write_results
 
-    model = model if at is None else checkpoint_of(model, f"step {at}", step=at)
+    if at is not None:
+        from unpaired.checkpoints.run_state import checkpoint_of  # needs torch, which an exported file does not
+
+        model = checkpoint_of(model, f"step {at}", step=at)
     if cluster is not None:
         from unpaired.inference.cluster import Plan, translate_on_cluster
 
