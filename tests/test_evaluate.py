@@ -187,7 +187,7 @@ def test_a_truth_of_another_size_is_refused_by_name(negatives):
 
 def test_images_too_small_to_judge_are_refused_by_name(negatives):
     write(negatives / "testA" / "3.png", np.zeros((12, 32, 3), np.uint8))
-    with pytest.raises(BadInput, match=r"testA/3\.png: expected at least 16 px a side to judge by, got 12"):
+    with pytest.raises(BadInput, match=r"testA/3\.png: expected at least 16 px a side, got 12"):
         evaluate(INVERSE, negatives, paired="no")
 
 

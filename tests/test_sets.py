@@ -60,7 +60,7 @@ def test_every_image_that_cannot_be_judged_is_named(sets, tmp_path):
     mixed = folder(tmp_path / "mixed", 4)
     for name in ("x.png", "y.png"):
         (mixed / name).write_text("no image")
-    with pytest.raises(BadInput, match=r"2 of 10 images cannot be judged: .*x\.png.*y\.png"):
+    with pytest.raises(BadInput, match=r"2 of 10 images cannot be scored: .*x\.png.*y\.png"):
         compare_sets(mixed, sets["real"])
 
 

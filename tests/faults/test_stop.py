@@ -86,7 +86,7 @@ def test_while_saving_it_finishes_the_save_and_takes_no_further_step(data, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_evaluate_exits_with_75_and_leaves_no_half_report(data, tmp_path, monkeypatch, capsys, number):
     model = make_model(tmp_path / "run")
-    signal_in(monkeypatch, "unpaired.evaluation.judge_direction", number)
+    signal_in(monkeypatch, "unpaired.evaluation.score_direction", number)
     assert cli.run(["evaluate", str(model.parent), str(data), "--out", str(tmp_path / "report.json")]) == RESUMABLE
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1] == "unpaired: stopped; the same command starts again"

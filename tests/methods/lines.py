@@ -21,7 +21,7 @@ class Line(nn.Module):
         return self.slope * x + self.shift
 
 
-class Judge(Line):
+class LineDiscriminator(Line):
     """One score per pixel: a line of the first channel."""
 
     def forward(self, x):

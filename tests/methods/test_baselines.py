@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.lines import Judge, Line, constant, discriminator_losses, generator_losses, values
+from tests.methods.lines import Line, LineDiscriminator, constant, discriminator_losses, generator_losses, values
 from unpaired.config.networks import CoupledConfig
 from unpaired.methods import (
     BiGAN,
@@ -36,7 +36,7 @@ class PairJudge(Line):
 
 def with_lines(method):
     method.G, method.F = Line(0.5, 0.1), Line(-1.0, 0.2)
-    method.D_Y, method.D_X = Judge(2.0, 0.0), Judge(1.0, -1.0)
+    method.D_Y, method.D_X = LineDiscriminator(2.0, 0.0), LineDiscriminator(1.0, -1.0)
     return method
 
 
@@ -114,7 +114,7 @@ def cogan():
     method = CoGAN(cfg, (3, 3))
     method.G, method.G_X, method.G_Y = Line(2.0, 0.1), Line(0.5, 0.0), Line(-1.0, 0.2)
     method.E_X, method.E_Y = Line(0.4, 0.0), Line(-0.4, 0.1)
-    method.D_X, method.D_Y, method.D = Line(1.0, -0.1), Line(2.0, 0.0), Judge(3.0, 0.5)
+    method.D_X, method.D_Y, method.D = Line(1.0, -0.1), Line(2.0, 0.0), LineDiscriminator(3.0, 0.5)
     method.noise = lambda images: constant(0.3)
     return method
 

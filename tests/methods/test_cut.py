@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.testing import assert_close
 
 from tests.data_sets import make_data, shapes, tiny
-from tests.methods.lines import Judge, Line, generator_losses, values
+from tests.methods.lines import Line, LineDiscriminator, generator_losses, values
 from unpaired.cli import run
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.core.errors import BadInput
@@ -122,7 +122,7 @@ def worked_example(slope=1.0, **settings):
     method = CUT(CUTConfig(**TINY, temperature=1.0, **settings), (3, 3))
     method.G, method.D_Y, method.layers, method.heads = (
         Point(slope, 0.0),
-        Judge(2.0, 0.0),
+        LineDiscriminator(2.0, 0.0),
         (0,),
         nn.ModuleList([nn.Identity()]),
     )

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.methods.lines import Judge, Line, constant, discriminator_losses, generator_losses, merge_passes, values
+from tests.methods.lines import (
+    Line,
+    LineDiscriminator,
+    constant,
+    discriminator_losses,
+    generator_losses,
+    merge_passes,
+    values,
+)
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.methods import ABLATIONS, Batch, CycleGAN, CycleGANConfig, forward_many
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig
@@ -27,7 +35,7 @@ def worked_example(**settings):
     weights = {"forward_cycle_weight": 10.0, "backward_cycle_weight": 7.0, "identity_weight": 5.0}
     method = CycleGAN(CycleGANConfig(**TINY, **weights | settings), (3, 3))
     method.G, method.F = Line(0.5, 0.1), Line(-1.0, 0.2)
-    method.D_Y, method.D_X = Judge(2.0, 0.0), Judge(1.0, -1.0)
+    method.D_Y, method.D_X = LineDiscriminator(2.0, 0.0), LineDiscriminator(1.0, -1.0)
     return method
 
 

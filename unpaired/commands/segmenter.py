@@ -69,13 +69,13 @@ def labels(
     from unpaired.evaluation.labels import label_scores
     from unpaired.evaluation.segmenter import foreign_segmenter, load_segmenter
 
-    judge = None
+    network = None
     if segmenter is not None and ":" in segmenter:
         if segmenter_weights is None:
             raise BadInput("--segmenter MODULE:FUNCTION needs --segmenter-weights FILE, which the function is given")
-        judge = foreign_segmenter(segmenter, segmenter_weights, segmenter_size)
+        network = foreign_segmenter(segmenter, segmenter_weights, segmenter_size)
     elif segmenter is not None:
-        judge = load_segmenter(Path(segmenter), device)
-    result = label_scores(model, data, judge, limit, device)
+        network = load_segmenter(Path(segmenter), device)
+    result = label_scores(model, data, network, limit, device)
     print(f"labels -> photo: {result['recipe']['labels -> photo']}", file=sys.stderr)
     print(json.dumps(result))

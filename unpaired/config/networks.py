@@ -123,7 +123,7 @@ class PixelGANConfig(InitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectedConfig:
-    """Judges the features of a frozen ImageNet network; needs the extra `metrics`, and images of 1 or 3 channels."""
+    """Scores features of a frozen ImageNet network; needs the extra `metrics`, and images of 1 or 3 channels."""
 
     name: Literal["projected"] = "projected"
     width: int = 64

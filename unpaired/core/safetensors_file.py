@@ -1,7 +1,7 @@
-"""Safetensors files that nobody vouches for: the header is judged before a tensor is read.
+"""Untrusted safetensors files: the header is checked before a tensor is read.
 
-The safetensors library refuses broken headers too; it does so after parsing a hundred megabytes of them, takes one
-name given twice, and leaves what the tensors are to the reader.
+The safetensors library refuses broken headers only after parsing up to a hundred megabytes, accepts one name given
+twice, and does not check which tensors a file holds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = {b"PK\x03\x04": "a PyTorch or ZIP archive", b"\x80": "a pickle, which co
 
 @dataclass(frozen=True)
 class Spec:
-    """What a file says of one tensor."""
+    """Type and shape of one tensor."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -43,14 +43,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself; its tensors fill the file exactly, without gap or overlap."""
+    """Metadata and tensors of a file; the tensors fill the file exactly, without gap or overlap."""
 
     metadata: dict[str, str]
     tensors: dict[str, Spec]
 
 
 def read_header(path: Path) -> Header:
-    """Read and judge the header of a safetensors file.
+    """Read and check the header of a safetensors file.
 
     Raises:
         ValueError: it is not one, or its header is not sound.

@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 class Rule(TypedDict, total=False):
-    """How a data set was cut and split, as far as judging it needs to know."""
+    """How a data set was cut and split, as far as an evaluation depends on it."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
     size: PositiveInt

@@ -1,4 +1,4 @@
-"""Whether files that are named alike show the same thing, judged by their edges.
+"""Whether files that are named alike show the same thing, by the agreement of their edges.
 
 Numbered folders (0001.png, 0002.png, ...) match by name without being pairs. The edges of two images of one place
 coincide, whatever the colours: the correlation of their gradient magnitudes is higher within pairs than across them.

@@ -1,6 +1,6 @@
 """`evaluate`: a trained model against its test set, beside what needs no network.
 
-Each direction is judged by every number that its data allow: against the truth where testA and testB show the same
+Each direction gets every score that its data allow: against the truth where testA and testB show the same
 places, against the set of real images always, and by the way there and back where the model has both directions.
 """
 
@@ -17,8 +17,8 @@ from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance, progress
 from unpaired.data.heldout import HeldOut, Paired, image_size, open_held_out
 from unpaired.evaluation.baselines import Histograms, fitted
-from unpaired.evaluation.recipe import recipe, to_judge
-from unpaired.evaluation.scores import MODEL, Judge, Scores, Setting, judge_direction, real_patches
+from unpaired.evaluation.recipe import load_for_scoring, recipe
+from unpaired.evaluation.scores import MODEL, ImageScores, Scores, Setting, real_patches, score_direction
 from unpaired.evaluation.tables import table
 from unpaired.inference.translator import Translator
 from unpaired.metrics import swd
@@ -56,7 +56,7 @@ def evaluate(
         BadInput: no model, no test images, or images that cannot be compared.
     """
     data = Path(data)
-    translator = to_judge(model, device) if isinstance(model, str | Path) else model
+    translator = load_for_scoring(model, device) if isinstance(model, str | Path) else model
     held_out = open_held_out(data, paired, limit, translator.pages)
     if isinstance(model, str | Path):
         announce(translator.device)
@@ -65,14 +65,14 @@ def evaluate(
     histograms = Histograms(data, translator.pages)
     total = len(translator.directions) * (len(held_out.a) + len(held_out.b)) + histograms.count
     with progress(f"evaluating on {data}", total) as advance:
-        judged = {
+        by_direction = {
             direction: _one_direction(translator.to(direction), held_out, levels, histograms, advance)
             for direction in translator.directions
         }
-    result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in judged.items()}
+    result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in by_direction.items()}
     result["recipe"] = recipe(model, translator, held_out, sizes, levels, histograms.missing)
     for part in ("intervals", "baselines", "baseline_intervals", "images"):
-        result[part] = {direction: parts[part] for direction, parts in judged.items()}
+        result[part] = {direction: parts[part] for direction, parts in by_direction.items()}
     if out is not None:
         write_json(result, Path(out))
     return result
@@ -83,16 +83,16 @@ def _one_direction(
 ) -> dict[str, Any]:
     """The model and every baseline in the translator's direction, by part of the JSON."""
     setting = Setting(held_out, translator.direction, levels, _water(held_out, translator))
-    judges = judge_direction(translator, fitted(translator, histograms, advance), setting, advance)
+    gathered = score_direction(translator, fitted(translator, histograms, advance), setting, advance)
     real = real_patches(translator.domain_out, setting, advance)
-    results = dict(zip(judges, side_by_side(lambda judge: judge.result(real), judges.values()), strict=True))
+    results = dict(zip(gathered, side_by_side(lambda each: each.result(real), gathered.values()), strict=True))
     numbers, intervals = results.pop(MODEL)
     return {
         "numbers": _rounded(numbers),
         "intervals": _plain(intervals),
         "baselines": {name: _rounded(scores) for name, (scores, _) in results.items()},
         "baseline_intervals": {name: _plain(spans) for name, (_, spans) in results.items()},
-        "images": _per_image(judges[MODEL]),
+        "images": _per_image(gathered[MODEL]),
     }
 
 
@@ -116,7 +116,7 @@ def _levels(held_out: HeldOut, sizes: list[tuple[int, int]]) -> list[int]:
     except ValueError as error:
         path = (*held_out.a, *held_out.b)[smallest]
         raise BadInput(
-            f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side to judge by, got {min(sizes[smallest])}"
+            f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side, got {min(sizes[smallest])}"
         ) from error
 
 
@@ -125,11 +125,11 @@ def _water(held_out: HeldOut, translator: Translator) -> float | None:
     return bounds.get(translator.direction[-1]) if translator.channels_out == 3 else None
 
 
-def _per_image(judge: Judge) -> list[dict[str, Any]]:
-    shown = [name for name in METRICS if name in judge.per_image]
+def _per_image(scores: ImageScores) -> list[dict[str, Any]]:
+    shown = [name for name in METRICS if name in scores.per_image]
     return [
-        {"name": judge.setting.held_out.name(path)} | _rounded({name: judge.per_image[name][k] for name in shown})
-        for k, path in enumerate(judge.setting.source)
+        {"name": scores.setting.held_out.name(path)} | _rounded({name: scores.per_image[name][k] for name in shown})
+        for k, path in enumerate(scores.setting.source)
     ]
 
 

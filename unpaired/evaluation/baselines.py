@@ -1,4 +1,4 @@
-"""What needs no network, fitted on the training sets of a data set."""
+"""Baselines that need no network, fitted on the training sets of a data set."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Histograms:
 
 
 def fitted(translator: Translator, histograms: Histograms, advance: Advance) -> dict[str, Transform]:
-    """What needs no network, as functions of the input; without the ones that these channels do not allow."""
+    """Baselines as functions of the input; without the ones that these channels do not allow."""
     channels, (source, target) = translator.channels_out, (translator.direction[0], translator.direction[-1])
     convertible = baselines.match_channels(torch.zeros(1, translator.channels_in, 1, 1), channels) is not None
 
@@ -64,14 +64,14 @@ def fitted(translator: Translator, histograms: Histograms, advance: Advance) -> 
         assert converted is not None  # only called where it was found to be convertible
         return converted
 
-    rivals: dict[str, Transform] = {"copy": as_target} if convertible else {}
+    transforms: dict[str, Transform] = {"copy": as_target} if convertible else {}
     if histograms.missing:
-        return rivals
+        return transforms
     of_target = histograms.of(target, translator.domain_out, advance)
     colour = baselines.mean_colour(of_target).view(1, -1, 1, 1)
-    rivals["mean_colour"] = lambda images: colour.expand(len(images), -1, *images.shape[2:])
+    transforms["mean_colour"] = lambda images: colour.expand(len(images), -1, *images.shape[2:])
     if convertible:
         as_seen = replace(translator.domain_in, channels=channels)
         matching = baselines.matching_table(histograms.of(source, as_seen, advance), of_target)
-        rivals["histogram_matching"] = lambda images: baselines.apply_table(as_target(images), matching)
-    return rivals
+        transforms["histogram_matching"] = lambda images: baselines.apply_table(as_target(images), matching)
+    return transforms

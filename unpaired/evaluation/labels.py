@@ -22,7 +22,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.progress import progress
 from unpaired.data.heldout import held_out_batches, open_held_out
 from unpaired.data.manifest import read_manifest
-from unpaired.evaluation.recipe import to_judge
+from unpaired.evaluation.recipe import load_for_scoring
 from unpaired.evaluation.segmenter import NOT_COMPARABLE, Segmenter, same_size, scores
 from unpaired.imaging.images import Images
 from unpaired.imaging.values import Domain
@@ -63,7 +63,7 @@ def label_scores(
         model: A run, a bundle, or a translator already loaded.
         data: A prepared data set whose `dataset.json` names a palette and whose tests are pairs.
         segmenter: Reads photos; without one, labels -> photo is left out.
-        limit: Judge this many images, spread evenly.
+        limit: Score this many images, spread evenly.
         device: Where the model runs, where `model` is not a loaded translator.
 
     Returns:
@@ -72,7 +72,7 @@ def label_scores(
     Raises:
         BadInput: no model, not a data set of labels, or test images that are not pairs.
     """
-    translator = to_judge(model, device) if isinstance(model, Path) else model
+    translator = load_for_scoring(model, device) if isinstance(model, Path) else model
     manifest = read_manifest(data)
     palette, held_out = Palette.of(manifest, data), open_held_out(data, "yes", limit)
     if isinstance(model, Path):

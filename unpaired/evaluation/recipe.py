@@ -20,7 +20,7 @@ from unpaired.metrics.evidence import warning
 FORMAT = 1
 
 
-def to_judge(model: Path | str, device: str = "auto") -> Translator:
+def load_for_scoring(model: Path | str, device: str = "auto") -> Translator:
     """A model in torch and fp32, independent of the exports in the cache; an exported file in its own engine."""
     exported = is_exported(Path(model))
     runtime, precision = ("auto", None) if exported else ("torch", "fp32")
@@ -35,7 +35,7 @@ def recipe(
     levels: list[int],
     no_training: bool,
 ) -> dict[str, Any]:
-    """All that the numbers depend on, so that they can be had again."""
+    """All that the numbers depend on, so that they can be computed again."""
     named = isinstance(model, str | Path)
     groups = {side: held_out.groups(side) for side in ("A", "B")}
     return {
@@ -51,7 +51,7 @@ def recipe(
         "n": {"A": len(held_out.a), "B": len(held_out.b)},
         "sizes": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),
         "resize": "none: every image at its own size",
-        "quantisation": "outputs rounded to 8 bits before they are judged; the way back starts from unrounded ones",
+        "quantisation": "outputs rounded to 8 bits before they are scored; the cycle starts from unrounded ones",
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
         "water_bluer_by": held_out.manifest.get("water"),
@@ -82,7 +82,7 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
     if bundle is not None and bundle.chosen is not None:
         notes.append(
             f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the images "
-            f"that it was chosen by flatter, so compare it with a best chosen alike, or judge it on others"
+            f"that it was chosen by are too favourable: compare it with a best chosen alike, or use other images"
         )
     if held_out.aligned:
         notes.append(f"images of testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")

@@ -28,14 +28,14 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Setting:
-    """What judging one direction needs to know, the same for the model and for every baseline."""
+    """What scoring one direction depends on, the same for the model and for every baseline."""
 
     held_out: HeldOut
     direction: Direction
     levels: list[int]
     """Short sides of the pyramid's levels, for SWD."""
     water: float | None
-    """By how many levels blue exceeds the mean of red and green in water of the target; None where nothing tells."""
+    """By how many levels blue exceeds the mean of red and green in water of the target; None where it is unknown."""
 
     @property
     def source(self) -> tuple[ImageFile, ...]:
@@ -49,14 +49,14 @@ class Setting:
 
 
 @dataclass
-class Judge:
-    """Gathers the scores of one rival in one direction."""
+class ImageScores:
+    """The scores of the model or of one baseline in one direction, gathered batch by batch."""
 
     setting: Setting
     patches: swd.Patches
     per_image: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def see(self, indices: Sequence[int], outputs: Images, truths: Images | None) -> None:
+    def add_outputs(self, indices: Sequence[int], outputs: Images, truths: Images | None) -> None:
         """Score a batch of outputs, each by itself."""
         self.patches.add(outputs, indices)
         if truths is None:
@@ -65,9 +65,9 @@ class Judge:
         if self.setting.water is not None:
             both = overlap(*(water_mask(images, self.setting.water) for images in (outputs, truths)))
             scores |= {"water_in_both": both[0], "water_in_either": both[1]}
-        self.note(indices, scores)
+        self.add(indices, scores)
 
-    def note(self, indices: Sequence[int], scores: dict[str, torch.Tensor]) -> None:
+    def add(self, indices: Sequence[int], scores: dict[str, torch.Tensor]) -> None:
         """Keep a number per image under its name."""
         for name, values in scores.items():
             kept = self.per_image.setdefault(name, np.zeros(len(self.setting.source)))
@@ -93,34 +93,34 @@ class Judge:
         return scores, intervals
 
 
-def judge_direction(
-    translator: Translator, rivals: dict[str, Transform], setting: Setting, advance: Advance
-) -> dict[str, Judge]:
+def score_direction(
+    translator: Translator, baselines: dict[str, Transform], setting: Setting, advance: Advance
+) -> dict[str, ImageScores]:
     """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
     back = translator.to(opposite(setting.direction)) if len(translator.directions) == 2 else None
     device = there.device if isinstance(there, Translator) else torch.device("cpu")
-    judges = {name: Judge(setting, _patches(setting, len(setting.source))) for name in (MODEL, *rivals)}
+    gathered = {name: ImageScores(setting, _patches(setting, len(setting.source))) for name in (MODEL, *baselines)}
 
-    def judge(batch: HeldOutBatch) -> int:
+    def score(batch: HeldOutBatch) -> int:
         inputs, truths = batch.inputs.to(device), None if batch.truths is None else batch.truths.to(device)
         translated = there.translate(inputs)
-        judges[MODEL].see(batch.indices, translated, truths)
+        gathered[MODEL].add_outputs(batch.indices, translated, truths)
         if back is not None:
-            judges[MODEL].note(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), inputs)})
-        for name, rival in rivals.items():
-            judges[name].see(batch.indices, rival(batch.inputs).to(device), truths)
+            gathered[MODEL].add(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), inputs)})
+        for name, baseline in baselines.items():
+            gathered[name].add_outputs(batch.indices, baseline(batch.inputs).to(device), truths)
         return len(batch.indices)
 
     truths = setting.target if setting.held_out.aligned else None
     batches = held_out_batches(setting.source, there.domain_in, truths, there.domain_out)
-    for count in side_by_side(judge, batches):
+    for count in side_by_side(score, batches):
         advance(count)
-    return judges
+    return gathered
 
 
 def real_patches(domain: Domain, setting: Setting, advance: Advance) -> swd.Patches:
-    """Neighbourhoods of the target's real test images, which every rival is compared with."""
+    """Neighbourhoods of the target's real test images, with which the model and every baseline are compared."""
     patches = _patches(setting, len(setting.target))
 
     def gather(batch: HeldOutBatch) -> int:

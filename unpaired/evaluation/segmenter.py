@@ -1,8 +1,8 @@
-"""The judge of the FCN score: a network that tells the classes of a real photo, trained on real photos and labels.
+"""The segmenter of the FCN score: predicts the classes of a real photo, trained on real photos and labels.
 
 A translation labels -> photo is good if the segmenter finds the labels it was made from (CycleGAN Sec. 5.1.1). How well
-it does on real photos is the ceiling of that score. The paper's judge is a Caffe FCN-8s; numbers got with another one
-are not comparable with the paper's, and `Segmenter.label` says which it was.
+it does on real photos is the ceiling of that score. The paper's segmenter is a Caffe FCN-8s; scores from another one
+are not comparable with the paper's, and `Segmenter.label` names it.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Segmenter:
     classify: Callable[[Images], Tensor]
     """(b, 3, h, w) in [-1, 1] to scores (b, classes, h, w)."""
     label: str
-    """What judged, for the tables."""
+    """Name of the network, for the tables."""
     facts: dict[str, Any]
     """What is known of it: its own scores on real test photos, and how it was trained."""
     size: Size | None = None
-    """Width and height that photos are brought to before they are judged; their own unless given."""
+    """Width and height that photos are brought to before they are segmented; their own unless given."""
     device: torch.device = torch.device("cpu")
     """Where `classify` runs. Photos may come from any device."""
 

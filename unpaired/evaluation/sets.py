@@ -55,7 +55,7 @@ def compare_sets(
 
     Args:
         fake: Translations.
-        real: Real images of the target domain; kept out of training, or the numbers flatter.
+        real: Real images of the target domain; kept out of training, or the numbers are too favourable.
         features: Whose features: see `unpaired.features.load_extractor`.
         weights: The network's weights, where they are not shipped.
         resize: How images are brought to the network's size.
@@ -148,7 +148,7 @@ def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> NDArra
 
     rows = extractor(images()) if paths else np.zeros((0, 0), np.float32)
     if bad:
-        raise BadInput(f"{len(bad)} of {len(paths)} images cannot be judged: {'; '.join(bad)}")
+        raise BadInput(f"{len(bad)} of {len(paths)} images cannot be scored: {'; '.join(bad)}")
     return rows
 
 
@@ -181,7 +181,7 @@ def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor)
     if fewest < FEW:
         notes.append(
             f"n = {fewest}: a Frechet distance of so few images is biased upwards, by an amount that depends on n; "
-            f"compare only at equal n, and judge by KID"
+            f"compare only at equal n, and prefer KID"
         )
     if numbers["kid"] < 0:
         notes.append("KID is unbiased and so may be a little below 0, where the sets cannot be told apart")
@@ -189,5 +189,5 @@ def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor)
         notes.append("the fakes are JPEGs: compression alone moves these numbers, by tens of FID; translate to PNG")
     if extractor.name != "inception":
         notes.append(f"features of {extractor.name}: not FID as published; compare only within this recipe")
-    notes.append("numbers of the best checkpoint of several flatter; say which one was judged and why")
+    notes.append("the best of several checkpoints has favourable numbers; report which one was scored and why")
     return notes

@@ -17,15 +17,15 @@ def table(result: dict[str, Any], width: int = 80) -> str:
     """
     lines = []
     for direction, scores in ((d, result[d]) for d in ("AtoB", "BtoA") if d in result):
-        rivals = result["baselines"][direction]
-        rows = [["", MODEL, "95 %", *(BASELINES[name] for name in rivals), "better"]]
+        baselines = result["baselines"][direction]
+        rows = [["", MODEL, "95 %", *(BASELINES[name] for name in baselines), "better"]]
         for name, words in METRICS.items():
             if name in scores:
                 span = result["intervals"][direction][name]
                 shown = [
                     f"{scores[name]:.{words.digits}f}",
                     span_text(span, words.digits),
-                    *(f"{r[name]:.{words.digits}f}" if name in r else "-" for r in rivals.values()),
+                    *(f"{r[name]:.{words.digits}f}" if name in r else "-" for r in baselines.values()),
                 ]
                 rows.append([words.label, *shown, words.better])
         images = len(result["images"][direction])

@@ -60,16 +60,16 @@ def export(
         raise BadInput(f"--precision {precision}: {format} is offered in {', '.join(OFFERED[format])}")
     bundle = load_bundle(model)
     facts = _facts(bundle, model, direction, precision)
-    ranges, judged = [], []
+    ranges, held_back = [], []
     if precision != "fp32":
-        ranges, judged = training_images(bundle.experiment, data, facts.direction[0], facts.channels_in)
+        ranges, held_back = training_images(bundle.experiment, data, facts.direction[0], facts.channels_in)
     network = bundle.translators[facts.direction]
     target = _target(out, format, facts)
     _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} images" * bool(ranges))
     with _kept_if_right(target) as part:
         _write(network, facts, format, ranges, part)
         exported = Written.read_back(part) if format == "pt2" else open_exported(part)
-        found = verify(exported, torch_runtime(bundle, facts.direction, pick_device(device)), judged)
+        found = verify(exported, torch_runtime(bundle, facts.direction, pick_device(device)), held_back)
         del exported  # lets go of the file, which is about to be renamed
     _say(f"{target}: {found}")
     return target

@@ -1,4 +1,4 @@
-"""Images that int8 takes its ranges from, and others that coarser arithmetic is judged on."""
+"""Images that int8 takes its ranges from, and others that verify lower precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unpaired.data.transforms import central
 from unpaired.experiment import Experiment
 from unpaired.imaging.images import Array, to_array
 
-CALIBRATED, JUDGED = 128, 32
+CALIBRATED, VERIFIED = 128, 32
 """Images for the ranges, and for the verdict."""
 
 
@@ -41,7 +41,7 @@ def training_images(
         return to_array(central(domain.read(path), experiment.data))
 
     odd, even = files[1::2] or files, files[::2]
-    return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, JUDGED)]
+    return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, VERIFIED)]
 
 
 def _spread(files: list[ImageFile], count: int) -> list[ImageFile]:

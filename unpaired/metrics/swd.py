@@ -1,6 +1,6 @@
 """Sliced Wasserstein distance between two sets of images, on patches of their Laplacian pyramids.
 
-Do the translations, as a set, have the patches of real images? The finest level judges texture and sharpness, the
+Do the translations, as a set, have the patches of real images? The finest level compares texture and sharpness, the
 coarsest layout and colour. No network and no weights. 0 for equal sets; reported times 1000, as in the source.
 
 Source: Karras, Aila, Laine, Lehtinen, Progressive Growing of GANs, ICLR 2018 (arXiv:1710.10196), Sec. 5: pyramid

@@ -23,7 +23,7 @@ class MultiScalePatchGAN(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(PatchGAN(cfg, channels) for _ in range(cfg.scales))
         self.batch_independent = cfg.norm != "batch"
-        """Whether each image of a batch is judged alone."""
+        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores of every scale, (b, 1, p, q) each, the finest first."""
@@ -42,7 +42,7 @@ class JointDiscriminator(nn.Module):
         self.patchgan = (MultiScalePatchGAN if cfg.patchgan.scales > 1 else PatchGAN)(cfg.patchgan, channels)
         self.projected = ProjectedDiscriminator(cfg.projected, channels)
         self.batch_independent = self.patchgan.batch_independent
-        """Whether each image of a batch is judged alone."""
+        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores: those of the PatchGAN, then those of the four feature maps."""

@@ -33,7 +33,7 @@ class PatchGAN(nn.Module):
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
         )
         self.batch_independent = cfg.norm != "batch"
-        """Whether each image of a batch is judged alone."""
+        """Whether the scores of an image do not depend on the rest of its batch."""
         self.spectral_norm = cfg.spectral_norm
         """Whether `models.build_discriminator` normalises its kernels."""
 
@@ -54,7 +54,7 @@ class PixelGAN(nn.Module):
             nn.Conv2d(2 * w, 1, 1, bias=bias),
         )
         self.batch_independent = cfg.norm != "batch"
-        """Whether each image of a batch is judged alone."""
+        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Raw scores, one per pixel."""

@@ -1,8 +1,8 @@
 """A discriminator of features: a frozen ImageNet network, random projections, and a small head on each scale.
 
 Frozen features of four depths are mixed by random 1x1 convolutions, which are not trained either; a head of three
-convolutions with spectral norm then judges each. Such a discriminator needs few images. It hardly sees absolute colour:
-take it beside a PatchGAN without norm (`JointConfig`).
+convolutions with spectral norm then scores each. Such a discriminator needs few images. It hardly depends on absolute
+colour: take it beside a PatchGAN without norm (`JointConfig`).
 
 Source: Sauer, Chitta, Mueller, Geiger, "Projected GANs Converge Faster", NeurIPS 2021 (arXiv:2111.01007). Mixed across
 channels only (CCM), not across scales (CSM).
@@ -24,7 +24,7 @@ from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 from unpaired.models.outputs import Outputs
 
 BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
-"""EfficientNet-Lite0's blocks whose outputs are judged, at strides 4, 8, 16 and 32, and their channels."""
+"""EfficientNet-Lite0's blocks whose outputs are scored, at strides 4, 8, 16 and 32, and their channels."""
 PROJECTION_SEED = 0
 """Every discriminator has the same projections."""
 
@@ -33,7 +33,7 @@ class ProjectedDiscriminator(nn.Module):
     """Four maps of raw scores, one per depth of the frozen network."""
 
     batch_independent = True
-    """Each image of a batch is judged alone."""
+    """The scores of an image do not depend on the rest of its batch."""
 
     def __init__(self, cfg: ProjectedConfig, channels: int) -> None:
         """Fresh heads.
@@ -44,7 +44,7 @@ class ProjectedDiscriminator(nn.Module):
         """
         super().__init__()
         if channels not in (1, 3):
-            raise ValueError(f"method.discriminator: projected judges images of 1 or 3 channels, got {channels}")
+            raise ValueError(f"method.discriminator: projected takes images of 1 or 3 channels, got {channels}")
         lite0_file()
         self.side = cfg.side
         for block, projection in projections(cfg.width).items():

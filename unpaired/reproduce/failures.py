@@ -39,7 +39,7 @@ def failures(shop: Workshop, seed: int) -> list[Section]:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Labelled:
     """A photo, the labels made of it, the true ones, and how many pixels agree."""
 
     photo: Pixels
@@ -52,7 +52,7 @@ def _worst(shop: Workshop, seed: int) -> Section:
     """The test tiles whose labels it gets most wrong."""
     held_out = open_held_out(shop.labels, "yes")
     tiles = [(_pixels(photo), _pixels(label)) for photo, label in zip(held_out.a, held_out.b, strict=True)]
-    found = sorted(_judged(shop, seed, tiles), key=lambda each: each.accuracy)
+    found = sorted(_labelled(shop, seed, tiles), key=lambda each: each.accuracy)
     path = _figure(shop, "failures-worst", found[:SHOWN])
     rows = [["test tiles", "per-pixel acc."], ["all, median", f"{np.median([e.accuracy for e in found]):.3f}"]]
     rows += [[f"number {k} from below", f"{each.accuracy:.3f}"] for k, each in enumerate(found[:SHOWN], 1)]
@@ -62,7 +62,7 @@ def _worst(shop: Workshop, seed: int) -> Section:
 
 def _unseen(shop: Workshop, seed: int) -> Section:
     """Antarctica, which no training tile shows: the paper's rider on the zebra."""
-    found = _judged(shop, seed, antarctic_tiles(shop.budget.size, shop.budget.globe_width))
+    found = _labelled(shop, seed, antarctic_tiles(shop.budget.size, shop.budget.globe_width))
     scores = shop.scores("CycleGAN", seed)
     assert scores is not None  # it was trained above
     path = _figure(shop, "failures-unseen", found[:: max(1, len(found) // SHOWN)][:SHOWN])
@@ -163,19 +163,19 @@ def _shape_change(model: Translator, data: Path) -> dict[str, float]:
     return {name: float(np.concatenate(parts).mean()) for name, parts in became.items()}
 
 
-def _judged(shop: Workshop, seed: int, tiles: Sequence[tuple[Pixels, Pixels]]) -> list[Judged]:
+def _labelled(shop: Workshop, seed: int, tiles: Sequence[tuple[Pixels, Pixels]]) -> list[Labelled]:
     """Every photo with its labels, as CycleGAN labels it."""
     palette = Palette.of(read_manifest(shop.labels), shop.labels)
-    model, judged = Translator.load(shop.run("CycleGAN", seed), "AtoB", precision="fp32", device=shop.device), []
+    model, labelled = Translator.load(shop.run("CycleGAN", seed), "AtoB", precision="fp32", device=shop.device), []
     for photo, label in tiles:
         output = _output(model, photo)
         found, truth = palette.nearest(to_tensor(output)[None]), palette.exact(to_tensor(label)[None])
         accuracy = pixel_accuracy(confusion_matrix(found, truth, len(palette.names), IGNORE))
-        judged.append(Judged(photo, output, label, accuracy))
-    return judged
+        labelled.append(Labelled(photo, output, label, accuracy))
+    return labelled
 
 
-def _figure(shop: Workshop, slug: str, tiles: Sequence[Judged]) -> Path:
+def _figure(shop: Workshop, slug: str, tiles: Sequence[Labelled]) -> Path:
     path = shop.out / "figures" / f"{slug}.png"
     columns = [("photo", [t.photo for t in tiles]), ("CycleGAN", [t.output for t in tiles])]
     save_columns([*columns, ("truth", [t.truth for t in tiles])], path)

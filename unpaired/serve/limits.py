@@ -16,7 +16,7 @@ class Limits:
     max_bytes: int = 32 * MIB
     """Bytes of a request's body; counted while they come in, whatever the headers say (413)."""
     max_pixels: int = 16_777_216
-    """Height times width of an image, judged by its header before it is decoded (422)."""
+    """Height times width of an image, read from its header before it is decoded (422)."""
     queue: int = 32
     """Requests that may wait for the worker; the next is told to come back (503)."""
     batch: int = 8

@@ -92,7 +92,7 @@ TRANSLATE = GUARDED | problems(
     _408="The image took too long to arrive",
     _413="More bytes than the limit, or more pixels than this machine translates within its memory and the timeout",
     _415="Not an image's content type",
-    _422="Not an image, damaged, more pixels than the limit (judged before decoding), or an unknown setting",
+    _422="Not an image, damaged, more pixels than the limit (checked before decoding), or an unknown setting",
     _504="Not translated in time",
 )
 

@@ -126,7 +126,7 @@ def load_models(
 
 
 def warm_up(translator: Translator, name: str) -> None:
-    """Translate a slope of colours and judge the outcome.
+    """Translate a slope of colours and check the result.
 
     Raises:
         BadInput: it is not finite, or not of the shape that the model's channels ask for.

@@ -145,31 +145,31 @@ def _run_files() -> Iterator[Mutation]:
 def archives() -> Iterator[Mutation]:
     yield Mutation(
         "names may lead out of the folder",
-        "unpaired.data.prepare.unpack._judge_name",
+        "unpaired.data.prepare.unpack._check_name",
         never("DRIVE"),
         f"{UNPACK}::test_a_name_that_leads_outside_is_refused[../evil]",
     )
     yield Mutation(
         "names may hold backslashes and control characters",
-        "unpaired.data.prepare.unpack._judge_name",
+        "unpaired.data.prepare.unpack._check_name",
         never("ord"),
         f"{UNPACK}::test_a_backslash_or_control_character_is_refused",
     )
     yield Mutation(
         "links and devices are unpacked",
-        "unpaired.data.prepare.unpack._judge_kind",
+        "unpaired.data.prepare.unpack._check_kind",
         never("kind"),
         f"{UNPACK}::test_a_link_that_poses_as_a_folder_is_refused",
     )
     yield Mutation(
         "encrypted archives are unpacked",
-        "unpaired.data.prepare.unpack._judge_kind",
+        "unpaired.data.prepare.unpack._check_kind",
         never("flag_bits"),
         f"{UNPACK}::test_an_encrypted_archive_is_refused_with_that_reason",
     )
     yield Mutation(
         "names may collide where upper and lower case are the same",
-        "unpaired.data.prepare.unpack._judge_clashes",
+        "unpaired.data.prepare.unpack._check_clashes",
         never("folded", "seen"),
         f"{UNPACK}::test_names_that_collide_are_refused",
     )

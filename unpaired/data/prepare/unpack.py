@@ -46,7 +46,7 @@ def unpack_zip(
 ) -> list[str]:
     """Write every file of `archive` under the new folder `target`.
 
-    Every name is judged before anything is written; sizes are counted while writing, headers being claims.
+    Every name is checked before anything is written; sizes are counted while writing, headers being claims.
 
     Args:
         archive: A ZIP file, stored or deflated.
@@ -112,23 +112,23 @@ def _check_directory(archive: Path, max_files: int) -> None:
 
 
 def _members(opened: zipfile.ZipFile, max_files: int) -> dict[str, zipfile.ZipInfo]:
-    """Files by name, every entry judged."""
+    """Files by name, every entry checked."""
     entries = opened.infolist()
     if len(entries) > max_files:
         raise BadInput(f"expected at most {max_files} entries, found {len(entries)}")
     members = {}
     for entry in entries:
-        _judge_name(entry)
-        _judge_kind(entry)
+        _check_name(entry)
+        _check_kind(entry)
         if not entry.is_dir():
             if entry.orig_filename in members:
                 raise BadInput(f"entry {entry.filename!r} is there twice")
             members[entry.orig_filename] = entry
-    _judge_clashes(members)
+    _check_clashes(members)
     return members
 
 
-def _judge_name(entry: zipfile.ZipInfo) -> None:
+def _check_name(entry: zipfile.ZipInfo) -> None:
     name = entry.orig_filename  # as stored: zipfile cuts `filename` at a NUL and turns backslashes on Windows
     parts = name.removesuffix("/").split("/")
     if "\\" in name or any(ord(character) < 32 for character in name):
@@ -137,7 +137,7 @@ def _judge_name(entry: zipfile.ZipInfo) -> None:
         raise BadInput(f"entry {name!r} points out of the folder it is unpacked into")
 
 
-def _judge_kind(entry: zipfile.ZipInfo) -> None:
+def _check_kind(entry: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
         raise BadInput(
@@ -149,7 +149,7 @@ def _judge_kind(entry: zipfile.ZipInfo) -> None:
         raise BadInput(f"entry {entry.filename!r} uses compression method {entry.compress_type}; repack with deflate")
 
 
-def _judge_clashes(members: dict[str, zipfile.ZipInfo]) -> None:
+def _check_clashes(members: dict[str, zipfile.ZipInfo]) -> None:
     """No two files share a name, and no file a folder's, where a disk takes upper and lower case for the same."""
     folders = {_folded(str(parent)) for name in members for parent in PurePosixPath(name).parents}
     seen: dict[str, str] = {}

@@ -39,7 +39,7 @@ __all__ = [
 
 
 def open_archive(path: Path | HubPath) -> Archive | None:
-    """The archive at `path`, or None where it is not one, judged by its suffix."""
+    """The archive at `path`, or None where it is not one, by its suffix."""
     suffix = path.suffix.lower()
     if isinstance(path, HubPath):
         return ParquetArchive(path) if suffix == PARQUET else None

@@ -15,7 +15,7 @@ NAMED = 5
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Every image under `folder`, sorted by path; a name without suffix is judged by the file's first bytes."""
+    """Every image under `folder`, sorted by path; a name without suffix is recognised by the file's first bytes."""
     return [folder / name for name in image_names(folder)]
 
 

@@ -29,8 +29,8 @@ class Chart:
     note: str
     """How to read it."""
     prefixes: tuple[str, ...]
-    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves, and what was judged
-    on held-out images is named as in TensorBoard."""
+    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves, and scores of
+    held-out images are named as in TensorBoard."""
     noisy: bool = True
     """Whether to smooth."""
     reference: float | None = None

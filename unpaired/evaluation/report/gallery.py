@@ -44,8 +44,8 @@ class Gallery:
     even: list[Shown]
     worst: list[Shown]
     best: list[Shown]
-    judged_by: str
-    """The number by which worst and best were told."""
+    ranked_by: str
+    """The score that orders worst and best."""
 
 
 def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[str, Any]]) -> Gallery:
@@ -62,8 +62,8 @@ def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[
     by_name = {str(entry["name"]): entry for entry in scores}
     measure = next((key for key in ("mean_abs_error", "cycle_error") if all(key in entry for entry in scores)), "")
 
-    judged = [path for path in files if held_out.name(path) in by_name] if measure else []
-    ranked = sorted(judged, key=lambda path: by_name[held_out.name(path)][measure])
+    scored = [path for path in files if held_out.name(path) in by_name] if measure else []
+    ranked = sorted(scored, key=lambda path: by_name[held_out.name(path)][measure])
     few = min(EXTREMES, len(ranked) // 2)
     places = dict(zip(files, held_out.groups(direction[0]) or files, strict=True))
     even, worst, best = spread(files, EVEN), _one_each(ranked[::-1], places, few), _one_each(ranked, places, few)
@@ -76,7 +76,7 @@ def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[
 
     words = {"mean_abs_error": "mean error against the truth", "cycle_error": "cycle error", "": ""}
     shown = ([show(path) for path in paths] for paths in (even, worst, best))
-    return Gallery(direction, *shown, judged_by=words[measure])
+    return Gallery(direction, *shown, ranked_by=words[measure])
 
 
 def _one_each(ranked: list[ImageFile], places: Mapping[ImageFile, object], few: int) -> list[ImageFile]:

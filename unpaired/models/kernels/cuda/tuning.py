@@ -1,4 +1,4 @@
-"""Launch parameters of the Triton kernels: everything that only a card can judge, in one place.
+"""Launch parameters of the Triton kernels: everything to tune on a card, in one place.
 
 `python -m benchmarks.gpu` measures a training step; the values here are the ones to vary.
 """
