@@ -13,7 +13,9 @@ import pytest
 
 from tests import corpus
 from unpaired.core.errors import BadInput, shown
-from unpaired.data.checks import Diagnosis, examine, spread
+from unpaired.data.checks import examine
+from unpaired.data.diagnosis import Diagnosis
+from unpaired.data.looks import spread
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 
 

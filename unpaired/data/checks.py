@@ -1,4 +1,4 @@
-"""The dataset doctor behind `unpaired check`: names, before the first step, every file that training would refuse.
+"""The checks of `unpaired check`: every file that training would refuse is named before the first step.
 
 Four folders are read: trainA, trainB and, where they exist, testA and testB; and the masks of the first two. Files are
 decoded one by one in a few threads; of each only a few numbers are kept, so memory does not grow with the data set.
@@ -6,150 +6,44 @@ decoded one by one in a few threads; of each only a few numbers are kept, so mem
 
 from __future__ import annotations
 
-import hashlib
-import json
-import stat
 import statistics
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.progress import progress
+from unpaired.data.diagnosis import Diagnosis, Finding, Folder, Severity, Size, counted
 from unpaired.data.folders import READERS, has_domain, images_of, within
+from unpaired.data.looks import Look, Seen, Verdict, read_look
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
-from unpaired.data.ranges import SIDES, Values, clipped_share, domain_of, found_range, is_outlier, values_of
+from unpaired.data.ranges import SIDES, clipped_share, domain_of, found_range, is_outlier
 from unpaired.data.sources import ARCHIVES, ImageFile
 from unpaired.data.sources.folder import left_out, other_names
 from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import crops, fitted_size
-from unpaired.imaging.codecs import DecodedImage, marked
-from unpaired.imaging.images import Pixels, read_image, with_channels
+from unpaired.imaging.codecs import DecodedImage
+from unpaired.imaging.images import with_channels
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import ValueRange, natural_range, with_bands
 
-Severity = Literal["refused", "warning"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Size = tuple[int, int]
-"""Width and height in pixels."""
-Seen = Callable[[str, ImageFile, Pixels], None]
-"""Gets the folder's name, e.g. trainA, an image's path and its pixels as they were decoded."""
-
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
 NEARLY_CONSTANT = 1 / 255
 """Standard deviation, full scale being 1, under which an image counts as blank; see `spread`."""
 FEWEST = 50
-"""A training folder with fewer images is warned of: discriminators learn so few by heart (the paper's sets start at
-400)."""
+"""Training images of a domain below which a warning says that discriminators memorize them; the paper's sets start at
+400."""
 IMBALANCE = 10
-"""One training folder this many times larger than the other is warned of."""
-LARGE = 2**24
-"""Pixels above which images are decoded one at a time."""
-_LARGE_ALONE = threading.Lock()
+"""Ratio of the numbers of training images above which a warning is given."""
 NAMES_SHOWN = 10
 """Ignored files named in a note for people; JSON has them all."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One file or folder, and what is wrong with it."""
-
-    path: str
-    """Relative to the data set."""
-    reason: str
-    """folder, link, not-a-file, empty, unreadable, tiny, channels, mask, settings (refused); blank, range, odd-mode,
-    duplicate, few, imbalance (warning)."""
-    message: str
-    severity: Severity
-
-
-@dataclass(frozen=True)
-class Folder:
-    """What one folder holds."""
-
-    images: int
-    """Images that can be read."""
-    widths: tuple[float, ...]
-    """Smallest, median and largest in pixels; empty where there are no images."""
-    heights: tuple[float, ...]
-    kinds: dict[str, int]
-    """Images by channels and bit depth, commonest first: {"3 channels, 8-bit": 120}."""
-    ignored: tuple[str, ...]
-    """Files that are no images by their suffix, or hidden; relative to the folder."""
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """All that `examine` found."""
-
-    root: Path
-    folders: dict[str, Folder]
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
-    ranges: dict[str, str] = field(default_factory=dict)
-    """Black, white and type of A and B, where they are not full scale; as in `data.range_a`."""
-    sizes: dict[str, dict[Size, ImageFile]] = field(default_factory=dict)
-    """Of trainA and trainB: each (width, height) among the images that are not refused, and one of that size."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether training would start: no finding is of severity "refused"."""
-        return not self._of("refused")
-
-    def to_json(self) -> str:
-        """Everything, for programs."""
-        folders = {name: asdict(folder) for name, folder in self.folders.items()}
-        findings = [asdict(finding) for finding in self.findings]
-        content = {"root": str(self.root), "ok": self.ok, "folders": folders, "findings": findings}
-        return json.dumps({**content, "notes": self.notes}, indent=2)
-
-    def lines(self) -> Iterator[str]:
-        """Everything, for people: the folders, each finding with its file, the verdict last."""
-        for name, folder in self.folders.items():
-            yield f"{name:8}{_count(folder.images, 'image')}{_size_words(folder)}"
-            yield from (f"{'':8}{count} of {kind}" for kind, count in folder.kinds.items())
-        yield from (f"{f.severity:8} {shown(f.path)}: {f.message}" for f in self.findings)
-        yield from (f"{'note':8} {note}" for note in self.notes)
-        refused, warnings = len(self._of("refused")), len(self._of("warning"))
-        verdict = f"{refused} refused; replace or remove what is named" if refused else "nothing refused"
-        yield f"{verdict}, {_count(warnings, 'warning')}"
-
-    def _of(self, severity: Severity) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == severity]
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What is kept of an image: enough to compare it with the others."""
-
-    path: ImageFile
-    shape: tuple[int, int, int]
-    alpha: bool
-    """Whether there is a channel tagged as alpha besides."""
-    dtype: str
-    digest: bytes
-    pages: int
-    """Pages or frames of the file."""
-    deviation: float
-    """The largest standard deviation of a channel, in the file's values."""
-    values: Values
-
-    @property
-    def kind(self) -> str:
-        depth = {"uint8": "8-bit", "uint16": "16-bit", "int16": "signed 16-bit", "float32": "float"}[self.dtype]
-        return f"{_count(self.shape[2], 'channel')}, {depth}"
-
-
-_Verdict = _Look | tuple[str, str]
-"""An image, or (reason, message) where it is refused."""
 
 
 def examine(
@@ -159,7 +53,7 @@ def examine(
     streamed: bool = True,
     seen: Seen = lambda name, path, pixels: None,
 ) -> Diagnosis:
-    """Read every image of a data set and tell what is wrong with it.
+    """Read every image of a data set and report what is wrong with it.
 
     Args:
         root: The folder that holds trainA, trainB and, if there are any, testA, testB, masksA and masksB.
@@ -180,11 +74,11 @@ def examine(
     parts = {name: images_of(root, name, cfg.pages if cfg else "first") for name in every_part}
     paths = {name: list(files if streamed else files.local()) for name, files in parts.items()}
     every = list({path: name for name, files in paths.items() for path in files}.items())
-    found = _in_threads(lambda each: _look(*each, smallest, seen, cfg.nodata if cfg else None), every, "check")
+    found = _in_threads(lambda each: read_look(*each, smallest, seen, cfg.nodata if cfg else None), every, "check")
     looks = {path: look for (path, _), look in zip(every, found, strict=True)}
 
-    good = {name: [look for p in paths[name] if isinstance(look := looks[p], _Look)] for name in paths}
-    bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], _Look))
+    good = {name: [look for p in paths[name] if isinstance(look := looks[p], Look)] for name in paths}
+    bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], Look))
     findings = [_finding(root, path, *look, "refused") for path, look in bad]
     ranges, range_notes = _ranges(good, cfg or DataConfig())
     for name in masked:
@@ -205,72 +99,8 @@ def examine(
     return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts, sizes)
 
 
-def spread(pixels: Pixels) -> float:
-    """The largest standard deviation of a channel, in the file's values.
-
-    InstanceNorm divides by sqrt(variance + 1e-5) of its input, which is in [-1, 1] for the first layer. A deviation of
-    one 8-bit level (1/255 of black to white, variance 6e-5) gives a gain of over a hundred: rounding and JPEG noise
-    become full contrast. A photograph of fog has a deviation of 3 to 5 levels. Bands of rows bound the memory.
-    """
-    height, width, channels = pixels.shape
-    rows = max(1, 2**20 // (width * channels))
-    first = pixels[0, 0].astype(np.float64)  # sums of differences from it do not cancel
-    total, squares = np.zeros(channels), np.zeros(channels)
-    for top in range(0, height, rows):
-        band = pixels[top : top + rows] - first
-        total += band.sum(axis=(0, 1))
-        squares += np.square(band).sum(axis=(0, 1))
-    variance = squares / (height * width) - np.square(total / (height * width))
-    return float(np.sqrt(max(variance.max(), 0)))
-
-
-def _look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: float | None) -> _Verdict:
-    """An image's numbers, or (reason, message) where it is refused."""
-    fault = _file_fault(path)
-    if fault:
-        return fault
-    try:
-        decoded = _read(path)
-        pixels = (decoded if nodata is None or decoded.nodata else marked(decoded, nodata)).pixels
-    except BadInput as error:
-        return "unreadable", str(error).removeprefix(shown(f"{path}: "))
-    height, width, channels = pixels.shape
-    if min(height, width) < smallest:
-        return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"
-    seen(name, path, pixels)
-    shape = (height, width, channels)
-    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-    alpha, dtype = decoded.alpha is not None, pixels.dtype.name
-    return _Look(path, shape, alpha, dtype, digest, decoded.pages, spread(pixels), values_of(pixels))
-
-
-def _read(path: ImageFile) -> DecodedImage:
-    """A large image is decoded while no other large one is: a few small files can unpack to a lot of memory."""
-    try:
-        return read_image(path, LARGE)
-    except BadInput:
-        with _LARGE_ALONE:
-            return read_image(path)
-
-
-def _file_fault(path: ImageFile) -> tuple[str, str] | None:
-    """What is wrong before any decoding, as (reason, message)."""
-    if not isinstance(path, Path):
-        return None
-    try:
-        about = path.stat()
-    except OSError as error:
-        if path.is_symlink():
-            return "link", f"a link to {shown(path.readlink())}, which cannot be reached ({error.strerror})"
-        return "unreadable", f"cannot be read ({error.strerror}); replace or remove it"
-    if not stat.S_ISREG(about.st_mode):
-        what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
-        return "not-a-file", f"{what} with the name of an image; rename or remove it"
-    return None if about.st_size else ("empty", "empty (0 bytes); replace or remove it")
-
-
-def _blank(root: Path, looks: list[_Look], values: ValueRange | None) -> Iterator[Finding]:
-    """Images that show nothing between their domain's black and white."""
+def _blank(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:
+    """Images without contrast between their domain's black and white."""
     for look in looks:
         here = values or natural_range(np.dtype(look.dtype))
         deviation = look.deviation / (here.white - here.black)
@@ -279,7 +109,7 @@ def _blank(root: Path, looks: list[_Look], values: ValueRange | None) -> Iterato
             yield _finding(root, look.path, "blank", f"{what}; normalisation amplifies its noise", "warning")
 
 
-def _out_of_range(root: Path, looks: list[_Look], values: ValueRange | None) -> Iterator[Finding]:
+def _out_of_range(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:
     """Images whose values lie far from those of the others."""
     every = [look.values for look in looks]
     for look in looks:
@@ -290,7 +120,7 @@ def _out_of_range(root: Path, looks: list[_Look], values: ValueRange | None) -> 
             yield _finding(root, look.path, "range", message, "warning")
 
 
-def _ranges(good: dict[str, list[_Look]], cfg: DataConfig) -> tuple[dict[str, ValueRange], list[str]]:
+def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, ValueRange], list[str]]:
     """Black and white of each domain where they are not the full scale of the files' type, and lines that say so."""
     found: dict[str, ValueRange] = {}
     notes: list[str] = []
@@ -307,8 +137,8 @@ def _ranges(good: dict[str, list[_Look]], cfg: DataConfig) -> tuple[dict[str, Va
     return found, notes
 
 
-def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
-    """Images unlike most of their folder; refused where no rule turns theirs into the folder's channels."""
+def _odd_ones(root: Path, name: str, looks: list[Look]) -> Iterator[Finding]:
+    """Images whose channels or depth differ from most of their folder; refused if they cannot be converted."""
     if not looks:
         return
     usual = Counter(look.kind for look in looks).most_common(1)[0][0]
@@ -325,8 +155,8 @@ def _odd_ones(root: Path, name: str, looks: list[_Look]) -> Iterator[Finding]:
             yield _finding(root, look.path, "odd-mode", message, "warning")
 
 
-def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
-    """Images to train with that a training's own settings refuse, where nothing else does."""
+def _unfit(root: Path, good: dict[str, list[Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
+    """Training images that the settings of the training refuse, unless refused already."""
     refused = {finding.path for finding in found if finding.severity == "refused"}
     for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
         for look in good[name]:
@@ -340,31 +170,33 @@ def _unfit(root: Path, good: dict[str, list[_Look]], found: list[Finding], cfg: 
                     yield _finding(root, look.path, "settings", str(error), "refused")
 
 
-def _duplicates(root: Path, train: list[_Look], test: list[_Look]) -> Iterator[Finding]:
-    """Test images that training has seen: the same pixels, whatever the file's name or format."""
+def _duplicates(root: Path, train: list[Look], test: list[Look]) -> Iterator[Finding]:
+    """Test images that are training images too: the same pixels, whatever the file's name or format."""
     seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
     for look in test:
         if twin := seen.get((look.shape, look.dtype, look.digest)):
             same = shown(within(twin, root).as_posix())
-            yield _finding(root, look.path, "duplicate", f"the same pixels as {same}; scores would flatter", "warning")
+            yield _finding(
+                root, look.path, "duplicate", f"the same pixels as {same}; scores would be too favourable", "warning"
+            )
 
 
 def _masks(
-    root: Path, name: str, paths: dict[str, list[ImageFile]], looks: dict[ImageFile, _Verdict]
+    root: Path, name: str, paths: dict[str, list[ImageFile]], looks: dict[ImageFile, Verdict]
 ) -> Iterator[Finding]:
     """Images whose mask is missing, cannot be used or has another size."""
     masks = paths[MASKS[name]]
     for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
         image = looks[path]
-        if masks and isinstance(image, _Look) and (fault := _mask_fault(root, name, image, mask, looks)):
+        if masks and isinstance(image, Look) and (fault := _mask_fault(root, name, image, mask, looks)):
             yield _finding(root, path, "mask", fault, "refused")
 
 
-def _mask_fault(root: Path, name: str, image: _Look, mask: ImageFile | None, looks: dict[ImageFile, _Verdict]) -> str:
+def _mask_fault(root: Path, name: str, image: Look, mask: ImageFile | None, looks: dict[ImageFile, Verdict]) -> str:
     if mask is None:
         return f"no mask of its name in {MASKS[name]}"
     look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
-    if not isinstance(look, _Look):
+    if not isinstance(look, Look):
         return f"{words}: {look[1]}"
     if look.shape[2] not in GRAY_OR_RGB:
         return f"{words} has {look.shape[2]} channels; a mask is gray or RGB"
@@ -373,29 +205,29 @@ def _mask_fault(root: Path, name: str, image: _Look, mask: ImageFile | None, loo
 
 
 def _empty_masks(
-    masked: Sequence[str], paths: dict[str, list[ImageFile]], looks: dict[ImageFile, _Verdict]
+    masked: Sequence[str], paths: dict[str, list[ImageFile]], looks: dict[ImageFile, Verdict]
 ) -> Iterator[str]:
     """A line for each folder of masks some of which select no pixel."""
     for name in masked:
-        masks = [path for path in paths[MASKS[name]] if isinstance(looks[path], _Look)]
+        masks = [path for path in paths[MASKS[name]] if isinstance(looks[path], Look)]
         empty = [path.name for path in masks if not read_mask(path).any()]
         if empty:
             words = ", ".join(shown(each) for each in empty[:NAMES_SHOWN])
             yield f"{MASKS[name]}: {len(empty)} of {len(masks)} masks select nothing (0 everywhere): {words}"
 
 
-def _unused_pages(good: dict[str, list[_Look]]) -> Iterator[str]:
+def _unused_pages(good: dict[str, list[Look]]) -> Iterator[str]:
     """A line for each folder with files of several pages, of which the first is read."""
     for name, looks in good.items():
         stacks = [look for look in looks if look.pages > 1]
         if stacks:
             pages = sum(look.pages - 1 for look in stacks)
             named = ", ".join(shown(look.path.name) for look in stacks[:NAMES_SHOWN])
-            words = f"{pages} pages or frames of {_count(len(stacks), 'file')} are not used (data.pages first)"
+            words = f"{pages} pages or frames of {counted(len(stacks), 'file')} are not used (data.pages first)"
             yield f"{name}: {words}: {named}"
 
 
-def _sizes(root: Path, good: dict[str, list[_Look]], findings: Sequence[Finding]) -> dict[str, dict[Size, ImageFile]]:
+def _sizes(root: Path, good: dict[str, list[Look]], findings: Sequence[Finding]) -> dict[str, dict[Size, ImageFile]]:
     refused = {finding.path for finding in findings if finding.severity == "refused"}
     sizes: dict[str, dict[Size, ImageFile]] = {name: {} for name in TRAIN}
     for name, found in sizes.items():
@@ -425,13 +257,12 @@ def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str
             yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
 
 
-def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
+def _unbalanced(root: Path, good: dict[str, list[Look]]) -> Iterator[Finding]:
     counts = {name: len(good[name]) for name in TRAIN}
     for name, count in counts.items():
         if 0 < count < FEWEST:
-            words = (
-                f"{_count(count, 'image')} to train with; with fewer than {FEWEST} the discriminator will memorize them"
-            )
+            images = counted(count, "image")
+            words = f"{images} to train with; with fewer than {FEWEST} the discriminator will memorize them"
             yield _finding(root, root / name, "few", words, "warning")
     small, large = sorted(counts, key=lambda name: counts[name])
     if counts[small] and counts[large] > IMBALANCE * counts[small]:
@@ -439,7 +270,7 @@ def _unbalanced(root: Path, good: dict[str, list[_Look]]) -> Iterator[Finding]:
         yield _finding(root, root / large, "imbalance", words, "warning")
 
 
-def _folder(folder: Path, looks: list[_Look], images: list[ImageFile]) -> Folder:
+def _folder(folder: Path, looks: list[Look], images: list[ImageFile]) -> Folder:
     ignored = sorted([*other_names(folder, ARCHIVES), *_hidden(folder)]) if folder.is_dir() else []
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
@@ -476,14 +307,3 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: st
 
 def _three(sides: list[int]) -> tuple[float, ...]:
     return (min(sides), statistics.median(sides), max(sides)) if sides else ()
-
-
-def _size_words(folder: Folder) -> str:
-    if not folder.images:
-        return ""
-    low, middle, high = (f"{w:g}x{h:g}" for w, h in zip(folder.widths, folder.heights, strict=True))
-    return f", all {low}" if low == high else f", width x height {low} to {high}, median {middle}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

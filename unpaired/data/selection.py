@@ -22,7 +22,8 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import write_text
 from unpaired.core.safe_text import read_json
-from unpaired.data.checks import Finding, examine
+from unpaired.data.checks import examine
+from unpaired.data.diagnosis import Finding
 from unpaired.data.folders import Files, PixelStore, images_of
 from unpaired.data.transforms import fitted_size
 from unpaired.imaging.images import read_image

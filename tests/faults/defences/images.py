@@ -75,8 +75,8 @@ def images() -> Iterator[Mutation]:
         never("S_ISREG"),
         f"{IMAGES}::test_what_is_no_regular_file_is_refused_without_being_opened",
     )
-    yield Mutation("tiny images pass", "unpaired.data.checks._look", never("smallest"), NAMED)
-    yield Mutation("empty files are opened", "unpaired.data.checks._file_fault", always("st_size"), NAMED)
+    yield Mutation("tiny images pass", "unpaired.data.looks.read_look", never("smallest"), NAMED)
+    yield Mutation("empty files are opened", "unpaired.data.looks._file_fault", always("st_size"), NAMED)
     yield Mutation(
         "bad images do not stop a training",
         "unpaired.data.selection.decide",
