@@ -28,7 +28,7 @@ CaseName = Literal["train", "translate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured: networks and images of the published kind."""
+    """The cases of the benchmark: networks and images as published."""
 
     name: CaseName
     size: int

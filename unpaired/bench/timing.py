@@ -43,7 +43,7 @@ class Timing:
 def interleaved(
     work: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, warmup: int = 1
 ) -> dict[str, list[Taken]]:
-    """Every repetition by name. All take turns, so that what else the machine does meets them alike."""
+    """Every repetition by name. The cases alternate, so that other load on the machine affects all alike."""
     times: dict[str, list[Taken]] = {name: [] for name in work}
     with progress("measuring", (warmup + repeats) * len(work)) as advance:
         for turn in range(warmup + repeats):
@@ -56,7 +56,7 @@ def interleaved(
 
 
 def environment(device: torch.device) -> dict[str, object]:
-    """What the numbers hold for: device, threads, versions and, in a checkout, the commit."""
+    """The environment of the numbers: device, threads, versions and, in a checkout, the commit."""
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),

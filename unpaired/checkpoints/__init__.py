@@ -1,1 +1,1 @@
-"""What a run leaves on disk: the state to resume from, the bundle to translate with, other tools' weights."""
+"""Files of a run: the state to resume from, the bundle to translate with, other tools' weights."""

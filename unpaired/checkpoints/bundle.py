@@ -239,7 +239,7 @@ def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]
 
 
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """In another precision; whole numbers, such as counters of BatchNorm, stay as they are."""
+    """A tensor in another precision; integers, such as counters of BatchNorm, keep theirs."""
     return value.to(dtype) if value.is_floating_point() else value
 
 

@@ -178,7 +178,7 @@ def checkpoint_of(run: Path, asked: str, *, step: int | None = None, epoch: int 
 
     Args:
         run: The run's folder.
-        asked: The checkpoint in the user's words, for the message.
+        asked: The requested checkpoint in the user's words, for the message.
         step: Steps, or
         epoch: epochs.
 

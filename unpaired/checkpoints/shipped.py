@@ -32,7 +32,7 @@ class ShippedModel:
     """The bundle's name inside the folder."""
     sha256: str
     summary: str
-    """What it translates, from A to B and back."""
+    """Its task, from A to B and back."""
     size: int
     """Side in pixels of the images it was trained on."""
     licence: str
@@ -85,7 +85,7 @@ def example_file(name: str) -> Path | None:
 
 
 def offer(name: str) -> str:
-    """What an error message says of models that come with the package: the nearest name, or all names."""
+    """The models that come with the package, for an error message: the nearest name, or all names."""
     names = list(shipped_models())
     close = difflib.get_close_matches(name, names, 1)
     if close:

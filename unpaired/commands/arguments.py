@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
         self.flags = {"--help": ""}
         """Each flag and the name of its value, empty for a switch."""
         self.needed: dict[str, str] = {}
-        """What must be given, as it is shown, by the parameter's name."""
+        """Required arguments as the usage shows them, by the parameter's name."""
         self.positionals: list[str] = []
         """The positional arguments as they are shown."""
         self.add_argument("-h", "--help", action="help", help="show this text")
@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
         raise BadInput(f"{self.name}: {message.removeprefix('argument ')}")
 
     def unexpected(self, rest: list[str], others: Iterable[str]) -> str:
-        """What is wrong with words that no argument takes."""
+        """The message for words that no argument takes."""
         flag = next((word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"), None)
         if flag is None:
             usage = " ".join(self.positionals) or "no arguments"

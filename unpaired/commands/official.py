@@ -1,7 +1,7 @@
 """The official code's command lines in this package's words.
 
 `unpaired train --dataroot ... --name ... --model cycle_gan ...` and `unpaired test ...` are read as train.py's and
-test.py's. Nothing is written here; folders are looked at to tell a run from official weights.
+test.py's. Nothing is written; folders are read to distinguish a run from official weights.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Flags = dict[str, str]
 
 @dataclass(frozen=True)
 class Equivalent:
-    """What an official command line is here."""
+    """The counterpart of an official command line."""
 
     commands: list[list[str]]
     notes: list[str] = field(default_factory=list)
@@ -176,7 +176,7 @@ def _is_paired(flags: Flags) -> bool:
 
 
 def _method(flags: Flags) -> tuple[str, dict[str, str]]:
-    """The preset of `--model`, and the settings that it needs besides.
+    """The preset of `--model`, and further settings that it needs.
 
     Raises:
         BadInput: a model without a counterpart, or flags of another model.
@@ -206,7 +206,7 @@ def _method(flags: Flags) -> tuple[str, dict[str, str]]:
 
 
 def _model_name(flags: Flags) -> str:
-    """`--model`, or what it is where only flags of CUT's code tell."""
+    """`--model`; cut if it is missing and flags of CUT's code are given."""
     model = flags.get("model", "cut" if CUT_ONLY & flags.keys() else DEFAULTS["model"])
     return "fastcut" if model == "cut" and flags.get("CUT_mode", "CUT").lower() == "fastcut" else model
 
@@ -251,7 +251,7 @@ def _checkpoint(run: Path, epoch: str, step: int) -> Path:
 
 
 def _continued(out: Path) -> str:
-    """What `--continue_train` does with the run in `out`.
+    """The note of `--continue_train` for the run in `out`.
 
     Raises:
         BadInput: there is no run.

@@ -70,7 +70,7 @@ EVERY = {
 """Intervals in images there, in steps here: divided by the batch."""
 
 BOTH_NETWORKS = {"norm": "norm", "init_type": "init", "init_gain": "init_gain"}
-"""Settings of generator and discriminator alike."""
+"""Settings of both generator and discriminator."""
 
 CHOICES: dict[str, dict[str, dict[str, str]]] = {
     "netG": {

@@ -154,7 +154,7 @@ class CUTConfig:
     temperature: float = 0.07
     """Divisor of the similarities."""
     direction: Direction = "AtoB"
-    """The one direction that is learnt."""
+    """The direction that is trained."""
 
     def __post_init__(self) -> None:
         for name in ("gan_weight", "nce_weight"):

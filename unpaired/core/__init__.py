@@ -1,1 +1,1 @@
-"""What every other part may use: errors, progress, signals, atomic files, bounded text and tensor readers."""
+"""Modules for every other part: errors, progress, signals, atomic files, bounded text and tensor readers."""

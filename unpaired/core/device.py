@@ -39,7 +39,7 @@ def pick_device(name: str = "auto", setting: str = "--device") -> torch.device:
         setting: The flag or setting that an error names.
 
     Raises:
-        BadInput: not such a name, or this machine does not have the device.
+        BadInput: no device of this name, or this machine does not have it.
     """
     import torch
 
@@ -106,7 +106,7 @@ def one_line_device_errors(device: torch.device, work: str, advice: str) -> Iter
 
     Args:
         device: Where the work runs.
-        work: What needed the memory, with its size, e.g. "a batch of 4 images of 512x512".
+        work: The computation with its size, e.g. "a batch of 4 images of 512x512".
         advice: Settings that need less memory.
     """
     try:
@@ -170,7 +170,7 @@ def _available_bytes() -> int:
 
 
 def _cgroup_bytes() -> int:
-    """What the container's limit leaves; the largest number where there is no limit."""
+    """Memory left under the container's limit; the largest number if there is none."""
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit:
             most = limit.read().strip()

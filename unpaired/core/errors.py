@@ -28,7 +28,7 @@ def shown(text: object) -> str:
 
 
 def naming(path: object, error: BadInput) -> str:
-    """A complaint with the file's name in front, where it does not say it already."""
+    """A message with the file's name in front, unless it contains it already."""
     return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 

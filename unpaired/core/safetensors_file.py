@@ -77,7 +77,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor, in memory of its own: a file that changes later changes none of them.
+    """Every tensor, copied: a file that changes later changes none of them.
 
     Raises:
         ValueError: as `read_header`, or what the safetensors library finds.
@@ -92,10 +92,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_fit(header: Header, asked: Mapping[str, Tensor]) -> None:
-    """Refuse a file whose tensors are not, name by name, of the kinds and shapes asked for.
+    """Refuse a file whose tensors differ in names, types or shapes from a network's.
 
     Args:
-        header: What the file says of them.
+        header: The file's header.
         asked: A network's tensors; on the meta device they take no memory.
 
     Raises:
@@ -127,7 +127,7 @@ def _words(spec: Spec | None) -> str:
 
 
 def _spec(name: str, entry: Any) -> tuple[Spec, int, int]:
-    """What is said of one tensor, and where its bytes begin and end."""
+    """Type and shape of one tensor, and the range of its bytes."""
     try:
         dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
     except (LookupError, TypeError, ValueError):

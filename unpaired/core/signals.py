@@ -1,4 +1,4 @@
-"""Stopping on request: Ctrl-C and SIGTERM ask, a second one insists."""
+"""Stopping on request: the first Ctrl-C or SIGTERM requests a stop, the second ends the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unpaired.core.errors import Stopped
 
 
 class Request:
-    """What has been asked for: work polls `asked` where it can stop, or is interrupted while `at_once`."""
+    """A requested stop: work polls `asked` where it can stop, or is interrupted while `at_once`."""
 
     def __init__(self, words: str) -> None:
         self.words = words
@@ -44,7 +44,7 @@ class Request:
 
 @contextmanager
 def stop_on_request(words: str = "stopped; the same command starts again") -> Iterator[Request]:
-    """Inside, the first signal asks to stop, by raising Stopped(words) until `later()`; a second ends the process."""
+    """Inside, the first signal raises Stopped(words) until `later()`, then sets `asked`; a second ends the process."""
     request = Request(words)
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -28,7 +28,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
 MOST_WRAPPERS = 4
 """Wrappers within wrappers that are opened."""
 PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
+"""Prefixes that DataParallel and torch.compile add to every name."""
 
 
 def load_foreign(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _kind(path: Path) -> str:
-    """What a file is that torch did not write, where its beginning tells; empty otherwise."""
+    """The kind of a file that torch did not write, if its first bytes identify it; else empty."""
     with path.open("rb") as file:
         start = file.read(256).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -141,7 +141,7 @@ def _state(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def _unwrapped(content: Any) -> Any:
-    """What lies under the names that training tools give to the weights, however often they are nested."""
+    """The content under the names that training tools give to the weights, at any depth."""
     for _ in range(MOST_WRAPPERS):
         inner = (
             next((content[n] for n in WRAPPERS if isinstance(content.get(n), Mapping)), None)

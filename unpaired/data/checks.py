@@ -110,7 +110,7 @@ def _blank(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator
 
 
 def _out_of_range(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:
-    """Images whose values lie far from those of the others."""
+    """Images whose values are far from those of the others."""
     every = [look.values for look in looks]
     for look in looks:
         here = values or natural_range(np.dtype(look.dtype))
@@ -121,7 +121,7 @@ def _out_of_range(root: Path, looks: list[Look], values: ValueRange | None) -> I
 
 
 def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, ValueRange], list[str]]:
-    """Black and white of each domain where they are not the full scale of the files' type, and lines that say so."""
+    """Black and white of each domain if they are not the full scale of the files' type, and a note for each."""
     found: dict[str, ValueRange] = {}
     notes: list[str] = []
     for name, side in zip(TRAIN, SIDES, strict=True):

@@ -30,7 +30,7 @@ BATCH_PIXELS = 2**20
 """At most this many pixels in a batch: 16 images of 256 x 256."""
 
 SIDE_SUFFIX = re.compile(r"[_-][AaBb]$")
-"""Ends of names that only tell the domain, as in place1_A.png and place1_B.png."""
+"""Suffixes of names that mark the domain only, as in place1_A.png and place1_B.png."""
 PLACE = re.compile(r"lat(?P<lat>[+-][\d.]+)_lon(?P<lon>[+-][\d.]+)$")
 """Names that `prepare earth` gives: the degrees of the tile's centre."""
 STRIP_DEGREES = 40
@@ -98,7 +98,7 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None,
         pages: `data.pages` of the model.
 
     Raises:
-        BadInput: testA or testB missing or empty, or images said to be paired that are not one to one.
+        BadInput: testA or testB missing or empty, or paired images that are not one to one.
     """
     if limit is not None and limit < 1:
         raise BadInput(f"limit: expected at least 1 image, got {limit}")
@@ -121,7 +121,7 @@ def spread(items: Sequence[ImageFile], limit: int | None) -> list[ImageFile]:
 def held_out_batches(
     inputs: Sequence[ImageFile], domain_in: Domain, truths: Sequence[ImageFile] | None, domain_out: Domain
 ) -> Iterator[HeldOutBatch]:
-    """Every image once, in batches of equal size in pixels; `indices` tell which.
+    """Every image once, in batches of equal size in pixels; `indices` are their positions.
 
     Raises:
         BadInput: a file that cannot be read, whose channels do not fit, or whose truth has another size.

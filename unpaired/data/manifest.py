@@ -33,7 +33,7 @@ class Rule(TypedDict, total=False):
 
 
 class Facts(TypedDict, total=False):
-    """What `dataset.json` may say, beside facts for people."""
+    """The entries of `dataset.json` that programs read."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
     format: Literal[1]
@@ -52,7 +52,7 @@ _FACTS = TypeAdapter(Facts)
 
 @dataclass
 class Manifest:
-    """What a data set holds, where it came from and by which rule it was split."""
+    """Content and source of a data set, and the rule of its split."""
 
     root: Path
     counts: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ def new_dataset(out: Path) -> Iterator[Manifest]:
 
 
 def domain_names(manifest: Mapping[str, Any]) -> tuple[str, str]:
-    """What the domains A and B are called: `domains` of `dataset.json`, else A and B. The two always differ."""
+    """Names of the domains A and B: `domains` of `dataset.json`, else A and B; the two always differ."""
     names = manifest.get("domains") or {}
     a, b = str(names.get("A") or "A"), str(names.get("B") or "B")
     return (a, b) if a != b else (f"{a} A", f"{b} B")

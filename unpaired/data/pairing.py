@@ -92,7 +92,7 @@ class PixelBatch:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees, as pixels, and the files they came from."""
+    """Pixels of one step, and the files they came from."""
 
     a: PixelBatch
     b: PixelBatch
@@ -100,7 +100,7 @@ class Batch:
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
     aligned: tuple[PixelBatch, PixelBatch] | None = None
-    """Aligned images of A and B beside them, where `data.pairs` asks for some."""
+    """Aligned images of A and B in addition, if `data.pairs` is set."""
     masks: tuple[Images, Images] | None = None
     """Where x and y are translated, (b, 1, h, w): 1 inside, 0 outside; with `data.masks`."""
 
@@ -224,7 +224,7 @@ class UnpairedImages:
         return crop if on_host else replace(crop, image=self.store.read(crop.file, self.domains[side]))
 
     def batch(self, step: int) -> Batch:
-        """What this process sees at step number `step` of the whole run; the last batch of an epoch may be smaller.
+        """The batch of this process at step number `step` of the run; the last batch of an epoch may be smaller.
 
         The images of a step are dealt to the processes as evenly as they go. One left without any gets the first
         of the step, with a share of 0, so that it keeps step with the others.
@@ -246,7 +246,7 @@ class UnpairedImages:
         return Batch(self._stack(ones, "A"), self._stack(others, "B"), files, share, aligned, masked)
 
     def _aligned(self, epoch: int, index: int) -> tuple[PixelBatch, PixelBatch] | None:
-        """`data.pairs` pairs drawn for the step that begins at an index, each cropped and mirrored alike."""
+        """`data.pairs` pairs drawn for the step that begins at an index, with equal crop and mirror for A and B."""
         if not self.pairs:
             return None
         rng = np.random.default_rng((self.seed, epoch, index, 1))

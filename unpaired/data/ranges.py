@@ -82,7 +82,7 @@ def found_range(images: Iterable[Values], rule: str) -> ValueRange | None:
 
 
 def is_outlier(values: Values, images: Sequence[Values]) -> bool:
-    """Whether an image's values lie far from those of most others, as in another unit."""
+    """Whether an image's values are far from those of most others, as in another unit."""
     span = median(each.high - each.low for each in images)
     middle = median(each.low for each in images) + span / 2
     return 0 < span * FAR < max(abs(values.high - middle), abs(values.low - middle))

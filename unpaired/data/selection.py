@@ -35,17 +35,17 @@ MOST_NAMED = 500
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSelection:
-    """What a run's `skipped.json` holds."""
+    """The content of a run's `skipped.json`."""
 
     format: Literal[1] = 1
     skipped: tuple[Finding, ...] = ()
-    """What `unpaired check` refuses, word for word, and what does not fit the run's own settings."""
+    """Images that `unpaired check` refuses or that do not fit the run's settings, with its messages."""
     used: dict[str, int] | None = None
     """Images used, by folder."""
     ranges: dict[str, str] | None = None
     """Black, white and type of domains A and B, where they are not full scale."""
     notes: tuple[str, ...] = ()
-    """What training says of the images before its first step."""
+    """The lines about the images before the first step."""
     names_sha256: str = ""
     """Of the names used, in order; empty until a run has begun."""
 
@@ -146,7 +146,7 @@ def _check_streamed(cfg: DataConfig) -> None:
 
 
 def _read(path: Path) -> ImageSelection:
-    """The decision kept in a run; one begun before there was such a file left nothing out."""
+    """The selection stored in a run; nothing is left out if there is none."""
     if not path.exists():
         return ImageSelection()
     try:

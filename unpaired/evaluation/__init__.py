@@ -49,7 +49,7 @@ def evaluate(
         device: Where the model runs unless it is a loaded translator: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
-        What the JSON holds: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
+        The content of the JSON: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
         `baseline_intervals`, `images`.
 
     Raises:

@@ -33,7 +33,7 @@ from unpaired.metrics.segmentation import confusion_matrix
 
 @dataclass(frozen=True)
 class Copying:
-    """What needs no network: the translation is the input itself."""
+    """The baseline without a network: the translation is the input itself."""
 
     direction: Direction = "AtoB"
     directions: tuple[Direction, ...] = DIRECTIONS
@@ -110,7 +110,7 @@ def label_scores(
 
 
 def _rounded(segmenter: Segmenter, photos: Tensor) -> Tensor:
-    """What the segmenter says of the photos as a file would hold them: 8 bits."""
+    """The segmenter's classes for photos rounded to 8 bits, as in a file."""
     try:
         return segmenter(((photos + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1)
     except (RuntimeError, ValueError) as error:

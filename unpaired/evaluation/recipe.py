@@ -1,4 +1,4 @@
-"""What the numbers of an evaluation depend on."""
+"""The recipe of an evaluation: everything that its numbers depend on."""
 
 from __future__ import annotations
 

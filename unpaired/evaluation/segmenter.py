@@ -121,10 +121,10 @@ def train_segmenter(
 
 
 def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
-    """What `train_segmenter` wrote. Its tensors are held against its settings before any memory is taken.
+    """Load a file of `train_segmenter`. Its tensors are compared with its settings before memory is allocated.
 
     Raises:
-        BadInput: no such file, or not one of ours.
+        BadInput: no such file, or not a segmenter of this package.
     """
     try:
         header = read_header(path)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FEW = 500
-"""Below this many images FID says more of n than of the images."""
+"""Below this many images FID depends more on n than on the images."""
 SHARES = ("precision", "recall", "coverage")
 Numbers = dict[str, float]
 
@@ -106,7 +106,7 @@ def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbe
 def with_intervals(
     fake: Features, real: Features, score: Callable[[Features, Features], Numbers]
 ) -> tuple[Numbers, dict[str, dict[str, float]]]:
-    """The numbers, and for each the interval that random halves of both sets tell: see `unpaired.metrics.halves`."""
+    """The numbers, and for each its interval from random halves of both sets: see `unpaired.metrics.halves`."""
     numbers = score(fake, real)
     spread = half_widths(fake, real, score, min_rows=NEIGHBOURS + 1) if min(len(fake), len(real)) >= FEWEST else {}
     spread.pop("kid_std", None)

@@ -109,7 +109,7 @@ def _target(out: Path, format: Format, facts: Facts) -> Path:
 
 
 def _write(network: Generator, facts: Facts, format: Format, ranges: Sequence[Array], path: Path) -> None:
-    """Into a folder of its own, so that what belongs together is written together."""
+    """A temporary folder, so that files that belong together are renamed together."""
     half = format == "pt2" and facts.precision == "bf16"
     graph = PixelGraph(deepcopy(network), torch.bfloat16 if half else torch.float32)
     if format == "pt2":

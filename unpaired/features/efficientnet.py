@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(n, 3, 224, 224), (value - 127) / 128, to (n, 1280); `maps` gives what lies before the last mean."""
+    """(n, 3, 224, 224), (value - 127) / 128, to (n, 1280); `maps` gives the outputs of blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(FEATURES, CLASSES)
 
     def maps(self, x: Float[Tensor, "n 3 h w"], after: Sequence[int]) -> list[Tensor]:
-        """What the blocks of these numbers give, in order."""
+        """The outputs of the blocks of these numbers, in order."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         found = []
         for number, block in enumerate(self._blocks):

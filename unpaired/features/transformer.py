@@ -75,7 +75,7 @@ def _check_settings(values: Any) -> None:
 
 
 def _check_size(draft: Any, header: Header) -> None:
-    """Refuse settings that ask for more weights than the file holds; their names differ from version to version.
+    """Refuse settings with more weights than the file holds; their names differ from version to version.
 
     Raises:
         ValueError: gives both numbers.

@@ -1,4 +1,4 @@
-"""The convolutions of VGG-16 and AlexNet, as LPIPS and feature losses look into them.
+"""The convolutions of VGG-16 and AlexNet, for LPIPS and feature losses.
 
 Weights are not ours to ship: give torchvision's `vgg16-397923af.pth` or `alexnet-owt-7be5be79.pth`, whose module names
 these are.
@@ -25,7 +25,7 @@ ALEXNET_ENDS = (1, 4, 7, 9, 11)
 
 
 class Trunk(nn.Module):
-    """A stack of layers whose outputs can be had on the way."""
+    """A stack of layers whose intermediate outputs can be read."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Trunk(nn.Module):
         self.deviation: Tensor
 
     def maps(self, images: Float[Tensor, "n 3 h w"], after: Sequence[int]) -> list[Tensor]:
-        """What the layers of these numbers give for images in [-1, 1], in order; later layers are not computed."""
+        """Outputs of the layers of these numbers for images in [-1, 1], in order; later layers are not computed."""
         x = ((images + 1) / 2 - self.mean) / self.deviation
         found = []
         for number, layer in enumerate(list(self.features)[: max(after) + 1]):

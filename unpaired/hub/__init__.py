@@ -30,7 +30,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 MAX_BYTES = 4 * 1024**3
 """Largest bundle fetched."""
 SAMPLES = 2
-"""Sample grids taken along: the last of each direction."""
+"""Sample grids to upload: the last of each direction."""
 
 
 def is_hub(model: object) -> bool:
@@ -46,7 +46,7 @@ def push(model: Path, repo: str, licence: str, *, private: bool = False, limits:
         repo: user/name on the hub, or a folder: a path that begins with . or /.
         licence: Of the weights, an identifier that the hub knows, e.g. cc-by-4.0.
         private: Whether a repository made for it is private.
-        limits: What the author knows it cannot do, for the card.
+        limits: Known limitations, for the card.
 
     Raises:
         BadInput: not a model, not a name, or the hub refuses.
@@ -69,7 +69,7 @@ def pull(repo: str, out: Path) -> Path:
     """Fetch a bundle and its card into the folder `out`, whole or not at all; returns the bundle.
 
     Raises:
-        BadInput: no such model, another hash than it says of itself, or not a bundle.
+        BadInput: no such model, a hash that differs from its card, or not a bundle.
     """
     if (out / BUNDLE).exists():
         raise BadInput(f"{out / BUNDLE}: exists already; choose another folder or remove it")
@@ -86,7 +86,7 @@ def fetch(repo: str) -> Path:
     """The bundle of `hub:user/name[@revision]`, from the cache where it is the same; its hash checked each time.
 
     Raises:
-        BadInput: no such model, larger than the limit, or another hash than it says of itself.
+        BadInput: no such model, larger than the limit, or a hash that differs from its card.
     """
     name = str(repo).removeprefix(PREFIX)
     if _is_folder(name):

@@ -1,4 +1,4 @@
-"""The model card: what a stranger must know before using a model, from what its run knows."""
+"""The model card: facts that a user needs before using a model, from its run."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def card(
         repo: Its name on the hub, as user/name.
         bundle: The model.
         licence: An identifier that the hub knows, e.g. cc-by-4.0.
-        evaluation: What `unpaired evaluate` wrote, if it did.
+        evaluation: The JSON of `unpaired evaluate`, if there is one.
         dataset: The facts of `dataset.json`, empty where there are none.
         samples: Images in the repository.
-        limits: What else the author knows it cannot do.
+        limits: Further known limitations.
     """
     parts = [
         _front_matter(licence),

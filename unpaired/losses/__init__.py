@@ -1,1 +1,1 @@
-"""Pure functions from scores or images to one number. Losses know no networks."""
+"""Pure functions from scores or images to one number. No loss depends on a network."""

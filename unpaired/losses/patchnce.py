@@ -40,7 +40,7 @@ def features_at(features: Features, places: Places) -> Vectors:
 def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE) -> Scalar:
     """Mean cross entropy of picking, by cosine similarity, the key of a query's own place among those of its image.
 
-    log(n) where the n keys of an image are alike, near 0 where each query is closest to its own key. Computed in fp32.
+    log(n) if the n keys of an image are equal, near 0 where each query is closest to its own key. Computed in fp32.
 
     Args:
         queries: Vectors of translations, n places of each image.

@@ -1,4 +1,4 @@
-"""What a method is: its networks and the losses that they minimise. Nothing else."""
+"""The interface of a method: its networks and the losses that they minimise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Losses = dict[str, Scalar]
 Fakes = dict[str, Images]
 """Translations of one step by the generator that made them, without gradient."""
 LossFunction = Callable[[], tuple[Losses, Fakes]]
-"""Losses that share nothing with those of another such function but the weights of networks."""
+"""Computes losses and translations; two such functions share nothing but the weights of networks."""
 
 
 class Method(nn.Module, ABC):
@@ -64,10 +64,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def generator_losses(self, batch: Batch) -> Sequence[LossFunction]:
-        """What the generators minimise on a batch, in independent parts."""
+        """The losses of the generators on a batch, in independent parts."""
 
     def paired_losses(self, x: Images, y: Images) -> Sequence[LossFunction]:
-        """What the generators minimise besides on aligned images, where a data set has some; by default nothing."""
+        """Further losses of the generators on aligned images, if a data set has some; none by default."""
         return []
 
     def translations(self, batch: Batch) -> Fakes:
@@ -76,7 +76,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> Sequence[LossFunction]:
-        """What the discriminators minimise, given the translations of the same batch, in independent parts."""
+        """The losses of the discriminators, given the translations of the same batch, in independent parts."""
 
 
 def forward_many(network: Generator | Discriminator, *batches: Tensor) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""What one training step reads, on the device."""
+"""The input of one training step, on the device."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class BiGAN(Method):
         return [partial(self.discriminate, pair(batch.x, fakes["G"]), pair(fakes["F"], batch.y))]
 
     def discriminate(self, forward: Tensor, backward: Tensor) -> tuple[Losses, Fakes]:
-        """What the discriminator loses on pairs of both kinds."""
+        """The discriminator's loss on pairs of both kinds."""
         scores = forward_many(self.D, self.past_forward(forward), self.past_backward(backward))
         return {"discriminator": self.loss.discriminator(*scores)}, {}
 

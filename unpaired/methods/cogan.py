@@ -83,7 +83,7 @@ class CoGAN(Method):
         ]
 
     def discriminate(self, domain: str, own: nn.Module, real: Images, fake: Images) -> tuple[Losses, Fakes]:
-        """What the discriminator of a domain loses."""
+        """The loss of the discriminator of a domain."""
         loss = self.loss.discriminator(self.D(own(real)), self.D(own(fake)))
         return {f"discriminator/{domain}": loss}, {}
 

@@ -138,5 +138,5 @@ def _flip(random: torch.Generator) -> Tensor:
 
 
 def _mirror(images: Tensor, flip: Tensor | None) -> Tensor:
-    """Left and right exchanged where `flip` is true; it may be on a device and is not read."""
+    """Mirror left to right where `flip` is true; `flip` may be on a device and is not read."""
     return images if flip is None else torch.where(flip, images.flip(3), images)

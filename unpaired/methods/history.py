@@ -15,7 +15,7 @@ from unpaired.core.device import copy_to
 
 @dataclass(frozen=True)
 class Exchange:
-    """What happens to one image of a batch; slots are numbered from 0, and `History.size` stands for none."""
+    """The choice made for one image of a batch; slots are numbered from 0, and `History.size` stands for none."""
 
     source: int
     """The image of the batch that is shown, if no stored one is."""
@@ -31,7 +31,7 @@ class History:
     Until it is full every image is stored and returned. After that each image of a batch is, with even odds, either
     exchanged for a random stored one, or returned and not stored.
 
-    Choices are drawn on the host, from a generator of its own. Images are rows of one tensor on the device, read and
+    Choices are drawn on the host, from a separate generator. Images are rows of one tensor on the device, read and
     written by indices: a step never waits for the device, and a recorded step makes the exchanges that `plan` drew.
     """
 

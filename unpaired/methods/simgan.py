@@ -1,4 +1,4 @@
-"""SimGAN as the paper's baseline: a translation must look real and stay near its input (CycleGAN Sec. 5.1.2).
+"""SimGAN as the paper's baseline: a translation must look real and stay close to its input (CycleGAN Sec. 5.1.2).
 
 After Shrivastava et al., CVPR 2017 (arXiv:1612.07828), whose self-regularisation |x - G(x)| keeps what the input shows.
 """

@@ -78,7 +78,7 @@ class TwoWay(Method):
     def discriminate(
         self, domain: str, D: Discriminator, real: Tensor, past: History, fake: Tensor
     ) -> tuple[Losses, Fakes]:
-        """What a discriminator loses on real images of its domain, and on its history of fakes (Eq. 1)."""
+        """A discriminator's loss on real images of its domain and on its history of translations (Eq. 1)."""
         scores = forward_many(D, real, past(fake))
         return {f"discriminator/{domain}": self.loss.discriminator(*scores)}, {}
 

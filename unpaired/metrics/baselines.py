@@ -1,7 +1,7 @@
-"""What needs no network: the scores a translation has to beat.
+"""Baselines without a network: the scores that a translation must exceed.
 
 - copy: the input as it is.
-- mean colour: every pixel in the mean colour of the target's training set. Mean error alone hardly tells a poor
+- mean colour: every pixel in the mean colour of the target's training set. Mean error alone hardly separates a poor
   translation from it.
 - histogram matching: each channel's levels replaced so that the training set of A gets the histogram of that of B.
 """

@@ -101,7 +101,7 @@ def compare(
 
 
 def _separated(words: Words, better: Span | None, worse: Span | None) -> bool:
-    """Whether the first interval lies wholly on the better side of the second."""
+    """Whether the first interval is wholly on the better side of the second."""
     if better is None or worse is None or not (is_known(better) and is_known(worse)):
         return False
     return better["high"] < worse["low"] if words.better == "lower" else better["low"] > worse["high"]

@@ -45,7 +45,7 @@ MEMORIZED = 0.1
 
 
 def memorization_informed(fid: float, fake: Features, real: Features) -> float:
-    """MiFID: FID over the distance to the nearest real image, where that distance tells of copies.
+    """MiFID: FID over the distance to the nearest real image, where that distance indicates copies.
 
     The distance of a fake is 1 - |cosine| to its nearest real image; their mean divides FID where it is below
     `MEMORIZED`, so that handing out training images does not win.

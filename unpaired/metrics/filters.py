@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def separable(x: Float[Tensor, "b c h w"], weights: Sequence[float]) -> Float[Tensor, "b c h2 w2"]:
-    """Weighted sums down the columns, then along the rows, where the k weights lie wholly inside: h - k + 1.
+    """Weighted sums down the columns, then along the rows, where the k weights are wholly inside: h - k + 1.
 
     Shifted sums: several times quicker on a busy CPU than a convolution of one channel.
     """

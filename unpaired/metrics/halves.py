@@ -1,4 +1,4 @@
-"""How far a distance between two sets of features would move with other images, told by halves of the sets.
+"""Interval of a distance between two sets of features under other images, from random halves of the sets.
 
 A half drawn without replacement scatters about a mean as the whole set does over new images, without the repeated
 images of a bootstrap, which distances between sets take for similarity. The halves' own level is not used: some

@@ -1,4 +1,4 @@
-"""LPIPS: how different two images look, from what a classification network sees in them.
+"""LPIPS: perceptual distance of two images in the features of a classification network.
 
 The maps of five layers are brought to unit length at every place, their squared differences weighted channel by
 channel with weights learned from human judgements, averaged over places and summed over layers.

@@ -51,7 +51,7 @@ def psnr(output: Images, truth: Images) -> PerImage:
 def ssim(output: Images, truth: Images) -> PerImage:
     """Structural similarity: 1 where equal, about 0 where nothing agrees; the mean over pixels and channels.
 
-    Gaussian window of 11 x 11 with sigma 1.5, only where it lies wholly inside the image. In float64: on flat areas the
+    Gaussian window of 11 x 11 with sigma 1.5, only where it is wholly inside the image. In float64: on flat areas the
     variances are differences of large numbers, of which float32 keeps three digits.
 
     Raises:
@@ -83,6 +83,6 @@ def _double(x: Levels) -> Tensor:
 
 
 def _blur(x: Levels) -> Levels:
-    """Gaussian mean around every pixel whose window lies inside; (b, c, h - 10, w - 10)."""
+    """Gaussian mean around every pixel whose window is inside the image; (b, c, h - 10, w - 10)."""
     weights = [math.exp(-(place**2) / (2 * SSIM_SIGMA**2)) for place in range(-SSIM_RADIUS, SSIM_RADIUS + 1)]
     return separable(x, [weight / sum(weights) for weight in weights])

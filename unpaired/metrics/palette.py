@@ -39,7 +39,7 @@ class Palette:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], root: object) -> Palette:
-        """What `dataset.json` says under `palette`.
+        """The entry `palette` of `dataset.json`.
 
         Raises:
             BadInput: it names no palette.

@@ -1,7 +1,7 @@
 """Fidelity and variety apart: precision, recall, density and coverage of a set of features.
 
 The real set's manifold is the union of balls around its images, each reaching to its k-th nearest neighbour.
-Precision and density ask how many fakes lie in it, coverage how much of it they reach, recall the same the other way.
+Precision and density count the fakes inside it, coverage the part that they reach, recall the reverse of precision.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PRDC:
     recall: float
     """Share of real images within some fake's ball."""
     density: float
-    """Real balls that a fake lies in, on average, over k: less moved by one outlying real image than precision."""
+    """Mean number of real balls that contain a fake, over k: less sensitive to outliers than precision."""
     coverage: float
     """Share of real balls that hold a fake."""
 

@@ -1,4 +1,4 @@
-"""What is where: scores of label maps, and water told by its colour.
+"""Scores of label maps, and water masks by colour.
 
 A confusion matrix counts pixels; rows are the true class, columns the predicted one. Matrices of several images add
 up, so that scores are taken over a whole test set (the convention of Long, Shelhamer, Darrell, CVPR 2015, Sec. 5,

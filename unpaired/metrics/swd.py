@@ -5,7 +5,7 @@ coarsest layout and colour. No network and no weights. 0 for equal sets; reporte
 
 Source: Karras, Aila, Laine, Lehtinen, Progressive Growing of GANs, ICLR 2018 (arXiv:1710.10196), Sec. 5: pyramid
 levels down to 16 px, 7 x 7 neighbourhoods, 128 an image and level, normalised per channel, 512 projections.
-What differs here, so that it serves small sets of small images:
+Differences, for small sets of small images:
 
 - Levels go from the smallest image's size down to 16 px: 64, 32, 16 for images of 64 px.
 - 128 neighbourhoods an image and level, but at most 2^13 a level (the source has 2^21, of 2^14 images):
@@ -74,7 +74,7 @@ def level_sizes(short_side: int) -> list[int]:
 
 
 def laplacian_pyramid(images: Images, depth: int) -> list[Tensor]:
-    """What each level adds to the enlarged next one, finest first; the last is the small image itself."""
+    """Laplacian pyramid: each level minus the enlarged next one, finest first; the last is the small image itself."""
     pyramid, current = [], images
     for _ in range(depth - 1):
         smaller = _smooth(current)[:, :, ::2, ::2]

@@ -1,6 +1,6 @@
-"""What goes wrong in unpaired training, as numbers: each near a known value when all is well, far from it when not.
+"""Failures of unpaired training as numbers: each is near a known value in a healthy run, far from it otherwise.
 
-Every function takes batches in [-1, 1]. What counts as wrong, and why, stands in `training/doctor.py`.
+Every function takes batches in [-1, 1]. Thresholds and reasons are in `training/doctor.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def distance_between(a: Images, b: Images) -> float:
 
 
 def variety(images: Images) -> float:
-    """Mean |difference| in levels between two different images of a batch: 0 when all are alike."""
+    """Mean |difference| in levels between two different images of a batch: 0 when all are equal."""
     n = len(images)
     return distance_between(images, images) * n / max(n - 1, 1)
 
@@ -56,7 +56,7 @@ def fragility(inputs: Images, back: Images, back_of_noisy: Images, noise: float)
     input in a signal too faint to see, which the way back must amplify, and the noise with it.
 
     Args:
-        inputs: What was translated.
+        inputs: The images that were translated.
         back: The way back from the translations.
         back_of_noisy: The same from translations with noise on them.
         noise: Deviation of that noise in the range of `Images`.

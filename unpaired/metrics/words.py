@@ -1,4 +1,4 @@
-"""What each number means, for tables and reports."""
+"""Label, unit and direction of each metric, for tables and reports."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ BASELINES: dict[str, str] = {
     "mean_colour": "mean colour",
     "histogram_matching": "histogram matching",
 }
-"""What needs no network, by its key in `evaluate`'s JSON."""
+"""Labels of the baselines by their keys in `evaluate`'s JSON."""

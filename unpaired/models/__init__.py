@@ -1,4 +1,4 @@
-"""Generators and discriminators, each with its own config. Networks know no losses."""
+"""Generators and discriminators, each with its own config; they depend on no loss."""
 
 from __future__ import annotations
 

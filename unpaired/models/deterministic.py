@@ -44,7 +44,7 @@ def double(x: Tensor, dim: int) -> Tensor:
 
 
 def make_deterministic(network: nn.Module) -> None:
-    """Replace the layers of a network that have such a form; they have no weights, so no name of a weight changes."""
+    """Replace the layers that have a deterministic form; they have no weights, so no name of a weight changes."""
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
             if type(layer) is nn.ReflectionPad2d:

@@ -18,7 +18,7 @@ class FCNConfig:
     width: int = 24
     """Feature maps of the first stage; twice as many with every stage, eight times at most."""
     stages: int = 4
-    """Halvings. FCN-8s has five and fuses the last three; tiles of 64 px want every scale."""
+    """Halvings. FCN-8s has five and fuses the last three; tiles of 64 px need every scale."""
 
 
 class FCN(nn.Module):

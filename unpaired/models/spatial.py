@@ -161,7 +161,7 @@ class Convolve:
         return (n + 2 * self.padding[axis] - self.weight.shape[2 + axis]) // self.stride[axis] + 1
 
     def needs(self, span: Span, n: int, axis: int) -> Span:
-        """What lies under the kernels, inside the image."""
+        """The part of the span that is inside the image."""
         first, last = self._reach(span, axis)
         return max(first, 0), min(last, n)
 

@@ -1,6 +1,6 @@
 """`reproduce`: the paper's experiments on open data, ours beside the published numbers.
 
-What has been run is never run again, what was stopped resumes, and the page is written from whatever is there.
+Finished runs are not repeated, stopped ones resume, and the page is written from the results that exist.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def reproduce(
         budget: How large and how long; see `plan.BUDGETS`.
         seeds: Trainings of each method in the tables, with seeds 0, 1, ...
         steps: Steps of each training, in place of the budget's.
-        methods: Only these rows, by the tables' names; every row that the experiments ask for where empty.
+        methods: Only these rows, by the tables' names; every row of the experiments if empty.
         threads: CPU threads; 0 leaves torch's choice.
         features: VGG-16's weights, vgg16-397923af.pth, for the feature loss; EfficientNet-Lite0 unless given.
         device: See `core.device.pick_device`.
 
     Raises:
         BadInput: an unknown experiment, method or budget, or `out` in use by something else.
-        Stopped: a signal asked for it; the same call resumes.
+        Stopped: after a signal; the same call resumes.
     """
     wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS
     chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)

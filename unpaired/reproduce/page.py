@@ -1,4 +1,4 @@
-"""Everything that was reproduced, as one HTML page that asks nothing of the network, and one Markdown file each."""
+"""All experiments as one self-contained HTML page, and one Markdown file each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ p.note { color: #555; }
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment: a table and an image, and what must be said of them."""
+    """One experiment: a table, an image and notes on them."""
 
     slug: str
     title: str

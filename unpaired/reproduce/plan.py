@@ -1,8 +1,8 @@
-"""What is run: the rows of the paper's tables as methods, and how much of each a budget allows.
+"""The plan: the rows of the paper's tables as methods, and the size of each under a budget.
 
 Every row has the same generators, discriminators, history, rate, batch and number of steps: nothing is tuned for one
 method.
-CoGAN alone has generators of its own, as in the paper, and needs batches for its BatchNorm.
+CoGAN alone has different generators, as in the paper, and needs batches for its BatchNorm.
 """
 
 from __future__ import annotations

@@ -51,12 +51,12 @@ class Workshop:
         return self.out / "runs" / ROWS[name].slug / f"seed-{seed}"
 
     def copying(self) -> dict[str, Any] | None:
-        """What the inputs themselves score, taken for translations; None before `prepare`."""
+        """The scores of the inputs as translations; None before `prepare`."""
         path = self.out / COPYING
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def scores(self, name: str, seed: int) -> dict[str, Any] | None:
-        """What one training scored; None where it has not been run to its end."""
+        """The scores of one training; None unless it is finished."""
         path = self.run(name, seed) / SCORES
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -103,7 +103,7 @@ def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segm
     """Train and score what is missing, every method with one seed before the next seed; resumes what was stopped.
 
     Raises:
-        Stopped: a signal asked for it; the same call resumes.
+        Stopped: after a signal; the same call resumes.
     """
     todo = [(name, seed) for seed in seeds for name in names if shop.scores(name, seed) is None]
     for number, (name, seed) in enumerate(todo, 1):

@@ -30,7 +30,7 @@ class Adam(torch.optim.Adam):
 
     @property
     def views(self) -> list[Tensor]:
-        """What torch's Adam updates: each given parameter, its dimensions in the order of its memory."""
+        """The tensors that are updated: each given parameter with its dimensions in memory order."""
         return self.param_groups[0]["params"]
 
     def follow(self, gradients: Sequence[Tensor | None]) -> None:

@@ -90,7 +90,7 @@ def colour_map(source: ColourMoments, target: ColourMoments) -> ColourMap:
 def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> None:
     """Train the generators, and their moving averages, to be the colour maps between the domains of these batches.
 
-    Training proper starts with optimizers of its own. All processes end with the same weights.
+    Training itself starts with fresh optimizers. All processes end with the same weights.
 
     Args:
         trainer: Before its first step.

@@ -1,6 +1,6 @@
-"""The training doctor: looks for known symptoms in the fixed samples, the losses and the validation results.
+"""The training doctor: finds known symptoms in the fixed samples, the losses and the validation results.
 
-Each threshold lies between what healthy runs and planted faults showed; docs/doctor.md has the figures. A finding is
+Each threshold separates healthy runs from planted faults; docs/doctor.md has the figures. A finding is
 reported when two samplings in a row show it, and not before the warm-up of its symptom.
 """
 

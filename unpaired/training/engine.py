@@ -225,7 +225,7 @@ def same_bits(wanted: bool) -> Iterator[None]:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 where asked for, or where the chip multiplies it faster than fp32."""
+    """The precision of the setting; auto takes bf16 if the chip multiplies it faster than fp32."""
     if precision == "auto":
         precision = "bf16" if bf16_is_native(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32

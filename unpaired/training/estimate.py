@@ -16,7 +16,7 @@ from unpaired.training.schedule import Schedule
 WARM_UP, TIMED = 3, 5
 """Steps before the timing begins, since the first ones are slower, and steps timed."""
 WORTH_SAYING = 60.0
-"""Seconds below which the progress bar says enough."""
+"""Seconds below which the progress bar is enough."""
 LONG = 3600.0
 """Seconds above which faster settings are named."""
 SMALL = 128

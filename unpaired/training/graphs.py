@@ -1,6 +1,6 @@
 """A whole training step with inputs at fixed addresses: on CUDA it is recorded once as a graph, and replayed.
 
-A replayed step costs one launch. What changes from step to step lies in tensors: images, learning rates, the weight of
+A replayed step costs one launch. Values that change with the step are tensors: images, learning rates, the weight of
 the running average, and the indices of the histories. Everything else must be the same in every step of one key.
 """
 
@@ -49,7 +49,7 @@ class StaticSteps:
 
         Args:
             batch: Its images.
-            mode: What else must be the same for a recorded step to serve.
+            mode: Further settings for which a recorded step is valid.
             static: Whether this step can run from fixed buffers at all.
         """
         key = tuple(tensor.shape for tensor in batch.tensors), batch.masks is None, batch.weight, mode
@@ -123,7 +123,7 @@ def on_recording_stream(compute: Compute) -> Compute:
 
 
 def _copied(batch: Batch) -> Batch:
-    """The batch in memory of its own, in the same layout."""
+    """A copy of the batch in the same memory layout."""
     masks = (batch.masks[0].clone(), batch.masks[1].clone()) if batch.masks else None
     pairs = (batch.pairs[0].clone(), batch.pairs[1].clone()) if batch.pairs else None
     return replace(batch, x=batch.x.clone(), y=batch.y.clone(), masks=masks, pairs=pairs)

@@ -98,7 +98,7 @@ class RunLog:
             self._publish(step, {**losses, "lr": lr, "images_per_second": speed})
 
     def add_validation(self, step: int, record: Mapping[str, Any], values: Mapping[str, float], note: str) -> None:
-        """Write a validation result as a line of its own.
+        """Write a validation result as a separate line.
 
         Args:
             step: The step validated.
@@ -165,7 +165,7 @@ def log_evaluation(run: Path, evaluation: Mapping[str, Any]) -> None:
 
     Args:
         run: The run's folder, with its config.yaml.
-        evaluation: What `unpaired.evaluation.evaluate` returns; the numbers under AtoB and BtoA are sent.
+        evaluation: The result of `unpaired.evaluation.evaluate`; the numbers under AtoB and BtoA are sent.
     """
     experiment, step = read_experiment(run / "config.yaml"), load_bundle(run).step
     values = {

@@ -71,14 +71,14 @@ def train(
     Started by torchrun, this is one of several processes that train one model.
 
     Args:
-        experiment: What to train.
+        experiment: Data, method, optimisation and runtime.
         out: Folder of the run.
         allow_config_change: Resume from a checkpoint of other settings; the run then belongs to no single experiment.
         report: Rewrites the report of the run's folder; called with each sample grid and after a stop.
 
     Raises:
         BadInput: data or settings that cannot be used, or `out` holds a run with other settings.
-        Stopped: a signal asked for it; the state is saved, and the same call resumes.
+        Stopped: after a signal; the state is saved, and the same call resumes.
     """
     required(experiment.runtime.trackers)
     with ExitStack() as stack:
@@ -181,7 +181,7 @@ class Run:
         say(f"{name}: {len(self.data.a)} images of A, {len(self.data.b)} of B, {total} steps")
 
     def train(self, request: Request, report: Callable[[Path], object] | None, stack: ExitStack) -> None:
-        """Take the remaining steps; save and raise Stopped when a signal asks any process for it."""
+        """Take the remaining steps; save and raise Stopped after a signal to any process."""
         runtime, processes, start, total = self.experiment.runtime, self.processes, self.start, self.schedule.steps
         monitors = self._start_monitors(report, stack)
         log_due, save_due = Interval(runtime.log_every, total), Interval(runtime.save_every, total)
@@ -222,7 +222,7 @@ class Run:
         return [estimate, self.samples, self.validator, self.doctor, *([self.report] if self.report else [])]
 
     def _colour_start(self) -> None:
-        """Train the generators to be the colour map between the domains, if the settings ask for it."""
+        """Train the generators to be the colour map between the domains, if `optim.colour_start` is set."""
         steps = min(self.experiment.optim.colour_start, self.schedule.steps)
         if not steps:
             return
@@ -325,7 +325,7 @@ class Run:
             raise self._not_finite(fault) from fault
 
     def _not_finite(self, fault: NotFinite) -> BadInput:
-        """What became NaN or infinite in which step, in which process, on which files."""
+        """The message for NaN or infinity: quantity, step, process and files."""
         files = ", ".join(shown(file) for step, files in self.recent if step == fault.step for file in files)
         mine = f"{', '.join(fault.broken)} (on {files})" if fault.broken else ""
         found = self.processes.gather(mine)
@@ -337,7 +337,7 @@ class Run:
 
 
 def _new_trainer(experiment: Experiment, engine: Engine) -> Trainer:
-    """Networks from the seed, equal in every process; each process then has random numbers of its own."""
+    """Networks from the seed, equal in every process; each process then has its own random numbers."""
     seed, index = experiment.runtime.seed, engine.processes.index
     seed_everything(seed)
     trainer = Trainer(build_method(experiment), experiment.optim, engine)

@@ -1,4 +1,4 @@
-"""What runs beside the training steps at regular intervals: samples, validation, doctor, time estimate, report."""
+"""Work at regular intervals beside the training steps: samples, validation, doctor, time estimate, report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unpaired.training.trainer import Trainer
 
 @dataclass
 class Context:
-    """What monitors observe, and where they write."""
+    """The state that monitors observe, and the places that they write to."""
 
     out: Path
     trainer: Trainer

@@ -82,13 +82,13 @@ class Processes:
         return [t[: int(n)].numpy().tobytes().decode().strip() for t, n in zip(texts, sizes, strict=True)]
 
     def from_first(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns in the first process, in every process; it must be plain JSON values."""
+        """The result of `work` in the first process, in every process; it must be plain JSON values."""
         return json.loads(self.gather(json.dumps(work() if self.first else None))[0])
 
     def run_in_first(self, work: Callable[[Poll], object], requested: Poll) -> bool:
         """Run `work(poll)` in the first process while the others wait.
 
-        `poll` asks all processes for a requested stop; long work calls it to end early.
+        `poll` shares a requested stop among all processes; long work calls it to end early.
 
         Args:
             work: Runs in the first process only.

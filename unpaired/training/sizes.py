@@ -1,4 +1,4 @@
-"""Whether the networks accept the sizes of the images: asked before the first step, and again for every new size."""
+"""Check that the networks accept the sizes of the images: before the first step, and for every new size."""
 
 from __future__ import annotations
 

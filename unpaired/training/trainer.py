@@ -1,4 +1,4 @@
-"""The update of the weights: order, freezing, optimisers and their state. It knows nothing of translation."""
+"""The update of the weights: order, freezing, optimisers and their state, for any method."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Trainer:
         dtype = torch.float64 if engine.device.type == "cpu" else torch.float32
         self._ema_weight = torch.zeros((), dtype=dtype, device=engine.device)
         self.ema = deepcopy(method) if optim.ema_decay else method
-        """The method with the weights that a user gets: averages of the generators over the steps, where asked for."""
+        """The method with the weights of the bundle: averages over the steps if `optim.ema_decay` is set."""
 
     def train_step(self, batch: Batch) -> Losses:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
@@ -152,7 +152,7 @@ class Trainer:
         return losses["generators"] | losses["discriminators"]
 
     def set_lr(self, factor: float) -> None:
-        """Multiply the base learning rates of both optimisers, as the schedule asks."""
+        """Set the learning rates of both optimisers to their base rates times the schedule's factor."""
         rates = (self.optim.lr, self.optim.discriminator_lr or self.optim.lr)
         for optimizer, lr in zip(self._optimizers().values(), rates, strict=True):
             optimizer.set_lr(lr * factor)
@@ -185,7 +185,7 @@ class Trainer:
         Every value is copied into the tensor that this trainer made, and so has its device, dtype and memory layout.
 
         Raises:
-            RuntimeError, LookupError, TypeError, ValueError: it is not of such a trainer.
+            RuntimeError, LookupError, TypeError, ValueError: the state is of another trainer.
         """
         fixed = self._fixed_state()
         if unknown := [key for key in state if key.startswith(("network/", "optimizer/")) and key not in fixed]:

@@ -70,7 +70,7 @@ class ValidationResult:
 
 @dataclass(frozen=True)
 class ValidationState:
-    """What a checkpoint holds of validation."""
+    """The state of validation in a checkpoint."""
 
     recipe: dict[str, Any]
     past: list[ValidationResult]
@@ -207,7 +207,7 @@ class Validator:
         return ""
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint holds, for `load_state`; kept by runs that no longer validate, too."""
+        """The state for a checkpoint, read by `load_state`; runs that no longer validate keep it, too."""
         return {"validation": asdict(ValidationState(self.recipe, self.past))} if self.past else {}
 
     def record(self) -> dict[str, Any]:

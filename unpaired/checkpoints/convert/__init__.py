@@ -37,7 +37,7 @@ def convert(
     b: str | None = None,
     padding: Padding | None = None,
 ) -> list[str]:
-    """Convert in the direction that the source asks for; returns what was done, in lines.
+    """Convert other tools' weights to a bundle, or a bundle to theirs; returns lines that describe the result.
 
     Args:
         source: A `.pth` file, a folder of `EPOCH_net_G_A.pth` and `EPOCH_net_G_B.pth` (or `EPOCH_net_G.pth`), or, to
@@ -46,7 +46,7 @@ def convert(
             `latest_net_G_A.pth` and `latest_net_G_B.pth`.
         direction: Of a file that holds one generator; of the generator to write into one `.pth`.
         epoch: Which files of a folder.
-        b: What an mmagic file calls the domain of folder B.
+        b: Name of the domain of folder B in an mmagic file.
         padding: Of the residual blocks, as the weights were trained; see `padding_of`.
 
     Raises:
@@ -105,7 +105,7 @@ def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, 
 
 
 def _named(folder: Path, direction: Direction | None) -> dict[Path, Direction]:
-    """Files whose names tell a direction, e.g. netG_A2B.pth or G_AB_199.pth: of each direction the last by number."""
+    """Files with a direction in their names, as netG_A2B.pth or G_AB_199.pth: of each direction the last by number."""
     chosen: dict[Direction, Path] = {}
     weights = (path for path in folder.iterdir() if path.suffix in (".pth", ".pt", ".safetensors"))
     for path in sorted(weights, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)]):
@@ -124,7 +124,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 def padding_of(folder: Path) -> Padding | None:
-    """What the options beside the weights say of the padding: `train_opt.txt` or `train_config.json`; None without."""
+    """The padding in the options beside the weights: `train_opt.txt` or `train_config.json`; None without."""
     for name in OPTIONS:
         path = folder / name
         text = read_text(path) if path.is_file() else ""

@@ -38,8 +38,8 @@ def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str
 
     Args:
         weights: Every tensor of the file.
-        alone: The direction of a file that holds one generator and does not say which.
-        b: What mmagic's file calls the domain of folder B.
+        alone: The direction of a file with one generator that does not name it.
+        b: Name of the domain of folder B in mmagic's file.
 
     Raises:
         BadInput: names that none of the tools gives to a generator.

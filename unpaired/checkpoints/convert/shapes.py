@@ -33,7 +33,7 @@ def rebuilt(
     Args:
         weights: Under official names.
         name: Of the file, for messages.
-        padding: Of the residual blocks; weights alone do not tell reflect from replicate.
+        padding: Of the residual blocks; weights alone do not distinguish reflect from replicate.
 
     Raises:
         BadInput: not one of this package's architectures; the message names a weight, what was expected and found.
@@ -88,7 +88,7 @@ def _upsampling(weights: Mapping[str, Tensor], place: int):
 
 
 def _unet(weights: Mapping[str, Tensor]) -> tuple[UNetConfig, tuple[int, int]]:
-    """Each scale lies in the one around it, as `model.1` outermost and `model.3` within."""
+    """Each scale is nested in the one around it, as `model.1` outermost and `model.3` within."""
     first = weights["model.model.0.weight"]
     place, downs = "model.model.1", 1
     while f"{place}.model.1.weight" in weights:

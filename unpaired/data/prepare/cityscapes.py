@@ -56,8 +56,8 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
 
     Args:
         out: Folder to make; it must not hold another data set.
-        left: Folder leftImg8bit, or the folder it lies in.
-        labels: Folder gtFine, or the folder it lies in.
+        left: Folder leftImg8bit, or its parent.
+        labels: Folder gtFine, or its parent.
         size: Side in pixels; the 2:1 images are squeezed. 128 is what the paper trains and scores at, so that
             networks meet test images at the scale they learnt. The official script writes 256.
 

@@ -26,7 +26,7 @@ CHUNK = 1 << 16
 """Most bytes read at once."""
 MEGABYTE = 10**6
 WORTH_ANOTHER_TRY = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses by which a server says that it may answer later."""
+"""Statuses after which a retry makes sense."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ LIMITS = Limits()
 
 
 class Refused(BadInput):
-    """The server answered, and will not hand out the file."""
+    """The server refused to send the file."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class WrongHash(BadInput):
 
 
 class _Interrupted(Exception):
-    """An attempt ended early; another may go on from there."""
+    """An attempt ended early; another may resume from there."""
 
 
 def download(url: str, target: Path, sha256: str | None = None, limits: Limits = LIMITS) -> str:
@@ -185,7 +185,7 @@ def _open(url: str, part: Path, timeout: float) -> http.client.HTTPResponse | No
 
 
 def _beyond_the_end(part: Path, content_range: str) -> None:
-    """Accept a `part` that is whole by the server's own count; begin anew with any other."""
+    """Accept a `part` that is complete by the server's byte count; restart with any other."""
     if content_range == f"bytes */{_size(part)}":
         return
     part.unlink(missing_ok=True)

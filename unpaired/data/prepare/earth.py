@@ -120,7 +120,7 @@ def _globes(
 def _facts(
     folder: Path, pair: Pair, size: int, globe_width: int, stride: int, aligned: bool, north: int
 ) -> dict[str, Any]:
-    """What `dataset.json` tells beside the counts."""
+    """The entries of `dataset.json` beside the counts."""
     a, b = RASTERS[pair]
     coloured = pair == "satellite-labels"
     dealt = "trainA and trainB together, trainA and trainB together, test" if aligned else ", ".join(SPLITS)
@@ -151,7 +151,7 @@ def _facts(
 
 
 def tiles_of(size: int, globe_width: int, stride: int, north: int = 60) -> Iterator[Tile]:
-    """Every tile that lies wholly inside one strip and between the latitudes, west to east, north to south."""
+    """Every tile that is wholly inside one strip and between the latitudes, west to east, north to south."""
     degree = globe_width / 360
     bottom = int((90 - SOUTH) * degree)
     for strip in range(STRIPS):

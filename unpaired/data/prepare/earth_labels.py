@@ -1,4 +1,4 @@
-"""Labels of the Earth, told from its rasters by a rule, so that labels and photos can be translated as on Cityscapes.
+"""Labels of the Earth, computed from its rasters, to translate labels and photos as on Cityscapes.
 
 Sea, lake and land come from the land/sea/lake mask. Sea is shallow where ETOPO1 paints it pale (its ramp runs from
 dark blue in the deep to pale blue over the shelves), and so are lakes: a class of their own would hardly occur in

@@ -80,7 +80,7 @@ def prepare_folders(
         seed: Another number, another split; the split depends on it and the files' content alone.
         paired: Images of A and B with the same name (but for the suffix) show the same thing: both go to the
             same split, and the test set is marked as aligned.
-        on_bad_image: What to do about images that cannot be read: name all and fail, or name and leave them out.
+        on_bad_image: For images that cannot be read: name all and fail, or name and leave them out.
         group: Regular expression; images for whose name (path inside the folder) it finds the same text, or the same
             first group, stay on one side of the split. Unless given, five or more sub-folders are groups; `none`
             makes none.
@@ -144,7 +144,7 @@ def unpacked(folder: Path) -> Iterator[Path]:
 
 
 def _check_apart(out: Path, sources: dict[str, Path | None]) -> None:
-    """No folder lies in another: an image would be in both domains, or the result among its own sources."""
+    """Refuse a folder inside another: an image would be in both domains, or the result among its own sources."""
     places = {option: place.resolve() for option, place in sources.items() if place} | {"the data set": out.resolve()}
     for inner, place in places.items():
         for outer, other in places.items():

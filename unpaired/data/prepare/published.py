@@ -50,7 +50,7 @@ PUBLISHED = {
 ALIGNED = frozenset({"maps", "cityscapes", "facades"})
 """Sets whose A and B show the same places; their files are called 1_A.jpg and 1_B.jpg."""
 DOMAINS = {"maps": ("aerial", "map"), "cityscapes": ("photo", "label"), "facades": ("photo", "label")}
-"""What the domains of the sets are called whose names do not say it, as horse2zebra does."""
+"""Names of the domains of sets whose own names do not contain them, as horse2zebra does."""
 
 
 def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
@@ -92,7 +92,7 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
 
 
 def domains_of(name: str) -> tuple[str, str]:
-    """What domains A and B of a published set are called."""
+    """Names of the domains A and B of a published set."""
     a, _, b = name.partition("_")[0].partition("2")
     return DOMAINS.get(name) or (a, b)
 
@@ -171,7 +171,7 @@ def _fill(manifest: Manifest, name: str, archive: Path, expected: Counts) -> Non
 
 
 def _top_folder(unpacked: Path) -> Path:
-    """The one folder everything lies in, or `unpacked` itself where the archive has none."""
+    """The single top folder of the archive, or `unpacked` itself if there is none."""
     inside = [path for path in unpacked.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else unpacked
 

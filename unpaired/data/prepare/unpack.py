@@ -20,7 +20,7 @@ MAX_BYTES = 20 * 10**9
 MAX_RATIO = 100
 """Deflate alone reaches 1032; archives of photographs stay below 2, of drawings below 20."""
 RATIO_COUNTS_FROM = 10**6
-"""Bytes below which the ratio says nothing: a few blank images may shrink a thousandfold."""
+"""Bytes below which the ratio is not checked: a few blank images may shrink a thousandfold."""
 ENTRY_AT_MOST = 160
 """Bytes that an entry takes in the archive's list on average: 46, its name, and notes of the time."""
 END_AT_MOST = 22 + 20 + 56 + 2**16
@@ -38,7 +38,7 @@ DAMAGE = (
     struct.error,
     UnicodeError,
 )
-"""What zipfile raises on damaged archives."""
+"""Exceptions of zipfile for damaged archives."""
 
 
 def unpack_zip(
@@ -89,7 +89,7 @@ def _whole_or_nothing(target: Path) -> Iterator[None]:
 
 
 def _bound(archive: Path, max_bytes: int, max_ratio: int) -> tuple[int, str]:
-    """The lower of the two bounds in bytes, and its name. The archive's true size can't lie, its headers can."""
+    """The lower of the two bounds in bytes, and its name. The archive's size is a fact, its headers are claims."""
     by_ratio = max(max_ratio * archive.stat().st_size, RATIO_COUNTS_FROM)
     return min((max_bytes, "the most allowed"), (by_ratio, f"{max_ratio} times the archive's own size"))
 
@@ -97,7 +97,7 @@ def _bound(archive: Path, max_bytes: int, max_ratio: int) -> tuple[int, str]:
 def _check_directory(archive: Path, max_files: int) -> None:
     """Refuse a list of files too long to be read, which zipfile would take whole into memory, a kilobyte for each.
 
-    The end of the archive tells how long the list is; the same bytes are where zipfile looks.
+    The length of the list from the end of the archive, from the bytes that zipfile reads.
     """
     with archive.open("rb") as file:
         file.seek(max(0, archive.stat().st_size - END_AT_MOST))

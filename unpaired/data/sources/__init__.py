@@ -1,7 +1,7 @@
 """Where the image files of a data set are stored: folders, tar, parquet and TFRecord files, the Hugging Face hub.
 
 A file in a folder is a plain `Path`. An archive gives the names of its images and the bytes of one of them; it unpacks
-nothing to disk. Sources know nothing of image formats beyond the suffixes, and codecs nothing of sources.
+nothing to disk. Sources depend on image formats by suffix only, and codecs do not depend on sources.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:
 
 
 def image_in_archive(path: Path) -> StoredImage | None:
-    """The image that a path such as `trainA/00000.tar/dog.png` names; None where no parent is an archive."""
+    """The image of a path such as `trainA/00000.tar/dog.png`; None if no parent is an archive."""
     for parent in path.parents:
         if archive := open_archive(parent):
             return StoredImage(archive, path.relative_to(parent).as_posix())

@@ -1,6 +1,6 @@
 """Data sets on the Hugging Face hub, read in byte ranges as they are needed.
 
-`hf://datasets/user/name[@revision][/folder]` names a data set, or a folder of it. The hub is asked only for such names,
+`hf://datasets/user/name[@revision][/folder]` names a data set, or a folder of it. Only such names cause requests,
 and nothing is stored on disk.
 """
 

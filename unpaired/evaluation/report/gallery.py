@@ -80,7 +80,7 @@ def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[
 
 
 def _one_each(ranked: list[ImageFile], places: Mapping[ImageFile, object], few: int) -> list[ImageFile]:
-    """The first few that share no content: of tiles that overlap, one tells enough."""
+    """The first few that share no content: one of each group of overlapping tiles."""
     first_of_place: dict[object, ImageFile] = {}
     for path in ranked:
         first_of_place.setdefault(places[path], path)
@@ -90,7 +90,7 @@ def _one_each(ranked: list[ImageFile], places: Mapping[ImageFile, object], few: 
 def _views(
     translator: Translator, paths: list[ImageFile], truths: Mapping[ImageFile, ImageFile]
 ) -> dict[ImageFile, Views]:
-    """What the page shows of each image; those of one size are translated together."""
+    """The views of each image; images of one size are translated together."""
     inputs = {path: middle(read_whole(path, translator.domain_in)) for path in paths}
     by_size: dict[torch.Size, list[ImageFile]] = {}
     for path, image in inputs.items():

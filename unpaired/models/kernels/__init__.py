@@ -1,6 +1,6 @@
 """The maths of the networks in less time: one door, `optimize`, to kernels for CPUs and for CUDA cards.
 
-Networks know nothing of it. A chain of layers gets a `forward` of its own that computes several layers at once; its
+Networks do not import it. A chain of layers gets a new `forward` that computes several layers at once; its
 layers, their weights and their names stay where they are. Kernels for CPUs never run on a card, nor the others on a
 CPU; where there are none, the layers run as they are written.
 """
@@ -48,7 +48,7 @@ def optimize(network: nn.Module, device: torch.device, precision: torch.dtype, b
 
 
 def describe_kernels(device: torch.device, precision: torch.dtype) -> str:
-    """What `optimize` uses there, in a few words for the first line of a run."""
+    """The kernels that `optimize` uses there, in words for the first line of a run."""
     words = {"cpu": "fused layers", "cuda": "Triton units", "none": "plain layers"}
     return f"{PRECISIONS[precision]}, {words[backend_of(device)]}{_why_none(device)}"
 
@@ -77,7 +77,7 @@ def refreshed(networks: Iterable[nn.Module]) -> Iterator[None]:
 
 
 Planner = Callable[[Operations, bool], Callable[[Tensor], Tensor]]
-"""Makes the forward pass of a chain from its operations; told whether its result leaves the network."""
+"""Makes the forward pass of a chain from its operations and from whether its result leaves the network."""
 
 
 def _planner(backend: Backend, precision: torch.dtype) -> Planner | None:
@@ -93,7 +93,7 @@ def _planner(backend: Backend, precision: torch.dtype) -> Planner | None:
 
 
 def _replace(module: nn.Module, planner: Planner, outermost: bool) -> None:
-    """Give every outermost chain that can be traced a forward pass of its own, and those inside its leaves."""
+    """Give a fast forward pass to every outermost chain that can be traced, and to the chains inside its leaves."""
     if isinstance(module, nn.Sequential):
         try:
             operations = trace(module)

@@ -95,7 +95,7 @@ def users(operations: Operations) -> list[list[int]]:
 
 
 def slope_of(activation: nn.ReLU | nn.LeakyReLU) -> float:
-    """What it multiplies negative values by."""
+    """The factor of negative values."""
     return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
 
 
@@ -112,7 +112,7 @@ def is_instance_norm(layer: object) -> TypeGuard[nn.InstanceNorm2d]:
 
 
 def even_padding(layer: object) -> tuple[str, int] | None:
-    """Mode and width of a layer that pads as much at every side, in a manner that the units know."""
+    """Mode and width of a layer that pads every side alike in a mode that the units support, else None."""
     if isinstance(layer, (nn.ReflectionPad2d, nn.ZeroPad2d)) and len(set(layer.padding)) == 1:
         return "zero" if isinstance(layer, nn.ZeroPad2d) else "reflect", int(layer.padding[0])
     return None

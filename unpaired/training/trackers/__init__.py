@@ -1,6 +1,6 @@
 """Experiment trackers (W&B, trackio, MLflow) beside a run's own files, which are always written.
 
-Each tracker runs in a process of its own, fed through a bounded queue. One that is slow, unreachable, hangs or dies
+Each tracker runs in a separate process, fed through a bounded queue. One that is slow, unreachable, hangs or dies
 costs one warning and never a step. Its output goes to `trackers.log` in the run's folder.
 """
 

@@ -1,8 +1,8 @@
 """Convolutions of few pixels and many channels, as the product of two matrices.
 
-torch's convolution first brings the kernel into a layout of its own; where a map has shrunk to few pixels that takes
+torch's convolution first converts the kernel to its own layout; where a map has shrunk to few pixels that takes
 longer than the sums. Here every place of the kernel has a row with the patch under it, channels fastest: for such rows
-a kernel in channels_last is a matrix as it lies. A transposed convolution is the same read backwards: its places are
+a kernel in channels_last is a matrix in memory. A transposed convolution is the same read backwards: its places are
 the pixels it is given. Places are counted over all images.
 """
 

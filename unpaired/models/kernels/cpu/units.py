@@ -1,7 +1,7 @@
 """The fast form of a chain of layers on a CPU: activation, reflection, convolution and InstanceNorm as one unit.
 
 Everything stays in channels_last. The backward pass is written by hand: it keeps what the unit was given and what it
-gave, where the layers one by one keep every value between them, and computes activation and reflection anew.
+gave, where the layers one by one keep every value between them, and recomputes activation and reflection.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Unit:
         return _Unit.apply(x, self.conv.weight, self.conv.bias, self)  # pyright: ignore[reportReturnType]
 
     def prepared(self, x: Tensor) -> Tensor:
-        """What the convolution sees."""
+        """The input of the convolution."""
         x = x.contiguous(memory_format=torch.channels_last)
         active = x if self.slope == 1 else leaky_relu(x, self.slope)
         return aten.reflection_pad2d(active, [self.reflect] * 4) if self.reflect else active

@@ -139,7 +139,7 @@ def tiles_for(x: Tensor, weight: Tensor) -> Tiles | None:
     """The tiles that are faster than the direct sum for x (b, h + 2, w + 2, c), or None.
 
     The matrix products cost tiles x channels^2, the transforms tiles x channels: below 64 channels in fp32, 256 in
-    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in tiles of its own (AMX). Transforming
+    bf16, they are not worth it; nor where the chip multiplies bf16 matrices in hardware tiles (AMX). Transforming
     the kernels costs the same for any number of pixels, and most for large tiles: 256 in fp32 repay it, 512 in bf16,
     512 those of large tiles.
     """

@@ -218,7 +218,7 @@ class _Planner:
         return not self.outermost or any(n >= len(self.operations) or self.convolved[n] for n in targets)
 
     def _work(self, number: int) -> Callable[..., Tensor] | None:
-        """What an operation does; None for the input, and for what reads the result."""
+        """The layer of an operation; None for the input and for the reader of the result."""
         operation = self.operations[number] if number < len(self.operations) else None
         return operation.work if operation else None
 

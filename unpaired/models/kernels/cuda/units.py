@@ -1,4 +1,4 @@
-"""Convolution in low precision, and what follows it up to the next one as a single unit, with hand-written gradients.
+"""Convolution in low precision, and all layers up to the next one as a single unit, with hand-written gradients.
 
 A unit computes pad(activation(norm(y)) + residual) and keeps y and the sums over it, nothing in between. What it is
 made of may be several tensors beside each other in the channels, as a U-Net's skip connection lays them.
