@@ -147,6 +147,7 @@ def test_the_index_of_this_repository_matches_its_files():
     if not (names := shipped.shipped_models()):
         pytest.skip("this checkout has no models/")
     for name in names:
-        assert shipped.shipped_file(name) is not None and shipped.card_file(name) is not None
+        weights = shipped.shipped_file(name)
+        assert weights is not None and weights.with_name(f"{name}.md").is_file()
         with Image.open(shipped.example_file(name)) as image:
             assert image.format == "JPEG" and image.height == 2 * (image.width // 5)

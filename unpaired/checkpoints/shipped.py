@@ -70,13 +70,6 @@ def shipped_file(name: str) -> Path | None:
     return path
 
 
-def card_file(name: str) -> Path | None:
-    """The card of the model called `name`, if it has one."""
-    folder = shipped_folder()
-    path = folder / f"{name}.md" if folder and name in shipped_models() else None
-    return path if path and path.is_file() else None
-
-
 def example_file(name: str) -> Path | None:
     """A JPEG of inputs and translations of the model called `name`, if it has one."""
     folder = shipped_folder()

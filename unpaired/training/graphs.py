@@ -80,11 +80,6 @@ def _named(names: list[Name], values: Tensor) -> Values:
     return dict(zip(names, values.unbind(), strict=True))
 
 
-def run_again(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """No recording: the work itself."""
-    return work
-
-
 def record_cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """Record the work as a CUDA graph. Recording computes nothing; each call launches the graph.
 

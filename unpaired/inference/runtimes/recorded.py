@@ -54,18 +54,6 @@ class Recorded:
             return self.run(images) if graph is None else graph(images).clone()
 
 
-def record_static(run: Pass, example: Tensor) -> Pass:
-    """A pass with static input and output buffers but without a graph: what `record_cuda` does, on any device."""
-    static_in = torch.empty_like(example)
-    static_out = run(static_in.copy_(example)).clone()
-
-    def replay(images: Tensor) -> Tensor:
-        static_in.copy_(images, non_blocking=True)
-        return static_out.copy_(run(static_in))
-
-    return replay
-
-
 def record_cuda(run: Pass, example: Tensor) -> Pass:
     """Record a pass as a CUDA graph with static input and output buffers.
 
