@@ -249,6 +249,12 @@ def test_the_table_shows_the_model_its_interval_and_the_baselines_in_aligned_col
     assert len({len(line) for line in lines[1:7] if line}) == 1
 
 
+def test_the_table_names_the_domains_where_the_data_set_does(negatives):
+    describe(negatives, aligned=True, domains={"A": "horses", "B": "zebras"})
+    headings = [line for line in table(evaluate(INVERSE, negatives)).splitlines() if line.endswith("12 test images")]
+    assert headings == ["horses to zebras, 12 test images", "zebras to horses, 12 test images"]
+
+
 def test_the_table_of_few_images_has_no_interval_and_warns(negatives):
     text = table(evaluate(INVERSE, negatives, limit=9))
     assert "too few for an interval" in text and " to " not in text.split("Note:")[0].replace("A to B", "").replace(

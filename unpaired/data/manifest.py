@@ -112,6 +112,12 @@ def domain_names(manifest: Mapping[str, Any]) -> tuple[str, str]:
     return (a, b) if a != b else (f"{a} A", f"{b} B")
 
 
+def directions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Each direction by the names of its domains, e.g. `horses to zebras`."""
+    a, b = domain_names(manifest)
+    return {"AtoB": f"{a} to {b}", "BtoA": f"{b} to {a}"}
+
+
 def read_manifest(root: Path) -> dict[str, Any]:
     """The facts in `root/dataset.json`; an empty dict where the folder was not prepared by us.
 

@@ -12,6 +12,7 @@ from unpaired.checkpoints.bundle import Bundle, bundle_file
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut
+from unpaired.data.manifest import domain_names
 from unpaired.inference.runtimes import is_exported
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
@@ -47,6 +48,7 @@ def recipe(
         "model_sha256": _sha256(Path(model)) if named else None,
         "data": str(held_out.root),
         "data_name": held_out.manifest.get("name"),
+        "domains": dict(zip("AB", domain_names(held_out.manifest), strict=True)),
         "data_sha256": held_out.manifest.get("sha256"),
         "n": {"A": len(held_out.a), "B": len(held_out.b)},
         "sizes": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from unpaired.data.manifest import directions_of
 from unpaired.evaluation.scores import MODEL
 from unpaired.metrics.evidence import span_text
 from unpaired.metrics.words import BASELINES, METRICS
@@ -15,7 +16,7 @@ def table(result: dict[str, Any], width: int = 80) -> str:
 
     The baselines stand beside the model where that fits, else below it.
     """
-    lines = []
+    lines, directions = [], directions_of(result["recipe"])
     for direction, scores in ((d, result[d]) for d in ("AtoB", "BtoA") if d in result):
         baselines = result["baselines"][direction]
         rows = [["", MODEL, "95 %", *(BASELINES[name] for name in baselines), "better"]]
@@ -29,7 +30,7 @@ def table(result: dict[str, Any], width: int = 80) -> str:
                 ]
                 rows.append([words.label, *shown, words.better])
         images = len(result["images"][direction])
-        lines.append(f"{direction[0]} to {direction[-1]}, {images} test images")
+        lines.append(f"{directions[direction]}, {images} test images")
         lines += [*_laid_out(rows, width), ""]
     notes = [textwrap.fill(f"Note: {note}", width) for note in result["recipe"]["notes"]]
     return "\n".join([*lines, *notes]).rstrip()

@@ -11,9 +11,9 @@ from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.data.heldout import open_held_out, read_whole, spread
-from unpaired.data.manifest import read_manifest
+from unpaired.data.manifest import directions_of, read_manifest
 from unpaired.evaluation.report.curves import draw
-from unpaired.evaluation.report.facts import data_name, directions_of
+from unpaired.evaluation.report.facts import data_name
 from unpaired.evaluation.report.gallery import middle
 from unpaired.evaluation.report.images import Embedded, embed
 from unpaired.evaluation.report.page import data_root, read_settings, render

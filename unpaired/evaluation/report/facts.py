@@ -17,12 +17,6 @@ Facts = list[tuple[str, str]]
 """(name, value); only what is known."""
 
 
-def directions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Each direction by the names of its domains, e.g. `horses to zebras`."""
-    a, b = domain_names(manifest)
-    return {"AtoB": f"{a} to {b}", "BtoA": f"{b} to {a}"}
-
-
 def head(
     config: Mapping[str, Any],
     manifest: Mapping[str, Any],

@@ -18,9 +18,9 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut, open_held_out
-from unpaired.data.manifest import domain_names, read_manifest
+from unpaired.data.manifest import directions_of, domain_names, read_manifest
 from unpaired.evaluation.report.curves import draw_charts
-from unpaired.evaluation.report.facts import command, data_name, directions_of, head, progress_line
+from unpaired.evaluation.report.facts import command, data_name, head, progress_line
 from unpaired.evaluation.report.gallery import Gallery, gallery
 from unpaired.evaluation.report.images import embed_grid
 from unpaired.evaluation.report.numbers import tables
