@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from tests.data_sets import make_data, make_model
+from unpaired import Translator
 from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.checkpoints.run_state import seal
 from unpaired.cli import run
@@ -236,14 +237,14 @@ def test_cut_is_tested_in_its_one_direction(direction, side):
     flags = ["--CUT_mode", "CUT", "--phase", "train", "--direction", direction, "--nce_idt", "True"]
     assert official.equivalents(["test", *CUT, *flags]).commands == [
         ["translate", "checkpoints/n", f"d/train{side}", "results/n/train_latest", "--direction", direction]
-        + ["--layout", "official"]
+        + ["--layout", "official", "--scale", "train"]
     ]
 
 
 def test_testing_becomes_one_translation_per_direction():
     flags = ["--dataroot", "d", "--name", "n", "--model", "cycle_gan", "--num_test", "50", "--eval", "--netG", "x"]
     found = official.equivalents(["test", *flags])
-    layout = ["--layout", "official"]
+    layout = ["--layout", "official", "--scale", "train"]
     assert found.commands == [
         ["translate", "checkpoints/n", "d/testA", "results/n/test_latest", "--direction", "AtoB", *layout],
         ["translate", "checkpoints/n", "d/testB", "results/n/test_latest", "--direction", "BtoA", *layout],
@@ -258,14 +259,14 @@ def test_model_test_takes_one_folder_and_ignores_the_direction():
     found = official.equivalents(["test", *alone, "--direction", "AtoB", "--dataset_mode", "single"])
     assert found.commands == [
         ["translate", "checkpoints/n", "d/testB", "results/n/val_latest", "--direction", "BtoA"]
-        + ["--layout", "official-single"]
+        + ["--layout", "official-single", "--scale", "train"]
     ]
     assert "--direction: --model test takes the generator of --model_suffix" in found.notes
 
 
 def test_the_guide_shows_every_flag_and_no_other():
     shown = set(re.findall(r"`?--([A-Za-z]\w*)\b(?![-.])", GUIDE.read_text()))
-    ours = {"data", "out", "from", "steps", "layout", "help", "b", "nproc", "device"}
+    ours = {"data", "out", "from", "steps", "layout", "scale", "help", "b", "nproc", "device"}
     assert official_flags.KNOWN | set(official_flags.OLD_NAMES) <= shown
     assert shown - official_flags.KNOWN - set(official_flags.OLD_NAMES) <= ours
 
@@ -313,6 +314,26 @@ def test_an_official_test_command_writes_the_official_results(tmp_path, monkeypa
     assert sorted(path.name for path in (results / "images").iterdir()) == expected
     shown = re.findall(r'src="images/([^"]+)"', (results / "index.html").read_text())
     assert shown == [f"{stem}_{kind}.png" for stem in ("00", "01") for kind in kinds]
+
+
+def test_images_are_tested_at_the_training_size_unless_preprocess_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    side = Translator.load(make_model(tmp_path / "checkpoints/mine")).bundle.experiment.data.crop_size
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (3 * side, 2 * side), (90, 40, 200)).save(tmp_path / "photos/a.png")
+    for number, (flags, size) in enumerate(
+        [
+            ([], (side, side)),
+            (["--load_size", "512"], (side, side)),
+            (["--preprocess", "none"], (3 * side, 2 * side)),
+            (["--scale", "own"], (3 * side, 2 * side)),
+        ]
+    ):
+        words = ["test", "--dataroot", "photos", "--name", "mine", "--model", "test", "--results_dir", str(number)]
+        assert run([*words, *flags]) == 0
+        for kind in ("real", "fake"):
+            with Image.open(tmp_path / f"{number}/mine/test_latest/images/a_{kind}.png") as image:
+                assert image.size == size
 
 
 def test_stems_that_would_collide_are_refused(tmp_path, capsys):

@@ -143,6 +143,8 @@ def train_command(flags: Flags) -> Equivalent:
 def test_commands(flags: Flags) -> Equivalent:
     """One `unpaired translate ... --layout official` for each direction that test.py would run.
 
+    Images are resized to the training size, as test.py does unless `--preprocess none` is given.
+
     Raises:
         BadInput: values without a counterpart, or an epoch of which no checkpoint is kept.
     """
@@ -164,8 +166,9 @@ def test_commands(flags: Flags) -> Equivalent:
         jobs = {direction: folder for direction, folder in jobs.items() if direction == flags.get("direction", "AtoB")}
     layout = "official-single" if single else "official"
     _, environment, more = _device(flags)
+    scale = [] if flags.get("preprocess") == "none" else ["--scale", "train"]
     commands = [
-        ["translate", model, folder, out, "--direction", direction, "--layout", layout]
+        ["translate", model, folder, out, "--direction", direction, "--layout", layout, *scale]
         for direction, folder in jobs.items()
     ]
     return Equivalent([*before, *prepared, *commands], [*notes, *more], environment)

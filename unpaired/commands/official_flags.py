@@ -143,7 +143,9 @@ NOT_NEEDED = {
 
 AT_TEST = {
     "eval": "networks are always in evaluation mode",
-    **dict.fromkeys(("batch_size", "load_size", "crop_size", "preprocess"), "images keep their own size"),
+    "batch_size": "images are translated one by one",
+    **dict.fromkeys(("load_size", "crop_size"), "the training size is in the bundle; --scale own keeps that of images"),
+    "preprocess": "that of training is in the bundle; none keeps the size of images",
     "no_flip": "images are not mirrored",
     "serial_batches": "images keep their order",
     "num_threads": "images are read as needed",

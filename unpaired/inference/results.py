@@ -14,6 +14,7 @@ import numpy as np
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import write_text
 from unpaired.core.progress import progress
+from unpaired.data.transforms import resize
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import jobs_of
 from unpaired.inference.outcome import Outcome, require_whole
@@ -33,6 +34,8 @@ img {{ max-width: 256px; display: block }} h3 {{ margin: 1em 0 .3em }}</style>
 
 def write_results(translator: Translator, source: str, out: Path, *, single: bool = False) -> list[Path]:
     """Translate every image of `source` into `out/images`, beside its original; both directions may share `out`.
+
+    Where `translator.scale` is train, originals are written at that size, too: as the network saw them.
 
     Args:
         translator: The model in one direction.
@@ -59,7 +62,8 @@ def write_results(translator: Translator, source: str, out: Path, *, single: boo
             try:
                 image = read_image(path)
                 translated = translator.translate_decoded(image)
-                write_image(_opaque(image), folder / f"{path.stem}_{real}.png")
+                shown = resize(image.pixels, *translated.pixels.shape[1::-1])
+                write_image(_opaque(DecodedImage(shown)), folder / f"{path.stem}_{real}.png")
                 write_image(_opaque(translated), folder / f"{path.stem}_{fake}.png")
                 outcomes.append(Outcome(str(path), f"{folder / path.stem}_{fake}.png", None))
             except BadInput as error:
