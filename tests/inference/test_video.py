@@ -321,18 +321,62 @@ def test_untagged_frames_are_read_by_their_lines(size, tag, matrix):
     assert np.abs(red - expected).max() <= 3, red
 
 
-@pytest.mark.parametrize(("trc", "primaries", "word"), [(16, 9, "PQ"), (18, 9, "HLG"), (1, 9, "BT.2020")])
-def test_hdr_and_wide_gamut_are_refused_and_not_relabelled(tmp_path, trc, primaries, word):
-    with av.open(str(tmp_path / "in.mkv"), "w") as out:
-        stream = out.add_stream("libx264", rate=20)
-        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+def make_wide_clip(path, code, trc=16, primaries=9, matrix=9):
+    """Two frames of one 10-bit Y'CbCr colour, lossless."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=20, options={"qp": "0"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p10le"
         context = stream.codec_context
-        context.color_trc, context.color_primaries, context.colorspace = trc, primaries, 9
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = trc, primaries, matrix, 1
         for number in range(2):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+            frame = av.VideoFrame(SIZE[1], SIZE[0], "yuv420p10le")
+            for plane, value in zip(frame.planes, code, strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
+            frame.pts, frame.time_base = number, Fraction(1, 20)
+            out.mux(stream.encode(frame))
         out.mux(stream.encode())
-    with pytest.raises(BadInput, match=f"{word} video; models take BT.709"):
-        translate_video(NEGATIVE, tmp_path / "in.mkv", tmp_path / "out.mkv")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("trc", "primaries", "luma", "expected", "words"),
+    [  # PQ of 1000 and 203 cd/m^2: 64 + 876 * 0.7518 and 0.5807; HLG of reference white: 64 + 876 * 0.75
+        (16, 9, 723, 255, "PQ video with the primaries of BT.2020"),
+        (16, 9, 573, 231, "PQ video with the primaries of BT.2020"),
+        (18, 9, 721, 231, "HLG video with the primaries of BT.2020"),
+        (1, 12, 502, 127.5, "BT.709 video with the primaries of Display P3"),
+    ],
+)
+def test_wide_colours_are_converted_and_written_as_what_they_are(
+    tmp_path, capsys, trc, primaries, luma, expected, words
+):
+    matrix = 9 if primaries == 9 else 1
+    source = make_wide_clip(tmp_path / "in.mkv", (luma, 512, 512), trc, primaries, matrix)
+    translate_video(NEGATIVE, source, tmp_path / "out.mkv")
+    assert f"in.mkv: {words} is converted to SDR BT.709\n" in capsys.readouterr().err
+    with av.open(str(tmp_path / "out.mkv")) as clip:
+        context = clip.streams.video[0].codec_context
+        assert (context.color_trc, context.color_primaries, context.colorspace) == (1, 1, 1)
+    frames = frames_of(tmp_path / "out.mkv")
+    assert len(frames) == 2
+    for _, pixels in frames:
+        assert np.abs(255 - pixels.astype(float) - expected).max() <= 2.5, pixels[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("trc", "primaries", "matrix", "words"),
+    [
+        (16, 9, 10, "constant-luminance BT.2020 video is not converted"),
+        (16, 9, 14, "ICtCp video is not converted"),
+        (2, 9, 9, "primaries of BT.2020 and no tag of its transfer is not converted"),
+        (10, 9, 9, "primaries of BT.2020 and transfer 10 of H.273 is not converted"),
+        (16, 11, 9, "primaries of DCI-P3 is not converted"),
+    ],
+)
+def test_wide_colours_that_are_not_converted_are_refused(tmp_path, trc, primaries, matrix, words):
+    source = make_wide_clip(tmp_path / "in.mkv", (500, 512, 512), trc, primaries, matrix)
+    with pytest.raises(BadInput, match=words):
+        translate_video(NEGATIVE, source, tmp_path / "out.mkv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv"]
 
 

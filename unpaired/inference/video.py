@@ -22,6 +22,7 @@ from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
+from unpaired.imaging.hdr import LUMA, UNTAGGED, WideColours, rgb_of
 from unpaired.imaging.images import DecodedImage, Pixels
 from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.page_writers import write_pages
@@ -43,12 +44,11 @@ SEGMENT = 50
 """Frames of a segment: work that a killed process may have to do again."""
 CUT = 40.0
 """Mean absolute change between frames, in 8-bit levels, taken for the next scene."""
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-WIDE_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
-"""Transfer characteristics and primaries, by the numbers of ITU-T H.273, that BT.709 does not hold."""
 HD_LINES = 720
 """Untagged videos of so many lines are read as BT.709, smaller ones as BT.601, as players do."""
-BT601, UNTAGGED = 5, 2
+BT601 = 5
+FULL_RANGE = 2
+"""Of Y'CbCr, by FFmpeg's number."""
 BT709 = 1
 """In which the output's colours are written, and said to be, by the numbers of ITU-T H.273."""
 CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"}), ".gif": ("ffv1", {})}
@@ -91,7 +91,8 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
         smooth: Decay of the InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own.
 
     Raises:
-        BadInput: the extra `video` is missing, a file cannot be read or written, or sound does not fit the container.
+        BadInput: the extra `video` is missing, a file cannot be read or written, its wide colours are not converted,
+            or sound does not fit the container.
         Stopped: by Ctrl-C.
     """
     av = _av()
@@ -112,8 +113,10 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
             if not container.streams.video:
                 raise BadInput(f"{source}: holds no video")
             _check_sound(av, container, target)
-            _check_colours(container.streams.video[0])
-            flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower()).run()
+            colours = _wide_colours(container.streams.video[0])
+            if colours:
+                print(f"{source}: {colours} is converted to SDR BT.709", file=sys.stderr)
+            flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower(), colours).run()
         _join(av, source, scratch, target)
     except (BadInput, av.FFmpegError) as error:
         scratch.remove()
@@ -129,8 +132,16 @@ class _Frames:
     """The frames of one video on their way into segments."""
 
     def __init__(
-        self, av: Any, translator: Translator, container: InputContainer, scratch: Scratch, smooth: float, suffix: str
+        self,
+        av: Any,
+        translator: Translator,
+        container: InputContainer,
+        scratch: Scratch,
+        smooth: float,
+        suffix: str,
+        colours: WideColours | None,
     ) -> None:
+        self.colours = colours
         self.av, self.translator, self.container, self.scratch, self.suffix = av, translator, container, scratch, suffix
         self.smoothing = Smoothing(smooth) if smooth else None
         self.flicker = Flicker()
@@ -167,7 +178,7 @@ class _Frames:
         with written_whole(path) as part, self.av.open(str(part), "w", format="nut") as out:
             made = None
             for frame in frames:
-                pixels = self._translated(upright(frame))
+                pixels = self._translated(upright(frame, self.colours))
                 if made is None:
                     made = _video_stream(out, codec, dict(options), pixels, stream)
                 for packet in made.encode(_frame(self.av, pixels, frame, codec)):
@@ -239,9 +250,13 @@ class _Frames:
         return done
 
 
-def upright(frame: VideoFrame) -> Pixels:
-    """(h, w, 3) of uint8, turned as a player would turn it."""
-    pixels = frame.reformat(format="rgb24", src_colorspace=matrix_of(int(frame.colorspace), frame.height)).to_ndarray()
+def upright(frame: VideoFrame, colours: WideColours | None = None) -> Pixels:
+    """(h, w, 3) of uint8 in SDR, turned as a player would turn it; wide colours are converted to BT.709."""
+    if colours:
+        pixels = _sdr(frame, colours)
+    else:
+        matrix = matrix_of(int(frame.colorspace), frame.height)
+        pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
 
 
@@ -250,19 +265,22 @@ def matrix_of(tagged: int, height: int) -> int:
     return (BT709 if height >= HD_LINES else BT601) if tagged == UNTAGGED else tagged
 
 
-def _check_colours(stream: Any) -> None:
-    """Refuse what would change its look when written as BT.709.
-
-    Raises:
-        BadInput: HDR or wide-gamut video.
-    """
+def _wide_colours(stream: Any) -> WideColours | None:
     context = stream.codec_context
-    kind = HDR_TRANSFERS.get(int(context.color_trc)) or WIDE_PRIMARIES.get(int(context.color_primaries))
-    if kind:
-        raise BadInput(
-            f"{kind} video; models take BT.709: convert it with ffmpeg -i IN -vf zscale=t=linear:npl=100,"
-            f"tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT"
-        )
+    return WideColours.of(int(context.color_trc), int(context.color_primaries), int(context.colorspace))
+
+
+def _sdr(frame: VideoFrame, colours: WideColours) -> Pixels:
+    """(h, w, 3) of uint8 in BT.709; the matrix is applied here, since that of swscale is off by two 10-bit levels."""
+    if frame.format.is_rgb:
+        return colours.to_sdr(frame.to_ndarray(format="rgb48le").astype(np.float32) / 65535)
+    if colours.matrix not in LUMA:
+        raise BadInput(f"{colours} in {frame.format.name} is tagged as RGB; correct the tag of its matrix")
+    matrix = colours.matrix  # the same on both sides: only the bits and the subsampling change
+    deep = frame.reformat(format="yuv444p16le", src_colorspace=matrix, dst_colorspace=matrix)
+    ycbcr = deep.to_ndarray(channel_last=True)
+    full = int(frame.color_range) == FULL_RANGE
+    return colours.to_sdr(rgb_of(ycbcr, colours.matrix, full, frame.format.components[0].bits))
 
 
 def _frame(av: Any, pixels: Pixels, like: VideoFrame, codec: str) -> VideoFrame:
