@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,8 @@ from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, read_image, write_image
-from unpaired.inference import Options, Translator, translate_files
-from unpaired.inference.pipeline import in_order
+from unpaired.inference import Options, Translator, files, translate_files
+from unpaired.inference.pipeline import in_batches, in_order, one_ahead
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +231,90 @@ def test_what_is_read_ahead_is_bounded():
             assert result == taken and len(begun) <= taken + 5
             taken += 1
     assert taken == 50
+
+
+def test_items_of_one_key_share_a_batch_and_what_waits_is_bounded():
+    assert list(in_batches("abab", str, 2, 8)) == [["a", "a"], ["b", "b"]]
+    assert list(in_batches("abcad", str, 2, 3)) == [["a"], ["b"], ["c"], ["a"], ["d"]]  # three wait, the first goes
+    assert list(in_batches("aab", str, 1, 4)) == [["a"], ["a"], ["b"]]
+
+
+def test_the_next_item_is_made_before_one_is_given():
+    made = []
+    items = one_ahead(made.append(n) or n for n in range(4))
+    assert [(item, len(made)) for item in items] == [(0, 2), (1, 3), (2, 4), (3, 4)]
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A runtime that inverts images and records what it is given, as soon as it is submitted."""
+
+    channels_in: int = 3
+    channels_out: int = 3
+    label: str = "negative"
+    place: str = "cpu"
+    events: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+
+    def __call__(self, images):
+        return self.submit(images)()
+
+    def submit(self, images):
+        self.events.append(("submit", images.shape))
+        return lambda: self.events.append(("wait", images.shape)) or -images
+
+
+def put_sizes(folder, sizes):
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        shapes("A", number).resize(size).save(folder / f"{number:02}.png")
+
+
+def test_sizes_that_alternate_make_full_batches_that_overlap_and_give_the_same_files(translator, tmp_path):
+    put_sizes(tmp_path / "in", [(20, 16), (24, 16)] * 2)
+    for batch in (1, 2):
+        runtime = Negative()
+        inverting = replace(translator, runtime=runtime)
+        out = tmp_path / str(batch)
+        written = translate_files(inverting, str(tmp_path / "in"), out, Options(batch=batch))
+        assert [path.name for path in written] == ["00.png", "01.png", "02.png", "03.png"]
+    first, second = (2, 3, 16, 20), (2, 3, 16, 24)
+    assert runtime.events == [("submit", first), ("submit", second), ("wait", first), ("wait", second)]
+    for name in tree(tmp_path / "1"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+        np.testing.assert_array_equal(
+            read_image(tmp_path / "2" / name).pixels, 255 - read_image(tmp_path / "in" / name).pixels
+        )
+
+
+def test_files_held_in_memory_are_bounded_while_the_network_works(translator, tmp_path, monkeypatch):
+    """AHEAD + batch are being read and WINDOW batches wait for their size, at most, when a batch is submitted."""
+    put_sizes(tmp_path / "in", [(8 + n % 7, 8) for n in range(60)])
+    batch, read, most = 2, [], []
+    monkeypatch.setattr(files, "read_image", lambda path: read.append(path) or read_image(path))
+
+    class Counting(Negative):
+        def submit(self, images):
+            most.append(len(read) - sum(shape[0] for event, shape in self.events if event == "submit"))
+            return super().submit(images)
+
+    translate_files(
+        replace(translator, runtime=Counting()), str(tmp_path / "in"), tmp_path / "out", Options(batch=batch)
+    )
+    assert len(read) == 60 and max(most) <= files.AHEAD + batch + files.WINDOW * batch
+
+
+def test_errors_and_lines_follow_the_order_of_the_files_whatever_ends_first(translator, tmp_path, capsys):
+    put_sizes(tmp_path / "in", [(20, 16), (24, 16), (20, 16), (24, 16), (20, 16), (24, 16)])
+    for name in ("01.png", "04.png"):
+        (tmp_path / "in" / name).write_text("no image")
+    report = tmp_path / "report.jsonl"
+    with pytest.raises(BadInput, match=r"2 of 6 files .*01\.png.*04\.png"):
+        options = Options(batch=2, report=report)
+        translate_files(replace(translator, runtime=Negative()), str(tmp_path / "in"), tmp_path / "out", options)
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [Path(row["file"]).name for row in rows] == [f"{n:02}.png" for n in range(6)]
+    assert [row["error"] is None for row in rows] == [True, False, True, True, False, True]
+    assert tree(tmp_path / "out") == ["00.png", "02.png", "03.png", "05.png"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """`translate`: files in, files out, every one under its own name and at its own size.
 
-Files are read ahead and written behind in threads while the network works, so that it hardly ever waits.
+Three stages overlap: threads read ahead, the network translates batches of one size, threads write behind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from unpaired.imaging.images import (
 from unpaired.inference.masks import Weight, blended, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, require_whole, write_report
-from unpaired.inference.pipeline import in_order
+from unpaired.inference.pipeline import in_batches, in_order, one_ahead
 from unpaired.inference.scale import advice
 from unpaired.inference.stacks import translate_stack
 from unpaired.inference.translator import Translator
@@ -39,6 +40,8 @@ THREADS = 2
 """That read, and as many that write."""
 AHEAD = 4
 """Images read, or waiting to be written, beyond those of a batch."""
+WINDOW = 4
+"""Batches' worth of images that wait for others of their size."""
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .gif .ogv .wmv .flv .3gp .mxf".split())
 """Names of videos; what is inside, FFmpeg tells."""
 GIF = ".gif"
@@ -81,14 +84,14 @@ def translate_files(
     if Path(source).is_dir() and (line := left_out(other_names(Path(source)))):
         print(f"{source}: {line}", file=sys.stderr)
     work = _Work(translator, options)
-    bad = work.run(jobs)
-    for (words, suffix), times in work.lost.items():
+    work.run(jobs)
+    lost = Counter((work.lost[job], job.target.suffix.lower()) for job in jobs if job in work.lost)
+    for (words, suffix), times in lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
     if work.much_larger and translator.bundle:
         print(advice(translator.bundle.experiment.data, len(work.much_larger)), file=sys.stderr)
-    why = {failed.job: failed.why for failed in bad}
-    outcomes = [outcome_of(job, why.get(job)) for job in jobs]
+    outcomes = [outcome_of(job, work.why.get(job)) for job in jobs]
     if options.report is not None:
         write_report(outcomes, options.report)
     require_whole(outcomes)
@@ -128,135 +131,127 @@ class _Translated:
     image: Array
 
 
-@dataclass(frozen=True)
-class _Failed:
-    """A file that cannot be translated."""
-
-    job: Job
-    why: str
-
-
 class _Work:
     """Reading, translating and writing of many files at once."""
 
     def __init__(self, translator: Translator, options: Options) -> None:
         self.translator, self.options = translator, options
-        self.lost: Counter[tuple[str, str]] = Counter()
-        """Files by what they lost to which format."""
-        self.much_larger: list[Job] = []
+        self.why: dict[Job, str] = {}
+        """Of files that could not be translated, the reason."""
+        self.lost: dict[Job, str] = {}
+        """What the new format of a file does not hold."""
+        self.much_larger: set[Job] = set()
         """Images over twice the training size."""
 
-    def run(self, jobs: list[Job]) -> list[_Failed]:
-        """Carry out every job; returns those that failed, in order."""
+    def run(self, jobs: list[Job]) -> None:
+        """Carry out every job."""
         title = f"translating {self.translator.direction}"
-        if len(jobs) == 1 and isinstance(read := self._read(jobs[0]), _Apart):
-            if read.tile:  # which are counted
-                return [failed for failed in [self._tiled(read.job, read.tile, quiet=False)] if failed]
-            with progress(title, read.pages) as advance:
-                return [failed for failed in [self._stack(read.job, advance)] if failed]
-        with progress(title, len(jobs)) as advance:
-            return self._side_by_side(jobs, advance)
+        apart = self._apart(jobs[0]) if len(jobs) == 1 else None
+        if apart is None:
+            with progress(title, len(jobs)) as advance:
+                self._side_by_side(jobs, advance)
+        elif apart.tile:  # tiles are counted
+            self._tiled(apart.job, apart.tile, quiet=False)
+        else:
+            with progress(title, apart.pages) as advance:
+                self._stack(apart.job, advance)
 
-    def _side_by_side(self, jobs: list[Job], advance: Advance) -> list[_Failed]:
+    def _side_by_side(self, jobs: list[Job], advance: Advance) -> None:
         """Read ahead and write behind while the network works."""
         ahead = AHEAD + self.options.batch
-        failed = []
         with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
             try:
-                translated = self._translated(in_order(readers, self._read, jobs, ahead))
-                for failure in in_order(writers, self._write, translated, ahead):
-                    failed += [failure] if failure else []
+                images = self._whole(in_order(readers, self._read, jobs, ahead), advance)
+                for _ in in_order(writers, self._write, self._translate(images), ahead):
                     advance()
             finally:
                 readers.shutdown(cancel_futures=True)
                 writers.shutdown(cancel_futures=True)
-        return failed
 
-    def _tiled(self, job: Job, tile: int, quiet: bool = True) -> _Failed | None:
+    def _read(self, job: Job) -> _Read | _Apart | None:
+        """One file in memory; None where it cannot be read."""
+        apart = self._apart(job)
+        if apart or job in self.why:
+            return apart
+        with self._reasons(job):
+            decoded = read_image(job.source)
+            return _Read(job, decoded, self.translator.prepare(decoded))
+
+    def _translate(self, images: Iterable[_Read]) -> Iterator[_Translated]:
+        """Images of one size in batches; the next batch is submitted before the result of one is awaited."""
+        batch = self.options.batch
+        batches = in_batches(images, lambda read: read.array.shape, batch, WINDOW * batch)
+        submitted = ((alike, self.translator.submit([read.array for read in alike])) for alike in batches)
+        for alike, result in one_ahead(submitted):
+            yield from map(_Translated, alike, result())
+
+    def _write(self, done: _Translated) -> None:
+        job, original = done.read.job, done.read.decoded
+        try:
+            with self._reasons(job):
+                translated = self.translator.finish(original, done.image)
+                translated = masked(self.translator.domain_in.marked(original), translated, self._weight(job))
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                write_image(translated, job.target, "" if job.target.suffix else suffix_of(_head(job.source)))
+                self._note(translated.about.dropped(job.target.suffix.lower()), job)
+        except OSError as error:  # a full disk or a place without permission fails every file
+            raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
+
+    def _apart(self, job: Job) -> _Apart | None:
+        """How a file is translated by itself; None for an image that goes through the network whole."""
+        with self._reasons(job):
+            header = read_header(job.source)
+            if header.width and self.translator.is_much_larger(header.width, header.height):
+                self.much_larger.add(job)
+            tile = self.options.tiles(self.translator, header.height, header.width) if header.pages == 1 else None
+            return _Apart(job, header.pages, tile) if header.pages > 1 or tile else None
+
+    def _whole(self, images: Iterable[_Read | _Apart | None], advance: Advance) -> Iterator[_Read]:
+        """The images that go through the network whole; files translated by themselves are, on the way."""
+        for read in images:
+            if isinstance(read, _Read):
+                yield read
+                continue
+            if read:
+                self._tiled(read.job, read.tile) if read.tile else self._stack(read.job)
+            advance()
+
+    def _tiled(self, job: Job, tile: int, quiet: bool = True) -> None:
         """Translate one file in tiles."""
         from unpaired.inference.huge import translate_huge
 
-        options = self.options
-        try:
+        with self._reasons(job):
             self._require_mask(job)
             about = translate_huge(
                 self.translator,
                 job.source,
                 job.target,
                 tile=tile,
-                statistics=options.statistics,
+                statistics=self.options.statistics,
                 mask=job.mask,
-                feather=options.feather,
+                feather=self.options.feather,
                 quiet=quiet,
             )
-        except BadInput as error:
-            return _failed(job, error)
-        self._note(about.dropped(job.target.suffix.lower()), job)
-        return None
+            self._note(about.dropped(job.target.suffix.lower()), job)
 
-    def _stack(self, job: Job, advance: Advance = lambda *_, **__: None) -> _Failed | None:
+    def _stack(self, job: Job, advance: Advance = lambda *_, **__: None) -> None:
         """Translate every image of one file, in memory that does not grow with their number."""
+        with self._reasons(job):
+            weight = self._weight(job)
+            lost = translate_stack(self.translator, job.source, job.target, self.options, weight, lambda: advance())
+            self._note(lost, job)
+
+    @contextmanager
+    def _reasons(self, job: Job) -> Iterator[None]:
+        """Inside, bad input fails this job alone."""
         try:
-            lost = translate_stack(
-                self.translator, job.source, job.target, self.options, self._weight(job), lambda: advance()
-            )
+            yield
         except BadInput as error:
-            return _failed(job, error)
-        self._note(lost, job)
-        return None
-
-    def _read(self, job: Job) -> _Read | _Apart | _Failed:
-        try:
-            header = read_header(job.source)
-            if header.width and self.translator.is_much_larger(header.width, header.height):
-                self.much_larger.append(job)
-            tile = self.options.tiles(self.translator, header.height, header.width) if header.pages == 1 else None
-            if header.pages > 1 or tile:
-                return _Apart(job, header.pages, tile)
-            decoded = read_image(job.source)
-            return _Read(job, decoded, self.translator.prepare(decoded))
-        except BadInput as error:
-            return _failed(job, error)
-
-    def _translated(self, images: Iterable[_Read | _Apart | _Failed]) -> Iterator[_Translated | _Failed | None]:
-        """Batches as they fill up, files translated by themselves at once; failures pass through."""
-        waiting: list[_Read] = []
-        for read in images:
-            if isinstance(read, _Apart):
-                yield self._tiled(read.job, read.tile) if read.tile else self._stack(read.job)
-                continue
-            if isinstance(read, _Failed):
-                yield read
-                continue
-            waiting.append(read)
-            if len(waiting) == self.options.batch:
-                yield from self._batch(waiting)
-                waiting = []
-        yield from self._batch(waiting)
-
-    def _batch(self, waiting: list[_Read]) -> Iterator[_Translated]:
-        arrays = self.translator.batches([read.array for read in waiting], self.options.batch)
-        return map(_Translated, waiting, arrays)
-
-    def _write(self, done: _Translated | _Failed | None) -> _Failed | None:
-        if not isinstance(done, _Translated):
-            return done
-        job, original = done.read.job, done.read.decoded
-        try:
-            translated = self.translator.finish(original, done.image)
-            translated = masked(self.translator.domain_in.marked(original), translated, self._weight(job))
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(translated, job.target, "" if job.target.suffix else suffix_of(_head(job.source)))
-        except BadInput as error:
-            return _failed(job, error)
-        except OSError as error:
-            raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
-        self._note(translated.about.dropped(job.target.suffix.lower()), job)
-        return None
+            self.why[job] = naming(job.source, error)
 
     def _note(self, lost: Sequence[str], job: Job) -> None:
-        if words := ", ".join(lost):
-            self.lost[words, job.target.suffix.lower()] += 1
+        if lost:
+            self.lost[job] = ", ".join(lost)
 
     def _weight(self, job: Job) -> Weight | None:
         """The weight of the translation by the job's mask; None without one."""
@@ -273,10 +268,6 @@ class _Work:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
-
-
-def _failed(job: Job, error: BadInput) -> _Failed:
-    return _Failed(job, naming(job.source, error))
 
 
 def is_video(path: Path, out: Path, smooth: float = 0.0) -> bool:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +29,7 @@ from unpaired.imaging.images import (
     to_pixels,
 )
 from unpaired.imaging.values import Domain, ValueRange, converted, restored
+from unpaired.inference.pipeline import in_batches
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 from unpaired.inference.scale import Scale, is_much_larger, resized_beside, train_size
 
@@ -155,11 +157,15 @@ class Translator:
     def layers(self) -> Generator:
         """The bundle's network in fp32, layer by layer, for what computes it in parts: tiles and smoothed videos.
 
-        On a CUDA card a copy of it there; on other devices the network itself, on the CPU.
+        On a CUDA card one copy of it there; on other devices the network itself, on the CPU.
         """
         assert self.bundle is not None
-        network = self.bundle.translators[self.direction]
-        return deepcopy(network).to(self.device) if self.device.type == "cuda" else network
+        return self._copy if self.device.type == "cuda" else self.bundle.translators[self.direction]
+
+    @cached_property
+    def _copy(self) -> Generator:
+        assert self.bundle is not None
+        return deepcopy(self.bundle.translators[self.direction]).to(self.device)
 
     @property
     def channels_in(self) -> int:
@@ -211,15 +217,20 @@ class Translator:
 
     def batches(self, arrays: Sequence[Array], batch: int = 1) -> list[Array]:
         """(c, h, w) each, in their order; those of one size go through the network up to `batch` at a time."""
-        places: dict[tuple[int, ...], list[int]] = {}
-        for place, array in enumerate(arrays):
-            places.setdefault(array.shape, []).append(place)
+        count = len(arrays)
         out: dict[int, Array] = {}
-        for alike in places.values():
-            for first in range(0, len(alike), batch):
-                part = alike[first : first + batch]
-                out |= dict(zip(part, self.runtime(np.stack([arrays[place] for place in part])), strict=True))
-        return [out[place] for place in range(len(arrays))]
+        for places in in_batches(range(count), lambda place: arrays[place].shape, batch, window=count + 1):
+            out |= dict(zip(places, self.runtime(np.stack([arrays[place] for place in places])), strict=True))
+        return [out[place] for place in range(count)]
+
+    def submit(self, arrays: Sequence[Array]) -> Callable[[], Array]:
+        """Start translating arrays (c, h, w) of one size; returns a function that waits for the result (b, c, h, w).
+
+        An engine that cannot compute in the background does so when the result is asked for.
+        """
+        images = np.stack(arrays)
+        start = getattr(self.runtime, "submit", None)
+        return start(images) if start else partial(self.runtime, images)
 
     def is_much_larger(self, width: int, height: int) -> bool:
         """Whether an image that keeps its size is over twice the training size."""

@@ -83,12 +83,11 @@ class TorchRuntime:
     def submit(self, images: Array) -> Callable[[], Array]:
         """Start translating a batch; returns a function that waits for the result.
 
-        On CUDA the transfers and the passes are queued, so that several batches overlap; elsewhere the work is done
-        when this returns.
+        On CUDA transfers and passes are queued, so that the host prepares the next batch meanwhile. Elsewhere the
+        function itself computes.
         """
         if self.device.type != "cuda":
-            result = self.translate(torch.from_numpy(images)).numpy()
-            return lambda: result
+            return lambda: self.translate(torch.from_numpy(images)).numpy()
         with self._errors(images.shape), torch.inference_mode():
             pinned = torch.from_numpy(images).pin_memory()
             found = self._translate(pinned.to(self.device, non_blocking=True))
