@@ -222,6 +222,7 @@ def small(kind, config, **settings):
 
 RESNET, DROPPED = ResNetConfig(width=2, blocks=1), ResNetConfig(width=2, blocks=1, dropout=True)
 UNET = UNetConfig(width=2, downs=6, norm="batch", dropout=True)
+AUGMENT = "colour,translation,cutout"
 EVERY = {
     "cyclegan": small(CycleGAN, CycleGANConfig, generator=RESNET, history=3, identity_weight=5.0),
     "cogan": small(CoGAN, CoGANConfig, generator=CoupledConfig(width=4, halvings=2, latent=8)),
@@ -232,6 +233,8 @@ EVERY = {
     "cut": small(CUT, CUTConfig, generator=RESNET, patches=8),
     "fastcut": small(CUT, CUTConfig, generator=RESNET, patches=8, identity=False, flip_equivariance=True),
     "cut with dropout": small(CUT, CUTConfig, generator=DROPPED, patches=8),
+    "cyclegan with augmentation": small(CycleGAN, CycleGANConfig, generator=RESNET, history=3, augment=AUGMENT),
+    "cut with augmentation": small(CUT, CUTConfig, generator=RESNET, patches=8, augment=AUGMENT),
 }
 SIDES = {"pix2pix": 64}
 """Of the images; 16 px elsewhere."""
@@ -261,7 +264,7 @@ def test_steps_of_another_shape_between_recorded_ones_change_no_choice(name):
     assert len(static._run.again.replays) > 5
 
 
-@pytest.mark.parametrize("name", ["cut", "fastcut"])
+@pytest.mark.parametrize("name", ["cut", "fastcut", "cyclegan with augmentation", "cut with augmentation"])
 def test_a_resumed_run_makes_the_choices_of_an_uninterrupted_one(name):
     whole, first, second = (trainer(record, EVERY[name]) for record in (None, record_on_tape, record_on_tape))
     given = list(batches(12))

@@ -23,6 +23,19 @@ from unpaired.config.networks import (
 from unpaired.core.errors import brief
 
 AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
+AUGMENTATIONS = ("colour", "translation", "cutout")
+
+
+def augmentations(text: str) -> frozenset[str]:
+    """The kinds of augmentation in a setting `augment`.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    kinds = frozenset(kind.strip() for kind in text.split(",")) if text else frozenset()
+    if unknown := sorted(kinds - {*AUGMENTATIONS}):
+        raise ValueError(f"method.augment must be some of {', '.join(AUGMENTATIONS)}, got {brief(unknown[0])}")
+    return kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +75,14 @@ class CycleGANConfig(TwoWayConfig):
     """Weight of |(1 - m)(G(x) - x)| + |(1 - m)(F(y) - y)| outside the masks m, with data.masks."""
     identity_weight: float = 0.0
     """Weight of |G(y) - y| + |F(x) - x|: half of lambda for photos from paintings (Sec. 5.2), else 0."""
+    augment: str = ""
+    """DiffAugment of all that discriminators are shown: colour, translation and cutout or some, with commas between."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.gan_weight or self.forward_cycle_weight or self.backward_cycle_weight or self.identity_weight):
             raise ValueError("method: expected one weight above 0, got none: there is no loss")
+        augmentations(self.augment)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +169,8 @@ class CUTConfig:
     """Places of each layer that are compared; in smaller feature maps all of them."""
     temperature: float = 0.07
     """Divisor of the similarities."""
+    augment: str = ""
+    """DiffAugment of all that discriminators are shown: colour, translation and cutout or some, with commas between."""
     direction: Direction = "AtoB"
     """The direction that is trained."""
 
@@ -162,6 +180,7 @@ class CUTConfig:
                 raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
         if not (self.gan_weight or self.nce_weight):
             raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
+        augmentations(self.augment)
         if not 2 <= self.patches <= 2**14:
             raise ValueError(f"method.patches must be 2 to {2**14}, got {brief(self.patches)}")
         if not 0 < self.temperature < math.inf:

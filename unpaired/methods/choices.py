@@ -5,11 +5,14 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from unpaired.config.methods import augmentations
 from unpaired.core.device import copy_to
+from unpaired.losses.augment import augment, draw_numbers
 
 Draw = Callable[[torch.Generator], Tensor]
 """Makes a choice from a generator on the CPU."""
@@ -77,3 +80,21 @@ class Choices:
     def load(self, state: dict[str, Tensor], device: torch.device | None = None) -> None:
         """Resume from a `state()`."""
         self.random.set_state(state["random"])
+
+
+def augmented(choices: Choices | None, name: str, augment_with: str, *batches: Tensor) -> Sequence[Tensor]:
+    """Every batch as a discriminator is shown it: the k-th images of all batches are changed by the same numbers.
+
+    Args:
+        choices: Where the numbers come from; not read if nothing is augmented.
+        name: Of the choice: one per loss.
+        augment_with: The setting `augment` of the method; if empty, the batches are returned.
+        batches: Images in [-1, 1].
+    """
+    policy = augmentations(augment_with)
+    if not policy:
+        return batches
+    assert choices is not None
+    count = max(len(batch) for batch in batches)
+    numbers = choices(f"augment {name}", count, partial(draw_numbers, count), batches[0].device)
+    return [augment(batch, numbers[: len(batch)], policy) for batch in batches]

@@ -6,6 +6,7 @@ the generator's own encoder. That takes the place of the cycle, so there is no F
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -18,7 +19,7 @@ from unpaired.losses.adversarial import ADVERSARIAL, Scalar
 from unpaired.losses.patchnce import draw_places, features_at, patch_nce
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
 from unpaired.methods.batch import Batch
-from unpaired.methods.choices import Choices
+from unpaired.methods.choices import Choices, augmented
 from unpaired.methods.history import History
 from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
 from unpaired.models.projection import ProjectionHead
@@ -90,14 +91,19 @@ class CUT(Method):
         seen = [x, y] if cfg.identity and cfg.nce_weight else [x]
         fake, *same = forward_many(self.G, *(_mirror(images, flip) for images in seen))
         if cfg.gan_weight:
-            losses["gan/G"] = cfg.gan_weight * self.loss.generator(self.D_Y(fake))
+            losses["gan/G"] = cfg.gan_weight * self.loss.generator(self.D_Y(*self._shown("G", fake)))
         for domain, source, target in zip("XY", seen, [fake, *same], strict=False):
             if cfg.nce_weight:
                 losses[f"nce/{domain}"] = cfg.nce_weight / len(seen) * self.contrast(source, target, flip)
         return losses, {"G": fake.detach()}
 
     def _discriminate(self, real: Images, fake: Images) -> tuple[Losses, Fakes]:
-        return {"discriminator/Y": self.loss.discriminator(*forward_many(self.D_Y, real, fake))}, {}
+        scores = forward_many(self.D_Y, *self._shown("D_Y", real, fake))
+        return {"discriminator/Y": self.loss.discriminator(*scores)}, {}
+
+    def _shown(self, name: str, *images: Images) -> Sequence[Images]:
+        """Images as D_Y is shown them; `name` says whose loss it is."""
+        return augmented(self.drawn, name, self.cfg.augment, *images)
 
     def _domains(self, batch: Batch) -> tuple[Images, Images]:
         """Images of the domain translated from, and of the other."""
@@ -124,7 +130,7 @@ class CUT(Method):
 
     @property
     def choices(self) -> dict[str, Choices]:
-        """Flips and the places compared."""
+        """Flips, the places compared, and augmentations."""
         return {"drawn": self.drawn}
 
     @property
