@@ -189,6 +189,14 @@ def test_another_direction_translates_every_image_again(open_page, running, mode
     expect(card(page, "two.jpg").get_by_role("link", name=re.compile("BtoA"))).to_be_visible(**LATE)
 
 
+def test_the_training_size_is_chosen_for_every_image(open_page, running, images):
+    page = ready(open_page(running.url))
+    page.locator("#files").set_input_files(images / "one.png")
+    expect(card(page, "one.png")).to_contain_text("40 × 36", **LATE)
+    page.get_by_label("Size of the result").select_option("train")
+    expect(card(page, "one.png")).to_contain_text("32 × 32", **LATE)
+
+
 def test_all_results_come_in_one_archive(open_page, running, models, images, tmp_path):
     page = ready(open_page(running.url))
     page.locator("#files").set_input_files([images / "one.png", images / "two.jpg"])

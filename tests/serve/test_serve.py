@@ -15,6 +15,7 @@ from PIL import Image
 from tests.corpus import encoded, exif, hostile, png_header, scene, tiff
 from tests.data_sets import make_model, shapes
 from tests.serve.running import server
+from unpaired import Translator
 from unpaired.cli import run
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 
@@ -94,6 +95,18 @@ def test_another_format_can_be_asked_for(running, format, kind):
         np.testing.assert_array_equal(read_image(answer.content).pixels, expected)
 
 
+@pytest.mark.parametrize("name", ["large.png", "deep.png"])
+def test_the_training_size_can_be_asked_for(running, models, tmp_path, name):
+    source, target = tmp_path / name, tmp_path / "out" / name
+    source.write_bytes(IMAGES.get(name) or png(side=100))
+    assert run(["translate", str(models["one"]), str(source), str(target), "--scale", "train"]) == 0
+    answer = running.post(source.read_bytes(), "?scale=train")
+    assert answer.status_code == 200, answer.text
+    assert answer.content == target.read_bytes()
+    side = Translator.load(models["one"]).bundle.experiment.data.crop_size
+    assert read_image(answer.content).pixels.shape == (side, side, 3)
+
+
 def test_images_that_come_together_get_the_bits_they_get_alone(running):
     images = [png(number) for number in range(16)] + [png(number, 50) for number in range(16)]
     alone = [running.post(decoded).content for decoded in images]
@@ -146,6 +159,8 @@ def test_an_image_that_needs_more_memory_than_allowed_is_refused_with_the_limit_
         side = int(limit**0.5)
         assert small.post(png(side=side // 2)).status_code == 200
         refused(small.post(png(side=side + 32)), 413, f"{side + 32}x{side + 32}", f"up to {limit} pixels")
+        scaled = small.post(png(side=side + 32), "?scale=train")  # the limit holds for what the network sees
+        assert scaled.status_code == 200, scaled.text
         if hasattr(psutil, "RLIMIT_DATA"):  # more than that, and the images that wait, it cannot even ask for
             assert small.worker.rlimit(psutil.RLIMIT_DATA)[0] < small.worker.memory_info().data + 2e9
 
@@ -155,6 +170,7 @@ def test_what_is_asked_for_must_be_there(running):
     refused(running.post(decoded, "?model=third"), 422, "one, second", "third")
     refused(running.post(decoded, "?direction=up"), 422, "direction")
     refused(running.post(decoded, "?format=gif"), 422, "format")
+    refused(running.post(decoded, "?scale=half"), 422, "scale")
     refused(running.post(b""), 422, "empty")
     refused(running.post(decoded, headers={"Content-Type": "text/plain"}), 415, "text/plain")
     refused(running.post(IMAGES["clear.png"], "?format=jpg"), 422, ".jpg cannot hold")

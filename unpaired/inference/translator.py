@@ -238,6 +238,13 @@ class Translator:
             return False
         return is_much_larger(self.bundle.experiment.data, width, height)
 
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the translation of an image of this size."""
+        if self.bundle is None or self.scale == "own":
+            return height, width
+        across, down = train_size(self.bundle.experiment.data, width, height)
+        return down, across
+
     @property
     def pages(self) -> Pages:
         """`data.pages` of the training."""
@@ -273,9 +280,8 @@ class Translator:
                 f"holds {decoded.pages} pages or frames where one image is expected; `unpaired translate` takes it"
             )
         pixels = self.domain_in.pixels(decoded)
-        if self.scale == "train" and self.bundle:
-            pixels = resize(pixels, *train_size(self.bundle.experiment.data, pixels.shape[1], pixels.shape[0]))
-        return to_array(pixels)
+        height, width = self.size_of(*pixels.shape[:2])
+        return to_array(resize(pixels, width, height))
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
         """The network's answer to `image` as an image of the same kind, in the values of the files it was trained on.

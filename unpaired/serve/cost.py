@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
 from unpaired.inference.huge import translate_in_tiles
 from unpaired.inference.options import LARGE, TILE
+from unpaired.inference.scale import Scale
 from unpaired.inference.tiling import Tiling
 from unpaired.models import Generator
 
@@ -55,6 +56,22 @@ class Served:
     seconds_per_pixel: float = 0.0
     plane_bytes_per_pixel: float = 0.0
     """Of a translation in tiles; computed when it is needed."""
+    at_train: Served | None = None
+    """The same at the training scale; made when it is needed."""
+
+    def at(self, scale: Scale) -> Served:
+        """The same at a scale.
+
+        Raises:
+            BadInput: an exported file, which keeps no training size.
+        """
+        if scale == "own":
+            return self
+        if self.translator.bundle is None:
+            raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
+        if self.at_train is None:
+            self.at_train = replace(self, translator=replace(self.translator, scale=scale))
+        return self.at_train
 
     def measure(self) -> None:
         """Measure bytes and seconds per pixel by translating a gray square."""
@@ -71,7 +88,8 @@ class Served:
     def tile_for(self, size: Size) -> int | None:
         """Side of the tiles in which an image of this size is translated; None for the whole at once.
 
-        Large images are tiled as by `translate`, and so are thin ones, which are mostly padding.
+        Large images are tiled as by `translate`, and so are thin ones, which are mostly padding; at the training scale
+        none is.
 
         Raises:
             TooLarge: it does not fit into memory or time.
@@ -90,7 +108,7 @@ class Served:
         need, seconds = pixels * (self.bytes_per_pixel + BYTES_BESIDE), pixels * self.seconds_per_pixel
         thin = pixels > max(4 * math.prod(size), TILE**2)
         tile = THIN_TILE if thin else TILE
-        if pixels > LARGE or thin or need > self.memory:
+        if self.translator.scale == "own" and (pixels > LARGE or thin or need > self.memory):
             with suppress(BadInput):  # a network that cannot be tiled
                 area = min(pixels, (TILE + 64) ** 2)
                 need = pixels * (self._planes() + BYTES_BESIDE) + area * self.bytes_per_pixel
@@ -118,7 +136,7 @@ class Served:
 
     def translate(self, decoded: DecodedImage) -> DecodedImage:
         """One image, in tiles where `tile_for` says so."""
-        tile = self.tile_for(decoded.pixels.shape[:2])
+        tile = self.tile_for(self.translator.size_of(*decoded.pixels.shape[:2]))
         if tile is None:
             return self.translator.translate_decoded(decoded)
         return translate_in_tiles(self.translator, decoded, None, tile)

@@ -46,6 +46,7 @@ class Job:
     direction: str | None
     suffix: str | None
     data: bytes
+    scale: str
     reply: asyncio.Future[Reply] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     attempts: int = 0
 
@@ -215,7 +216,8 @@ class Dispatcher:
 async def _send(process: asyncio.subprocess.Process, batch: list[Job]) -> bool:
     assert process.stdin
     tasks = [
-        {"id": number, "model": job.model, "direction": job.direction, "suffix": job.suffix, "size": len(job.data)}
+        {"id": number, "model": job.model, "direction": job.direction, "suffix": job.suffix, "scale": job.scale}
+        | {"size": len(job.data)}
         for number, job in enumerate(batch)
     ]
     with contextlib.suppress(ConnectionError):  # the inbox will tell

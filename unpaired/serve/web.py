@@ -28,6 +28,7 @@ from unpaired.serve.limits import Limits
 from unpaired.serve.metrics import Metrics
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]
+Scale = Literal["own", "train"]
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -127,14 +128,15 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         model: Annotated[str | None, Query(description="Name; the first unless given", max_length=64)] = None,
         direction: Annotated[Direction | None, Query(description="The model's first unless given")] = None,
         format: Annotated[Format | None, Query(description="Of the answer; as the image's unless given")] = None,
+        scale: Annotated[Scale, Query(description="own: the image's size; train: that of training")] = "own",
     ) -> Response:
-        """Translate an image, the body itself or the field named image of a form; same size and bit depth."""
+        """Translate an image, the body itself or the one file of a form; bit depth is kept, `scale` sets the size."""
         deadline = asyncio.get_running_loop().time() + limits.timeout
         if (model := model or names[0]) not in names:
             raise HTTPException(422, f"model: expected {', '.join(names)}, found {model!r}")
         with held.part() as share:
             data = await read_body(request, limits, share, deadline)
-            job = Job(model, direction, f".{format}" if format else None, data)
+            job = Job(model, direction, f".{format}" if format else None, data, scale)
             dispatcher.submit(job)
             reply = await _reply(request, job, deadline)
         if reply.status != 200:

@@ -51,8 +51,8 @@ class Task:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.decoded.pixels.shape[:2]
+        """Height and width of the translation."""
+        return self.served.translator.size_of(*self.decoded.pixels.shape[:2])
 
     @property
     def kind(self) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class Task:
     @property
     def large(self) -> bool:
         """Whether it is translated alone."""
-        return math.prod(self.size) > JOINED_PIXELS
+        return max(math.prod(self.size), math.prod(self.decoded.pixels.shape[:2])) > JOINED_PIXELS
 
 
 @dataclass
@@ -181,7 +181,7 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
     direction = task["direction"] or next(iter(directions))
     if direction not in directions:
         raise BadInput(f"direction: {task['model']} translates {', '.join(directions)}, not {direction}")
-    served = directions[direction]
+    served = directions[direction].at(task["scale"])
     found = Task(task["id"], served, read_image(data, max_pixels), task["suffix"] or suffix_of(data))
     if found.decoded.pages > 1:
         raise BadInput(f"holds {found.decoded.pages} pages or frames; send single images, or use `unpaired translate`")

@@ -51,7 +51,7 @@ function welcome(found) {
   $("model").replaceChildren(...offer.models.map(({ name }) => new Option(name, name)));
   $("model-field").hidden = offer.models.length === 1;
   const megapixels = (offer.max_pixels / 1e6).toFixed(1).replace(".0", "");
-  $("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${size(offer.max_bytes)} and ${megapixels} megapixels. Every result keeps its image's size.`;
+  $("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${size(offer.max_bytes)} and ${megapixels} megapixels.`;
   showDirections();
   say(offer.models.length === 1 ? `${offer.models[0].name} is ready` : `${offer.models.length} models are ready`, "ready");
 }
@@ -131,7 +131,7 @@ function begin(work) {
   work.result = undefined;
   work.failed = false;
   offerAll();
-  work.settings ??= { model: $("model").value, direction, format: $("format").value };
+  work.settings ??= { model: $("model").value, direction, format: $("format").value, scale: $("scale").value };
   for (const part of [".error", ".again", ".smaller", ".download", ".compare", ".unseen"]) card.querySelector(part).hidden = true;
   card.querySelector(".waiting").hidden = false;
   card.querySelector("progress").removeAttribute("value");
