@@ -317,6 +317,17 @@ def test_errors_and_lines_follow_the_order_of_the_files_whatever_ends_first(tran
     assert tree(tmp_path / "out") == ["00.png", "02.png", "03.png", "05.png"]
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".gif", ".webp", ".png"])
+def test_standard_input_of_several_images_is_refused_and_never_cut_to_the_first(tmp_path, monkeypatch, capsys, suffix):
+    frames = [shapes("A", number) for number in range(3)]
+    frames[0].save(tmp_path / f"in{suffix}", save_all=True, append_images=frames[1:])
+    data = (tmp_path / f"in{suffix}").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert run(["translate", str(make_model(tmp_path / "run")), "-", str(tmp_path / f"out{suffix}")]) == 2
+    assert "standard input: holds 3 pages or frames; give files for both" in capsys.readouterr().err
+    assert not (tmp_path / f"out{suffix}").exists()
+
+
 @pytest.mark.slow
 def test_standard_input_and_output_carry_a_image_in_its_own_format(tmp_path, monkeypatch):
     model = make_model(tmp_path / "run")
