@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import struct
 import weakref
+import zlib
 
 import numpy as np
 import pytest
@@ -219,3 +221,24 @@ def test_damage_ends_in_one_line_that_names_the_file(tmp_path):
     write_image(DecodedImage(np.zeros((8, 8, 3), np.uint8)), tmp_path / "one.png")
     with open_pages(tmp_path / "one.png") as pages:
         assert pages.layout.count == 1 and next(iter(pages)).pixels.shape == (8, 8, 3)
+
+
+def test_an_animated_png_of_16_bits_is_refused_with_what_to_do(tmp_path):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(2 * (b"\0" + bytes(range(12))))  # 2x2 of RGB
+    control = [chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, 2, 2, 0, 0, 1, 10, 0, 0)) for number in (0, 1)]
+    (tmp_path / "deep.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+        + chunk(b"acTL", struct.pack(">II", 2, 0))
+        + control[0]
+        + chunk(b"IDAT", rows)
+        + control[1]
+        + chunk(b"fdAT", struct.pack(">I", 2) + rows)
+        + chunk(b"IEND", b"")
+    )
+    with pytest.raises(BadInput, match="deep.png: animated PNG of 16 bits; save it with 8 bits, or each frame"):
+        with open_pages(tmp_path / "deep.png"):
+            pass

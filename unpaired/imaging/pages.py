@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import (
     MAX_PIXELS,
     DecodedImage,
@@ -73,13 +74,16 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     with ExitStack() as held:
         with one_line_errors(path):
             file = held.enter_context(path.open("rb"))
-            suffix = suffix_of(file.read(16))
+            head = file.read(32)
+            suffix = suffix_of(head)
             file.seek(0)
             if suffix == ".tif":
                 data = held.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                 pages = _stack(held.enter_context(open_tiff(file)), data, max_pixels)
             else:
                 pages = _frames(held.enter_context(pillow_reader(suffix)(file)), max_pixels)
+                if suffix == ".png" and head[24:25] == b"\x10" and pages.layout.count > 1:  # Pillow reads 8 of 16 bits
+                    raise BadInput("animated PNG of 16 bits; save it with 8 bits, or each frame as a file")
 
         def read(number: int) -> DecodedImage:
             with one_line_errors(path):
