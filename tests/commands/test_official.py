@@ -177,7 +177,7 @@ def test_pix2pix_is_mapped_with_its_pairs_split_first():
     assert experiment.method.name == "pix2pix" and experiment.data.paired
     assert experiment.method.l1_weight == 50 and experiment.method.generator.norm == "batch"
     before, command = official.equivalents(["test", *flags[:-2]]).commands
-    layout = ["--direction", "BtoA", "--layout", "official"]
+    layout = ["--direction", "BtoA", "--layout", "official", "--scale", "train"]
     assert command == ["translate", "checkpoints/n", "facades.pairs/testB", "results/n/test_latest", *layout]
 
 
