@@ -199,6 +199,18 @@ def test_a_shard_that_claims_more_than_it_holds_is_refused_without_taking_memory
         pixels([StoredImage(archive, name) for name in archive.names()])
 
 
+def test_images_of_more_than_eight_bits_are_read_at_their_depth_from_parquet(tmp_path):
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    folders = tmp_path / "trainA"
+    folders.mkdir()
+    Image.fromarray(ramp).save(folders / "deep.png")
+    parquet(tmp_path / "packed/trainA/x.parquet", [folders / "deep.png"])
+    (image,) = domain_files(tmp_path / "packed", "trainA")
+    read = read_image(image).pixels
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read[..., 0], ramp)
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
