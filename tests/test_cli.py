@@ -473,6 +473,7 @@ def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
     assert best < 0.5
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command():
     done = python("-m", "unpaired", "train", "--help")
     assert done.returncode == 0 and "--data" in done.stdout
@@ -534,6 +535,7 @@ def test_two_folders_become_a_model_and_images(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
+@pytest.mark.slow
 def test_evaluate_ends_with_its_table_on_a_terminal_and_prints_json_where_asked(data, model, columns, rows):
     command = [sys.executable, "-m", "unpaired", "evaluate", str(model), str(data), "--paired", "yes"]
     code, lines = in_terminal(command, columns, rows)

@@ -76,6 +76,7 @@ class Payload:
         return os.system, (f"touch {self.canary}",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("wrap", [lambda p: p, lambda p: {**WEIGHTS, "x": p}, lambda p: {"state_dict": {"a": [p]}}])
 def test_code_in_a_file_never_runs(tmp_path, wrap, zipped):

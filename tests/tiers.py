@@ -21,11 +21,20 @@ import pytest
 
 TESTS = Path(__file__).parent
 SLOW = (
-    *("bench", "browser", "cuda", "docs", "export", "hub", "inference/test_cluster.py", "serve", "siege", "trackers"),
+    *("bench", "browser", "cuda", "docs", "export", "hub", "parity", "serve", "siege", "trackers"),
+    *("data/test_archives.py", "data/test_masks.py", "data/test_usable.py", "data/prepare/test_earth_labels.py"),
     *("faults/test_archives.py", "faults/test_images.py", "faults/test_runs.py", "faults/test_stop.py"),
-    *("faults/test_storms.py", "faults/test_weights.py", "test_demo.py", "test_label_scores.py", "test_report.py"),
-    *("test_reproduce.py", "training/test_abreast.py", "training/test_baselines.py", "training/test_finetune.py"),
-    *("training/test_processes.py", "training/test_run.py", "training/test_validation.py"),
+    *("faults/test_storms.py", "faults/test_weights.py", "inference/test_cluster.py", "inference/test_huge.py"),
+    *("inference/test_video.py", "kernels/test_triton.py", "methods/test_toys.py", "test_demo.py", "test_evaluate.py"),
+    *("test_experiment.py", "test_label_scores.py", "test_pages.py", "test_report.py", "test_reproduce.py"),
+    *("training/test_abreast.py", "training/test_baselines.py", "training/test_colour_start.py"),
+    *(
+        "training/test_descent.py",
+        "training/test_finetune.py",
+        "training/test_hazards.py",
+        "training/test_processes.py",
+    ),
+    *("training/test_run.py", "training/test_sizes.py", "training/test_static_step.py", "training/test_validation.py"),
 )
 """Folders and files whose tests start processes, servers or browsers, or train; the fast tier does not import them."""
 FORKS = ("faults",)

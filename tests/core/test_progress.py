@@ -21,6 +21,7 @@ with progress("training", 123456, 123400) as advance:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50)])
 def test_the_bar_keeps_step_total_and_time_left_and_shortens_the_losses(columns, rows):
     code, lines = in_terminal([sys.executable, "-c", WORK], columns, rows)
@@ -33,6 +34,7 @@ def test_the_bar_keeps_step_total_and_time_left_and_shortens_the_losses(columns,
     assert columns == 200 or re.search(r"gan 0\.61 .*…$", lines[-1].rstrip())
 
 
+@pytest.mark.slow
 def test_a_long_title_is_shortened_before_the_numbers():
     work = WORK.replace('"training"', "'evaluating on ' + '/a/long/folder' * 9")
     _, lines = in_terminal([sys.executable, "-c", work], 80, 24)
