@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unpaired.commands.arguments import File
-from unpaired.config import Direction
+from unpaired.config import Direction, Scale
 from unpaired.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def translate(
     tile: int | None = None,
     statistics: Literal["exact", "sampled"] = "exact",
     smooth: float = 0.0,
-    scale: Literal["own", "train"] = "own",
+    scale: Scale = "own",
     layout: Literal["own", "official", "official-single"] = "own",
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     precision: Literal["fp32", "bf16", "int8"] | None = None,

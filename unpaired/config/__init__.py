@@ -17,6 +17,8 @@ Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_
 Pages = Literal["first", "all"]
 Direction = Literal["AtoB", "BtoA"]
 DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
+Scale = Literal["own", "train"]
+"""Whether images to translate keep their own size or get that of training."""
 
 
 def opposite(direction: Direction) -> Direction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from unpaired.config import DataConfig
 from unpaired.data.transforms import resize
 from unpaired.imaging.images import DecodedImage
 
-Scale = Literal["own", "train"]
-"""Images keep their own size, or get that of training."""
 MUCH_LARGER = 2
 """Times the training size above which objects are larger than any that the network was trained on."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.config import DIRECTIONS, Direction, Pages
+from unpaired.config import DIRECTIONS, Direction, Pages, Scale
 from unpaired.core.errors import BadInput
 from unpaired.data.ranges import domain_of
 from unpaired.data.transforms import resize
@@ -31,7 +31,7 @@ from unpaired.imaging.images import (
 from unpaired.imaging.values import Domain, ValueRange, converted, restored
 from unpaired.inference.pipeline import in_batches
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
-from unpaired.inference.scale import Scale, is_much_larger, resized_beside, train_size
+from unpaired.inference.scale import is_much_larger, resized_beside, train_size
 
 if TYPE_CHECKING:
     import torch

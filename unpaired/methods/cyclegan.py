@@ -10,10 +10,9 @@ from unpaired.config.methods import CycleGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.losses.masks import Masks, background, inside
-from unpaired.methods.base import Fakes, Losses, LossFunction, forward_many
+from unpaired.methods.base import Losses, LossFunction, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.choices import Choices, augmented
-from unpaired.methods.history import History
 from unpaired.methods.twoway import TwoWay
 from unpaired.models import Discriminator, Generator
 
@@ -57,24 +56,16 @@ class CycleGAN(TwoWay):
                 losses["background"] = cfg.background_weight * background(mask, fake, x)
             fake = inside(mask, fake, x)
         if cfg.gan_weight:
-            losses["gan"] = cfg.gan_weight * self.loss.generator(
-                self._scores("G" if G is self.G else "F", D, fake)[0]
-            )  # Eq. 1
+            (score,) = self.scores("G" if G is self.G else "F", D, fake)
+            losses["gan"] = cfg.gan_weight * self.loss.generator(score)  # Eq. 1
         if cycle_weight:
             losses["cycle"] = cycle_weight * l1(F(fake), x)  # Eq. 2
         if cfg.identity_weight:
             losses["identity"] = cfg.identity_weight * l1(same[0], y)  # Sec. 5.2
         return losses, fake
 
-    def discriminate(
-        self, domain: str, D: Discriminator, real: Images, past: History, fake: Images
-    ) -> tuple[Losses, Fakes]:
-        """A discriminator's loss on real images of its domain and on its history of translations (Eq. 1)."""
-        scores = self._scores(f"D_{domain}", D, real, past(fake))
-        return {f"discriminator/{domain}": self.loss.discriminator(*scores)}, {}
-
-    def _scores(self, name: str, D: Discriminator, *images: Images) -> Sequence[Tensor]:
-        """Of images as D is shown them; `name` says which network's loss it is."""
+    def scores(self, name: str, D: Discriminator, *images: Images) -> Sequence[Tensor]:
+        """A discriminator's scores of each batch, augmented; `name` is the network that gets the loss."""
         return forward_many(D, *augmented(self.drawn, name, self.cfg.augment, *images))
 
     @property

@@ -7,7 +7,7 @@ G: X -> Y is AtoB, F: Y -> X is BtoA; D_Y tells G(x) from real B, D_X tells F(y)
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Tensor
@@ -79,8 +79,12 @@ class TwoWay(Method):
         self, domain: str, D: Discriminator, real: Tensor, past: History, fake: Tensor
     ) -> tuple[Losses, Fakes]:
         """A discriminator's loss on real images of its domain and on its history of translations (Eq. 1)."""
-        scores = forward_many(D, real, past(fake))
+        scores = self.scores(f"D_{domain}", D, real, past(fake))
         return {f"discriminator/{domain}": self.loss.discriminator(*scores)}, {}
+
+    def scores(self, name: str, D: Discriminator, *images: Images) -> Sequence[Tensor]:
+        """A discriminator's scores of each batch; `name` is the network that gets the loss."""
+        return forward_many(D, *images)
 
     @property
     def generators(self) -> dict[str, Generator]:

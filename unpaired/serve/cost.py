@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unpaired.config import Scale
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage
 from unpaired.inference import Translator
 from unpaired.inference.huge import translate_in_tiles
 from unpaired.inference.options import LARGE, TILE
-from unpaired.inference.scale import Scale
 from unpaired.inference.tiling import Tiling
 from unpaired.models import Generator
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from unpaired.checkpoints.shipped import example_file, shipped_models
-from unpaired.config import Direction
+from unpaired.config import Direction, Scale
 from unpaired.core.version import __version__
 from unpaired.serve.api_page import api_page
 from unpaired.serve.body import FIELD, Held, read_body
@@ -28,7 +28,6 @@ from unpaired.serve.limits import Limits
 from unpaired.serve.metrics import Metrics
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]
-Scale = Literal["own", "train"]
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
