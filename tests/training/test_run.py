@@ -285,8 +285,10 @@ def test_the_command_stopped_by_a_signal_exits_with_75_and_the_same_command_fini
     assert line.startswith("unpaired: stopped after step ") and line.endswith(f"of {steps}; the same command resumes")
     stopped = load_state(run)[0].step
     assert 1 <= stopped < steps and f"step {stopped} " in line
+    command[1:1] = ["-X", "importtime"]
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
+    assert "torch.nn" in again.stderr and "torch._dynamo" not in again.stderr  # takes seconds, and nothing is compiled
     assert f"resumes after step {stopped}" in again.stderr
     settings = {"optim.steps": steps, "data.workers": 0, "runtime.precision": "fp32", "runtime.log_every": 1}
     experiment = with_settings(with_root(smoke(), data), settings)

@@ -19,6 +19,8 @@ def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02
         init: normal, N(0, gain) as published (App. 7.2); xavier (normal), kaiming (normal, fan-in) or orthogonal.
         gain: Standard deviation of normal, gain of xavier and orthogonal; kaiming ignores it.
     """
+    if any(weight.is_meta for weight in network.parameters()):
+        return  # weights without values; to draw them would import torch._dynamo, which takes seconds
     for module in network.modules():
         if isinstance(module, CONVOLUTIONS):
             _draw(module.weight, init, gain)

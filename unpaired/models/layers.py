@@ -136,7 +136,7 @@ class BlurDown(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pad = nn.ReflectionPad2d(1)
-        self.register_buffer("filt", _binomial((1.0, 2.0, 1.0)).repeat(channels, 1, 1, 1))
+        self.register_buffer("filt", _binomial((1, 2, 1), 1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, channels, h / 2, w / 2)."""
@@ -157,7 +157,7 @@ class BlurUp(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pad = nn.ReplicationPad2d(1)
-        self.register_buffer("filt", 4 * _binomial((1.0, 3.0, 3.0, 1.0)).repeat(channels, 1, 1, 1))
+        self.register_buffer("filt", _binomial((1, 3, 3, 1), 4, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, channels, 2h, 2w)."""
@@ -170,8 +170,11 @@ class BlurUp(nn.Module):
         return [*rules_of(self.pad), Expand(blur, None, (2, 2), (3, 3), groups=len(blur))]
 
 
-def _binomial(row: tuple[float, ...]) -> Tensor:
-    """The separable filter of a row of Pascal's triangle, (n, n), summing to 1."""
-    weights = torch.tensor(row)
-    kernel = torch.outer(weights, weights)
-    return kernel / kernel.sum()
+def _binomial(row: tuple[int, ...], total: int, channels: int) -> Tensor:
+    """The separable filter of a row of Pascal's triangle for each channel, (channels, 1, n, n), each summing to total.
+
+    Plain numbers: arithmetic with tensors of the meta device imports torch._dynamo, which takes seconds.
+    """
+    factor = total / sum(row) ** 2
+    kernel = [[factor * one * other for other in row] for one in row]
+    return torch.tensor([[kernel]] * channels)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,15 @@ class Adam(torch.optim.Adam):
         views = [_in_memory_order(parameter.detach(), parameter) for parameter in self.given]
         super().__init__(views, lr=lr, betas=betas, fused=fused)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Torch's, without its decorator."""
+        _plain(torch.optim.Adam.add_param_group)(self, param_group)
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Torch's, without its decorator and without a closure."""
+        _plain(torch.optim.Adam.step)(self)
+
     @property
     def views(self) -> list[Tensor]:
         """The tensors that are updated: each given parameter with its dimensions in memory order."""
@@ -44,7 +55,8 @@ class Adam(torch.optim.Adam):
                 raise RuntimeError("a parameter was moved or cast after its optimiser was made")
             view.grad = None if gradient is None else _in_memory_order(_laid_out(gradient, parameter), parameter)
         self.step()
-        self.zero_grad(set_to_none=True)  # their memory is for the passes of the other networks
+        for view in self.views:
+            view.grad = None  # their memory is for the passes of the other networks
 
     def moments(self) -> list[dict[str, Tensor]]:
         """Step counter and moments of each parameter, as tensors of its shape that share the optimiser's memory."""
@@ -82,6 +94,11 @@ class Adam(torch.optim.Adam):
                     "exp_avg": torch.zeros_like(view),
                     "exp_avg_sq": torch.zeros_like(view),
                 }
+
+
+def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method without the decorators for torch.compile, which import torch._dynamo: seconds at every start."""
+    return inspect.unwrap(method)
 
 
 def _is_permuted(parameter: Tensor) -> bool:
