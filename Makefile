@@ -60,9 +60,11 @@ check: .venv/.dev  ## format, lint, types, import order
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-docs: .venv/.dev  ## the documents as a site in site/
+REPO_URL ?= $(shell git remote get-url origin 2>/dev/null | sed -nE \
+	's,^(https?://([^@/]*@)?|ssh://git@|git@)([^:/]+)[:/](.+)$$,https://\3/\4,p' | sed 's,\.git$$,,')
+docs: .venv/.dev  ## the documents as a site in site/, with a link to the repository that was cloned
 	$(BIN)/python docs/api.py
-	$(BIN)/zensical build --strict
+	REPO_URL='$(REPO_URL)' $(BIN)/zensical build --strict
 	$(BIN)/python docs/sources.py
 
 clean:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 
 import pytest
 
 from tests.docs.blocks import PAGES, PROJECT, all_commands, blocks, name
-from tests.docs.site import build_site
+from tests.docs.site import REPOSITORY, build_site
 from unpaired import cli
 from unpaired.commands.arguments import bind
 from unpaired.commands.official import equivalents, is_official
@@ -154,6 +157,7 @@ def test_a_link_to_what_is_not_in_its_file_would_be_noticed():
 def test_the_site_builds_without_a_warning(tmp_path):
     site = build_site(tmp_path)
     assert "with_settings" in (site / "api.html").read_text(encoding="utf-8")
+    assert f'href="{REPOSITORY}"' in (site / "index.html").read_text(encoding="utf-8")
     theory = (site / "theory.html").read_text(encoding="utf-8")
     (line,) = set(
         re.findall(
@@ -178,10 +182,25 @@ def test_the_api_page_documents_what_the_readme_and_the_home_page_teach():
             assert f"| `{made}` |" in page, made
 
 
-def test_the_site_links_the_repository_that_the_project_names():
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    linked = re.search(r"^repo_url: (\S+)", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    assert (linked and linked[1]) == project.get("urls", {}).get("Repository")
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ("https://example.org/team/unpaired.git", "https://example.org/team/unpaired"),
+        ("https://user:secret@example.org/team/unpaired", "https://example.org/team/unpaired"),
+        ("git@example.org:team/unpaired.git", "https://example.org/team/unpaired"),
+        ("/a/folder", ""),
+        (None, ""),
+    ],
+)
+def test_the_site_links_the_repository_that_was_cloned(tmp_path, origin, shown):
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if origin:
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", origin], check=True)
+    asked = ["make", "-s", "-C", tmp_path, "--eval", "shown: ; @echo '$(REPO_URL)'", "shown"]
+    env = {name: value for name, value in os.environ.items() if name not in ("REPO_URL", "MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == shown
 
 
 def test_every_page_is_in_the_navigation():

@@ -239,6 +239,22 @@ def test_overlapping_tiles_of_a_globe_are_drawn_in_groups(tmp_path):
     assert open_held_out(tmp_path).groups("A") is None
 
 
+def test_slices_of_a_patient_and_pages_of_a_file_are_drawn_in_groups(tmp_path):
+    for name, pixels in zip(("p1/0", "p1/1", "p2/0"), images(3, 0), strict=True):
+        write(tmp_path / "testA" / f"{name}.png", pixels)
+        write(tmp_path / "testB" / f"{name}.png", pixels)
+    assert open_held_out(tmp_path).groups("A") is None
+    describe(tmp_path, aligned=True, groups={"testA/p1/0.png": "p1", "testA/p1/1.png": "p1", "testA/p2/0.png": "p2"})
+    held_out = open_held_out(tmp_path)
+    assert held_out.groups("A") == ["group p1", "group p1", "group p2"] and held_out.groups("B") is None
+    assert held_out.independent == 2
+    stack = [Image.fromarray(pixels) for pixels in images(3, 1)]
+    stack[0].save(tmp_path / "testB/stack.tif", save_all=True, append_images=stack[1:])
+    paged = open_held_out(tmp_path, paired="no", pages="all")
+    groups = paged.groups("B")
+    assert groups is not None and len(groups) == 6 and groups.count("testB/stack.tif") == 3 and paged.independent == 2
+
+
 def test_the_table_shows_the_model_its_interval_and_the_baselines_in_aligned_columns(negatives):
     off = Rule({"AtoB": lambda x: -x + 10 * LEVEL})
     lines = table(evaluate(off, negatives)).splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from tests.docs.blocks import PROJECT
 
+REPOSITORY = "https://example.org/team/unpaired"
+
 
 def build_site(folder: Path) -> Path:
-    """Build into `folder`; returns the site.
+    """Build into `folder`, as a clone of `REPOSITORY` does; returns the site.
 
     Raises:
         AssertionError: a step failed or warned.
@@ -19,6 +22,7 @@ def build_site(folder: Path) -> Path:
     shutil.copytree(PROJECT / "docs", folder / "docs")
     shutil.copy(PROJECT / "mkdocs.yml", folder)
     for step in (["docs/api.py"], ["-m", "zensical", "build", "--strict"], ["docs/sources.py"]):
-        done = subprocess.run([sys.executable, *step], cwd=folder, capture_output=True, text=True)
+        env = {**os.environ, "REPO_URL": REPOSITORY}
+        done = subprocess.run([sys.executable, *step], cwd=folder, capture_output=True, text=True, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / "site"

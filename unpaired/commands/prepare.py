@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 from unpaired.commands.arguments import Folder
@@ -92,6 +93,7 @@ def prepare_folders(
 
     masks, names = (mask_a, mask_b), (name_a, name_b)
     _tell(data, prepare_folders(data, a, b, test_share, seed, paired, masks, on_bad_image, group, names))
+    _warn_of_few(data)
 
 
 def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int = 128) -> None:
@@ -165,3 +167,12 @@ def prepare_published(name: str, data: Folder, *, url: str | None = None) -> Non
 def _tell(data: Folder, manifest: Any) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(manifest.counts.items()) if "/" not in name)
     print(f"{data}: {counts}")
+
+
+def _warn_of_few(data: Folder) -> None:
+    """A line where the test images are too few for intervals and verdicts."""
+    from unpaired.data.heldout import open_held_out
+    from unpaired.metrics.evidence import warning
+
+    if few := warning(open_held_out(data, paired="no").independent):
+        print(f"warning: {few}; a larger --test-share keeps more", file=sys.stderr)

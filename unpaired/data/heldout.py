@@ -15,7 +15,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.folders import domain_files, within
 from unpaired.data.manifest import read_manifest
 from unpaired.data.shared_structure import by_content
-from unpaired.data.sources import ImageFile
+from unpaired.data.sources import ImageFile, PageArchive, StoredImage
 from unpaired.imaging.codecs import read_header
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
 from unpaired.imaging.values import Domain
@@ -60,14 +60,32 @@ class HeldOut:
         return "/".join(within(path, self.root).parts[1:])
 
     def groups(self, side: str) -> list[str] | None:
-        """For each file the group of files it shares content with; None where all are independent.
+        """The group of each image, where images are not independent of each other; None where all are.
 
-        Tiles of a globe cut closer together than they are wide overlap. A group is a band, one tile high, of one strip
-        of longitude; taller bands widen no interval any further.
+        A group is what `prepare folders` kept together (a patient, a video, a scene), the pages of one file, or
+        overlapping tiles of a globe.
+        """
+        files = self.side(side)
+        if bands := self._bands(files):
+            return bands
+        kept_together = self.manifest.get("groups", {})
+        names = [_in_data_set(file, self.root) for file in files]
+        groups = [f"group {kept_together[name]}" if name in kept_together else name for name in names]
+        return groups if len(set(groups)) < len(groups) else None
+
+    @property
+    def independent(self) -> int:
+        """The number of independent test images, of the side that has fewer."""
+        return min(len(set(self.groups(side) or range(len(self.side(side))))) for side in ("A", "B"))
+
+    def _bands(self, files: Sequence[ImageFile]) -> list[str] | None:
+        """Bands, one tile high, of one strip of longitude, for tiles cut closer together than they are wide.
+
+        Taller bands widen no interval any further.
         """
         rule = self.manifest.get("rule", {})
         size, stride, globe = (rule.get(key) for key in ("size", "stride", "globe_width"))
-        places = [PLACE.search(path.stem) for path in self.side(side)]
+        places = [PLACE.search(path.stem) for path in files]
         if not (size and stride and globe) or stride >= size or not all(places):
             return None
         tall = 360 * size / globe
@@ -169,6 +187,13 @@ def read_whole(path: ImageFile, domain: Domain) -> OneImage:
 def _stacked(items: list[Item]) -> HeldOutBatch:
     indices, inputs, truths = zip(*items, strict=True)
     return HeldOutBatch(indices, torch.stack(inputs), None if truths[0] is None else torch.stack(truths))
+
+
+def _in_data_set(image: ImageFile, root: Path) -> str:
+    """The name of a file within the data set; for a page that of its file."""
+    if isinstance(image, StoredImage) and isinstance(image.archive, PageArchive):
+        return image.archive.under(root)
+    return str(within(image, root))
 
 
 def _test_files(root: Path, side: Side, pages: Pages) -> list[ImageFile]:

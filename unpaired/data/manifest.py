@@ -42,6 +42,7 @@ class Facts(TypedDict, total=False):
     water: dict[str, float]
     domains: dict[str, str]
     rule: Rule
+    groups: dict[str, str]
     counts: dict[str, int]
     source: dict[str, Any]
     sha256: str

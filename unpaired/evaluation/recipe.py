@@ -76,9 +76,9 @@ def recipe(
 
 
 def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
-    independent = min(len(set(held_out.groups(side) or range(len(held_out.side(side))))) for side in ("A", "B"))
+    few = warning(held_out.independent)
     notes = [
-        *([warning(independent)] if warning(independent) else []),
+        *([few] if few else []),
         "intervals cover the choice of test images, not the luck of training: train with several seeds for that",
     ]
     if bundle is not None and bundle.chosen is not None:
@@ -91,10 +91,13 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
     else:
         notes.append(
             f"images of testA and testB are not taken for pairs ({held_out.decided}), so there is no truth to "
-            f"compare with: no mean_abs_error, psnr, ssim or water_iou"
+            f"compare with: no mean error, PSNR, SSIM or water IoU"
         )
     if groups:
-        notes.append(f"test tiles overlap; intervals draw {len(set(groups))} groups of tiles, not single tiles")
+        notes.append(
+            f"test images come in groups (tiles that overlap, a patient, a video, pages of one file); intervals draw "
+            f"the {len(set(groups))} groups, not single images"
+        )
     if no_training:
         notes.append("no trainA and trainB, so mean colour and histogram matching could not be fitted")
     return notes

@@ -8,6 +8,7 @@ from PIL import Image
 
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
+from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import domain_names
 from unpaired.data.prepare.folders import prepare_folders
 
@@ -33,6 +34,10 @@ def test_sub_folders_stay_on_one_side_of_the_split_in_both_domains(tmp_path, cap
     test = of(tmp_path / "data", "testA", 9) | of(tmp_path / "data", "testB", 9)
     train = of(tmp_path / "data", "trainA", 9) | of(tmp_path / "data", "trainB", 9)
     assert test and train and not test & train
+    held_out = open_held_out(tmp_path / "data")
+    assert len(held_out.a) == 5 and set(held_out.groups("A") or ()) == {
+        f"group {next(iter(of(tmp_path / 'data', 'testA', 9)))}"
+    }
     assert manifest.facts["rule"]["groups"] == 8 and "warning" not in capsys.readouterr().err
 
 
@@ -63,3 +68,11 @@ def test_bad_images_are_left_out_by_name_and_domains_get_names(tmp_path, capsys)
     assert "left out: 1 of 11 images cannot be used: " in said and "not images by name: notes.txt" in said
     facts = json.loads((tmp_path / "data/dataset.json").read_text())
     assert domain_names(facts) == ("horses", "zebras") and sum(facts["counts"].values()) == 10
+
+
+@pytest.mark.parametrize(("share", "expected"), [("0.1", "4 independent"), ("0.3", "12 independent"), ("0.8", "")])
+def test_too_few_test_images_are_told_before_the_training(tmp_path, capsys, share, expected):
+    a, b = patients(tmp_path / "in", count=40, each=1, form="{p:02}.png")
+    assert run(["prepare", "folders", str(tmp_path / "data"), "--a", str(a), "--b", str(b), "--test-share", share]) == 0
+    said = capsys.readouterr().err
+    assert expected in said and ("larger --test-share" in said) == bool(expected)

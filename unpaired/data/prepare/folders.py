@@ -118,6 +118,7 @@ def prepare_folders(
                     "split": "by content and seed",
                     **{"test_share": test_share, "seed": seed, "paired": paired, "groups": len(set(group_of.values()))},
                 },
+                groups={f"test{s.side}/{s.name}": group_of[s] for s in sources if s in test and s in group_of},
             )
     return manifest
 
