@@ -17,7 +17,7 @@ from tests.data_sets import make_model
 from unpaired import Translator
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.imaging.pages import open_pages
-from unpaired.inference import Options, translate_files, video
+from unpaired.inference import Options, translate_files, video, video_files
 from unpaired.inference.tiling import statistics_of, translate_by
 from unpaired.inference.video import Smoothing, translate_video
 from unpaired.metrics.flicker import Flicker
@@ -85,7 +85,7 @@ def make_clip(path, frames=24, size=SIZE, sound=True, rotation=0, codec="libx264
 
 def frames_of(path):
     with av.open(str(path)) as clip:
-        return [(float(frame.pts * frame.time_base), video.upright(frame)) for frame in clip.decode(video=0)]
+        return [(float(frame.pts * frame.time_base), video_files.upright(frame)) for frame in clip.decode(video=0)]
 
 
 def packets_of(path):
@@ -316,7 +316,7 @@ def test_untagged_frames_are_read_by_their_lines(size, tag, matrix):
     for plane, value in zip(frame.planes, (81, 90, 240), strict=True):  # red in BT.601
         plane.update(bytes([value]) * plane.buffer_size)
     frame.colorspace = tag
-    red = video.upright(frame)[0, 0].astype(int)
+    red = video_files.upright(frame)[0, 0].astype(int)
     expected = {5: (254, 0, 0), 1: (255, 24, 0)}[matrix]  # H.273: R = 1.164 (Y - 16) + 1.596 or 1.793 (Cr - 128), ...
     assert np.abs(red - expected).max() <= 3, red
 

@@ -1,4 +1,4 @@
-"""Videos: frame by frame through the network, everything else as it was, going on after whatever stopped it.
+"""Videos, frame by frame: a stopped translation resumes after the last whole segment.
 
 Frames are brought upright, as images are. They are encoded in segments, each finished before the next is begun; at
 the end these are joined, and sound is copied beside them packet by packet.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +21,22 @@ from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
-from unpaired.imaging.hdr import LUMA, UNTAGGED, WideColours, rgb_of
+from unpaired.imaging.hdr import WideColours
 from unpaired.imaging.images import DecodedImage, Pixels
-from unpaired.imaging.metadata import Metadata
-from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import Layout
 from unpaired.inference.huge import translate_in_tiles
 from unpaired.inference.options import Options
 from unpaired.inference.scratch import Scratch, work_folder
 from unpaired.inference.translator import Translator
+from unpaired.inference.video_files import (
+    check_sound,
+    codec_of,
+    encodable,
+    join,
+    require_av,
+    upright,
+    video_stream,
+    wide_colours,
+)
 from unpaired.metrics.flicker import Flicker
 
 if TYPE_CHECKING:
@@ -44,18 +50,6 @@ SEGMENT = 50
 """Frames of a segment: work that a killed process may have to do again."""
 CUT = 40.0
 """Mean absolute change between frames, in 8-bit levels, taken for the next scene."""
-HD_LINES = 720
-"""Untagged videos of so many lines are read as BT.709, smaller ones as BT.601, as players do."""
-BT601 = 5
-FULL_RANGE = 2
-"""Of Y'CbCr, by FFmpeg's number."""
-BT709 = 1
-"""In which the output's colours are written, and said to be, by the numbers of ITU-T H.273."""
-CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"}), ".gif": ("ffv1", {})}
-MUXERS = {".mkv": "matroska", ".m4v": "mp4", ".ts": "mpegts", ".mts": "mpegts", ".mpg": "mpeg", ".ogv": "ogg"}
-"""FFmpeg's names of containers that are not the suffix itself."""
-USUAL = ("libx264", {"crf": "17", "bf": "0"})
-"""Codec and its settings by the suffix of the output."""
 
 
 @dataclass
@@ -95,7 +89,7 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
             or sound does not fit the container.
         Stopped: by Ctrl-C.
     """
-    av = _av()
+    av = require_av()
     if not 0 <= smooth < 1:
         raise BadInput(f"smooth must be at least 0 and below 1, got {smooth}")
     if smooth and translator.bundle is None:
@@ -112,12 +106,12 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
         with av.open(str(source)) as container:
             if not container.streams.video:
                 raise BadInput(f"{source}: holds no video")
-            _check_sound(av, container, target)
-            colours = _wide_colours(container.streams.video[0])
+            check_sound(av, container, target)
+            colours = wide_colours(container.streams.video[0])
             if colours:
                 print(f"{source}: {colours} is converted to SDR BT.709", file=sys.stderr)
             flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower(), colours).run()
-        _join(av, source, scratch, target)
+        join(av, source, sorted(scratch.folder.glob("*.nut")), target)
     except (BadInput, av.FFmpegError) as error:
         scratch.remove()
         words = " ".join(str(error).split())
@@ -174,14 +168,14 @@ class _Frames:
     def _segment(self, number: int, frames: list[VideoFrame], advance: Advance) -> None:
         stream = self.container.streams.video[0]
         path = self.scratch.folder / f"{number:06d}.nut"
-        codec, options = _codec(self.suffix)
+        codec, options = codec_of(self.suffix)
         with written_whole(path) as part, self.av.open(str(part), "w", format="nut") as out:
             made = None
             for frame in frames:
                 pixels = self._translated(upright(frame, self.colours))
                 if made is None:
-                    made = _video_stream(out, codec, dict(options), pixels, stream)
-                for packet in made.encode(_frame(self.av, pixels, frame, codec)):
+                    made = video_stream(out, codec, dict(options), pixels, stream)
+                for packet in made.encode(encodable(self.av, pixels, frame, codec)):
                     out.mux(packet)
                 advance(1, f"flicker {self.flicker.levels:.2f}" if self.flicker.count else None)
             assert made is not None
@@ -250,159 +244,9 @@ class _Frames:
         return done
 
 
-def upright(frame: VideoFrame, colours: WideColours | None = None) -> Pixels:
-    """(h, w, 3) of uint8 in SDR, turned as a player would turn it; wide colours are converted to BT.709."""
-    if colours:
-        pixels = _sdr(frame, colours)
-    else:
-        matrix = matrix_of(int(frame.colorspace), frame.height)
-        pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
-
-
-def matrix_of(tagged: int, height: int) -> int:
-    """The matrix from YCbCr to RGB by the number in the file, or by the lines of the frame where it is untagged."""
-    return (BT709 if height >= HD_LINES else BT601) if tagged == UNTAGGED else tagged
-
-
-def _wide_colours(stream: Any) -> WideColours | None:
-    context = stream.codec_context
-    return WideColours.of(int(context.color_trc), int(context.color_primaries), int(context.colorspace))
-
-
-def _sdr(frame: VideoFrame, colours: WideColours) -> Pixels:
-    """(h, w, 3) of uint8 in BT.709; the matrix is applied here, since that of swscale is off by two 10-bit levels."""
-    if frame.format.is_rgb:
-        return colours.to_sdr(frame.to_ndarray(format="rgb48le").astype(np.float32) / 65535)
-    if colours.matrix not in LUMA:
-        raise BadInput(f"{colours} in {frame.format.name} is tagged as RGB; correct the tag of its matrix")
-    matrix = colours.matrix  # the same on both sides: only the bits and the subsampling change
-    deep = frame.reformat(format="yuv444p16le", src_colorspace=matrix, dst_colorspace=matrix)
-    ycbcr = deep.to_ndarray(channel_last=True)
-    full = int(frame.color_range) == FULL_RANGE
-    return colours.to_sdr(rgb_of(ycbcr, colours.matrix, full, frame.format.components[0].bits))
-
-
-def _frame(av: Any, pixels: Pixels, like: VideoFrame, codec: str) -> VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    frame = frame.reformat(format=_format(codec, pixels), dst_colorspace="ITU709", dst_color_range="MPEG")
-    frame.pts, frame.time_base = like.pts, like.time_base
-    return frame
-
-
-def _format(codec: str, pixels: Pixels) -> str:
-    if codec == "ffv1":
-        return "bgr0"
-    even = pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0
-    return "yuv420p" if even else "yuv444p"
-
-
-def _video_stream(out: Any, codec: str, options: dict[str, str], pixels: Pixels, like: Any) -> Any:
-    stream = out.add_stream(codec, rate=like.average_rate or Fraction(25), options=options)
-    stream.height, stream.width = pixels.shape[:2]
-    stream.pix_fmt = _format(codec, pixels)
-    stream.time_base = stream.codec_context.time_base = like.time_base
-    if codec != "ffv1":
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
-    return stream
-
-
-def _codec(suffix: str) -> tuple[str, dict[str, str]]:
-    return CODECS.get(suffix, USUAL)
-
-
-def _check_sound(av: Any, container: InputContainer, target: Path) -> None:
-    """Before any work: whether the container takes the sound as it is; says what else is left out."""
-    try:
-        with av.open(str(target.with_name(f".{target.name}.probe")), "w", format=_muxer(av, target)) as out:
-            fitting = out.supported_codecs
-    finally:
-        target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
-    for stream in container.streams.audio:
-        if stream.codec_context.name not in fitting and stream.codec_context.codec.canonical_name not in fitting:
-            name = stream.codec_context.name
-            raise BadInput(f"{target}: {target.suffix} does not take sound in {name} as it is; choose .mkv")
-    others = [stream.type for stream in container.streams if stream.type not in ("audio", "video")]
-    others += ["video"] * (len(container.streams.video) - 1)
-    if others:
-        print(f"left out of {target}: {', '.join(sorted(others))} streams", file=sys.stderr)
-
-
-def _muxer(av: Any, target: Path) -> str:
-    name = MUXERS.get(target.suffix.lower(), target.suffix.lower().removeprefix("."))
-    if name not in av.formats_available:
-        raise BadInput(f"{target}: no container of this name; choose .mp4, .mov, .mkv or .webm")
-    return name
-
-
-def _join(av: Any, source: Path, scratch: Scratch, target: Path) -> None:
-    """One file of all segments and the sound, in the order of time."""
-    segments = sorted(scratch.folder.glob("*.nut"))
-    if target.suffix.lower() == ".gif":
-        write_pages(_gif_frames(av, segments), Layout(len(segments), "animation"), target)
-        return
-    with (
-        written_whole(target) as part,
-        av.open(str(part), "w", format=_muxer(av, target)) as out,
-        av.open(str(source)) as sound,
-    ):
-        with av.open(str(segments[0])) as first:
-            video = out.add_stream_from_template(first.streams.video[0])
-            video.time_base = first.streams.video[0].time_base
-        audio = {stream.index: out.add_stream_from_template(stream) for stream in sound.streams.audio}
-        out.metadata.update(sound.metadata)
-        packets = _packets(av, segments)
-        pending = next(packets, None)
-        for packet in sound.demux(*sound.streams.audio) if audio else ():
-            if packet.dts is None:
-                continue
-            while pending is not None and pending.dts * pending.time_base <= packet.dts * packet.time_base:
-                pending.stream = video
-                out.mux(pending)
-                pending = next(packets, None)
-            packet.stream = audio[packet.stream.index]
-            out.mux(packet)
-        while pending is not None:
-            pending.stream = video
-            out.mux(pending)
-            pending = next(packets, None)
-
-
-def _gif_frames(av: Any, segments: list[Path]) -> Iterator[DecodedImage]:
-    """The frames of all segments, each shown until the next; the last one as long as the one before."""
-    before, duration = None, 0.0
-    for path in segments:
-        with av.open(str(path)) as segment:
-            for frame in segment.decode(video=0):
-                now = DecodedImage(frame.to_ndarray(format="rgb24")), float(frame.pts * frame.time_base) * 1000
-                if before is not None:
-                    duration = now[1] - before[1]
-                    yield replace(before[0], about=Metadata(duration=duration))
-                before = now
-    if before is not None:
-        yield replace(before[0], about=Metadata(duration=duration))
-
-
-def _packets(av: Any, segments: list[Path]) -> Iterator[Any]:
-    for path in segments:
-        with av.open(str(path)) as segment:
-            yield from (packet for packet in segment.demux(video=0) if packet.dts is not None)
-
-
 def _identity(translator: Translator) -> list[str]:
     from unpaired.inference.huge import digest
 
     if translator.bundle is None:
         return [translator.runtime.label, translator.direction]
     return [translator.runtime.label, digest(translator.bundle.translators[translator.direction])]
-
-
-def _av() -> Any:
-    try:
-        import av
-        from av import logging
-    except ImportError as error:
-        raise BadInput("videos need PyAV: pip install 'unpaired[video]'") from error
-    logging.set_level(logging.PANIC)  # errors are raised, in one line
-    return av
