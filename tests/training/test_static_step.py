@@ -236,6 +236,7 @@ EVERY = {
     "cyclegan with augmentation": small(CycleGAN, CycleGANConfig, generator=RESNET, history=3, augment=AUGMENT),
     "cut with augmentation": small(CUT, CUTConfig, generator=RESNET, patches=8, augment=AUGMENT),
 }
+PENALISED = {"cyclegan with r1": small(CycleGAN, CycleGANConfig, generator=RESNET, history=3, r1_weight=1.0)}
 SIDES = {"pix2pix": 64}
 """Of the images; 16 px elsewhere."""
 
@@ -264,9 +265,11 @@ def test_steps_of_another_shape_between_recorded_ones_change_no_choice(name):
     assert len(static._run.again.replays) > 5
 
 
-@pytest.mark.parametrize("name", ["cut", "fastcut", "cyclegan with augmentation", "cut with augmentation"])
+@pytest.mark.parametrize("name", ["cut", "fastcut", "cyclegan with augmentation", "cut with augmentation", *PENALISED])
 def test_a_resumed_run_makes_the_choices_of_an_uninterrupted_one(name):
-    whole, first, second = (trainer(record, EVERY[name]) for record in (None, record_on_tape, record_on_tape))
+    whole, first, second = (
+        trainer(record, (EVERY | PENALISED)[name]) for record in (None, record_on_tape, record_on_tape)
+    )
     given = list(batches(12))
     assert_same_steps(whole, first, given[:6])
     second.load({key: value.clone() for key, value in first.state().items()})

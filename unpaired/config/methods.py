@@ -51,6 +51,8 @@ class TwoWayConfig:
     """Form of the adversarial loss (CycleGAN Sec. 4)."""
     history: int = 50
     """Past translations per domain kept for the discriminators (CycleGAN Sec. 4); 0 for none."""
+    r1_weight: float = 0.0
+    """Gamma of the gradient penalty on real images (R1, Mescheder et al. 2018); 0 for none."""
 
     def __post_init__(self) -> None:
         for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
@@ -103,6 +105,14 @@ class BiGANConfig(TwoWayConfig):
     """The networks of CycleGAN; one discriminator of both images of a pair."""
 
     name: Literal["bigan"] = "bigan"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.r1_weight:
+            raise ValueError(
+                f"method.r1_weight must be 0 for bigan, whose discriminator sees no pair of real images, got "
+                f"{self.r1_weight}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +179,15 @@ class CUTConfig:
     """Places of each layer that are compared; in smaller feature maps all of them."""
     temperature: float = 0.07
     """Divisor of the similarities."""
+    r1_weight: float = 0.0
+    """Gamma of the gradient penalty on real images (R1, Mescheder et al. 2018); 0 for none."""
     augment: str = ""
     """DiffAugment of all that discriminators are shown: colour, translation and cutout or some, with commas between."""
     direction: Direction = "AtoB"
     """The direction that is trained."""
 
     def __post_init__(self) -> None:
-        for name in ("gan_weight", "nce_weight"):
+        for name in ("gan_weight", "nce_weight", "r1_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
         if not (self.gan_weight or self.nce_weight):

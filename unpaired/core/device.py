@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from unpaired.core.errors import BadInput
@@ -88,6 +88,14 @@ def copy_to(buffer: torch.Tensor, host: torch.Tensor) -> None:
     CUDA copies from pinned memory, which torch reuses only when the copy is done.
     """
     buffer.copy_(host.pin_memory() if buffer.is_cuda else host, non_blocking=True)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Inside, operations run in the precision of their operands; some devices, as meta, have no autocast."""
+    import torch
+
+    kind = device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def free_bytes(device: torch.device | None = None) -> int:

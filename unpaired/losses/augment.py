@@ -7,11 +7,12 @@ Source: Zhao, Liu, Lin, Zhu, Han, "Differentiable Augmentation for Data-Efficien
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from unpaired.core.device import without_autocast
 
 NUMBERS = 7
 """Uniform in [0, 1), per image: brightness, saturation, contrast, shift down and right, cutout row and column."""
@@ -36,10 +37,10 @@ def augment(
         numbers: From `draw_numbers`, one row per image.
         policy: The kinds of change; with none of them the images are returned.
     """
-    kind, channels_last = images.device.type, images.is_contiguous(memory_format=torch.channels_last)
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
     amounts = numbers.to(images.dtype)
     out = images
-    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+    with without_autocast(images.device):
         if "colour" in policy:
             out = recolour(out, amounts[:, :3])
         if "translation" in policy:

@@ -6,13 +6,12 @@ Source: Park, Efros, Zhang, Zhu, "Contrastive Learning for Unpaired Image-to-Ima
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from unpaired.core.device import without_autocast
 from unpaired.losses.adversarial import Scalar
 
 TEMPERATURE = 0.07
@@ -49,16 +48,11 @@ def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE)
 
     Source: Eq. 2 of arXiv:2007.15651; the keys are constants in the authors' code.
     """
-    with _no_autocast(queries.device.type):
+    with without_autocast(queries.device):
         queries, keys = normalize(_full(queries), dim=2), normalize(_full(keys.detach()), dim=2)
         similarities = queries @ keys.transpose(1, 2) / temperature
         own = torch.arange(queries.shape[1], device=queries.device).repeat(len(queries))
         return cross_entropy(similarities.flatten(0, 1), own)
-
-
-def _no_autocast(device: str) -> AbstractContextManager[object]:
-    """Inside, matrix products run in the precision of their operands; some devices, as meta, have no autocast."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _full(vectors: Vectors) -> Vectors:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from unpaired.config import Direction
 from unpaired.imaging.images import Images
-from unpaired.losses.adversarial import Scalar
+from unpaired.losses.adversarial import Adversarial, Scalar
+from unpaired.losses.gradient_penalty import r1
 from unpaired.methods.batch import Batch
 from unpaired.methods.choices import Choices
 from unpaired.methods.history import History
@@ -85,6 +86,27 @@ def forward_many(network: Generator | Discriminator, *batches: Tensor) -> Sequen
     if merge and len({batch.shape[1:] for batch in batches}) == 1:
         return network(torch.cat(batches)).split([len(batch) for batch in batches])
     return [network(batch) for batch in batches]
+
+
+def discriminator_losses(
+    loss: Adversarial, r1_weight: float, domain: str, D: Discriminator, real: Images, fake: Images
+) -> Losses:
+    """The losses of the discriminator of a domain: adversarial (Eq. 1), and R1 unless its weight is 0.
+
+    Args:
+        loss: The form of the adversarial loss.
+        r1_weight: Gamma of R1.
+        domain: X or Y.
+        D: Its discriminator.
+        real: Images of the domain as D is shown them, augmented or not: R1 differentiates by these.
+        fake: Translations into the domain, without gradient, as D is shown them.
+    """
+    real = real.detach().requires_grad_() if r1_weight else real
+    real_scores, fake_scores = forward_many(D, real, fake)
+    losses = {f"discriminator/{domain}": loss.discriminator(real_scores, fake_scores)}
+    if r1_weight:
+        losses[f"r1/{domain}"] = r1_weight * r1(real_scores, real)
+    return losses
 
 
 def evaluate(functions: Sequence[LossFunction]) -> tuple[Losses, Fakes]:

@@ -17,7 +17,7 @@ from unpaired.config.methods import CUTConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL, Scalar
 from unpaired.losses.patchnce import draw_places, features_at, patch_nce
-from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, discriminator_losses, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.choices import Choices, augmented
 from unpaired.methods.history import History
@@ -45,7 +45,8 @@ class CUT(Method):
             )
         super().__init__()
         self.cfg = cfg
-        self.G, self.D_Y = build_generator(cfg.generator, x, y), build_discriminator(cfg.discriminator, y)
+        self.G = build_generator(cfg.generator, x, y)
+        self.D_Y = build_discriminator(cfg.discriminator, y, twice=cfg.r1_weight > 0)
         self.layers = tuple(self.G.encoder)
         """The compared layers of G."""
         self.heads = nn.ModuleList(ProjectionHead(count) for count in self.G.encoder.values())
@@ -98,8 +99,8 @@ class CUT(Method):
         return losses, {"G": fake.detach()}
 
     def _discriminate(self, real: Images, fake: Images) -> tuple[Losses, Fakes]:
-        scores = forward_many(self.D_Y, *self._shown("D_Y", real, fake))
-        return {"discriminator/Y": self.loss.discriminator(*scores)}, {}
+        shown = self._shown("D_Y", real, fake)
+        return discriminator_losses(self.loss, self.cfg.r1_weight, "Y", self.D_Y, *shown), {}
 
     def _shown(self, name: str, *images: Images) -> Sequence[Images]:
         """Images as D_Y is shown them; `name` says whose loss it is."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from unpaired.config.methods import CycleGANConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
@@ -56,17 +54,17 @@ class CycleGAN(TwoWay):
                 losses["background"] = cfg.background_weight * background(mask, fake, x)
             fake = inside(mask, fake, x)
         if cfg.gan_weight:
-            (score,) = self.scores("G" if G is self.G else "F", D, fake)
-            losses["gan"] = cfg.gan_weight * self.loss.generator(score)  # Eq. 1
+            shown = self.shown("G" if G is self.G else "F", fake)
+            losses["gan"] = cfg.gan_weight * self.loss.generator(D(*shown))  # Eq. 1
         if cycle_weight:
             losses["cycle"] = cycle_weight * l1(F(fake), x)  # Eq. 2
         if cfg.identity_weight:
             losses["identity"] = cfg.identity_weight * l1(same[0], y)  # Sec. 5.2
         return losses, fake
 
-    def scores(self, name: str, D: Discriminator, *images: Images) -> Sequence[Tensor]:
-        """A discriminator's scores of each batch, augmented; `name` is the network that gets the loss."""
-        return forward_many(D, *augmented(self.drawn, name, self.cfg.augment, *images))
+    def shown(self, name: str, *images: Images) -> Sequence[Images]:
+        """Images as a discriminator is shown them, augmented; `name` is the network that gets the loss."""
+        return augmented(self.drawn, name, self.cfg.augment, *images)
 
     @property
     def choices(self) -> dict[str, Choices]:

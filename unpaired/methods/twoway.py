@@ -17,7 +17,7 @@ from unpaired.config.methods import TwoWayConfig
 from unpaired.imaging.images import Images
 from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.masks import Masks
-from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, discriminator_losses
 from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
 from unpaired.models import (
@@ -45,7 +45,10 @@ class TwoWay(Method):
         super().__init__()
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
-        self.D_X, self.D_Y = (build_discriminator(cfg.discriminator, count) for count in inputs or channels)
+        self.r1_weight = cfg.r1_weight
+        self.D_X, self.D_Y = (
+            build_discriminator(cfg.discriminator, count, twice=cfg.r1_weight > 0) for count in inputs or channels
+        )
         self.past_x, self.past_y = History(cfg.history), History(cfg.history)
         self.loss = ADVERSARIAL[cfg.adversarial]
 
@@ -78,13 +81,13 @@ class TwoWay(Method):
     def discriminate(
         self, domain: str, D: Discriminator, real: Tensor, past: History, fake: Tensor
     ) -> tuple[Losses, Fakes]:
-        """A discriminator's loss on real images of its domain and on its history of translations (Eq. 1)."""
-        scores = self.scores(f"D_{domain}", D, real, past(fake))
-        return {f"discriminator/{domain}": self.loss.discriminator(*scores)}, {}
+        """A discriminator's losses on real images of its domain and on its history of translations (Eq. 1)."""
+        shown = self.shown(f"D_{domain}", real, past(fake))
+        return discriminator_losses(self.loss, self.r1_weight, domain, D, *shown), {}
 
-    def scores(self, name: str, D: Discriminator, *images: Images) -> Sequence[Tensor]:
-        """A discriminator's scores of each batch; `name` is the network that gets the loss."""
-        return forward_many(D, *images)
+    def shown(self, name: str, *images: Images) -> Sequence[Images]:
+        """Images as a discriminator is shown them; `name` is the network that gets the loss."""
+        return images
 
     @property
     def generators(self) -> dict[str, Generator]:

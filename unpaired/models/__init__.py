@@ -77,10 +77,17 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> R
     return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels), cfg)
 
 
-def build_discriminator(cfg: DiscriminatorConfig, channels: int) -> Discriminator:
-    """A freshly initialised discriminator of images with `channels` channels."""
+def build_discriminator(cfg: DiscriminatorConfig, channels: int, twice: bool = False) -> Discriminator:
+    """A freshly initialised discriminator of images with `channels` channels.
+
+    Args:
+        cfg: Its settings.
+        channels: Of the images.
+        twice: Whether a loss holds its gradient, as R1 does; `kernels.optimize` then keeps the plain layers.
+    """
     network = _initialised(DISCRIMINATORS[cfg.name](cfg, channels), cfg)
     normalise_marked(network)
+    network.twice_differentiable = twice  # pyright: ignore[reportArgumentType]
     return network
 
 

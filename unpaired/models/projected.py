@@ -10,7 +10,6 @@ channels only (CCM), not across scales (CSM).
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import lru_cache
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate
 
 from unpaired.config.networks import ProjectedConfig
+from unpaired.core.device import without_autocast
 from unpaired.features import lite0_file, load_lite0
 from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 from unpaired.models.outputs import Outputs
@@ -63,8 +63,7 @@ class ProjectedDiscriminator(nn.Module):
 
 def features(x: Float[Tensor, "b c h w"], side: int) -> list[Tensor]:
     """Maps of the frozen network's four blocks for images in [-1, 1], in fp32; a gray image counts as RGB."""
-    kind = x.device.type
-    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+    with without_autocast(x.device):
         x = interpolate(x.float(), (side, side), mode="bilinear", antialias=True)
         normalised = ((x + 1) * 127.5 - 127) / 128
         return frozen_network(x.device).maps(normalised.expand(-1, 3, -1, -1), list(BLOCKS))

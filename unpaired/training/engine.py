@@ -90,7 +90,9 @@ class Engine:
             synchronise_norms(network)
         network.to(self.device)
         network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
-        network.merge_passes = self.fast  # pyright: ignore[reportArgumentType]
+        # the penalty's derivatives would pass through translations too
+        merge = self.fast and not getattr(network, "twice_differentiable", False)
+        network.merge_passes = merge  # pyright: ignore[reportArgumentType]
         if self.cfg.checkpoint_blocks:
             checkpoint_blocks(network)
         if self.fast:

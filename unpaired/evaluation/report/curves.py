@@ -66,6 +66,11 @@ CHARTS = (
         reference=0.25,
     ),
     Chart(
+        "Gradient penalty",
+        "R1, weighted: how steep each discriminator is at real images. It should stay below the discriminator's loss.",
+        ("r1/",),
+    ),
+    Chart(
         "Cycle and identity",
         "Error of the reconstruction, and change of images that are already in the target domain, both weighted. "
         "They should fall, then level off.",
@@ -86,6 +91,8 @@ KNOWN = {
     "gan/F": "{b} to {a}",
     "discriminator/X": "discriminator of {a}",
     "discriminator/Y": "discriminator of {b}",
+    "r1/X": "discriminator of {a}",
+    "r1/Y": "discriminator of {b}",
     "cycle/G": "cycle, {a}",
     "cycle/F": "cycle, {b}",
     "nce/X": "inputs and their translations",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from unpaired.core.device import without_autocast
 from unpaired.models.kernels.plan import Operations
 from unpaired.models.trace import Untraceable, trace
 
@@ -31,7 +32,8 @@ def optimize(network: nn.Module, device: torch.device, precision: torch.dtype, b
 
     Weights stay in fp32 and under their names; inputs and outputs stay in fp32. The network may be copied, moved to
     evaluation, loaded and trained as before. `checkpoint_blocks` and `make_deterministic` come before, and exports take
-    a network that was not optimized.
+    a network that was not optimized. Kernels have no second derivative: a network marked `twice_differentiable` keeps
+    its plain layers, in fp32.
 
     Args:
         network: In the memory layout it is to be used in.
@@ -39,12 +41,20 @@ def optimize(network: nn.Module, device: torch.device, precision: torch.dtype, b
         precision: Of the arithmetic inside: fp32 or bf16.
         backend: Kernels to use; the device's own unless given.
     """
+    if getattr(network, "twice_differentiable", False):
+        network.forward = partial(_in_fp32, network.forward)
+        return
     planner = _planner(backend or backend_of(device), precision)
     if planner is not None:
         _replace(network, planner, outermost=True)
     if precision != torch.float32:
         network.register_forward_pre_hook(lambda _module, inputs: tuple(x.to(precision) for x in inputs))
         network.register_forward_hook(lambda _module, _inputs, output: output.float())
+
+
+def _in_fp32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with without_autocast(x.device):
+        return forward(x.float())
 
 
 def describe_kernels(device: torch.device, precision: torch.dtype) -> str:
