@@ -166,7 +166,8 @@ def test_the_word_none_is_a_value_where_the_setting_has_it_and_no_value_where_it
     assert changed.data.preprocess == changed.data.root == "none"
     assert changed.method.generator.norm == changed.method.discriminator.norm == "none"
     assert changed.optim.steps is None and changed.optim.discriminator_lr is None
-    assert refused({"data.crop_size": "none"}).endswith("unable to parse string as an integer, got 'none'")
+    assert refused({"data.batch": "none"}).endswith("unable to parse string as an integer, got 'none'")
+    assert refused({"data.crop_size": "none"}).endswith("WIDTHxHEIGHT as 512x256, got 'none'")
 
 
 def test_settings_that_are_only_possible_together_are_changed_together():
@@ -222,7 +223,8 @@ def test_an_unknown_setting_with_a_line_break_is_shown_on_one_line():
         ({"optim.steps": 1.5}, "optim.steps: input should be a valid integer, .*got 1.5"),
         ({"data.flip": "perhaps"}, "data.flip: input should be a valid boolean, .*got 'perhaps'"),
         ({"data.root": 5}, "data.root: input should be a valid string, got 5"),
-        ({"data.crop_size": None}, "data.crop_size: input should be a valid integer, got None"),
+        ({"data.batch": None}, "data.batch: input should be a valid integer, got None"),
+        ({"data.crop_size": None}, "data.crop_size: expected a side as 256 or WIDTHxHEIGHT as 512x256, got None"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_answered_with_setting_type_and_value(settings, line):
@@ -269,6 +271,7 @@ def test_a_device_that_there_is_none_of_is_answered_with_the_kinds():
         ({"data.workers": -1}, "data.workers", "-1"),
         ({"data.cache_gb": "nan"}, "data.cache_gb", "nan"),
         ({"data.crop_size": 300}, "data.crop_size", "300"),
+        ({"data.crop_size": "512x256", "data.load_size": "572x0"}, "data.load_size", "0"),
         ({"runtime.seed": -1}, "runtime.seed", "-1"),
         ({"runtime.save_every": 0}, "runtime.save_every", "0"),
         ({"method.identity_weight": -1}, "method.identity_weight", "-1"),

@@ -26,12 +26,23 @@ def test_presets_for_own_folders_follow_the_crop():
 
 
 @pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("crop", ["512x256", "256x512"])
+def test_networks_and_steps_follow_the_smaller_side(name, crop):
+    there, square = SCALED[name](crop), SCALED[name](256)
+    assert (there.method, there.optim) == (square.method, square.optim)
+    assert (there.data.load, there.data.crop) == (
+        ((576, 288), (512, 256)) if crop == "512x256" else ((288, 576), (256, 512))
+    )
+
+
+@pytest.mark.parametrize("name", SCALED)
 def test_the_crop_on_the_command_line_reaches_the_preset(name):
     assert preset(name, crop_in({"data.crop_size": "128"})) == SCALED[name](128)
+    assert preset(name, crop_in({"data.crop_size": "256x128"})) == SCALED[name]("256x128")
     assert preset(name, crop_in({})) == SCALED[name]()
 
 
-@pytest.mark.parametrize("text", ["", "x", "-64", "16", "99999", "6.4"])
+@pytest.mark.parametrize("text", ["", "x", "-64", "16", "99999", "6.4", "64x16", "64x", "64x64x64"])
 def test_a_crop_of_no_use_leaves_the_preset_as_it_is(text):
     assert crop_in({"data.crop_size": text}) is None
 

@@ -13,6 +13,7 @@ from typing import Any
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
 from unpaired.config.methods import CUTConfig, CycleGANConfig, Pix2PixConfig
 from unpaired.config.networks import JointConfig, PatchGANConfig, ProjectedConfig, ResNetConfig, UNetConfig
+from unpaired.config.size import Size
 from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
 
@@ -86,19 +87,22 @@ def pix2pix() -> Experiment:
     )
 
 
-def quick(crop: int = 64) -> Experiment:
+def quick(crop: int | str = 64) -> Experiment:
     """For a first look at two folders of your own: small images, minutes to an hour on two CPU cores.
 
     The settings of `earth` for any images: a U-Net whose outer skip keeps colours, a discriminator that sees them, a
-    small lambda, generators that begin as the colour map between the folders.
+    small lambda, generators that begin as the colour map between the folders. The depth follows the smaller side of the
+    crop, a side or WIDTHxHEIGHT.
 
     unpaired train quick --data DATA --out RUN
     """
+    size = Size.parse(crop)
+    load = Size(*(side * 9 // 8 for side in size))
     return Experiment(
         name="quick",
-        data=DataConfig(load_size=crop * 9 // 8, crop_size=crop),
+        data=DataConfig(load_size=load.setting, crop_size=size.setting),
         method=CycleGANConfig(
-            generator=UNetConfig(width=32, downs=_downs(crop), upsampling="resize"),
+            generator=UNetConfig(width=32, downs=_downs(min(size)), upsampling="resize"),
             discriminator=PatchGANConfig(layers=2, norm="none"),
             forward_cycle_weight=2.0,
             backward_cycle_weight=2.0,
@@ -109,19 +113,21 @@ def quick(crop: int = 64) -> Experiment:
     )
 
 
-def standard(crop: int = 256) -> Experiment:
+def standard(crop: int | str = 256) -> Experiment:
     """For two folders of your own on a GPU: `quick` with a projected discriminator beside the PatchGAN.
 
-    Width, depth, receptive field and steps follow the crop. Needs the extra `metrics` for the frozen features.
+    Width, depth, receptive field and steps follow the smaller side of the crop. Needs the extra `metrics` for the
+    frozen features.
 
     unpaired train standard --data DATA --out RUN
     """
-    base, size = quick(crop), min(max(crop // 64, 1), 4)
+    base, side = quick(crop), min(Size.parse(crop))
+    size = min(max(side // 64, 1), 4)
     discriminator = JointConfig(
-        patchgan=PatchGANConfig(layers=3 if crop > 128 else 2, norm="none"),
-        projected=ProjectedConfig(side=min(max(crop, 128), 256)),
+        patchgan=PatchGANConfig(layers=3 if side > 128 else 2, norm="none"),
+        projected=ProjectedConfig(side=min(max(side, 128), 256)),
     )
-    generator = UNetConfig(width=32 + 16 * min(size - 1, 2), downs=_downs(crop), upsampling="resize")
+    generator = UNetConfig(width=32 + 16 * min(size - 1, 2), downs=_downs(side), upsampling="resize")
     return replace(
         base,
         name="standard",
@@ -131,12 +137,12 @@ def standard(crop: int = 256) -> Experiment:
     )
 
 
-def _downs(crop: int) -> int:
-    """Halvings that bring a crop to 2 to 7 px, but at least the five of a U-Net and at most seven."""
-    return min(max(crop.bit_length() - 2, 5), 7)
+def _downs(side: int) -> int:
+    """Halvings that bring a side to 2 to 7 px, but at least the five of a U-Net and at most seven."""
+    return min(max(side.bit_length() - 2, 5), 7)
 
 
-SCALED: dict[str, Callable[[int], Experiment]] = {"quick": quick, "standard": standard}
+SCALED: dict[str, Callable[[int | str], Experiment]] = {"quick": quick, "standard": standard}
 """Presets whose networks and steps follow data.crop_size."""
 
 
@@ -264,18 +270,21 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
 }
 
 
-def crop_in(settings: Mapping[str, Any]) -> int | None:
-    """The value of data.crop_size among dotted settings, as text or number; None where there is none of use."""
-    value = str(settings.get("data.crop_size", ""))
-    return int(value) if value.isdecimal() and len(value) < 5 and 32 <= int(value) <= 8192 else None
+def crop_in(settings: Mapping[str, Any]) -> int | str | None:
+    """The value of data.crop_size among dotted settings; None where there is none of use."""
+    try:
+        size = Size.parse(settings.get("data.crop_size"))
+    except ValueError:
+        return None
+    return size.setting if all(32 <= side <= 8192 for side in size) else None
 
 
-def preset(name: str, crop: int | None = None) -> Experiment:
+def preset(name: str, crop: int | str | None = None) -> Experiment:
     """The preset called `name`.
 
     Args:
         name: As `PRESETS` has it.
-        crop: Side of the training crops in pixels, for presets that follow it (`SCALED`); others ignore it.
+        crop: Size of the training crops (`Size.parse`), for presets that follow it (`SCALED`); others ignore it.
 
     Raises:
         BadInput: there is none; the nearest name is offered.

@@ -6,7 +6,7 @@ from PIL import Image
 
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
-from unpaired.data.transforms import augmented, central, resize, resized
+from unpaired.data.transforms import augmented, central, in_words, resize, resized
 
 
 def cfg(preprocess, **settings):
@@ -52,6 +52,55 @@ def test_what_ends_in_crop_is_cut_to_the_crop_size_and_the_rest_is_not(preproces
     for whole in ("none", "scale_width"):
         pixels = resized(noise(60, 52), cfg(whole))
         assert augmented(pixels, cfg(whole), rng).shape == pixels.shape
+
+
+@pytest.mark.parametrize(
+    ("settings", "before", "after"),
+    [
+        ({"preprocess": "resize_and_crop", "load_size": "48x40"}, (48, 40), (44, 24)),
+        ({"preprocess": "crop"}, (60, 52), (44, 24)),
+        ({"preprocess": "scale_width_and_crop", "load_size": 50}, (50, 43), (44, 24)),  # 50 * 52 / 60 = 43.3
+        ({"preprocess": "scale_width", "load_size": 50, "crop_size": "20x45"}, (50, 45), (50, 45)),
+        ({"preprocess": "none"}, (60, 52), (60, 52)),
+    ],
+)
+def test_a_size_of_two_sides_is_width_and_height(settings, before, after):
+    cfg = DataConfig(**{"crop_size": "44x24"} | settings)
+    pixels = resized(noise(52, 60), cfg)
+    assert pixels.shape[:2] == before[::-1]
+    assert augmented(pixels, cfg, np.random.default_rng(0)).shape[:2] == after[::-1]
+    assert central(noise(52, 60), cfg).shape[:2] == after[::-1]
+
+
+def test_crops_of_two_sides_fall_everywhere():
+    cfg = DataConfig(preprocess="crop", crop_size="4x2", flip=False)
+    drawn = {augmented(places(4, 5), cfg, rng)[0, 0, :2].tobytes() for rng in map(np.random.default_rng, range(60))}
+    assert drawn == {bytes((row, column)) for row in range(3) for column in range(2)}
+    np.testing.assert_array_equal(central(places(6, 10), cfg), places(6, 10)[2:4, 3:7])
+
+
+@pytest.mark.parametrize("size", [(43, 60), (60, 23)])
+def test_an_image_too_small_for_a_crop_of_two_sides_is_refused(size):
+    width, height = size
+    with pytest.raises(BadInput, match=f"data.crop_size = 44x24 px after crop, found {width}x{height}"):
+        resized(noise(height, width), cfg("crop", crop_size="44x24"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "resized to 40x40 px, random crops 32x32 px"),
+        (
+            {"load_size": "72x36", "crop_size": "64x32"},
+            "resized to 72 px wide and 36 px high, random crops 64 px wide and 32 px high",
+        ),
+        ({"preprocess": "scale_width_and_crop"}, "scaled to a width of 40 px, random crops 32x32 px"),
+        ({"preprocess": "crop"}, "of their own size, random crops 32x32 px"),
+        ({"preprocess": "none"}, "of their own size"),
+    ],
+)
+def test_the_sizes_in_words(settings, words):
+    assert in_words(cfg(**{"preprocess": "resize_and_crop"} | settings)) == words
 
 
 @pytest.mark.parametrize("size", [(31, 100), (100, 31)])

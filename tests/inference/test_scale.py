@@ -16,7 +16,7 @@ from unpaired.imaging.codecs import NoData
 from unpaired.imaging.images import DecodedImage, read_image, to_array, to_pixels, write_image
 from unpaired.imaging.metadata import NODATA, Metadata
 from unpaired.inference import Options, translate_files
-from unpaired.inference.scale import is_much_larger, train_size
+from unpaired.inference.scale import advice, is_much_larger, train_size
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,13 @@ def test_the_training_size_follows_the_preprocessing(preprocess, size):
     assert train_size(cfg, 800, 400) == size
     assert is_much_larger(cfg, 800, 400) == (preprocess not in ("crop", "none"))
     assert not is_much_larger(cfg, 512, 200)
+
+
+def test_the_training_size_of_two_sides_is_width_and_height():
+    cfg = DataConfig(load_size="572x286", crop_size="512x256")
+    assert train_size(cfg, 300, 900) == (512, 256)
+    assert is_much_larger(cfg, 500, 513) and not is_much_larger(cfg, 1024, 512)
+    assert advice(cfg, 1).startswith("1 image is over twice the training size (512x256)")
 
 
 def test_the_network_sees_the_image_resized_as_by_pillow_and_its_answer_is_the_output(own, train):

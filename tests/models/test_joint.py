@@ -84,6 +84,11 @@ class TestProjected:
     def test_scores_stand_at_strides_4_8_16_and_32_of_the_side(self):
         assert [tuple(s.shape) for s in self.tiny()(IMAGES)] == [(2, 1, n, n) for n in (16, 8, 4, 2)]
 
+    @pytest.mark.parametrize(("size", "shape"), [((32, 64), (16, 32)), ((64, 32), (32, 16)), ((48, 64), (16, 22))])
+    def test_images_keep_their_proportions(self, size, shape):
+        """The smaller side becomes 64 and the other follows (48x64: 64x85); the finest scores have stride 4."""
+        assert tuple(self.tiny()(IMAGES[:, :, : size[0], : size[1]])[0].shape[2:]) == shape
+
     def test_scores_are_the_heads_of_projected_features(self):
         from unpaired.features import load_lite0
         from unpaired.models.projected import BLOCKS

@@ -62,6 +62,12 @@ def test_a_long_run_on_a_cpu_names_what_would_be_faster():
     assert "about 37 h 03 min" in line  # a quarter of 148 h 13 min
 
 
+def test_the_faster_crop_keeps_the_proportions():
+    settings = {"data__load_size": "572x286", "data__crop_size": "512x256"}
+    (line,) = lines_of(published(**settings), 2.0)
+    assert "256x128 px (--data.load-size 286x143 --data.crop-size 256x128), about 37 h 03 min" in line
+
+
 def test_a_run_of_less_than_an_hour_names_nothing_faster_and_a_short_one_says_nothing():
     experiment = replace(smoke(), optim=OptimConfig(steps=1000))
     each = TimeEstimate(experiment, Schedule(experiment.optim, 6), 0, CPU)

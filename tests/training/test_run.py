@@ -217,8 +217,9 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(whole, data, tmp_
         {"method__history": 1, "method__generator__norm": "batch", "method__generator__dropout": True},
         {"optim__steps": None, "optim__epochs": 1, "optim__decay_epochs": 1, "data__batch": 2},
         {"optim__ema_decay": 0.9},
+        {"data__load_size": "72x36", "data__crop_size": "64x32", "data__batch": 2},
     ],
-    ids=["workers", "batches", "bf16", "dropout", "epochs", "average"],
+    ids=["workers", "batches", "bf16", "dropout", "epochs", "average", "wide"],
 )
 def test_every_kind_of_run_resumes_exactly(data, tmp_path, monkeypatch, settings):
     expected = train(tiny(data, **settings), tmp_path / "whole")
@@ -458,6 +459,11 @@ def test_fp32_and_bf16_are_close_but_not_the_same(whole, data, tmp_path):
     [
         ({"method__identity_weight": 5, "data__channels_a": 1}, "--method.identity-weight 0"),
         ({"data__crop_size": 30}, "divide by 4.*30x30"),
+        ({"data__crop_size": "28x30"}, "divide by 4.*28x30"),
+        (
+            {"data__load_size": 64, "data__crop_size": "64x16", "method__discriminator__layers": 4},
+            "64x16 px do not pass",
+        ),
         ({"data__preprocess": "scale_width", "data__load_size": 22, "data__crop_size": 16}, "divide by 4.*22x"),
         ({"method__generator__name": "unet"}, "divide by 256.*32x32"),
         ({"data__load_size": 8, "data__crop_size": 4}, "4x4"),

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from unpaired.config.size import Size, SizeSetting
 from unpaired.core.device import NAMES, is_device_name
 from unpaired.core.errors import brief
 
@@ -55,10 +56,10 @@ class DataConfig:
     """Folder with trainA and trainB (and testA, testB), or hf://datasets/user/name, which is read remotely."""
     preprocess: Preprocess = "resize_and_crop"
     """Geometry: resize to load_size and crop, crop only, scale the width, scale and crop, or none."""
-    load_size: int = 286
-    """Side (resize) or width (scale) in pixels before cropping."""
-    crop_size: int = 256
-    """Side in pixels of a training image after cropping."""
+    load_size: SizeSetting = 286
+    """Pixels before cropping: a side or WIDTHxHEIGHT (resize), e.g. 286 or 572x286; a width (scale)."""
+    crop_size: SizeSetting = 256
+    """Pixels of a training image after cropping: a side or WIDTHxHEIGHT, e.g. 256 or 512x256."""
     flip: bool = True
     """Mirror left to right with probability one half."""
     pairs: int = 0
@@ -92,13 +93,31 @@ class DataConfig:
     """Images are read once before the first step: fail stops and names all bad ones, skip leaves them out."""
 
     def __post_init__(self) -> None:
-        for name in ("load_size", "crop_size", "channels_a", "channels_b", "batch"):
+        for name in ("channels_a", "channels_b", "batch"):
             _at_least(getattr(self, name), 1, f"data.{name}")
+        for name, size in (("load_size", self.load), ("crop_size", self.crop)):
+            for side in size:
+                _at_least(side, 1, f"data.{name}")
         _at_least(self.workers or 0, 0, "data.workers")
         _at_least(self.pairs, 0, "data.pairs")
         _at_least(self.cache_gb, 0, "data.cache_gb")
-        if self.preprocess == "resize_and_crop" and self.crop_size > self.load_size:
-            raise ValueError(f"data.crop_size ({self.crop_size}) must not exceed data.load_size ({self.load_size})")
+        load, crop = self.load, self.crop
+        if self.preprocess == "resize_and_crop" and (crop.width > load.width or crop.height > load.height):
+            raise ValueError(f"data.crop_size ({crop}) must not exceed data.load_size ({load})")
+        if self.preprocess.startswith("scale_width") and load.width != load.height:
+            raise ValueError(
+                f"data.load_size ({load}) must be a width alone with data.preprocess {self.preprocess}, as {load.width}"
+            )
+
+    @property
+    def load(self) -> Size:
+        """Width and height before cropping."""
+        return Size.parse(self.load_size)
+
+    @property
+    def crop(self) -> Size:
+        """Width and height after cropping."""
+        return Size.parse(self.crop_size)
 
 
 @dataclass(frozen=True, kw_only=True)

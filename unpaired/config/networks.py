@@ -129,7 +129,7 @@ class ProjectedConfig:
     width: int = 64
     """Channels to which a random, frozen 1x1 convolution brings each of the four feature maps."""
     side: int = 128
-    """Images are resized to squares of this side in pixels before the features."""
+    """Smaller side in pixels to which images are resized before the features, in their own proportions."""
 
     def __post_init__(self) -> None:
         if self.width < 1:

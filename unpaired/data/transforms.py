@@ -49,15 +49,16 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
         BadInput: smaller than the crop, or more pixels than any image may have.
     """
     if cfg.preprocess == "resize_and_crop":
-        width = height = cfg.load_size
+        width, height = cfg.load
     elif cfg.preprocess in ("scale_width", "scale_width_and_crop"):
-        if width != cfg.load_size or height < cfg.crop_size:
-            width, height = cfg.load_size, max(cfg.load_size * height // width, cfg.crop_size)
+        if width != cfg.load.width or height < cfg.crop.height:
+            width, height = cfg.load.width, max(cfg.load.width * height // width, cfg.crop.height)
     elif cfg.preprocess == "none":
         width, height = (max(4, round(side / 4) * 4) for side in (width, height))
-    if crops(cfg) and min(width, height) < cfg.crop_size:
+    if crops(cfg) and (width < cfg.crop.width or height < cfg.crop.height):
+        sides = f"{cfg.crop} px" + " a side" * (cfg.crop.width == cfg.crop.height)
         raise BadInput(
-            f"expected at least data.crop_size = {cfg.crop_size} px a side after {cfg.preprocess}, found "
+            f"expected at least data.crop_size = {sides} after {cfg.preprocess}, found "
             f"{width}x{height}; lower data.crop-size or set data.preprocess resize_and_crop"
         )
     if width * height > MAX_PIXELS:
@@ -81,9 +82,9 @@ class Window:
 def draw_window(height: int, width: int, cfg: DataConfig, rng: np.random.Generator) -> Window:
     """A random crop of an image of this size, mirrored half of the time."""
     if crops(cfg):
-        left = int(rng.integers(width - cfg.crop_size + 1))
-        top = int(rng.integers(height - cfg.crop_size + 1))
-        height = width = cfg.crop_size
+        left = int(rng.integers(width - cfg.crop.width + 1))
+        top = int(rng.integers(height - cfg.crop.height + 1))
+        width, height = cfg.crop
     else:
         left = top = 0
     mirrored = cfg.flip and bool(rng.random() < 0.5)
@@ -101,10 +102,22 @@ def central(pixels: Pixels, cfg: DataConfig) -> Pixels:
     pixels = resized(pixels, cfg)
     if not crops(cfg):
         return pixels
-    top, left = ((side - cfg.crop_size) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + cfg.crop_size, left : left + cfg.crop_size]
+    (width, height), (rows, columns) = cfg.crop, pixels.shape[:2]
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return pixels[top : top + height, left : left + width]
 
 
 def crops(cfg: DataConfig) -> bool:
     """Whether `data.preprocess` ends in a crop."""
     return cfg.preprocess.endswith("crop")
+
+
+def in_words(cfg: DataConfig) -> str:
+    """The sizes that `data.preprocess` gives to images, with the names of the sides."""
+    if cfg.preprocess == "resize_and_crop":
+        fixed = f"resized to {cfg.load.words}"
+    elif cfg.preprocess.startswith("scale_width"):
+        fixed = f"scaled to a width of {cfg.load.width} px"
+    else:
+        fixed = "of their own size"
+    return fixed + (f", random crops {cfg.crop.words}" if crops(cfg) else "")

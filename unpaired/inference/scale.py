@@ -17,13 +17,13 @@ MUCH_LARGER = 2
 def train_size(cfg: DataConfig, width: int, height: int) -> tuple[int, int]:
     """Width and height of an image at the training scale, as by the official test.py.
 
-    `resize_and_crop`: `data.crop_size` squared, as test.py sets load_size to crop_size; `scale_width`: a width of
+    `resize_and_crop`: `data.crop_size`, as test.py sets load_size to crop_size; `scale_width`: a width of
     `data.load_size`; `crop` and `none`: its own size.
     """
     if cfg.preprocess == "resize_and_crop":
-        return cfg.crop_size, cfg.crop_size
+        return cfg.crop
     if cfg.preprocess.startswith("scale_width"):
-        return cfg.load_size, max(1, cfg.load_size * height // width)
+        return cfg.load.width, max(1, cfg.load.width * height // width)
     return width, height
 
 
@@ -36,8 +36,8 @@ def is_much_larger(cfg: DataConfig, width: int, height: int) -> bool:
 def advice(cfg: DataConfig, count: int) -> str:
     """One line about `count` images that are much larger."""
     images = "1 image is" if count == 1 else f"{count} images are"
-    squared = cfg.preprocess == "resize_and_crop"
-    size = f"{cfg.crop_size}x{cfg.crop_size}" if squared else f"{cfg.load_size} wide"
+    whole = cfg.preprocess == "resize_and_crop"
+    size = f"{cfg.crop.width}x{cfg.crop.height}" if whole else f"{cfg.load.width} wide"
     return f"{images} over twice the training size ({size}); --scale train translates at that size"
 
 

@@ -62,9 +62,14 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def features(x: Float[Tensor, "b c h w"], side: int) -> list[Tensor]:
-    """Maps of the frozen network's four blocks for images in [-1, 1], in fp32; a gray image counts as RGB."""
+    """Maps of the frozen network's four blocks for images in [-1, 1], in fp32; a gray image counts as RGB.
+
+    The images are resized to a smaller side of `side`; their proportions are kept.
+    """
     with without_autocast(x.device):
-        x = interpolate(x.float(), (side, side), mode="bilinear", antialias=True)
+        smaller = min(x.shape[2:])
+        size = [round(side * each / smaller) for each in x.shape[2:]]
+        x = interpolate(x.float(), size, mode="bilinear", antialias=True)
         normalised = ((x + 1) * 127.5 - 127) / 128
         return frozen_network(x.device).maps(normalised.expand(-1, 3, -1, -1), list(BLOCKS))
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from unpaired.config.size import Size
 from unpaired.core.errors import BadInput, shown
 from unpaired.methods import Batch
 
@@ -42,7 +43,8 @@ def out_of_memory(batch: Batch, step: int, accumulate: int) -> str:
     advice = ["runtime.checkpoint_blocks true"]
     if once > 1:
         advice.append(f"data.batch {max(1, once // 2)} with optim.accumulate {2 * accumulate}, for the same gradient")
-    advice.append(f"data.crop_size {max(32, width // 2 // 32 * 32)}")
+    smaller = Size(*(max(32, side // 2 // 32 * 32) for side in (width, height)))
+    advice.append(f"data.crop_size {smaller}")
     return (
         f"runtime.device: {batch.x.device} has too little memory for step {step} with {once} images of "
         f"{width}x{height} px of each domain at once; set {', or '.join(advice)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from unpaired.config.size import Size
 from unpaired.core.progress import duration
 from unpaired.data.transforms import crops
 from unpaired.experiment import Experiment
@@ -20,7 +21,7 @@ WORTH_SAYING = 60.0
 LONG = 3600.0
 """Seconds above which faster settings are named."""
 SMALL = 128
-"""Side in pixels of the faster setting."""
+"""Smaller side in pixels of the faster setting."""
 
 
 class TimeEstimate:
@@ -64,10 +65,12 @@ class TimeEstimate:
         """Settings that take less time, as they are typed."""
         data = self.experiment.data
         options = ["a CUDA GPU (--runtime.device cuda)"] if self.device.type == "cpu" else []
-        if crops(data) and data.crop_size > SMALL:
-            load = round(data.load_size * SMALL / data.crop_size)
-            less = duration(seconds * (SMALL / data.crop_size) ** 2)
-            options.append(f"{SMALL} px (--data.load-size {load} --data.crop-size {SMALL}), about {less}")
+        if crops(data) and min(data.crop) > SMALL:
+            factor = SMALL / min(data.crop)
+            crop = Size(*(4 * round(side * factor / 4) for side in data.crop))
+            load = Size(*(max(round(side * factor), least) for side, least in zip(data.load, crop, strict=True)))
+            less = duration(seconds * factor**2)
+            options.append(f"{crop} px (--data.load-size {load} --data.crop-size {crop}), about {less}")
         if "quick" in PRESETS and self.experiment.name != "quick":
             options.append("the preset `quick`")
         return options

@@ -21,6 +21,7 @@ from unpaired.data.ranges import with_ranges
 from unpaired.data.resident import ResidentImages
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
+from unpaired.data.transforms import in_words
 from unpaired.experiment import Experiment, build_method, to_dict, with_data, with_root
 from unpaired.methods.batch import Batch
 from unpaired.training.colour_start import colour_start, first_batches
@@ -179,6 +180,7 @@ class Run:
         for note in images.notes:
             say(note)
         say(f"{name}: {len(self.data.a)} images of A, {len(self.data.b)} of B, {total} steps")
+        say(f"{name}: images {in_words(self.experiment.data)}")
 
     def train(self, request: Request, report: Callable[[Path], object] | None, stack: ExitStack) -> None:
         """Take the remaining steps; save and raise Stopped after a signal to any process."""

@@ -107,9 +107,7 @@ def _generator(generator: Mapping[str, Any]) -> str:
 
 def _size(images: Mapping[str, Any]) -> str:
     crop = images.get("crop_size")
-    if not crop:
-        return ""
-    return f"{crop} px" if isinstance(crop, int) else " x ".join(str(side) for side in crop) + " px"
+    return f"{crop} px" if crop else ""
 
 
 def _of_each(part: str, counts: Mapping[str, int], names: tuple[str, str]) -> str:
