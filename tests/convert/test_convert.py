@@ -295,9 +295,16 @@ def test_two_generators_of_different_architecture_are_told_apart(tmp_path):
     assert list(load_bundle(tmp_path / "out").translators) == ["BtoA"]
 
 
-def test_layers_that_the_official_code_lacks_are_not_written(tmp_path):
-    model = make_model(tmp_path / "model", method__generator__upsampling="resize")
-    with pytest.raises(BadInput, match="upsampling resize has no counterpart in the official code"):
+UNET = {"method__generator__name": "unet", "method__generator__width": 2, "method__generator__downs": 5}
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "kind"),
+    [({}, "upsampling", "resize"), (UNET, "upsampling", "blur"), (UNET, "downsampling", "blur")],
+)
+def test_layers_that_the_official_code_lacks_are_not_written(network, name, kind, tmp_path):
+    model = make_model(tmp_path / "model", **network, **{f"method__generator__{name}": kind})
+    with pytest.raises(BadInput, match=f"{name} {kind} has no counterpart in the official code"):
         convert(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

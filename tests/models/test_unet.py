@@ -4,8 +4,8 @@ from torch import relu_
 from torch.nn.functional import conv2d, conv_transpose2d, instance_norm, leaky_relu_
 from torch.testing import assert_close
 
-from unpaired.models import UNetConfig, UNetGenerator
-from unpaired.models.layers import ResizeConv
+from unpaired.models import UNetConfig, UNetGenerator, build_generator
+from unpaired.models.layers import BlurConv, ConvBlur, ResizeConv
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -165,3 +165,46 @@ def test_resize_convolutions_replace_every_stride_half_convolution_and_keep_its_
     assert len(places) == 5
     assert [name for name, module in resize.named_modules() if isinstance(module, ResizeConv)] == places
     assert resize(torch.rand(1, 3, 64, 32)).shape == (1, 3, 64, 32)
+
+
+def test_blurs_replace_every_convolution_that_changes_the_size_and_keep_its_place():
+    plain, blur = tiny(), tiny(downsampling="blur", upsampling="blur")
+    for old, new in ((torch.nn.Conv2d, ConvBlur), (torch.nn.ConvTranspose2d, BlurConv)):
+        places = [name for name, module in plain.named_modules() if isinstance(module, old)]
+        assert [name for name, module in blur.named_modules() if isinstance(module, new)] == places and len(places) == 5
+    for size in ((32, 32), (32, 96)):
+        assert blur(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_a_blurred_halving_is_a_convolution_and_the_binomial_mean_at_every_second_place():
+    down = ConvBlur(1, 1, bias=False).double()
+    down.conv.weight.data = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    down.conv.weight.data[0, 0, 1, 1] = 2.0
+    x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    x[0, 0, 1, 2] = 16.0
+    # 32 at row 1, column 2: row weights 2/4 from row 0 (mirrored) and 1/4 from row 2; column 2 is sampled, weight 2/4
+    assert_close(down(x)[0, 0], torch.tensor([[0.0, 8.0], [0.0, 4.0]], dtype=torch.float64))
+
+
+def change_by_a_shift(network, pixels):
+    """How much a translation changes when the image moves on a blank ground, relative to its contrast."""
+    image = torch.rand(1, 3, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    seen = []
+    for first in (48, 48 + pixels):
+        ground = torch.zeros(1, 3, 160, 160, dtype=torch.float64)
+        ground[:, :, first : first + 48, first : first + 48] = image
+        with torch.no_grad():
+            seen.append(network(ground)[:, :, first : first + 48, first : first + 48])
+    return float((seen[0] - seen[1]).norm() / (seen[0] - seen[0].mean((2, 3), keepdim=True)).norm())
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_a_translation_follows_a_shift_of_one_pixel_better_with_blurs(norm):
+    def change(pixels, sampling):
+        torch.manual_seed(0)
+        cfg = UNetConfig(width=4, downs=5, norm=norm, init="kaiming", **sampling)
+        return change_by_a_shift(build_generator(cfg, 3, 3).double(), pixels)
+
+    plain, blur = {}, {"downsampling": "blur", "upsampling": "blur"}
+    assert change(32, plain) < 0.1 and change(32, blur) < 0.1  # the total stride: only the borders differ
+    assert change(1, blur) < 0.6 * change(1, plain)

@@ -14,7 +14,8 @@ from unpaired.core.errors import brief
 
 Norm = Literal["instance", "batch", "none"]
 Padding = Literal["reflect", "replicate", "zero"]
-Upsampling = Literal["transposed", "resize"]
+Downsampling = Literal["strided", "blur"]
+Upsampling = Literal["transposed", "resize", "blur"]
 InitName = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
@@ -43,9 +44,9 @@ class ResNetConfig(InitConfig):
     """Dropout of one half inside each residual block (off in CycleGAN)."""
     padding: Padding = "reflect"
     """Padding inside the residual blocks; the 7x7 layers always reflect."""
-    downsampling: Literal["strided", "blur"] = "strided"
+    downsampling: Downsampling = "strided"
     """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
-    upsampling: Literal["transposed", "resize", "blur"] = "transposed"
+    upsampling: Upsampling = "transposed"
     """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution (CUT's)."""
 
     def __post_init__(self) -> None:
@@ -69,8 +70,10 @@ class UNetConfig(InitConfig):
     dropout: bool = False
     """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
 
+    downsampling: Downsampling = "strided"
+    """"strided" as published, or "blur": a 3x3 convolution, then a blur at stride 2."""
     upsampling: Upsampling = "transposed"
-    """"transposed" as published, or "resize": bilinear and a convolution, no checkerboard."""
+    """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution."""
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -92,7 +95,7 @@ class PatchGANConfig(InitConfig):
     """Normalisation of the inner convolutions."""
     scales: int = 1
     """PatchGANs side by side, each on an image of half the size of the one before (pix2pixHD: 3)."""
-    downsampling: Literal["strided", "blur"] = "strided"
+    downsampling: Downsampling = "strided"
     """"strided" as published, or "blur": a convolution, then a blur at stride 2 (CUT's default)."""
     spectral_norm: bool = False
     """Divide every kernel by its largest singular value (Miyato et al. 2018); take norm "none" with it."""

@@ -170,6 +170,24 @@ class BlurUp(nn.Module):
         return [*rules_of(self.pad), Expand(blur, None, (2, 2), (3, 3), groups=len(blur))]
 
 
+class ConvBlur(nn.Sequential):
+    """A 3x3 convolution, then half the size by `BlurDown`, in place of a stride-2 convolution."""
+
+    def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
+        """(b, channels, h, w) to (b, out_channels, h / 2, w / 2)."""
+        conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
+        super().__init__(OrderedDict(conv=conv, blur=BlurDown(out_channels)))
+
+
+class BlurConv(nn.Sequential):
+    """Twice the size by `BlurUp`, then a 3x3 convolution, in place of a stride-1/2 convolution."""
+
+    def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
+        """(b, channels, h, w) to (b, out_channels, 2h, 2w)."""
+        conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
+        super().__init__(OrderedDict(blur=BlurUp(channels), conv=conv))
+
+
 def _binomial(row: tuple[int, ...], total: int, channels: int) -> Tensor:
     """The separable filter of a row of Pascal's triangle for each channel, (channels, 1, n, n), each summing to total.
 

@@ -9,13 +9,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unpaired.config.networks import UNetConfig
-from unpaired.models.layers import Dropout, ResizeConv, has_bias, norm_layer
+from unpaired.models.layers import BlurConv, ConvBlur, Dropout, ResizeConv, has_bias, norm_layer
+
+
+def down_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:
+    """Half the size, by the published 4x4 stride-2 convolution or its replacement."""
+    if cfg.downsampling == "blur":
+        return ConvBlur(channels, out_channels, bias)
+    return nn.Conv2d(channels, out_channels, 4, stride=2, padding=1, bias=bias)
 
 
 def up_conv(cfg: UNetConfig, channels: int, out_channels: int, bias: bool) -> nn.Module:
-    """Twice the size, by the published 4x4 stride-1/2 convolution or its replacement."""
-    if cfg.upsampling == "resize":
-        return ResizeConv(channels, out_channels, bias)
+    """Twice the size, by the published 4x4 stride-1/2 convolution or a replacement."""
+    if cfg.upsampling != "transposed":
+        return {"resize": ResizeConv, "blur": BlurConv}[cfg.upsampling](channels, out_channels, bias)
     return nn.ConvTranspose2d(channels, out_channels, 4, stride=2, padding=1, bias=bias)
 
 
@@ -25,7 +32,7 @@ class SkipBlock(nn.Module):
     def __init__(self, outer: int, width: int, inner: SkipBlock | None, cfg: UNetConfig, dropout: bool) -> None:
         super().__init__()
         bias = has_bias(cfg.norm)
-        down = nn.Conv2d(outer, width, 4, stride=2, padding=1, bias=bias)
+        down = down_conv(cfg, outer, width, bias)
         up = up_conv(cfg, 2 * width if inner else width, outer, bias)
         middle: list[nn.Module] = [norm_layer(cfg.norm, width), inner] if inner else []
         tail: list[nn.Module] = [Dropout(0.5)] if dropout else []
@@ -56,7 +63,7 @@ class UNetCore(nn.Module):
         for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
             block = SkipBlock(outer, width, block, cfg, dropout=False)
         self.model = nn.Sequential(
-            nn.Conv2d(channels, w, 4, stride=2, padding=1, bias=has_bias(cfg.norm)),
+            down_conv(cfg, channels, w, bias=has_bias(cfg.norm)),
             block,
             nn.ReLU(inplace=True),
             up_conv(cfg, 2 * w, out_channels, bias=True),
@@ -71,7 +78,8 @@ class UNetCore(nn.Module):
 class UNetGenerator(nn.Module):
     """U-Net on images in [-1, 1]; height and width must divide by 2 ** downs.
 
-    Module names are those of the official PyTorch code (`model.model.1.model...`).
+    Module names are those of the official PyTorch code (`model.model.1.model...`); with "blur" or "resize" a chain of
+    layers has the place of the convolution that it replaces.
     """
 
     def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:

@@ -176,11 +176,13 @@ def _to_official(source: Path, out: Path, direction: Direction | None) -> list[s
     generator = bundle.experiment.method.generator
     if isinstance(generator, CoupledConfig):
         raise BadInput(f"{source}: coupled generators have no counterpart in the official code; `unpaired export` them")
-    if generator.upsampling == "resize":
-        raise BadInput(
-            f"{source}: generator.upsampling resize has no counterpart in the official code, which would not load "
-            f"it; `unpaired export` writes formats that carry their own layers"
-        )
+    known = ("strided", "transposed", *(["blur"] if isinstance(generator, ResNetConfig) else []))
+    for name, kind in (("downsampling", generator.downsampling), ("upsampling", generator.upsampling)):
+        if kind not in known:
+            raise BadInput(
+                f"{source}: generator.{name} {kind} has no counterpart in the official code, which would not load "
+                f"it; `unpaired export` writes formats that carry their own layers"
+            )
     targets = _official_files(bundle, out)
     for path, each in targets.items():
         save_foreign(path, bundle.translators[each].state_dict())
@@ -197,5 +199,4 @@ def _official_files(bundle: Bundle, out: Path) -> dict[Path, Direction]:
 
 
 def _loader(generator: GeneratorConfig) -> str:
-    blur = "blur" in (generator.upsampling, getattr(generator, "downsampling", ""))
-    return "CUT" if blur else "the official code"
+    return "CUT" if "blur" in (generator.upsampling, generator.downsampling) else "the official code"
