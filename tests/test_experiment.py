@@ -356,9 +356,9 @@ def test_channels_that_identity_cannot_compare_are_refused_in_one_line():
 
 
 def on_meta(build):
-    def built(*args):
+    def built(*args, **settings):
         with torch.device("meta"):
-            return build(*args)
+            return build(*args, **settings)
 
     return built
 
