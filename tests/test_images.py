@@ -340,7 +340,7 @@ def test_a_image_the_format_cannot_give_back_is_refused(shape, suffix):
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones():
-    with pytest.raises(BadInput, match=r"expected a name ending in .avif, .bmp, .gif"):
+    with pytest.raises(BadInput, match=r"expected a name ending in .avif, .bmp, .dcm"):
         encode_image(DecodedImage(RGB8), ".xcf")
 
 

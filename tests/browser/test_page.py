@@ -256,7 +256,7 @@ def test_errors_say_what_is_wrong(open_page, running, tmp_path):
     page.locator("#files").set_input_files(tmp_path / "notes.png")
     alert = card(page, "notes.png").get_by_role("alert")
     expect(alert).to_contain_text(
-        'Not a JPEG, PNG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC image (it begins with "no image")', **LATE
+        'Not a JPEG, PNG, WEBP, TIFF, BMP, GIF, PPM, AVIF, HEIC, DICOM, NIfTI image (it begins with "no image")', **LATE
     )
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     shapes("A", 0).save(tmp_path / "fine.png")

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,25 @@ from PIL import Image
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.exif import ORIENTATION, Bytes
-from unpaired.imaging.kinds import beginning_of
+from unpaired.imaging.kinds import HEAD, beginning_of, medical_suffix
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, png_info, tiff_metadata
 from unpaired.imaging.segments import BY_PILLOW, IMAGES, YCBCR, check_segments, is_read, name_of, ycbcr_pixels
 from unpaired.imaging.tiff_pages import MAX_PAGES, TiffStack, open_tiff, tiff_stack
 
+if TYPE_CHECKING:
+    from unpaired.imaging.medical import Slices
+
 Pixels = NDArray[Any]
 """(h, w, c) of uint8, uint16, int16 or float32, nothing else."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC", "DICOM", "NIfTI")
 ALIASES = {
     **{".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"},
     **{".pgm": ".ppm", ".pnm": ".ppm", ".heif": ".heic"},
+    **{".dicom": ".dcm", ".ima": ".dcm"},
 }
 """Suffixes that mean the same as another."""
-SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".heic", *ALIASES})
+MEDICAL = (".dcm", ".nii", ".nii.gz")
+SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".heic", *MEDICAL, *ALIASES})
 MAGICS = (
     ((b"\x89PNG\r\n\x1a\n",), ".png"),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tif"),
@@ -58,7 +63,7 @@ TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 PREMULTIPLIED, STRAIGHT = 1, 2
 """TIFF's two kinds of alpha."""
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr
-PILLOW = re.compile(r"PIL\.")
+NOISY = re.compile(r"(PIL|pydicom|nibabel)\.")
 DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError),
@@ -141,6 +146,8 @@ def suffix_of(data: bytes) -> str:
             return suffix
     if data[4:8] == b"ftyp":  # a file of ISO base media boxes
         return ".avif" if data[8:12] in (b"avif", b"avis") else ".heic"
+    if suffix := medical_suffix(data[:HEAD]):
+        return suffix
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
     raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
@@ -165,12 +172,15 @@ def read_header(path: Path) -> Header:
         return NO_HEADER
     try:
         with path.open("rb") as file:
-            suffix = suffix_of(file.read(16))
+            suffix = suffix_of(file.read(HEAD))
             file.seek(0)
             if suffix == ".tif":
                 with open_tiff(file) as tiff:
                     page = tiff.pages.first.aspage()
                     return Header(page.imagelength, page.imagewidth, tiff_stack(tiff).count)
+            if suffix in MEDICAL:
+                count, height, width = open_medical(file, suffix, MAX_PIXELS).origin.shape
+                return Header(height, width, count)
             image = pillow_reader(suffix)(file)
             return Header(image.height, image.width, frame_count(image))
     except DAMAGE:  # BadInput is one of them, too
@@ -200,7 +210,7 @@ def pillow_reader(suffix: str) -> Reader:
         ".avif": AvifImagePlugin.AvifImageFile,
         ".tif": TiffImagePlugin.TiffImageFile,
     }
-    _quieten_pillow()
+    _quieten()
     return readers[suffix] if suffix in readers else _heif_reader()
 
 
@@ -213,8 +223,19 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
             return _decode_tiff(data, max_pixels)
         case ".ppm":
             return _decode_ppm(data, max_pixels)
+        case ".dcm" | ".nii" | ".nii.gz":
+            slices = open_medical(io.BytesIO(data), suffix, max_pixels)
+            return replace(slices.read(0), pages=slices.origin.shape[0])
         case _:
             return _decode_pillow(pillow_reader(suffix), data, max_pixels)
+
+
+def open_medical(file: BinaryIO, suffix: str, max_pixels: int) -> Slices:
+    """An open DICOM or NIfTI file; see `unpaired.imaging.medical`."""
+    from unpaired.imaging import medical
+
+    _quieten()
+    return medical.open_medical(file, suffix, max_pixels)
 
 
 def _heif_reader() -> Any:
@@ -247,13 +268,13 @@ def _encode_ppm(pixels: Pixels) -> bytes:
     return head + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 
-def _quieten_pillow() -> None:
-    """Ignore Pillow's warnings: of odd EXIF blocks, harmless here, and of sizes, checked here.
+def _quieten() -> None:
+    """Ignore the warnings of decoders: of odd EXIF blocks and elements, harmless here, and of sizes, checked here.
 
     A standing filter, since `catch_warnings` is not safe in threads; put back where others reset the filters.
     """
-    if not warnings.filters or warnings.filters[0][3] != PILLOW:
-        warnings.filterwarnings("ignore", module=PILLOW.pattern)
+    if not warnings.filters or warnings.filters[0][3] != NOISY:
+        warnings.filterwarnings("ignore", module=NOISY.pattern)
 
 
 def _decode_pillow(reader: Reader, data: bytes, max_pixels: int) -> DecodedImage:
@@ -464,6 +485,10 @@ def encode(decoded: DecodedImage, suffix: str) -> bytes:
     if suffix not in SUFFIXES:
         raise BadInput(f"expected a name ending in {', '.join(sorted(SUFFIXES))}")
     suffix = ALIASES.get(suffix, suffix)
+    if suffix in MEDICAL:
+        from unpaired.imaging.medical import encode_medical
+
+        return encode_medical([decoded], suffix)
     if suffix == ".tif":
         return _encode_tiff(pixels, decoded)
     if suffix == ".ppm" and channels in (1, 3) and pixels.dtype in (np.uint8, np.uint16):

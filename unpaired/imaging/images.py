@@ -1,6 +1,6 @@
 """Images as files, as arrays and as tensors, at their bit depth.
 
-The rule for JPEG, PNG, WebP, TIFF, BMP, GIF, PPM/PGM, AVIF and HEIC, which are recognised by content:
+The rule for JPEG, PNG, WebP, TIFF, BMP, GIF, PPM/PGM, AVIF, HEIC, DICOM and NIfTI, which are recognised by content:
 
 - EXIF orientation is applied; of an animation or a stack of pages the first image is read.
 - 8-bit stays 8-bit, 16-bit stays 16-bit (colour too, signed too), float stays float with 0..1 as its usual range.
@@ -35,6 +35,7 @@ from unpaired.imaging.codecs import (
     encode,
     full_scale,
 )
+from unpaired.imaging.kinds import suffix_of_name
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def write_image(decoded: DecodedImage, path: Path, suffix: str = "") -> None:
         BadInput: the format cannot hold this bit depth, number of channels or size.
     """
     with written_whole(path, durable=False) as part:
-        part.write_bytes(encode_image(decoded, path.suffix.lower() or suffix, str(path)))
+        part.write_bytes(encode_image(decoded, suffix_of_name(path) or suffix, str(path)))
 
 
 def encode_image(decoded: DecodedImage, suffix: str, name: str = "image") -> bytes:

@@ -1,6 +1,13 @@
-"""What a file is that is no image, in words."""
+"""What a file is by its first bytes or its name: medical images, and in words what is no image."""
 
 from __future__ import annotations
+
+import os
+import zlib
+from pathlib import PurePath
+
+HEAD = 1024
+"""Bytes of a file that tell its kind."""
 
 KINDS = {
     b"%PDF": "a PDF document",
@@ -15,6 +22,30 @@ KINDS = {
 """Beginnings of files that are often taken for images."""
 SHOWN = 12
 """Bytes of an unknown beginning that are shown."""
+
+
+def suffix_of_name(name: PurePath | str) -> str:
+    """The suffix of a file's name in lower case, `.nii.gz` too; a number, as at the end of a DICOM UID, is none."""
+    name = str(name).lower()
+    suffix = ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
+    return "" if suffix[1:].isdecimal() else suffix
+
+
+def medical_suffix(head: bytes) -> str:
+    """`.dcm`, `.nii` or `.nii.gz` by the first `HEAD` bytes of a file; empty for other kinds."""
+    if head[128:132] == b"DICM":
+        return ".dcm"
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            return ".nii.gz" if _is_nifti(zlib.decompressobj(31).decompress(head, 352)) else ""
+        except zlib.error:
+            return ""
+    return ".nii" if _is_nifti(head) else ""
+
+
+def _is_nifti(head: bytes) -> bool:
+    """Whether a file is NIfTI-1 or NIfTI-2 with the voxels behind the header."""
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
 
 
 def beginning_of(data: bytes) -> str:

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unpaired.imaging.exif import (
     LAYOUT,
@@ -23,6 +23,9 @@ from unpaired.imaging.exif import (
     write_directory,
     write_exif,
 )
+
+if TYPE_CHECKING:
+    from unpaired.imaging.medical import Origin
 
 NODATA = 42113
 """GDAL's tag for the value of pixels without data."""
@@ -72,6 +75,10 @@ class Metadata:
     """What was there but cannot be kept, in words."""
     duration: float = 0.0
     """Milliseconds for which a frame of an animation is shown."""
+    origin: Origin | None = None
+    """The header of a medical image."""
+    derived: str = ""
+    """In words, what made the pixels from those of another file."""
 
     @property
     def nodata(self) -> float:
@@ -107,6 +114,8 @@ class Metadata:
 
     def dropped(self, suffix: str) -> tuple[str, ...]:
         """In words, what a file of this kind does not take along."""
+        if self.origin:
+            return self.lost if suffix in self.origin.suffixes else (*self.lost, self.origin.name)
         parts = {"colour profile": self.icc, "EXIF": self.exif, "XMP": self.xmp, "georeference": self.geo}
         if suffix in (".tif", ".tiff"):
             return self.lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +15,10 @@ from PIL import Image
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
-from unpaired.imaging.codecs import ALIASES, DecodedImage, Pixels, encode, tiff_layout
+from unpaired.imaging.codecs import ALIASES, MEDICAL, DecodedImage, Pixels, encode, tiff_layout
 from unpaired.imaging.exif import Directory
+from unpaired.imaging.kinds import suffix_of_name
+from unpaired.imaging.medical import encode_medical
 from unpaired.imaging.metadata import EXIF, GPS, Metadata, png_chunk
 from unpaired.imaging.pages import Layout
 
@@ -35,7 +38,7 @@ def write_pages(pages: Iterator[DecodedImage], layout: Layout, path: Path) -> tu
     Args:
         pages: `layout.count` images; taken one at a time.
         layout: How they belong together. ImageJ's, OME's and tifffile's axes are kept in a TIFF.
-        path: Ends in .tif, .gif, .png or .webp.
+        path: Ends in .tif, .gif, .png, .webp, or in the suffix of a medical image that the pages come from.
 
     Returns:
         In words, what the pages have and the file cannot hold.
@@ -43,11 +46,14 @@ def write_pages(pages: Iterator[DecodedImage], layout: Layout, path: Path) -> tu
     Raises:
         BadInput: the format cannot hold several images, or not these.
     """
-    suffix = ALIASES.get(path.suffix.lower(), path.suffix.lower())
+    first = next(pages)
+    origin = first.about.origin
+    suffix = suffix_of_name(path) or (origin.suffixes[0] if origin else "")
+    suffix = ALIASES.get(suffix, suffix)
     writers = {".tif": _write_tiff, ".gif": _write_gif, ".png": _write_png, ".webp": _write_webp}
+    writers |= {medical: partial(_write_medical, suffix=medical) for medical in MEDICAL}
     if suffix not in writers:
         raise BadInput(f"{suffix} holds one image, not {layout.count}; choose .tif, .webp, .gif or .png")
-    first = next(pages)
     lost = dict.fromkeys(first.about.dropped(suffix))
     if suffix == ".tif" and any(code in (first.about.exif or {}) for code in (EXIF, GPS)):
         lost["EXIF"] = None
@@ -57,6 +63,11 @@ def write_pages(pages: Iterator[DecodedImage], layout: Layout, path: Path) -> tu
     except OSError as error:
         raise BadInput(shown(f"{path}: cannot be written ({error.strerror or error})")) from error
     return tuple(lost)
+
+
+def _write_medical(path: Path, pages: Iterator[DecodedImage], *_: object, suffix: str) -> None:
+    """All slices are in memory: slope and intercept must hold the values of each."""
+    path.write_bytes(encode_medical(list(pages), suffix))
 
 
 def _write_tiff(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:

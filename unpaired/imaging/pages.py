@@ -1,4 +1,4 @@
-"""Files of several images: stacks of a TIFF, frames of an animated GIF, PNG or WebP.
+"""Files of several images: stacks of a TIFF, medical volumes, frames of an animated GIF, PNG or WebP.
 
 A page decodes to a `DecodedImage`; `unpaired.imaging.page_writers` writes such files. One page is in memory at a time.
 """
@@ -15,15 +15,18 @@ from typing import Any, Literal
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import (
     MAX_PIXELS,
+    MEDICAL,
     DecodedImage,
     first_frame,
     frame_count,
+    open_medical,
     pillow_image,
     pillow_reader,
     suffix_of,
     tiff_image,
 )
 from unpaired.imaging.images import one_line_errors
+from unpaired.imaging.kinds import HEAD
 from unpaired.imaging.tiff_pages import Kind, open_tiff, tiff_stack
 
 IMAGEJ_WORDS = ("unit", "spacing", "finterval", "fps", "frameinterval", "Info", "ROI", "Overlays")
@@ -74,12 +77,15 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     with ExitStack() as held:
         with one_line_errors(path):
             file = held.enter_context(path.open("rb"))
-            head = file.read(32)
+            head = file.read(HEAD)
             suffix = suffix_of(head)
             file.seek(0)
             if suffix == ".tif":
                 data = held.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                 pages = _stack(held.enter_context(open_tiff(file)), data, max_pixels)
+            elif suffix in MEDICAL:
+                slices = open_medical(file, suffix, max_pixels)
+                pages = Pages(Layout(slices.origin.shape[0], "plain"), 0, slices.read)
             else:
                 pages = _frames(held.enter_context(pillow_reader(suffix)(file)), max_pixels)
                 if suffix == ".png" and head[24:25] == b"\x10" and pages.layout.count > 1:  # Pillow reads 8 of 16 bits

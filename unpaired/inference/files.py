@@ -26,6 +26,7 @@ from unpaired.imaging.images import (
     read_image,
     write_image,
 )
+from unpaired.imaging.kinds import HEAD, suffix_of_name
 from unpaired.inference.masks import Weight, blended, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, require_whole, write_report
@@ -85,7 +86,7 @@ def translate_files(
         print(f"{source}: {line}", file=sys.stderr)
     work = _Work(translator, options)
     work.run(jobs)
-    lost = Counter((work.lost[job], job.target.suffix.lower()) for job in jobs if job in work.lost)
+    lost = Counter((work.lost[job], _suffix(job)) for job in jobs if job in work.lost)
     for (words, suffix), times in lost.items():
         files = "1 file" if times == 1 else f"{times} files"
         print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
@@ -192,8 +193,8 @@ class _Work:
                 translated = self.translator.finish(original, done.image)
                 translated = masked(self.translator.domain_in.marked(original), translated, self._weight(job))
                 job.target.parent.mkdir(parents=True, exist_ok=True)
-                write_image(translated, job.target, "" if job.target.suffix else suffix_of(_head(job.source)))
-                self._note(translated.about.dropped(job.target.suffix.lower()), job)
+                write_image(translated, job.target, suffix := _suffix(job))
+                self._note(translated.about.dropped(suffix), job)
         except OSError as error:  # a full disk or a place without permission fails every file
             raise BadInput(f"{job.target}: cannot be written ({error.strerror})") from error
 
@@ -232,7 +233,7 @@ class _Work:
                 feather=self.options.feather,
                 quiet=quiet,
             )
-            self._note(about.dropped(job.target.suffix.lower()), job)
+            self._note(about.dropped(_suffix(job)), job)
 
     def _stack(self, job: Job, advance: Advance = lambda *_, **__: None) -> None:
         """Translate every image of one file, in memory that does not grow with their number."""
@@ -265,9 +266,12 @@ class _Work:
             raise BadInput(f"no mask of this name in {self.options.mask}")
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+def _suffix(job: Job) -> str:
+    """Of the output's format: by its name, else that of the input."""
+    if suffix := suffix_of_name(job.target):
+        return suffix
+    with job.source.open("rb") as file:
+        return suffix_of(file.read(HEAD))
 
 
 def is_video(path: Path, out: Path, smooth: float = 0.0) -> bool:
@@ -306,7 +310,7 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
     if out != STREAM:
         write_image(translated, Path(out))
         return [Path(out)]
-    suffix = suffix_of(data) if source == STREAM else Path(source).suffix.lower()
+    suffix = suffix_of(data) if source == STREAM else suffix_of_name(source)
     sys.stdout.buffer.write(encode_image(translated, suffix))
     sys.stdout.buffer.flush()
     return []
@@ -320,7 +324,7 @@ def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
     """
     path = Path(source)
     if path.is_file():
-        target = out if out.suffix.lower() in SUFFIXES and not out.is_dir() else out / path.name
+        target = out if suffix_of_name(out) in SUFFIXES and not out.is_dir() else out / path.name
         pairs = [(path, target)]
     elif path.is_dir():
         pairs = [(file, out / file.relative_to(path)) for file in image_files(path)]

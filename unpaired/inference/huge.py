@@ -116,7 +116,7 @@ def translate_huge(
             work = _Huge(translator, translator.layers(), scratch, stream, tile, statistics, quiet)
             lost = work.run(mask, feather)
         about = stream.about.with_channels(translator.channels_out)
-        about = replace(about, lost=about.lost + lost)
+        about = replace(about, lost=about.lost + lost, derived=translator.derived if about.origin else "")
         _write(work, about, target)
     except BadInput as error:
         scratch.remove()

@@ -15,6 +15,7 @@ from unpaired.core.errors import BadInput, naming
 from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, read_header, suffix_of
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
+from unpaired.imaging.kinds import HEAD
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
 from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
@@ -111,7 +112,7 @@ def in_memory(decoded: DecodedImage) -> Stream:
 
 def _magic(path: Path) -> str:
     with path.open("rb") as file:
-        return suffix_of(file.read(16))
+        return suffix_of(file.read(HEAD))
 
 
 def _tiff(path: Path) -> Stream | None:

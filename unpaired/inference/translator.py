@@ -16,6 +16,8 @@ from PIL import Image
 
 from unpaired.config import DIRECTIONS, Direction, Pages, Scale
 from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
+from unpaired.core.version import __version__
 from unpaired.data.ranges import domain_of
 from unpaired.data.transforms import resize
 from unpaired.imaging.codecs import suffix_of
@@ -63,6 +65,8 @@ class Translator:
     """Another direction of the same model in the same way."""
     scale: Scale = "own"
     """Whether images keep their size, or are resized to that of training."""
+    weights: Path | None = None
+    """The file that it was loaded from."""
 
     @classmethod
     def load(
@@ -94,7 +98,7 @@ class Translator:
             if scale != "own":
                 raise BadInput(f"{path}: an exported file keeps no training size; --scale train needs the bundle")
             return cls._of_exported(path, direction, runtime, precision, device)
-        from unpaired.checkpoints.bundle import load_bundle
+        from unpaired.checkpoints.bundle import bundle_file, load_bundle
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.runtimes.bundles import bundle_runtime
 
@@ -108,7 +112,7 @@ class Translator:
             return bundle_runtime(bundle, path, direction, runtime, precision, device, make_export)
 
         direction = direction or there[0]
-        return cls(direction, reopen(direction), bundle, reopen, scale)
+        return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path))
 
     @classmethod
     def _of_exported(
@@ -124,7 +128,7 @@ class Translator:
         for asked, there in ((direction, facts.direction), (precision, facts.precision)):
             if asked not in (None, there):
                 raise BadInput(f"{path}: was exported as {facts.direction} {facts.precision}, not {asked}")
-        return cls(facts.direction, exported)
+        return cls(facts.direction, exported, weights=path)
 
     @classmethod
     def of(cls, bundle: Bundle, direction: Direction, device: str = "cpu") -> Translator:
@@ -140,6 +144,13 @@ class Translator:
     def describe(self) -> str:
         """Direction, engine, arithmetic and device: the first line of a command."""
         return f"{self.direction}: {self.runtime.label}, {self.runtime.place}"
+
+    @cached_property
+    def derived(self) -> str:
+        """Program, direction and model, in words for the headers of translations."""
+        name = f"{self.bundle.experiment.name} at step {self.bundle.step}" if self.bundle else "an exported model"
+        words = f"unpaired {__version__}: {self.direction} by {name}"
+        return f"{words}, SHA-256 {file_sha256(self.weights)[:16]}" if self.weights else words
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -294,7 +305,9 @@ class Translator:
         alpha = None if decoded.alpha is None else converted(decoded.alpha, pixels.dtype)
         lost = tuple(words for words in (there.clipped(decoded), unheld) if words)
         about = decoded.about.with_channels(pixels.shape[2])
-        return DecodedImage(pixels, alpha, replace(about, lost=about.lost + lost))
+        return DecodedImage(
+            pixels, alpha, replace(about, lost=about.lost + lost, derived=self.derived if about.origin else "")
+        )
 
     def values_of(self, image: Array, dtype: np.dtype) -> Pixels:
         """The network's answer in the values of the files it was trained on; `dtype` is that of the input file."""

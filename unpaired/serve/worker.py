@@ -34,7 +34,7 @@ WARM_UP = (64, 96)
 """Height and width of the image that each model must translate before the server is ready."""
 MEDIA_TYPES = {
     **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
-    **{".tif": "image/tiff", ".bmp": "image/bmp"},
+    **{".tif": "image/tiff", ".bmp": "image/bmp", ".dcm": "application/dicom"},
 }
 Models = Mapping[str, Mapping[str, Served]]
 """By name, then by direction."""
@@ -196,7 +196,12 @@ def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
         body = encode_image(decoded, task.suffix)
     except Exception as error:
         return _refusal(task.id, error)
-    about = {"id": task.id, "status": 200, "type": MEDIA_TYPES[task.suffix], "seconds": seconds}
+    about = {
+        "id": task.id,
+        "status": 200,
+        "type": MEDIA_TYPES.get(task.suffix, "application/octet-stream"),
+        "seconds": seconds,
+    }
     return packed(about, body)
 
 

@@ -45,6 +45,8 @@ class Source:
     sha256: str
     size: tuple[int, int]
     """Height and width in pixels."""
+    patient: str = ""
+    """By the header of a DICOM file."""
 
     @property
     def stem(self) -> str:
@@ -82,8 +84,8 @@ def prepare_folders(
             same split, and the test set is marked as aligned.
         on_bad_image: For images that cannot be read: name all and fail, or name and leave them out.
         group: Regular expression; images for whose name (path inside the folder) it finds the same text, or the same
-            first group, stay on one side of the split. Unless given, five or more sub-folders are groups; `none`
-            makes none.
+            first group, stay on one side of the split. Unless given, DICOM patients are groups, else five or more
+            sub-folders; `none` makes none.
         names: Names of domains A and B, for reports; the folders' names unless given.
         masks: Folder of the masks of A, white where an image is translated, and of B: one for each image, of its
             name and size.
@@ -175,12 +177,14 @@ def _read_all(paths: list[tuple[str, Path, Path]], on_bad_image: str) -> list[So
     sources, refused = [], []
     for side, folder, path in track(paths, "reading images"):
         try:
-            height, width = read_image(path).pixels.shape[:2]
+            decoded = read_image(path)
         except BadInput as error:
             refused.append(" ".join(str(error).split()))
         else:
             name = path.relative_to(folder).as_posix()
-            sources.append(Source(side, path, name, file_sha256(path), (height, width)))
+            origin, (height, width, _) = decoded.about.origin, decoded.pixels.shape
+            patient = origin.patient if origin else ""
+            sources.append(Source(side, path, name, file_sha256(path), (height, width), patient))
     words = f"{len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}"
     have = Counter(source.side for source in sources)
     if refused and (on_bad_image == "fail" or min(have["A"], have["B"]) < LEAST):
@@ -207,6 +211,8 @@ def _grouping(sources: list[Source], pattern: str) -> dict[Source, str]:
         if not groups:
             raise BadInput(f"prepare folders: --group {pattern}: found in no name, such as {sources[0].name}")
         return groups
+    if patients := {source: source.patient for source in sources if source.patient}:
+        return patients
     folders = {source: source.name.rpartition("/")[0] for source in sources}
     by_side = {side: {folder for source, folder in folders.items() if source.side == side} for side in "AB"}
     if max(map(len, by_side.values())) >= FEWEST_GROUPS:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.imaging.codecs import SUFFIXES, suffix_of
+from unpaired.imaging.kinds import HEAD, suffix_of_name
 
 NAMED = 5
 """Files named in the line about those left out."""
@@ -26,13 +27,13 @@ def image_names(folder: Path) -> list[str]:
 
 def names_with(folder: Path, suffixes: Collection[str]) -> list[str]:
     """Paths inside `folder`, recursively, that end in one of the lower-case `suffixes`, sorted; none is hidden."""
-    return _sorted(name for name, _ in _walk(folder) if os.path.splitext(name)[1].lower() in suffixes)
+    return _sorted(name for name, _ in _walk(folder) if suffix_of_name(name) in suffixes)
 
 
 def other_names(folder: Path, archives: Collection[str] = ()) -> list[str]:
     """Files inside `folder` that are left out: not images, or links that lead nowhere or in a circle; sorted."""
     others = [name for name, path in _walk(folder) if not _is_image(name, path)]
-    others = [name for name in others if os.path.splitext(name)[1].lower() not in archives]
+    others = [name for name in others if suffix_of_name(name) not in archives]
     return _sorted([*others, *_lost_links(folder)])
 
 
@@ -50,14 +51,14 @@ def _sorted(names: Iterator[str] | list[str]) -> list[str]:
 
 
 def _is_image(name: str, path: str) -> bool:
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = suffix_of_name(name)
     if suffix:
         return suffix in SUFFIXES
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return bool(suffix_of(file.read(16)))
+            return bool(suffix_of(file.read(HEAD)))
     except (OSError, BadInput):
         return False
 
@@ -65,7 +66,7 @@ def _is_image(name: str, path: str) -> bool:
 def _walk(folder: str | Path, with_folders: bool = False) -> Iterator[tuple[str, str]]:
     """Name inside `folder` and path of all files, and of folders with the name of an image, which are refused later."""
     for name, entry, is_folder in _entries(folder, "", (os.path.realpath(folder),)):
-        if not is_folder or (with_folders and os.path.splitext(name)[1].lower() in SUFFIXES):
+        if not is_folder or (with_folders and suffix_of_name(name) in SUFFIXES):
             yield name, entry.path
 
 

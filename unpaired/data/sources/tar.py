@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from unpaired.core.errors import BadInput
 from unpaired.data.sources.base import name_under
 from unpaired.imaging.codecs import SUFFIXES
+from unpaired.imaging.kinds import suffix_of_name
 
 SUFFIX = ".tar"
 Index = dict[str, tuple[int, int]]
@@ -68,7 +69,7 @@ def _read_index(path: Path, _modified: int, _size: int) -> Index:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = PurePosixPath(member.name)
-                plain = member.isreg() and not member.sparse and name.suffix.lower() in SUFFIXES
+                plain = member.isreg() and not member.sparse and suffix_of_name(name) in SUFFIXES
                 unsafe = name.is_absolute() or any(part.startswith(".") for part in name.parts)  # or hidden
                 if plain and not unsafe:
                     index[name.as_posix()] = (member.offset_data, member.size)
