@@ -10,10 +10,29 @@ from tests.faults.mutate import always, body, never, uncaught
 IMAGES = "tests/test_images.py"
 HEADER = f"{IMAGES}::test_a_header_that_asks_for_too_much_is_refused_for_that"
 NAMED = "tests/data/test_doctor.py::test_every_hostile_file_is_named_with_its_reason_and_no_other"
+MEDICAL = "tests/test_medical.py::test_what_is_not_read_is_named_before_it_is_decoded"
 USABLE = "tests/data/test_usable.py"
 
 
 def images() -> Iterator[Mutation]:
+    yield Mutation(
+        "a medical image may unpack to any size",
+        "unpaired.imaging.medical.check_shape",
+        never("MAX_PAGES"),
+        MEDICAL,
+    )
+    yield Mutation(
+        "a deflated DICOM is inflated without a limit",
+        "unpaired.imaging.dicom._read_header",
+        never("DeflatedExplicitVRLittleEndian"),
+        MEDICAL,
+    )
+    yield Mutation(
+        "a compressed frame of a DICOM may have any size",
+        "unpaired.imaging.dicom.DicomSlices._check_frame",
+        never("found"),
+        "tests/test_medical.py::test_run_length_compression_is_read_and_a_compressed_frame_of_another_size_is_not",
+    )
     yield Mutation(
         "pixels are not counted before they are decoded",
         "unpaired.imaging.codecs._check_size",
