@@ -6,7 +6,9 @@ import io
 import re
 import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.data_sets import make_model, shapes
@@ -195,6 +197,27 @@ def test_the_training_size_is_chosen_for_every_image(open_page, running, images)
     expect(card(page, "one.png")).to_contain_text("40 × 36", **LATE)
     page.get_by_label("Size of the result").select_option("train")
     expect(card(page, "one.png")).to_contain_text("32 × 32", **LATE)
+
+
+def test_before_and_after_are_aligned_where_the_result_has_other_proportions(open_page, running, images, tmp_path):
+    """The answer is the image itself, squeezed, so that both ends of the slider must look the same."""
+    page = ready(open_page(running.url))
+    buffer = io.BytesIO()
+    shapes("A", 0).resize((100, 200)).save(buffer, "PNG")
+    shapes("A", 0).resize((400, 200)).save(images / "wide.png")
+    page.route("**/translate*", lambda route: route.fulfill(body=buffer.getvalue(), content_type="image/png"))
+    page.locator("#files").set_input_files(images / "wide.png")
+    slider = page.get_by_role("slider", name="Before and after of wide.png")
+    expect(slider).to_have_value("50", **LATE)
+    page.evaluate("() => document.querySelectorAll('.line, .side').forEach(part => part.remove())")
+    shots = []
+    for value in ("0", "100"):
+        slider.fill(value)
+        shots.append(Image.open(io.BytesIO(page.locator(".compare").screenshot())).convert("RGB"))
+    width, height = shots[0].size
+    assert abs(width / height - 0.5) < 0.01
+    assert np.abs(np.subtract(*(np.asarray(shot, np.float32) for shot in shots))).mean() < 4
+    assert np.asarray(shots[0]).std() > 30
 
 
 def test_all_results_come_in_one_archive(open_page, running, models, images, tmp_path):

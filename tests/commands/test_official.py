@@ -167,6 +167,16 @@ def test_own_flags_pass_through():
     assert command[-4:] == flags
 
 
+def test_a_switch_that_is_implied_and_given_is_passed_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints/n").mkdir(parents=True)
+    (tmp_path / "checkpoints/n/config.yaml").touch()
+    flags = ["--name", "n", "--continue_train", "--optim.beta2=0.99", "--allow-config-change"]
+    [command] = official.equivalents(["train", *BASE, *flags]).commands
+    assert command[-2:] == ["--allow-config-change", "--optim.beta2=0.99"]
+    assert command.count("--allow-config-change") == 1
+
+
 def test_pix2pix_is_mapped_with_its_pairs_split_first():
     flags = ["--dataroot", "facades", "--name", "n", "--model", "pix2pix", "--direction", "BtoA", "--lambda_L1", "50"]
     before, command = official.equivalents(["train", *flags]).commands

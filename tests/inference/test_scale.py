@@ -72,7 +72,9 @@ def test_the_network_sees_the_image_resized_as_by_pillow_and_its_answer_is_the_o
     np.testing.assert_array_equal(out, to_pixels(own.runtime(to_array(small)[None])[0]))
     assert train(Image.fromarray(pixels)).size == (side, side)
     assert own(Image.fromarray(pixels)).size == (120, 90)
-    assert train.to("BtoA").scale == "train"
+    assert train.to("BtoA").scale == own.at("train").scale == "train" and train.at("own").scale == "own"
+    with pytest.raises(BadInput, match="scale: this model is an exported file, which keeps no training size"):
+        replace(own, bundle=None).at("train")
 
 
 def test_alpha_nodata_and_metadata_follow_the_size(train):

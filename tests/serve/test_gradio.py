@@ -20,6 +20,8 @@ from unpaired.serve.gradio_app import build
 app = build(sys.argv[1:2])
 _, url, _ = app.queue(max_size=4).launch(prevent_thread_lock=True, share=False, quiet=True, server_name="127.0.0.1")
 print("FILE", Client(url, verbose=False).predict(handle_file(sys.argv[2]), "one", "BtoA", api_name="/translate"))
+call = handle_file(sys.argv[2]), "one", "BtoA", "train"
+print("SMALL", Client(url, verbose=False).predict(*call, api_name="/translate"))
 app.close()
 """
 
@@ -34,5 +36,8 @@ def test_a_call_through_gradios_client_gives_what_the_translator_gives(tmp_path)
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = Translator.load(model, "BtoA")(shapes("A", 0))
-    with Image.open(Path(re.search("FILE (.*)", done.stdout)[1])) as found:
-        np.testing.assert_array_equal(np.asarray(found.convert("RGB")), np.asarray(expected))
+    small = Translator.load(model, "BtoA", scale="train")(shapes("A", 0))
+    assert small.size == (32, 32)
+    for word, translation in (("FILE", expected), ("SMALL", small)):
+        with Image.open(Path(re.search(f"{word} (.*)", done.stdout)[1])) as found:
+            np.testing.assert_array_equal(np.asarray(found.convert("RGB")), np.asarray(translation))

@@ -38,6 +38,7 @@ from unpaired.commands.train import train
 from unpaired.commands.translate import translate
 from unpaired.core.errors import BadInput
 
+ALLOW = "--allow-config-change"
 Flags = dict[str, str]
 """Flags that were given, by their latest names, and their values; a switch has an empty one."""
 
@@ -69,7 +70,10 @@ def equivalents(argv: list[str]) -> Equivalent:
     flags["name"] = _name(flags)
     equivalent = train_command(flags) if training else test_commands(flags)
     commands = [
-        [*command, *ours] if command[0] in ("train", "translate") else command for command in equivalent.commands
+        [*command, *(word for word in ours if word != ALLOW or word not in command)]
+        if command[0] in ("train", "translate")
+        else command
+        for command in equivalent.commands
     ]
     return Equivalent(commands, equivalent.notes, equivalent.environment)
 
@@ -129,7 +133,7 @@ def train_command(flags: Flags) -> Equivalent:
     command = ["train", preset, "--data", data, "--out", str(out)]
     command += [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
     if "continue_train" in flags:
-        command.append("--allow-config-change")
+        command.append(ALLOW)
         notes.append(_continued(out))
     if flags.get("norm") == "syncbatch":
         notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")

@@ -200,6 +200,16 @@ class Translator:
             return self
         return replace(self, direction=direction, runtime=self.reopen(direction))
 
+    def at(self, scale: Scale) -> Translator:
+        """The same model with translations of the images' own size, or of that of training.
+
+        Raises:
+            BadInput: an exported file, which keeps no training size.
+        """
+        if scale == "train" and self.bundle is None:
+            raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
+        return replace(self, scale=scale)
+
     def translate(self, images: Images) -> Images:
         """A batch of tensors in [-1, 1], of any size and on any device; the result is on the same device.
 

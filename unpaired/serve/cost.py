@@ -67,10 +67,8 @@ class Served:
         """
         if scale == "own":
             return self
-        if self.translator.bundle is None:
-            raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
         if self.at_train is None:
-            self.at_train = replace(self, translator=replace(self.translator, scale=scale))
+            self.at_train = replace(self, translator=self.translator.at(scale))
         return self.at_train
 
     def measure(self) -> None:

@@ -18,17 +18,18 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr  # pyright: ignore[reportMissingImports]  # asks for an older Pillow than the tests
 from PIL import Image
 
-from unpaired.config import DIRECTIONS
+from unpaired.config import DIRECTIONS, Scale
 from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
 from unpaired.serve.names import named_models
 
 MAX_FILE = "32mb"
 MAX_PIXELS = 16_777_216
+SIZES: list[tuple[str, Scale]] = [("as the image", "own"), ("as in training", "train")]
 
 
 def build(models: Sequence[str], device: str = "auto") -> gr.Blocks:
-    """The app: an image, a model and a direction in, the translation out, at the image's own size.
+    """The app: an image, a model, a direction and a size in, the translation out.
 
     Args:
         models: Runs' folders or bundles, each as PATH or NAME=PATH.
@@ -40,14 +41,15 @@ def build(models: Sequence[str], device: str = "auto") -> gr.Blocks:
     translators = {name: Translator.load(path, device=device) for name, path in named_models(models).items()}
     first = next(iter(translators))
 
-    def translate(image: Image.Image | None, model: str, direction: str) -> Image.Image:
+    def translate(image: Image.Image | None, model: str, direction: str, scale: str = "own") -> Image.Image:
         """One image; whatever is wrong with it is told in a line."""
         if image is None:
             raise gr.Error("Choose an image first.")
         if image.width * image.height > MAX_PIXELS:
             raise gr.Error(f"{image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels.")
         try:
-            translation = translators[model].to("BtoA" if direction == "BtoA" else "AtoB")(image)
+            translator = translators[model].at("train" if scale == "train" else "own")
+            translation = translator.to("BtoA" if direction == "BtoA" else "AtoB")(image)
         except BadInput as error:
             raise gr.Error(str(error)) from error
         assert isinstance(translation, Image.Image)
@@ -58,11 +60,12 @@ def build(models: Sequence[str], device: str = "auto") -> gr.Blocks:
         with gr.Row():
             model = gr.Dropdown(list(translators), value=first, label="Model")
             direction = gr.Radio(list(DIRECTIONS), value=translators[first].direction, label="Direction")
+            scale = gr.Dropdown(SIZES, value="own", label="Size of the result")
         with gr.Row():
             before = gr.Image(type="pil", image_mode=None, label="Image", sources=["upload", "webcam", "clipboard"])
             after = gr.Image(type="pil", format="png", label="Translation")
         gr.Button("Translate", variant="primary").click(
-            translate, [before, model, direction], after, api_name="translate", concurrency_limit=1
+            translate, [before, model, direction, scale], after, api_name="translate", concurrency_limit=1
         )
     return app
 

@@ -231,6 +231,8 @@ async function show(work, result, seconds) {
   try {
     const [before, after] = [card.querySelector(".before"), card.querySelector(".after")];
     await Promise.all([preview(before, file, work), preview(after, result, work)]);
+    // Both images fill the frame of the result, also where the training size has other proportions.
+    card.style.setProperty("--ratio", after.naturalWidth / after.naturalHeight);
     before.alt = `${file.name}, before`;
     after.alt = `${file.name}, after`;
     const slider = card.querySelector("input");
