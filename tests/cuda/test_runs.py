@@ -8,7 +8,7 @@ import torch
 from tests.data.test_resident import opened
 from tests.data_sets import make_data, tiny
 from tests.training.test_run import assert_same_end, lines, stop_at
-from tests.training.test_static_step import EVERY, MASKS, PAIRS, SIDES, batches, put, trainer
+from tests.training.test_static_step import EVERY, MASKS, PAIRS, PENALISED, SIDES, batches, put, trainer
 from tests.training.test_validation import small_extractor
 from unpaired.checkpoints.bundle import BEST, BUNDLE, load_bundle
 from unpaired.core.errors import Stopped
@@ -41,10 +41,10 @@ def assert_recorded_as_written(device, count=8, side=16, make=None, **settings):
     assert not recorded.broken()
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EVERY | PENALISED)
 def test_every_method_is_recorded(device, name):
     """With histories, averages, two parts a step, dropout, batch statistics and choices made on the host."""
-    assert_recorded_as_written(device, side=SIDES.get(name, 16), make=EVERY[name], accumulate=2)
+    assert_recorded_as_written(device, side=SIDES.get(name, 16), make=(EVERY | PENALISED)[name], accumulate=2)
 
 
 @pytest.mark.parametrize(
