@@ -339,6 +339,8 @@ def doctored(path, change):
         (lambda text: text.replace('"AtoB"', '"sideways"'), "another kind of model"),
         (lambda text: text.replace('"channels_in": 3', '"channels_in": -3'), "another kind of model"),
         (lambda text: text.replace('"channels_in": 3', '"channels_in": "3"'), "another kind of model"),
+        (lambda text: text.replace('"size_multiple": 4', '"size_multiple": 0'), "another kind of model"),
+        (lambda text: text.replace('"min_size": 8', '"min_size": 1000000'), "another kind of model"),
         (lambda text: text.replace('"fp32"', '["fp32"]'), "another kind of model"),
         (lambda text: text.replace("NHWC", "NCHW"), "another kind of model"),
         (lambda text: text.replace("}", ', "code": "import os"}'), "cannot be read"),

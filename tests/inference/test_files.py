@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.data_sets import make_model, shapes
@@ -253,6 +254,8 @@ class Negative:
     channels_out: int = 3
     label: str = "negative"
     place: str = "cpu"
+    size_multiple: int = 1
+    min_size: int = 1
     events: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
 
     def __call__(self, images):
@@ -284,6 +287,40 @@ def test_sizes_that_alternate_make_full_batches_that_overlap_and_give_the_same_f
         np.testing.assert_array_equal(
             read_image(tmp_path / "2" / name).pixels, 255 - read_image(tmp_path / "in" / name).pixels
         )
+
+
+def test_images_of_one_padded_size_share_a_batch_and_come_back_in_order_at_their_own(translator, tmp_path):
+    put_sizes(tmp_path / "in", [(19, 16), (24, 16), (20, 15), (18, 13), (21, 16), (20, 16)])
+    runtime = Negative(size_multiple=4)
+    written = translate_files(
+        replace(translator, runtime=runtime), str(tmp_path / "in"), tmp_path / "out", Options(batch=3)
+    )
+    shapes_seen = [shape for event, shape in runtime.events if event == "submit"]
+    assert shapes_seen == [(3, 3, 16, 20), (2, 3, 16, 24), (1, 3, 16, 20)]
+    assert sorted(path.name for path in written) == [f"{n:02}.png" for n in range(6)]
+    for path in written:
+        np.testing.assert_array_equal(read_image(path).pixels, 255 - read_image(tmp_path / "in" / path.name).pixels)
+
+
+def test_alpha_depth_and_no_data_are_each_images_own_in_a_batch_of_several_sizes(translator, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    clear = DecodedImage(rng.integers(0, 256, (21, 24, 3), np.uint8), rng.integers(0, 256, (21, 24, 1), np.uint8))
+    write_image(clear, tmp_path / "in/clear.png")
+    write_image(DecodedImage(rng.integers(0, 65536, (24, 23, 3), np.uint16)), tmp_path / "in/deep.png")
+    holes = rng.integers(1, 256, (22, 22, 3), np.uint8)
+    holes[:5] = 0
+    nodata = [(42113, "s", 0, "0", True)]
+    tifffile.imwrite(tmp_path / "in/holes.tif", holes, photometric="rgb", extratags=nodata)
+    runtime = Negative(size_multiple=4)
+    translate_files(replace(translator, runtime=runtime), str(tmp_path / "in"), tmp_path / "out", Options(batch=3))
+    assert runtime.events[0] == ("submit", (3, 3, 24, 24))
+    out = {path.stem: read_image(path) for path in (tmp_path / "out").iterdir()}
+    np.testing.assert_array_equal(out["clear"].pixels, 255 - clear.pixels)
+    np.testing.assert_array_equal(out["clear"].alpha, clear.alpha)
+    np.testing.assert_array_equal(out["deep"].pixels, 65535 - read_image(tmp_path / "in/deep.png").pixels)
+    filled = tifffile.imread(tmp_path / "out/holes.tif")
+    assert (filled[:5] == 0).all() and (filled[5:] == 255 - holes[5:]).mean() > 0.99
 
 
 def test_files_held_in_memory_are_bounded_while_the_network_works(translator, tmp_path, monkeypatch):

@@ -284,12 +284,25 @@ def test_images_of_one_size_go_through_the_network_together(colour):
         assert np.abs(one.astype(int) - colour(other)).max() <= 1
 
 
+def test_images_of_one_padded_size_share_a_batch_and_have_the_values_of_each_alone(colour):
+    """The network divides by 4 and takes 8 pixels or more; 60x64 is computed at that size, so it stays apart."""
+    seen = []
+    counting = replace(colour, runtime=Counting(colour.runtime, seen))
+    sizes = [(61, 64), (3, 5), (64, 63), (60, 64), (62, 61), (7, 6), (64, 64), (1, 8)]
+    arrays = [to_tensor(noise(*size, seed=n)).numpy() for n, size in enumerate(sizes)]
+    together = counting.batches(arrays, batch=4)
+    assert sorted(seen) == [(1, 3, 60, 64), (3, 3, 8, 8), (4, 3, 64, 64)]
+    for array, found in zip(arrays, together, strict=True):
+        np.testing.assert_allclose(found, colour.runtime(array[None])[0], atol=1e-5)
+
+
 class Counting:
     """A runtime that notes the shapes it is given."""
 
     def __init__(self, inner, seen):
         self.inner, self.seen = inner, seen
         self.channels_in, self.channels_out, self.label = inner.channels_in, inner.channels_out, inner.label
+        self.size_multiple, self.min_size = inner.size_multiple, inner.min_size
 
     def __call__(self, images):
         self.seen.append(images.shape)

@@ -29,6 +29,8 @@ class Costly:
     seconds: float
     channels_in: int = 3
     channels_out: int = 3
+    size_multiple: int = 1
+    min_size: int = 1
     label: str = "test"
 
     def __call__(self, images):

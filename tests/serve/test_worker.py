@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -24,6 +24,8 @@ class Rounding:
     moves: float
     channels_in: int = 3
     channels_out: int = 3
+    size_multiple: int = 1
+    min_size: int = 1
     label: str = "test"
     batches: list[int] = field(default_factory=list)
 
@@ -62,6 +64,17 @@ def test_what_was_learned_of_one_size_says_nothing_of_another():
     joiner.translate(tasks(same, 2, height=21))
     joiner.translate(tasks(same, 3))
     assert same.batches == [2, 1, 1, 2, 1, 1, 3, 1, 1, 1]
+
+
+def test_images_of_one_padded_size_are_joined_and_keep_their_own():
+    same, joiner = Rounding(0.0, size_multiple=4), Joiner(exact=False)
+    together = [*tasks(same, 2), *tasks(same, 1, height=18), *tasks(same, 1, height=16)]
+    served = together[0].served
+    together = [replace(task, served=served) for task in together]
+    assert [task.kind == together[0].kind for task in together] == [True, True, True, False]
+    for task, image in zip(together, joiner.translate(together[:3]), strict=False):
+        np.testing.assert_array_equal(image.pixels, 255 - task.decoded.pixels)
+    assert same.batches == [3]
 
 
 @pytest.mark.promise("finite numbers")

@@ -40,7 +40,7 @@ def serve(
         timeout: Seconds from a request's first byte to its answer.
         grace: Seconds for accepted requests to finish after a signal to stop.
         device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
-        exact: Batch images of one size even where that changes bits (for GPUs).
+        exact: Batch images of one padded size even where that changes bits (for GPUs).
 
     Example:
         unpaired serve runs/mine

@@ -45,7 +45,7 @@ def translate(
         output: Folder, or the name of one image; - for standard output.
         direction: AtoB or BtoA; the model's first unless given.
         at: Use the run's kept checkpoint of this step.
-        batch: Images of one size in a batch.
+        batch: Images of one padded size in a batch.
         mask: Image, or folder of images under the same names; only its light part is translated.
         feather: Pixels inside the mask's edge over which the translation fades in.
         tile: Side of tiles in pixels, for images too big for memory; 512 from 4 million pixels on unless given.

@@ -49,7 +49,7 @@ class Plan:
     actors: int = 0
     """Models in memory at once; 0: one for each GPU of the cluster, or each second CPU where it has none."""
     batch: int = 1
-    """Images of one size that go through the network together."""
+    """Images of one padded size that go through the network together."""
     device: str = "auto"
     """auto, cpu, cuda or mps: auto takes the cluster's cards where it has some. Ray gives each actor a card."""
 

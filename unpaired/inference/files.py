@@ -1,6 +1,6 @@
 """`translate`: files in, files out, every one under its own name and at its own size.
 
-Three stages overlap: threads read ahead, the network translates batches of one size, threads write behind.
+Three stages overlap: threads read ahead, the network translates batches of one padded size, threads write behind.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ THREADS = 2
 AHEAD = 4
 """Images read, or waiting to be written, beyond those of a batch."""
 WINDOW = 4
-"""Batches' worth of images that wait for others of their size."""
+"""Batches' worth of images that wait for others of their padded size."""
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .gif .ogv .wmv .flv .3gp .mxf".split())
 """Names of videos; what is inside, FFmpeg tells."""
 GIF = ".gif"
@@ -179,9 +179,10 @@ class _Work:
             return _Read(job, decoded, self.translator.prepare(decoded))
 
     def _translate(self, images: Iterable[_Read]) -> Iterator[_Translated]:
-        """Images of one size in batches; the next batch is submitted before the result of one is awaited."""
+        """Images of one padded size in batches; the next batch is submitted before the result of one is awaited."""
         batch = self.options.batch
-        batches = in_batches(images, lambda read: read.array.shape, batch, WINDOW * batch)
+        size = self.translator.padded_size
+        batches = in_batches(images, lambda read: size(*read.array.shape[1:]), batch, WINDOW * batch)
         submitted = ((alike, self.translator.submit([read.array for read in alike])) for alike in batches)
         for alike, result in one_ahead(submitted):
             yield from map(_Translated, alike, result())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unpaired.core.errors import BadInput
+from unpaired.inference.padding import padding, padding_mode
 from unpaired.models import Generator
 from unpaired.models.spatial import NORMS, Box, Normalise, Pad, Rule, Size, UnknownLayer, rules_of
 from unpaired.models.trace import Untraceable, trace
@@ -42,10 +43,9 @@ def steps_of(network: Generator, size: Size, channels: int) -> list[Step]:
         BadInput: it contains a layer without a spatial rule.
     """
     steps = [Step(None, (), size, channels)]
-    grow = [max(network.min_size - side, -side % network.size_multiple) for side in size]
-    if any(grow):
-        mode = "reflect" if all(more < side for more, side in zip(grow, size, strict=True)) else "replicate"
-        _add(steps, Pad((0, 0), (grow[0], grow[1]), mode), [0])
+    below, beside = (padding(side, network.size_multiple, network.min_size) for side in size)
+    if below or beside:
+        _add(steps, Pad((0, 0), (below, beside), padding_mode(size, (below, beside))), [0])
     planes = [len(steps) - 1]
     try:
         for operation in trace(network, keep_identities=True)[1:]:

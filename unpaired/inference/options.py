@@ -30,7 +30,7 @@ class Options:
     """How files are translated."""
 
     batch: int = 1
-    """Images of one size that go through the network together."""
+    """Images of one padded size that go through the network together."""
     mask: Path | None = None
     """An image, or a folder of images by the images' names: only what is light in it is translated."""
     feather: int = 0

@@ -31,6 +31,7 @@ from unpaired.imaging.images import (
     to_pixels,
 )
 from unpaired.imaging.values import Domain, ValueRange, converted, restored
+from unpaired.inference.padding import pad_array, padding
 from unpaired.inference.pipeline import in_batches
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
 from unpaired.inference.scale import is_much_larger, resized_beside, train_size
@@ -232,26 +233,37 @@ class Translator:
         return self.finish(decoded, self.runtime(self.prepare(decoded)[None])[0])
 
     def translate_all_decoded(self, decoded_images: Sequence[DecodedImage], batch: int = 1) -> list[DecodedImage]:
-        """Several; those of one size go through the network up to `batch` at a time."""
+        """Several; those of one padded size go through the network up to `batch` at a time."""
         arrays = [self.prepare(decoded) for decoded in decoded_images]
         return [self.finish(*pair) for pair in zip(decoded_images, self.batches(arrays, batch), strict=True)]
 
     def batches(self, arrays: Sequence[Array], batch: int = 1) -> list[Array]:
-        """(c, h, w) each, in their order; those of one size go through the network up to `batch` at a time."""
+        """(c, h, w) each, in their order; those of one padded size go through the network up to `batch` at a time."""
         count = len(arrays)
         out: dict[int, Array] = {}
-        for places in in_batches(range(count), lambda place: arrays[place].shape, batch, window=count + 1):
-            out |= dict(zip(places, self.runtime(np.stack([arrays[place] for place in places])), strict=True))
+        sizes = [self.padded_size(*array.shape[1:]) for array in arrays]
+        for places in in_batches(range(count), sizes.__getitem__, batch, window=count + 1):
+            out |= dict(zip(places, self.submit([arrays[place] for place in places])(), strict=True))
         return [out[place] for place in range(count)]
 
-    def submit(self, arrays: Sequence[Array]) -> Callable[[], Array]:
-        """Start translating arrays (c, h, w) of one size; returns a function that waits for the result (b, c, h, w).
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which the network computes an image of this size.
 
-        An engine that cannot compute in the background does so when the result is asked for.
+        Images of one padded size share a batch: each is padded as it would be alone, so the norms see the same pixels.
         """
-        images = np.stack(arrays)
+        multiple, min_size = self.runtime.size_multiple, self.runtime.min_size
+        return height + padding(height, multiple, min_size), width + padding(width, multiple, min_size)
+
+    def submit(self, arrays: Sequence[Array]) -> Callable[[], list[Array]]:
+        """Start translating arrays (c, h, w) of one padded size; returns a function that waits for the results.
+
+        An engine that cannot compute in the background does so when the results are asked for.
+        """
+        images = np.stack([pad_array(array, self.padded_size(*array.shape[1:])) for array in arrays])
+        sizes = [array.shape[1:] for array in arrays]
         start = getattr(self.runtime, "submit", None)
-        return start(images) if start else partial(self.runtime, images)
+        result = start(images) if start else partial(self.runtime, images)
+        return lambda: [each[:, :height, :width] for each, (height, width) in zip(result(), sizes, strict=True)]
 
     def is_much_larger(self, width: int, height: int) -> bool:
         """Whether an image that keeps its size is over twice the training size."""
@@ -330,7 +342,7 @@ class Translator:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
 
         The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
-        images of one size go through the network up to `batch` at a time.
+        images of one padded size go through the network up to `batch` at a time.
 
         Raises:
             BadInput: a file that cannot be read, or channels that the model does not take.

@@ -158,10 +158,7 @@ class Served:
 
     def _padded(self, size: Size) -> int:
         """Pixels that the network sees of an image of this size."""
-        if self.translator.bundle is None:
-            return math.prod(size)
-        network = self._network()
-        return math.prod(max(side + -side % network.size_multiple, network.min_size) for side in size)
+        return math.prod(self.translator.padded_size(*size))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Limits:
     queue: int = 32
     """Requests that may wait for the worker; the next is told to come back (503)."""
     batch: int = 8
-    """Images handed to the worker at once; those of one size go through the network together."""
+    """Images handed to the worker at once; those of one padded size go through the network together."""
     batch_wait: float = 0.004
     """Seconds in which a request waits for others to join it."""
     timeout: float = 120.0

@@ -56,8 +56,8 @@ class Task:
 
     @property
     def kind(self) -> tuple[int, int, int]:
-        """Equal for tasks that may go through the network together."""
-        return id(self.served), *self.size
+        """Equal for tasks that may go through the network together: of one padded size."""
+        return id(self.served), *self.served.translator.padded_size(*self.size)
 
     @property
     def large(self) -> bool:
@@ -67,7 +67,7 @@ class Task:
 
 @dataclass
 class Joiner:
-    """Sends images of one size through the network together, where that changes no bit.
+    """Sends images of one padded size through the network together, where that changes no bit.
 
     A convolution may add in another order for another batch size, which moves a value by 1e-7 and now and then a
     pixel by a level. The order depends on sizes alone, so the first batch of each size is also translated one by one:
@@ -84,9 +84,9 @@ class Joiner:
         if len(tasks) == 1 or tasks[0].large or self.same_bits.get(size) is False:
             return [served.translate(decoded) for decoded in decoded_images]
         arrays = [translator.prepare(decoded) for decoded in decoded_images]
-        images = list(translator.runtime(np.stack(arrays)))
+        images = translator.submit(arrays)()
         if self.exact and size not in self.same_bits:
-            alone = [translator.runtime(array[None])[0] for array in arrays]
+            alone = [translator.submit([array])()[0] for array in arrays]
             self._learn(size, all(map(np.array_equal, images, alone)))
             images = alone
         return [translator.finish(decoded, image) for decoded, image in zip(decoded_images, images, strict=True)]

@@ -41,6 +41,16 @@ class Runtime(Protocol):
         """Channels of an output image."""
         ...
 
+    @property
+    def size_multiple(self) -> int:
+        """What both sides of a padded image divide by."""
+        ...
+
+    @property
+    def min_size(self) -> int:
+        """The smallest side of a padded image."""
+        ...
+
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), any size, both in [-1, 1]; safe in several threads."""
         ...

@@ -26,6 +26,8 @@ FORMAT = 1
 KEY, IMAGE, TRANSLATION = "unpaired", "image", "translation"
 """Where the facts stand in a file's metadata, and the names of the graph's input and output."""
 WHITE = 255
+LARGEST_MULTIPLE = 2**14
+"""Of a network's sides: a U-Net of 14 halvings."""
 ELSEWHERE = b"location"
 """The word by which an ONNX file points at weights in another file, anywhere on the disk; no export of ours has it."""
 
@@ -40,9 +42,9 @@ class Facts:
     precision: Precision
     """Arithmetic the file was made and checked for."""
     size_multiple: int
-    """What the network's sides divide by. The graph pads and cuts by itself."""
+    """What the network's sides divide by, up to LARGEST_MULTIPLE. The graph pads and cuts by itself."""
     min_size: int
-    """And the least they may be."""
+    """The smallest side, up to LARGEST_MULTIPLE."""
     experiment: str
     step: int
     bundle_sha256: str
@@ -82,8 +84,10 @@ class Facts:
                 raise
             raise BadInput(f"{name}: its `{KEY}` metadata cannot be read ({type(error).__name__}: {error})") from error
         known = facts.direction in DIRECTIONS and facts.precision in PRECISIONS and facts.layout == "NHWC"
-        counts = (facts.channels_in, facts.channels_out)
-        if not known or facts.value_range != (0, WHITE) or not all(type(c) is int and c > 0 for c in counts):
+        counts, sizes = (facts.channels_in, facts.channels_out), (facts.size_multiple, facts.min_size)
+        known &= all(type(c) is int and c > 0 for c in counts)
+        known &= all(type(size) is int and 0 < size <= LARGEST_MULTIPLE for size in sizes)
+        if not known or facts.value_range != (0, WHITE):
             raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
 
@@ -114,6 +118,16 @@ class Described:
     def channels_out(self) -> int:
         """Channels given."""
         return self.facts.channels_out
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sides of a padded image divide by."""
+        return self.facts.size_multiple
+
+    @property
+    def min_size(self) -> int:
+        """The smallest side of a padded image."""
+        return self.facts.min_size
 
     @property
     def values(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 from unpaired.core.device import describe_device, ieee_fp32, one_line_device_errors
 from unpaired.imaging.images import Array, Images
+from unpaired.inference.padding import padding, padding_mode
 from unpaired.inference.runtimes.recorded import Record, Recorded, record_cuda
 from unpaired.models import Generator
 from unpaired.models.kernels import backend_of, optimize, refreshed
@@ -62,6 +63,16 @@ class TorchRuntime:
         optimize(copy, device, dtype)
         kind = f"torch {NAMES[dtype]}" + " fused" * (device.type == "cpu")
         return cls(copy, *channels, kind, dtype, device, record_cuda if device.type == "cuda" else None)
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sides of the padded image divide by."""
+        return self.network.size_multiple
+
+    @property
+    def min_size(self) -> int:
+        """The smallest side of the padded image."""
+        return self.network.min_size
 
     @property
     def place(self) -> str:
@@ -138,8 +149,7 @@ def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
         min_size: Smallest side, itself divisible by `multiple`.
     """
     height, width = images.shape[2:]
-    bottom, right = (max(min_size - side, -side % multiple) for side in (height, width))
+    bottom, right = (padding(side, multiple, min_size) for side in (height, width))
     if not bottom and not right:
         return images
-    mode = "reflect" if bottom < height and right < width else "replicate"
-    return pad(images, (0, right, 0, bottom), mode=mode)
+    return pad(images, (0, right, 0, bottom), mode=padding_mode((height, width), (bottom, right)))
