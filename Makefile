@@ -37,7 +37,8 @@ test: .venv/.dev chromium  ## every test: two workers, then those that fork besi
 
 test-cuda: .venv/.dev  ## the tests that need a CUDA card, and the table of benchmarks/gpu.py
 	$(BIN)/python -m pytest -rs tests/cuda
-	$(BIN)/python -m benchmarks.gpu
+	@if $(BIN)/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; \
+		then $(BIN)/python -m benchmarks.gpu; else echo "no CUDA card: no table"; fi
 
 torture: .venv/.dev  ## every promise of docs/reliability.md, one line each, within the hour
 	$(BIN)/python -m pytest -m promise

@@ -28,6 +28,21 @@ def test_too_little_memory_names_images_and_settings_that_fit(accumulate, advice
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GiB)"),
+        MemoryError(),
+    ],
+    ids=["cpu", "mps", "python"],
+)
+def test_too_little_memory_is_explained_on_every_device(error):
+    with pytest.raises(BadInput, match="too little memory for step 7 .*checkpoint_blocks"):
+        with explained(Batch(IMAGES, IMAGES), 7, 1):
+            raise error
+
+
 def test_too_little_memory_for_a_recording_is_told_from_the_error_that_its_end_raises():
     with pytest.raises(BadInput, match="too little memory for step 4"), explained(Batch(IMAGES, IMAGES), 4, 1):
         try:

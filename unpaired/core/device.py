@@ -108,6 +108,11 @@ def free_bytes(device: torch.device | None = None) -> int:
     return min(_available_bytes(), _cgroup_bytes())
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on any device."""
+    return isinstance(error, MemoryError) or any(each in str(error).lower() for each in MEMORY_ERRORS)
+
+
 @contextmanager
 def one_line_device_errors(device: torch.device, work: str, advice: str) -> Iterator[None]:
     """Inside, too little memory and a failed device become BadInput.
@@ -121,7 +126,7 @@ def one_line_device_errors(device: torch.device, work: str, advice: str) -> Iter
         yield
     except (RuntimeError, MemoryError) as error:
         words = str(error)
-        if isinstance(error, MemoryError) or any(each in words.lower() for each in MEMORY_ERRORS):
+        if is_out_of_memory(error):
             free = free_bytes(device) / 1e9
             raise BadInput(f"{device}: too little memory for {work} ({free:.1f} GB free); {advice}") from error
         if any(each in words for each in DEVICE_ERRORS):

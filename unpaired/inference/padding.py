@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from unpaired.imaging.images import Array
@@ -12,7 +14,7 @@ def padding(side: int, multiple: int, min_size: int = 1) -> int:
     return max(min_size - side, -side % multiple)
 
 
-def padding_mode(sides: tuple[int, int], missing: tuple[int, int]) -> str:
+def padding_mode(sides: tuple[int, int], missing: tuple[int, int]) -> Literal["reflect", "replicate"]:
     """Reflection, or replication of the edge for an image too small to reflect."""
     return "reflect" if all(more < side for side, more in zip(sides, missing, strict=True)) else "replicate"
 

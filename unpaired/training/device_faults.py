@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from unpaired.config.size import Size
+from unpaired.core.device import is_out_of_memory
 from unpaired.core.errors import BadInput, shown
 from unpaired.methods import Batch
 
@@ -17,8 +18,8 @@ def explained(batch: Batch, step: int, accumulate: int) -> Iterator[None]:
     """Inside, too little memory and a lost device raise BadInput; what was saved before is kept."""
     try:
         yield
-    except RuntimeError as error:
-        if _is_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if _came_from_memory(error):
             raise BadInput(out_of_memory(batch, step, accumulate)) from error
         if not isinstance(error, torch.AcceleratorError):
             raise
@@ -29,9 +30,9 @@ def explained(batch: Batch, step: int, accumulate: int) -> Iterator[None]:
         ) from error
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
+def _came_from_memory(error: BaseException | None) -> bool:
     """Whether too little memory is the cause: the end of a recording that failed for it raises an error of its own."""
-    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+    while error is not None and not is_out_of_memory(error):
         error = error.__cause__ or error.__context__
     return error is not None
 
