@@ -11,7 +11,8 @@ meet the same machine. The last line is JSON:
   threads (what a machine without a core to spare would see);
 - loader: milliseconds in which the reading threads alone deliver a step's batch on the device, where every image is
   decoded and where all are kept, and the bare steps that would fit;
-- extras: what logging, the EMA and, with `--runtime.validate-every`, validation take of the bare steps;
+- extras: what logging, the EMA and, with `--runtime.validate-every`, validation take of a bare step: by the clock on a
+  card, in processor time on a CPU;
 - start: the time up to the first step, in which a new run reads every image once.
 """
 
@@ -34,6 +35,7 @@ from torch import Tensor
 from benchmarks.loading import log_milliseconds, make_jpegs
 from unpaired.bench.timing import Taken, environment
 from unpaired.cli import split_settings
+from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.resident import ResidentImages
 from unpaired.experiment import Experiment, build_method, with_root, with_settings
@@ -42,7 +44,6 @@ from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.graphs import record_cuda_graph
 from unpaired.training.loop import Run
-from unpaired.training.monitor import Context
 from unpaired.training.prefetch import prefetch, to_device
 from unpaired.training.trainer import Trainer
 from unpaired.training.validation import Validator
@@ -82,9 +83,12 @@ def loader(experiment: Experiment, steps: int) -> dict[str, float]:
     return taken
 
 
-def ema_milliseconds(experiment: Experiment) -> float:
-    """Milliseconds that the EMA of the generators' weights takes of a step, on CUDA as a graph of its own."""
-    engine = Engine(experiment.runtime)
+def extras(experiment: Experiment, run: Path) -> dict[str, float]:
+    """Milliseconds a step of the log, of the EMA (on CUDA a graph of its own) and of validation, where it is set.
+
+    Test images are in memory, as they are after the first validation of a run.
+    """
+    engine, runtime = Engine(experiment.runtime), experiment.runtime
     trainer = Trainer(build_method(experiment), replace(experiment.optim, ema_decay=0.999), engine)
 
     def work() -> Tensor:
@@ -92,12 +96,30 @@ def ema_milliseconds(experiment: Experiment) -> float:
         return trainer._ema_weight
 
     average = record_cuda_graph(work) if engine.device.type == "cuda" else work
-    times = []
-    for _ in range(12):
-        start, _ = now(engine)
-        average()
-        times.append(now(engine)[0] - start)
-    return 1e3 * median(times)
+    taken = {"log_ms": log_milliseconds(run), "ema_ms": milliseconds(engine, average, 12)}
+    if runtime.validate_every:
+        validator = Validator(experiment, store=PixelStore(experiment.data))
+        validator.load_extractor(engine.device)
+        validator.prepare(trainer.method)
+        validations = milliseconds(engine, lambda: validator.validate(1, trainer.ema, engine, lambda: False), 1)
+        taken["validation_ms"] = validations / runtime.validate_every
+    return taken
+
+
+def milliseconds(engine: Engine, work: Callable[[], object], times: int) -> float:
+    """The median of several times, as `cost` counts them."""
+    found = []
+    for _ in range(times):
+        start, used = now(engine)
+        work()
+        end, spent = now(engine)
+        found.append(cost(Taken(end - start, spent - used), engine))
+    return 1e3 * median(found)
+
+
+def cost(taken: Taken, engine: Engine) -> float:
+    """Seconds by the clock on a card; on a CPU those of the processor, which other programs do not change."""
+    return taken.cpu_seconds if engine.device.type == "cpu" else taken.seconds
 
 
 def now(engine: Engine) -> tuple[float, float]:
@@ -124,8 +146,6 @@ class Watch:
         self.size, self.bare = size, bare
         self.blocks: list[Block] = []
         self.began = self.first = (0.0, 0.0)
-        self.validations: list[float] = []
-        """Seconds of each."""
 
     def after(self, step: int, engine: Engine) -> None:
         """To be called after each step but the last, which ends with samples; the first block is not counted."""
@@ -140,26 +160,19 @@ class Watch:
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
-    """Inside, a run's steps and validations are watched; validations lie outside of the blocks."""
-    plain, plain_validate = Run.step, Validator.run
+    """Inside, a run's steps are watched."""
+    plain = Run.step
 
     def step(self: Run, number: int, batch: Any) -> None:
         plain(self, number, batch)
         if number < self.schedule.steps:
             watch.after(number, self.trainer.engine)
 
-    def validate(self: Validator, number: int, context: Context, stopping: Callable[[], bool]) -> None:
-        start, used = now(context.trainer.engine)
-        plain_validate(self, number, context, stopping)
-        end, spent = now(context.trainer.engine)
-        watch.validations.append(end - start)
-        watch.began = watch.began[0] + end - start, watch.began[1] + spent - used
-
-    Run.step, Validator.run = step, validate
+    Run.step = step
     try:
         yield
     finally:
-        Run.step, Validator.run = plain, plain_validate
+        Run.step = plain
 
 
 def shares(blocks: list[Block]) -> dict[str, float]:
@@ -186,13 +199,16 @@ def main() -> None:
         data = args.data or Path(folder) / "data"
         if not data.exists():
             make_jpegs(data, args.images)
+            make_jpegs(data, args.images // 5, "test")
         experiment = with_settings(with_root(preset(args.preset), data), settings)
+        unvalidated = with_settings(experiment, {"runtime.validate_every": 0})
+        engine = Engine(experiment.runtime)
         watch = Watch(args.block, bare_steps(experiment))
         started, used = time.perf_counter(), time.process_time()
         with watched(watch):
-            train(experiment, Path(folder) / "run")
+            train(unvalidated, Path(folder) / "run")
         epoch = UnpairedImages(experiment.data, 0).steps_per_epoch
-        log_ms = log_milliseconds(Path(folder))
+        taken = extras(experiment, Path(folder))
         alone = loader(experiment, min(epoch, args.loader_steps))
     result = {"case": "end_to_end", "preset": args.preset, "settings": settings, "steps_per_epoch": epoch}
     result |= {"start_s": round(watch.first[0] - started, 1), "start_cpu_s": round(watch.first[1] - used, 1)}
@@ -202,11 +218,9 @@ def main() -> None:
     bare_ms = 1e3 * median(block.bare.seconds for block in watch.blocks)
     steps_ms = {name: round(bare_ms / each, 2) for name, each in alone.items()}
     result |= {"bare_ms": round(bare_ms, 3), "loader": rounded(alone) | {"batches_a_bare_step": steps_ms}}
-    extras = {"log_ms": log_ms, "ema_ms": ema_milliseconds(experiment)}
-    if watch.validations:
-        extras["validation_ms"] = 1e3 * median(watch.validations) / experiment.runtime.validate_every
-    result["extras"] = rounded(extras) | {"share": round(sum(extras.values()) / bare_ms, 4)}
-    print(json.dumps(result | environment(Engine(experiment.runtime).device)))
+    step_ms = 1e3 * median(cost(block.bare, engine) for block in watch.blocks)
+    result["extras"] = rounded(taken | {"step_ms": step_ms}) | {"share": round(sum(taken.values()) / step_ms, 4)}
+    print(json.dumps(result | environment(engine.device)))
 
 
 def rounded(times: dict[str, float]) -> dict[str, Any]:

@@ -27,12 +27,12 @@ from unpaired.training.logging import RunLog
 from unpaired.training.prefetch import to_device
 
 
-def make_jpegs(root: Path, count: int) -> None:
-    """Half of them in trainA, half in trainB: smooth colour and noise, as heavy to decode as a photograph."""
+def make_jpegs(root: Path, count: int, part: str = "train") -> None:
+    """Half of them in domain A, half in B: smooth colour and noise, as heavy to decode as a photograph."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 8, (768 + 64, 1024 + 64, 3)).astype(np.int16)
     for k in range(count):
-        folder = root / ("trainA" if k % 2 else "trainB")
+        folder = root / f"{part}{'A' if k % 2 else 'B'}"
         folder.mkdir(parents=True, exist_ok=True)
         coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).resize((1024, 768))
         top, left = rng.integers(64, size=2)

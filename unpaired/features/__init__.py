@@ -23,7 +23,7 @@ from unpaired.core.device import ieee_fp32, one_line_device_errors
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.torch_pickle import load_foreign
-from unpaired.features.efficientnet import EfficientNetLite0
+from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 from unpaired.features.inception import Inception
 from unpaired.features.resizing import RESIZE, Resize, ResizeName
 
@@ -107,7 +107,7 @@ def load_extractor(
 
 
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
-    network = load_lite0(weights)
+    network = without_norms(load_lite0(weights)).to(memory_format=torch.channels_last)  # pyright: ignore
     recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", LITE0_SHA256, 224, resize)
     return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], _gray(127.0), _gray(128.0), recipe)
 

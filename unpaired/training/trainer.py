@@ -41,6 +41,8 @@ class Trainer:
         self._ema_weight = torch.zeros((), dtype=dtype, device=engine.device)
         self.ema = deepcopy(method) if optim.ema_decay else method
         """The method with the weights of the bundle: averages over the steps if `optim.ema_decay` is set."""
+        self._averaged = [_tensors(each.generators) for each in (self.ema, method)]
+        """Parameters and buffers of the averaged generators, and of the trained ones."""
 
     def train_step(self, batch: Batch) -> Losses:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
@@ -132,12 +134,10 @@ class Trainer:
         """Move the averaged generators a little towards the trained ones; further in the first steps."""
         if self.ema is self.method:
             return
-        for name, network in self.ema.generators.items():
-            trained = self.method.generators[name]
-            for weight, new in zip(network.parameters(), trained.parameters(), strict=True):
-                weight.lerp_(new, self._ema_weight.to(weight.dtype))
-            for buffer, new in zip(network.buffers(), trained.buffers(), strict=True):
-                buffer.copy_(new)
+        (weights, buffers), (trained, trained_buffers) = self._averaged
+        torch._foreach_lerp_(weights, trained, [self._ema_weight.to(weights[0].dtype)] * len(weights))
+        if buffers:
+            torch._foreach_copy_(buffers, trained_buffers)
 
     def _checked(self, values: Values) -> Losses:
         """The losses of a step; on CUDA their finite checks are read in the next one."""
@@ -241,3 +241,9 @@ class Trainer:
             optimizer.make_capturable()
         optimizer.create_state()
         return optimizer
+
+
+def _tensors(networks: Mapping[str, nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
+    """Parameters and buffers, in order."""
+    parameters = chain.from_iterable(network.parameters() for network in networks.values())
+    return list(parameters), list(chain.from_iterable(network.buffers() for network in networks.values()))
