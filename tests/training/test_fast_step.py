@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.methods import Batch, CycleGAN, CycleGANConfig, evaluate
-from unpaired.models import PatchGANConfig, ResNetConfig
+from unpaired.models import PatchGANConfig, ResNetConfig, kernels
 from unpaired.training.engine import Engine
 from unpaired.training.optimizer_step import PendingChecks
 from unpaired.training.trainer import Trainer
@@ -99,3 +99,31 @@ def test_no_gradient_is_kept_after_its_update():
 def test_the_choice_is_told_in_one_line():
     assert "bf16 networks, fp32 weights, fused layers" in trainer(precision="bf16").engine.describe()
     assert "fp32 as published" in trainer(precision="exact").engine.describe()
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A card of any capability, with or without Triton; nothing of it is remembered."""
+
+    def make(triton, capability):
+        monkeypatch.setattr(kernels, "find_spec", lambda name: triton)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        return torch.device("cuda", 0)
+
+    kernels.why_no_kernels.cache_clear()
+    yield make
+    kernels.why_no_kernels.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("triton", "capability", "words", "backend"),
+    [
+        (True, (9, 0), "Triton units", "cuda"),
+        (None, (9, 0), "plain layers (Triton is not installed)", "none"),
+        (True, (6, 1), "plain layers (Triton needs a card of capability 7.0)", "none"),
+    ],
+)
+def test_a_card_without_kernels_runs_the_plain_layers_and_the_line_says_why(card, triton, capability, words, backend):
+    there = card(triton, capability)
+    assert kernels.describe_kernels(there, torch.bfloat16) == f"bf16 networks, fp32 weights, {words}"
+    assert kernels.backend_of(there) == backend

@@ -17,7 +17,7 @@ from unpaired.imaging.images import Array, Images
 from unpaired.inference.padding import padding, padding_mode
 from unpaired.inference.runtimes.recorded import Record, Recorded, record_cuda
 from unpaired.models import Generator
-from unpaired.models.kernels import backend_of, optimize, refreshed
+from unpaired.models.kernels import backend_of, optimize, refreshed, why_no_kernels
 
 CPU = torch.device("cpu")
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
@@ -77,7 +77,7 @@ class TorchRuntime:
     @property
     def place(self) -> str:
         """The device, in words."""
-        return describe_device(self.device)
+        return f"{describe_device(self.device)}{why_no_kernels(self.device)}"
 
     def translate(self, images: Images) -> Images:
         """A batch in [-1, 1] of any size, on any device; the result is on the same device.

@@ -60,14 +60,14 @@ def _in_fp32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def describe_kernels(device: torch.device, precision: torch.dtype) -> str:
     """The kernels that `optimize` uses there, in words for the first line of a run."""
     words = {"cpu": "fused layers", "cuda": "Triton units", "none": "plain layers"}
-    return f"{PRECISIONS[precision]}, {words[backend_of(device)]}{_why_none(device)}"
+    return f"{PRECISIONS[precision]}, {words[backend_of(device)]}{why_no_kernels(device)}"
 
 
 def backend_of(device: torch.device) -> Backend:
     """Whose kernels run on this device."""
     if device.type == "cpu":
         return "cpu"
-    return "none" if device.type != "cuda" or _why_none(device) else "cuda"
+    return "none" if device.type != "cuda" or why_no_kernels(device) else "cuda"
 
 
 @contextmanager
@@ -120,8 +120,8 @@ def _replace(module: nn.Module, planner: Planner, outermost: bool) -> None:
 
 
 @cache
-def _why_none(device: torch.device) -> str:
-    """Why a CUDA card has no kernels, after a comma; empty where it has some, and for other devices."""
+def why_no_kernels(device: torch.device) -> str:
+    """Why a CUDA card has no kernels, in brackets; empty where it has some, and for other devices."""
     if device.type != "cuda":
         return ""
     if find_spec("triton") is None:
