@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.data_sets import shapes, tiny
 from unpaired.checkpoints.bundle import load_bundle
@@ -144,3 +145,14 @@ def test_a_range_is_written_and_read_alike():
     for text in ("-1000,2000,int16", "0.1,0.3,float32"):
         assert str(ValueRange.parse(text, "x")) == text
     assert ValueRange.parse("0,5", "x") == ValueRange(0, 5, "float32")
+
+
+def test_gray_images_read_as_three_channels_are_noted_with_the_flag_that_keeps_one(tmp_path):
+    for part, shape in (("trainA", (40, 40)), ("trainB", (40, 40, 3))):
+        (tmp_path / part).mkdir()
+        for k in range(3):
+            pixels = np.random.default_rng(k).integers(0, 256, shape, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / part / f"{k}.png")
+    (note,) = (note for note in examine(tmp_path, 1).notes if "1 channel" in note)
+    assert note.startswith("trainA: ") and "--data.channels-a 1" in note
+    assert not any("1 channel" in note for note in examine(tmp_path, 1, DataConfig(channels_a=1)).notes)

@@ -93,10 +93,19 @@ def examine(
     findings += _unfit(root, good, findings, cfg) if cfg else []
     sizes = _sizes(root, good, findings)
     range_notes += [*_unused_pages(good), *_empty_masks(masked, paths, looks), *_mixed_sizes(sizes, cfg)]
+    range_notes += _gray(good, cfg or DataConfig())
     folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     texts = {side: str(values) for side, values in ranges.items()}
     return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts, sizes)
+
+
+def _gray(good: dict[str, list[Look]], cfg: DataConfig) -> Iterator[str]:
+    """A note for a domain of gray images that would be read as three equal channels."""
+    for name, side in zip(TRAIN, SIDES, strict=True):
+        if good[name] and domain_of(cfg, side).channels == 3 and all(look.shape[2] == 1 for look in good[name]):
+            flag = f"--data.channels-{side.lower()} 1"
+            yield f"{name}: every image has 1 channel and is read as 3 equal ones; train with {flag} to keep 1"
 
 
 def _blank(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:

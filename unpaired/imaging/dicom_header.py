@@ -65,7 +65,8 @@ class DicomOrigin:
         same = (channels, dtype) == (header.SamplesPerPixel, self.dtype)
         if channels != 1 and not same:
             raise BadInput(
-                f"this .dcm cannot hold {channels} channels of {dtype}; choose .tif, or train with data.channels 1"
+                f"this .dcm cannot hold {channels} channels of {dtype}; choose .tif, or train with --data.channels-a 1 "
+                f"--data.channels-b 1"
             )
         if channels == 1:
             data = (_kept(header, slices) if same else None) or _fresh(header, slices)
