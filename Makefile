@@ -24,16 +24,17 @@ chromium:  ## the browser that the tests drive
 		&& apt-get install -y -qq chromium; } || { apt-get update -qq && apt-get install -y -qq chromium; } \
 		|| echo "no Chromium, and it cannot be installed from here: the tests of web pages are skipped"
 
-test-fast: .venv/.dev  ## the tests that start no process and take under 5 s each
-	$(PYTEST) --fast -n 2 --dist worksteal
+test-fast: .venv/.dev  ## the core, in tests that start no process and take under half a second each
+	$(PYTEST) --tier fast -n 2 --dist worksteal
 
-FORKS := .pytest_cache/forks.log
-test: .venv/.dev chromium  ## every test: two workers, then those that fork beside those with servers, then timings
-	@$(PYTEST) -n 2 --dist worksteal -m "not (torture or forks or servers or alone)"; first=$$?; \
-		mkdir -p $(dir $(FORKS)); $(PYTEST) -m "forks and not torture" >$(FORKS) 2>&1 & forks=$$!; \
-		$(PYTEST) -m "servers and not torture"; second=$$?; \
-		wait $$forks; third=$$?; cat $(FORKS); \
-		$(PYTEST) -m "alone and not torture" && exit $$((first + second + third))
+BESIDE := .pytest_cache/beside.log
+test: .venv/.dev chromium  ## every test: two workers, then forks and long pages beside servers, then timings
+	@$(PYTEST) --tier common -n 2 --dist worksteal; first=$$?; \
+		mkdir -p $(dir $(BESIDE)); \
+		( $(PYTEST) --tier forks; forks=$$?; $(PYTEST) --tier long && exit $$forks ) >$(BESIDE) 2>&1 & beside=$$!; \
+		$(PYTEST) --tier servers; second=$$?; \
+		wait $$beside; third=$$?; cat $(BESIDE); \
+		$(PYTEST) --tier alone && exit $$((first + second + third))
 
 test-cuda: .venv/.dev  ## the tests that need a CUDA card, and the table of benchmarks/gpu.py
 	$(BIN)/python -m pytest -rs tests/cuda

@@ -59,27 +59,26 @@ def promise(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fast", action="store_true", help="only the fast tier: no process start, no test over 5 s")
+    parser.addoption("--tier", choices=tiers.TIERS, help="only the tests of this tier, see tests/tiers.py")
 
 
 def pytest_configure(config):
-    if config.option.fast:
+    if config.option.tier == "fast":
         tiers.watch_processes()
 
 
 def pytest_ignore_collect(collection_path, config):
-    return True if config.option.fast and tiers.below(collection_path, tiers.SLOW) else None
+    return True if config.option.tier and tiers.left_out(collection_path, config.option.tier) else None
 
 
 def pytest_collection_modifyitems(config, items):
     """Tests that fork go first: browsers and runtimes start threads, and a fork of a process with threads may hang."""
     items.sort(key=lambda item: "faults" not in item.path.parts)
-    tiers.mark(items)
     for item in items:
         if marker := item.get_closest_marker("promise"):
             assert marker.args[0] in PROMISES, f"{item.nodeid}: no promise is called {marker.args[0]}"
             item.user_properties.append(("promise", marker.args[0]))
-    if config.option.fast:
+    if config.option.tier == "fast":
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
@@ -87,7 +86,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    return (yield from tiers.in_budget(item)) if item.config.option.fast else (yield)
+    return (yield from tiers.in_budget(item)) if item.config.option.tier == "fast" else (yield)
 
 
 def pytest_runtest_logreport(report):

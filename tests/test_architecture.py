@@ -136,6 +136,7 @@ def test_foreign_weights_are_loaded_in_one_place_and_as_tensors_only():
 
 @pytest.mark.promise("safe checkpoints")
 @pytest.mark.parametrize("path", [path for path in MODULES if path != PTH], ids=name_of)
+@pytest.mark.slow
 def test_nothing_unpickles_runs_stored_code_or_imports_torchvision(path):
     assert forbidden(tree(path)) == []
 

@@ -55,6 +55,7 @@ def test_batch_norm_travels_with_its_running_statistics(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["weights", "header"])
+@pytest.mark.slow
 def test_a_single_changed_bit_is_noticed(model, where):
     content = model.read_bytes()
     end_of_header = 8 + int.from_bytes(content[:8], "little")

@@ -159,6 +159,7 @@ def test_a_file_of_settings_that_is_none_is_named(capsys, data, text, words):
     assert words in complaint(capsys, *train(data, "run", "--config", "run.yaml"))
 
 
+@pytest.mark.slow
 def test_flags_win_over_the_file_and_the_file_over_the_preset(data):
     Path("run.json").write_text(json.dumps({"optim": {"lr": 1e-3, "beta1": 0.4, "steps": 50}, "runtime.seed": 9}))
     flags = ["--config", "run.json", "--optim.lr=2e-3", "--steps", "1", "--data.no-flip"]
@@ -328,6 +329,7 @@ def test_the_doctor_finds_them_too(capsys, tmp_path, what):
     assert name in said.out + said.err and "Traceback" not in said.err
 
 
+@pytest.mark.slow
 def test_empty_test_folders_are_as_none(capsys, tmp_path):
     root = make_data(tmp_path / "data")
     for side in "AB":
@@ -339,6 +341,7 @@ def test_empty_test_folders_are_as_none(capsys, tmp_path):
     assert "expected test images in" in complaint(capsys, "evaluate", "run", root)
 
 
+@pytest.mark.slow
 def test_one_image_a_side_is_enough_to_train_and_too_few_to_split(capsys, tmp_path, data):
     root = make_data(tmp_path / "data", a=1, b=1, test=1)
     assert run([str(word) for word in train(root, "run", "--steps", "2")]) == 0
@@ -429,6 +432,7 @@ def test_an_error_of_several_lines_is_said_in_one(capsys, monkeypatch):
     assert complaint(capsys, "demo") == "unpaired: first second third\n"
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_a_signal_exits_with_75_and_goes_on(capsys, data, monkeypatch):
     plain = Trainer.train_step
 
@@ -545,8 +549,9 @@ def test_evaluate_ends_with_its_table_on_a_terminal_and_prints_json_where_asked(
     assert titles[0].startswith("A to B, ") and titles[1].startswith("B to A, ")
     header = lines[lines.index(titles[0]) + 1]
     assert ("histogram matching" in header) == (columns == 200) and header.split()[-1] == "better"
-    code, lines = in_terminal([*command, "--json", "--limit", "2"], columns, rows)
-    assert code == 0 and any(line.startswith('{"AtoB": ') for line in lines)
+    if columns == 80:
+        code, lines = in_terminal([*command, "--json", "--limit", "2"], columns, rows)
+        assert code == 0 and any(line.startswith('{"AtoB": ') for line in lines)
 
 
 def test_a_run_in_a_folder_that_cannot_be_written_is_evaluated(capsys, data, tmp_path, monkeypatch):
@@ -563,6 +568,7 @@ def test_a_run_in_a_folder_that_cannot_be_written_is_evaluated(capsys, data, tmp
     assert everything(run_folder) == before
 
 
+@pytest.mark.slow
 def test_the_threads_asked_for_are_those_used(data):
     assert run([str(word) for word in train(data, "run", "--steps", "1")]) == 0
     assert torch.get_num_threads() == 1

@@ -16,6 +16,7 @@ from unpaired.training import train
 pytestmark = pytest.mark.promise("safe checkpoints")
 
 
+@pytest.mark.slow
 def test_every_artefact_of_a_run_names_the_version_of_its_format(tmp_path):
     run = train(tiny(make_data(tmp_path / "data")), tmp_path / "run")
     evaluate(run, tmp_path / "data", out=run / "evaluation.json")

@@ -272,6 +272,7 @@ def test_a_header_that_asks_for_too_much_is_refused_for_that(name, words):
 @pytest.mark.promise("hostile images")
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".bmp", ".16.png", ".16.tif"]))
+@pytest.mark.slow
 def test_a_file_with_bytes_changed_is_read_or_refused_and_nothing_else(data, suffix):
     decoded = DecodedImage(RGB16 if suffix.startswith(".16") else RGB8)
     content = bytearray(encode_image(decoded, suffix.removeprefix(".16")))

@@ -187,6 +187,7 @@ def tiff_of(tags, order="<"):
     return head + table + bytes(4) + values, pixels.reshape(8, 8, 3)
 
 
+@pytest.mark.slow
 def test_no_tag_of_any_type_and_content_ends_the_writing_and_what_is_not_written_is_named():
     rng = np.random.default_rng(0)
     for _ in range(80):

@@ -22,6 +22,7 @@ def nested(depth):
 
 
 @pytest.mark.parametrize("parse", [parse_json, parse_yaml])
+@pytest.mark.slow
 def test_nesting_is_bounded(parse):
     parse(nested(MAX_DEPTH))
     for depth in (MAX_DEPTH + 1, 100_000):

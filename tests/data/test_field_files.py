@@ -157,6 +157,7 @@ def test_training_names_masks_that_select_nothing(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("extra", ["unspecified", "unassalpha"])
+@pytest.mark.slow
 def test_four_bands_are_trained_on_as_four_channels_whatever_the_fourth_is_tagged_as(tmp_path, extra):
     data = make_data(tmp_path / "data")
     for path in [*data.glob("trainA/*"), *data.glob("testA/*")]:

@@ -121,6 +121,7 @@ def test_files_are_a_sequence_of_paths_held_as_names(tmp_path):
     assert list(files[1:]) == [tmp_path / "trainA/2.png", tmp_path / "trainA/3.png"] and len(files) == 3
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_names_take_megabytes_not_gigabytes():
     import tracemalloc
 

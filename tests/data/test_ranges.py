@@ -66,6 +66,7 @@ def test_percentiles_leave_out_a_hot_pixel_and_fixed_changes_nothing():
     assert found_range(values, "fixed") is None
 
 
+@pytest.mark.slow
 def test_training_validation_and_translation_see_the_same_values_and_output_is_in_the_units_of_b(tmp_path):
     root = make(tmp_path / "data", -1000, 2000, "int16")
     for path in (root / "trainB").iterdir():

@@ -101,6 +101,7 @@ def test_sampled_statistics_of_another_image_are_those_used():
     assert (out - TorchRuntime(built, 3, 3).translate(images)).abs().max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_borders_of_tiles_are_not_to_be_seen_and_those_of_tiles_alone_are():
     built = network("resnet", gain=5)
     rows, columns = torch.meshgrid(torch.linspace(0, 9, 320), torch.linspace(0, 7, 320), indexing="ij")
@@ -130,6 +131,7 @@ def test_the_module_is_left_as_it_is():
     assert all(torch.equal(before[key], value) for key, value in built.state_dict().items())
 
 
+@pytest.mark.slow
 def test_work_stopped_at_any_tile_goes_on_and_ends_in_the_same_bits():
     built, images = network("resnet"), decoded(65, 70)
     plan = Tiling.exact(built, (65, 70), 3, tile=32)

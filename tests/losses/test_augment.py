@@ -51,6 +51,7 @@ def test_cutout_is_half_as_wide_and_high_and_clipped_by_the_frame():
     assert torch.equal(augment(images, numbers(row=0.0, column=0.5), ("cutout",)), expected)
 
 
+@pytest.mark.slow
 def test_its_gradient_is_right_for_all_kinds_at_once():
     random = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, 8, 8, generator=random, dtype=torch.float64, requires_grad=True)

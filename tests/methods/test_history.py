@@ -82,6 +82,7 @@ def test_an_exchange_returns_a_stored_image_and_stores_the_new_one_in_its_place(
     assert 0 < exchanges < 200
 
 
+@pytest.mark.slow
 def test_every_slot_is_as_likely_as_another():
     history, size = full(8), 8
     hits = Counter()

@@ -15,6 +15,7 @@ def test_the_interval_of_a_mean_is_near_what_theory_gives():
     assert interval.high == pytest.approx(values.mean() + reach, abs=0.15)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(5)
     covered = sum(

@@ -28,6 +28,7 @@ def by_formula(network):
     # The package lpips 0.1.4 on these trunks and images, with heads of cos(index)^2 / channels
     [(alexnet, ALEXNET_ENDS, 0.006537801586091518), (vgg16, VGG16_ENDS, 0.0057446956634521484)],
 )
+@pytest.mark.slow
 def test_equals_its_authors_code_on_the_same_weights(make, ends, expected):
     network = by_formula(make())
     a, b = waves(7, 5), waves(6, 4)

@@ -66,6 +66,7 @@ def assert_same_bits_twice(tmp_path, promise, device):
     promise(f"{device}: {len(one)} tensors of two runs equal in every bit")
 
 
+@pytest.mark.slow
 def test_a_deterministic_run_gives_the_same_bits_twice_and_leaves_torch_as_it_was(tmp_path, promise):
     assert_same_bits_twice(tmp_path, promise, "cpu")
 

@@ -46,6 +46,7 @@ def test_scales_out_of_range_are_refused(scales):
         PatchGANConfig(scales=scales)
 
 
+@pytest.mark.slow
 def test_spectral_norm_brings_the_largest_singular_value_of_every_kernel_to_one():
     torch.manual_seed(0)
     network = build_discriminator(PatchGANConfig(width=4, layers=2, norm="none", spectral_norm=True), 3)
@@ -155,6 +156,7 @@ def test_outputs_are_split_along_the_batch_and_converted_like_one_tensor():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "exact"])
 @pytest.mark.parametrize("name", ["scales", "joint"])
+@pytest.mark.slow
 def test_cyclegan_trains_with_several_outputs_in_every_precision(name, precision):
     from unpaired.config import OptimConfig, RuntimeConfig
     from unpaired.config.methods import CycleGANConfig

@@ -33,6 +33,7 @@ def step(adam, weights, gradients):
 
 
 @pytest.mark.parametrize("fused", [True, None])
+@pytest.mark.slow
 def test_it_gives_torchs_bits(fused):
     ours, theirs = weights(), weights()
     settings = {"lr": 1e-2, "betas": (0.5, 0.999), "fused": fused}

@@ -121,6 +121,7 @@ def test_a_discriminator_that_is_never_wrong_is_named_and_others_are_not():
     assert (finding.symptom, finding.where) == ("discriminator winning", "discriminator/Y")
 
 
+@pytest.mark.slow
 def test_a_run_reports_what_lasts_on_the_terminal_in_the_log_and_in_the_report(tmp_path, capsys):
     data_set = make_data(tmp_path / "data")
     settings = {"optim.steps": 6, "runtime.log_every": 1, "runtime.sample_every": 1, "runtime.precision": "fp32"}

@@ -1,5 +1,6 @@
 """The running average of the generators: what it is, that it is what a user gets, that it survives a stop."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -29,6 +30,7 @@ def weights(method: CycleGAN) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten().clone() for parameter in method.G.parameters()])
 
 
+@pytest.mark.slow
 def test_the_average_follows_its_rule_and_leaves_training_alone():
     ema, plain = trainer(0.5), trainer(0)
     expected = weights(ema.method)
@@ -47,6 +49,7 @@ def test_without_an_average_a_user_gets_the_trained_weights():
     assert plain.ema is plain.method
 
 
+@pytest.mark.slow
 def test_the_average_is_part_of_the_state():
     whole = trainer(0.9)
     for step in range(6):

@@ -82,6 +82,7 @@ def test_a_resumed_run_is_told_the_time_of_what_is_left():
     assert each.describe(133_408, 1800) == "about 30 min 00 s for 100 epochs"
 
 
+@pytest.mark.slow
 def test_a_run_says_it_among_its_first_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimate, "WORTH_SAYING", 0.0)
     steps = WARM_UP + TIMED + 4

@@ -44,6 +44,7 @@ class NoSync(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.slow
 def test_a_step_never_looks_at_what_it_computed(precision):
     """As it runs on a GPU, where the guard against NaN asks only about steps gone by."""
     made = trainer(precision=precision)
@@ -59,6 +60,7 @@ def test_a_read_would_be_found():
         (torch.rand(3) * 2).sum().item()
 
 
+@pytest.mark.slow
 def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
     kept = {}
     for wanted in (False, True):

@@ -135,12 +135,22 @@ def assert_same_state(run, other):
             assert one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
 
 
+SIGNALLED = ["--steps", "60", "--method.generator.dropout"]
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory):
+    """Seven images for two processes, an odd number, too; and an uninterrupted run of both."""
+    folder = tmp_path_factory.mktemp("seven")
+    data, whole = make_data(folder / "data", a=7), folder / "whole"
+    assert [code for code, _ in end(start(command(data, whole, *SIGNALLED)))] == [0, 0]
+    return data, whole
+
+
 @pytest.mark.parametrize("signalled", [0, 1])
-def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(tmp_path, signalled):
-    """Seven images for two processes: an odd number, too."""
-    data, run, whole = make_data(tmp_path / "data", a=7), tmp_path / "run", tmp_path / "whole"
-    settings = ["--steps", "60", "--method.generator.dropout"]
-    two = start(command(data, run, *settings))
+def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(seven, tmp_path, signalled):
+    (data, whole), run = seven, tmp_path / "run"
+    two = start(command(data, run, *SIGNALLED))
     wait_for(run / "metrics.jsonl", two)
     two[signalled].send_signal(signal.SIGTERM)
     began = time.monotonic()
@@ -148,8 +158,7 @@ def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(tmp_path, 
         assert code == 75 and "Traceback" not in said, said
     assert time.monotonic() - began < 30
     assert 1 <= load_state(run)[0].step < 60
-    for folder in (run, whole):
-        assert [code for code, _ in end(start(command(data, folder, *settings)))] == [0, 0]
+    assert [code for code, _ in end(start(command(data, run, *SIGNALLED)))] == [0, 0]
     assert_same_state(run, whole)
     histories = [
         load_file(run / "checkpoints/step-00000060" / name)
