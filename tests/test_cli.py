@@ -131,7 +131,7 @@ def test_wrong_usage_is_answered_in_one_line_that_helps(capsys, argv, words):
         (["--data.crop-size", "4"], "4x4"),
         (["--data.batch", "0"], "data.batch must be at least 1, got 0"),
         (["--method.name", "pix2pixHD"], "method"),
-        (["--method.generator.name", "unet"], "divide by 256"),
+        (["--method.generator.name", "unet", "--method.generator.width", "2"], "divide by 256"),
         (["--method.adversarial", "wgan"], "wgan"),
         (["--data.channels-a", "1"], "set --method.identity-weight 0"),
         (["--runtime.device", "tpu"], "tpu"),

@@ -241,6 +241,7 @@ def official_step(G, heads, D, optimizers, x, y, places_of):
     optimizers[0].step()
 
 
+@pytest.mark.slow
 def test_steps_equal_the_authors_order_of_updates():
     """Without norms, before which a bias has no gradient but rounding, and Adam makes whole steps of that."""
     networks = {part: replace(cfg, norm="none") for part, cfg in TINY.items()}

@@ -21,8 +21,9 @@ class ProjectionHead(nn.Module):
         layers = nn.Linear(channels, width), nn.Linear(width, width)
         self.mlp = nn.Sequential(layers[0], nn.ReLU(), layers[1])
         for layer in layers:
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-            nn.init.zeros_(layer.bias)
+            if not layer.weight.is_meta:  # as in `initialise`
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """One vector per feature vector, not normalised."""

@@ -132,7 +132,8 @@ def _run_files() -> Iterator[Mutation]:
         "a manifest may name files elsewhere",
         "unpaired.checkpoints.run_state._check_files",
         drop("operand", "Path"),
-        f"{RUNS}::test_what_a_run_does_not_rely_on_is_passed_over_and_never_followed",
+        f"{RUNS}::test_what_a_run_does_not_rely_on_is_passed_over_and_never_followed[state-files-device]",
+        seconds=30,
     )
     yield Mutation(
         "a history may hold any number",
