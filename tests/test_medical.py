@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
 import sys
@@ -265,10 +266,28 @@ def test_volumes_are_refused_by_their_header_and_unpacked_no_further(tmp_path):
         read_image(bytes(head))
 
 
+@pytest.mark.parametrize("suffix", [".dcm", ".nii"])
+def test_a_damaged_header_ends_in_one_line_or_in_an_image_that_can_be_written_again(tmp_path, suffix):
+    source = dicom(tmp_path / "a.dcm", RAMP) if suffix == ".dcm" else nifti(tmp_path / "v.nii", VOXELS[..., :1])
+    whole, rng, read = source.read_bytes(), np.random.default_rng(0), 0
+    end = whole.index(b"\xe0\x7f\x10\x00") if suffix == ".dcm" else 352
+    for _ in range(30):
+        data = bytearray(whole)
+        data[int(rng.integers(132 if suffix == ".dcm" else 0, end))] = int(rng.integers(256))
+        with contextlib.suppress(BadInput):
+            decoded = read_image(bytes(data))
+            again = read_image(encode_image(decoded, suffix))
+            np.testing.assert_array_equal(again.pixels, decoded.pixels)
+            read += 1
+    assert 5 < read < 30
+
+
 def test_files_are_recognised_by_content_and_a_uid_is_no_suffix(tmp_path):
     (tmp_path / "in").mkdir()
     dicom(tmp_path / "in/1.2.840.113619", RAMP)
     nifti(tmp_path / "in/v.nii.gz", VOXELS)
+    index = dicom(tmp_path / "in/DICOMDIR", RAMP, SOPClassUID="1.2.840.10008.1.3.10")
+    assert b"DICM" in index.read_bytes()[:132]
     (tmp_path / "in/notes.csv.gz").write_bytes(gzip.compress(b"a,b"))
     assert image_names(tmp_path / "in") == ["1.2.840.113619", "v.nii.gz"]
     with pytest.raises(BadInput, match="it is a gzip archive"):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from tests.data_sets import make_model
+from tests.medical_images import dicom
 from unpaired.core.errors import BadInput
-from unpaired.imaging.images import DecodedImage
+from unpaired.imaging.images import DecodedImage, read_image
 from unpaired.inference import Translator
 from unpaired.serve.cost import Served
 from unpaired.serve.wire import packed, read
-from unpaired.serve.worker import Joiner, Task, warm_up
+from unpaired.serve.worker import Joiner, Task, answers, warm_up
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,23 @@ class NotANumber(Rounding):
 
     def __call__(self, images):
         return images * np.nan
+
+
+def test_a_slice_comes_back_as_a_slice_and_a_volume_is_refused(tmp_path):
+    ranges = {"data.range_a": "-1000,1000,int16", "data.range_b": "-1000,1000,int16"}
+    translator = Translator.load(make_model(tmp_path / "model", 1, 1, **ranges))
+    numbers = np.arange(24 * 20, dtype=np.uint16).reshape(24, 20)
+    options = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    files = [dicom(tmp_path / "a.dcm", numbers, **options), dicom(tmp_path / "b.dcm", np.stack([numbers] * 2))]
+    data = [file.read_bytes() for file in files]
+    task = {"model": "ct", "direction": None, "scale": "own", "suffix": None}
+    head = {"tasks": [task | {"id": k, "size": len(each)} for k, each in enumerate(data)]}
+    found = answers({"ct": {"AtoB": Served(translator)}}, Joiner(exact=True), 10**6, head, b"".join(data))
+    (refused, _), (about, body) = (read(io.BytesIO(answer)) for answer in found)
+    assert refused["status"] == 422 and "2 pages" in refused["detail"]
+    assert about["status"] == 200 and about["type"] == "application/dicom"
+    right = translator.translate_decoded(read_image(data[0])).pixels
+    np.testing.assert_array_equal(read_image(body).pixels, right)
 
 
 def test_messages_arrive_as_they_were_sent():

@@ -23,6 +23,9 @@ KINDS = {
 SHOWN = 12
 """Bytes of an unknown beginning that are shown."""
 
+DICOMDIR = b"UI\x14\x001.2.840.10008.1.3.10"
+"""Class of the index of DICOM files on a disc."""
+
 
 def suffix_of_name(name: PurePath | str) -> str:
     """The suffix of a file's name in lower case, `.nii.gz` too; a number, as at the end of a DICOM UID, is none."""
@@ -34,7 +37,7 @@ def suffix_of_name(name: PurePath | str) -> str:
 def medical_suffix(head: bytes) -> str:
     """`.dcm`, `.nii` or `.nii.gz` by the first `HEAD` bytes of a file; empty for other kinds."""
     if head[128:132] == b"DICM":
-        return ".dcm"
+        return "" if DICOMDIR in head else ".dcm"
     if head.startswith(b"\x1f\x8b"):
         try:
             return ".nii.gz" if _is_nifti(zlib.decompressobj(31).decompress(head, 352)) else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,16 @@ from numpy.typing import NDArray
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import BYTES_PER_PIXEL, DAMAGE, DecodedImage, Pixels
 from unpaired.imaging.tiff_pages import MAX_PAGES
+
+if TYPE_CHECKING:
+    from unpaired.imaging.dicom import DicomSlices
+    from unpaired.imaging.dicom_header import DicomOrigin
+    from unpaired.imaging.nifti import NiftiOrigin, NiftiSlices
+
+    Slices = DicomSlices | NiftiSlices
+    """An open file: its `origin`, and `read(number)` for one slice."""
+    Origin = DicomOrigin | NiftiOrigin
+    """The header of a medical image, which a file with other pixels takes along."""
 
 
 @dataclass(frozen=True)
@@ -71,47 +81,6 @@ class Numbers:
             if not (self.low <= found.min() and found.max() <= self.high):
                 return None
         return found.astype(dtype)
-
-
-class Origin(Protocol):
-    """The header of a medical image, which a file with other pixels takes along."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        ...
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Of the files that it can be written to."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Slices, rows and columns."""
-        ...
-
-    @property
-    def patient(self) -> str:
-        """The patient's number; empty where it is not known."""
-        ...
-
-    def encode(self, slices: Sequence[Pixels], derived: str, suffix: str) -> bytes:
-        """A file of these slices, (rows, columns, channels) each; `derived` tells what made them."""
-        ...
-
-
-class Slices(Protocol):
-    """An open file."""
-
-    @property
-    def origin(self) -> Origin:
-        """Its header."""
-        ...
-
-    def read(self, number: int) -> DecodedImage:
-        """One slice; raises `BadInput` or one of `codecs.DAMAGE`."""
-        ...
 
 
 def open_medical(file: BinaryIO, suffix: str, max_pixels: int) -> Slices:

@@ -69,8 +69,9 @@ async def read_body(request: Request, limits: Limits, share: Held, deadline: flo
             503 too many bytes held already.
     """
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data" and kind != "application/octet-stream" and not kind.startswith("image/"):
-        raise Refused(415, f"Content-Type: expected an image, application/octet-stream or a form, found {kind!r}")
+    known = ("multipart/form-data", "application/octet-stream", "application/dicom")
+    if kind not in known and not kind.startswith("image/"):
+        raise Refused(415, f"Content-Type: expected an image, {', '.join(known[1:])} or a form, found {kind!r}")
     stream = _counted(request, limits, share)
     try:
         async with asyncio.timeout_at(deadline):

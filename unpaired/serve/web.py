@@ -35,7 +35,8 @@ PAGE = {
     "/zip.js": ("zip.js", "text/javascript"),
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-MEDIA = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp")
+OTHER = "application/octet-stream"
+MEDIA = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "application/dicom", OTHER)
 FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: BINARY["schema"]}, "additionalProperties": False}
 
 
@@ -114,7 +115,7 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
     add_handlers(app)
     add_files(app, resources.files("unpaired.serve") / "page", PAGE)
 
-    body = {kind: BINARY for kind in (*MEDIA, "application/octet-stream")} | {"multipart/form-data": {"schema": FORM}}
+    body = {kind: BINARY for kind in MEDIA} | {"multipart/form-data": {"schema": FORM}}
 
     @app.post(
         "/translate",
