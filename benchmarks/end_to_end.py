@@ -44,7 +44,7 @@ from unpaired.training import train
 from unpaired.training.engine import Engine
 from unpaired.training.graphs import record_cuda_graph
 from unpaired.training.loop import Run
-from unpaired.training.prefetch import prefetch, to_device
+from unpaired.training.prefetch import Prefetched, prefetch, to_device
 from unpaired.training.trainer import Trainer
 from unpaired.training.validation import Validator
 
@@ -163,12 +163,12 @@ def watched(watch: Watch) -> Iterator[None]:
     """Inside, a run's steps are watched."""
     plain = Run.step
 
-    def step(self: Run, number: int, batch: Any) -> None:
-        plain(self, number, batch)
-        if number < self.schedule.steps:
-            watch.after(number, self.trainer.engine)
+    def timed(self: Run, step: int, prefetched: Prefetched) -> None:
+        plain(self, step, prefetched)
+        if step < self.schedule.steps:
+            watch.after(step, self.trainer.engine)
 
-    Run.step = step
+    Run.step = timed
     try:
         yield
     finally:

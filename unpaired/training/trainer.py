@@ -135,9 +135,10 @@ class Trainer:
         if self.ema is self.method:
             return
         (weights, buffers), (trained, trained_buffers) = self._averaged
-        torch._foreach_lerp_(weights, trained, [self._ema_weight.to(weights[0].dtype)] * len(weights))
+        weight = [self._ema_weight.to(weights[0].dtype)] * len(weights)
+        torch._foreach_lerp_(weights, trained, weight)  # pyright: ignore[reportPrivateImportUsage]
         if buffers:
-            torch._foreach_copy_(buffers, trained_buffers)
+            torch._foreach_copy_(buffers, trained_buffers)  # pyright: ignore[reportPrivateImportUsage]
 
     def _checked(self, values: Values) -> Losses:
         """The losses of a step; on CUDA their finite checks are read in the next one."""
