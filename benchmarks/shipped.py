@@ -25,7 +25,7 @@ from unpaired.checkpoints.bundle import load_bundle, write_bundle
 from unpaired.checkpoints.shipped import FORMAT, INDEX
 from unpaired.config import DIRECTIONS
 from unpaired.core.files import file_sha256
-from unpaired.data.manifest import read_manifest
+from unpaired.data.manifest import names_of, read_manifest
 from unpaired.experiment import flatten
 from unpaired.imaging.images import read_image
 from unpaired.inference import Translator
@@ -62,7 +62,7 @@ def main() -> None:
     facts = read_manifest(args.data)
     examples(Translator.load(path, "AtoB"), args.data).save(MODELS / f"{args.name}.jpg", quality=85)
     size = bundle.experiment.data.crop_size
-    write_index(args.name, path, args.summary, size, facts["source"]["licence"])
+    write_index(args.name, path, names_of(bundle.experiment.data), args.summary, size, facts["source"]["licence"])
     evaluation = json.loads(args.evaluation.read_text())
     (MODELS / f"{args.name}.md").write_text(
         card(args, bundle.step, path, facts, evaluation, flatten(bundle.experiment))
@@ -93,11 +93,12 @@ def examples(translate: Translator, data: Path, count: int = 5) -> Image.Image:
     return sheet
 
 
-def write_index(name: str, path: Path, summary: str, size: int, licence: str) -> None:
+def write_index(name: str, path: Path, domains: tuple[str, str], summary: str, size: int, licence: str) -> None:
     """Add or replace one line of the index."""
     index = MODELS / INDEX
     content = json.loads(index.read_text()) if index.is_file() else {"format": FORMAT, "models": {}}
-    line = {"file": path.name, "sha256": file_sha256(path), "summary": summary, "size": size, "licence": licence}
+    line = {"file": path.name, "sha256": file_sha256(path), "domains": domains, "summary": summary}
+    line |= {"size": size, "licence": licence}
     content["models"] = dict(sorted((content["models"] | {name: line}).items()))
     index.write_text(json.dumps(content, indent=2) + "\n")
 

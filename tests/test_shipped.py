@@ -9,6 +9,7 @@ from unpaired.checkpoints.bundle import Bundle, load_bundle, write_bundle
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
+from unpaired.data.manifest import names_of
 from unpaired.experiment import build_method
 from unpaired.inference import Translator
 from unpaired.presets import smoke
@@ -29,6 +30,7 @@ def folder(tmp_path, monkeypatch):
         index[name] = {
             "file": f"{name}.safetensors",
             "sha256": file_sha256(folder / f"{name}.safetensors"),
+            "domains": [name, "map"],
             "summary": f"{name} to map",
             "size": 32,
             "licence": "public domain",
@@ -121,7 +123,7 @@ def test_models_lists_every_model(folder, capsys):
     assert run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["land", "sea"]
-    assert "land to map; 32 px" in lines[0] and "public domain" in lines[0]
+    assert lines[0].startswith("land  land → map: land to map; 32 px") and "public domain" in lines[0]
 
 
 def test_models_as_json_are_the_index(folder, capsys):
@@ -149,5 +151,6 @@ def test_the_index_of_this_repository_matches_its_files():
     for name in names:
         weights = shipped.shipped_file(name)
         assert weights is not None and weights.with_name(f"{name}.md").is_file()
+        assert names_of(load_bundle(weights).experiment.data) == names[name].domains
         with Image.open(shipped.example_file(name)) as image:
             assert image.format == "JPEG" and image.height == 2 * (image.width // 5)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 bad input or usage (one line on stderr), 75 stopped and re
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -85,6 +86,8 @@ HELP = ("-h", "--help")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of domains and files have characters of any script
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 

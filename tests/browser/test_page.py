@@ -249,11 +249,12 @@ def test_the_api_page_is_readable_without_scripts(open_page, running):
 def test_a_model_that_comes_with_the_package_shows_its_card(open_page, running):
     page = open_page(running.url)
     about = {"summary": "horses to zebras", "size": 64, "licence": "CC0", "example": True}
+    names = {"A": "horses", "B": "zebras"}
     page.route(
         "**/models",
         lambda route: route.fulfill(
             json={
-                "models": [{"name": "zebra", "directions": {"AtoB": {"channels_in": 3}}, "about": about}],
+                "models": [{"name": "zebra", "directions": {"AtoB": {}, "BtoA": {}}, "domains": names, "about": about}],
                 "max_bytes": 9,
                 "max_pixels": 9,
             }
@@ -264,6 +265,8 @@ def test_a_model_that_comes_with_the_package_shows_its_card(open_page, running):
     shown = page.get_by_role("complementary", name="What is translated")
     expect(shown).to_contain_text("horses to zebras", **LATE)
     expect(shown).to_contain_text("Trained at 64 px. Training data: CC0.")
+    expect(page.get_by_role("radio", name="horses → zebras")).to_be_checked()
+    expect(page.get_by_role("radio", name="zebras → horses")).to_be_visible()
     expect(shown.get_by_role("img", name="Examples of zebra: inputs and their translations")).to_be_visible()
 
 

@@ -31,6 +31,8 @@ class ShippedModel:
     file: str
     """The bundle's name inside the folder."""
     sha256: str
+    domains: tuple[str, str]
+    """Names of the domains A and B."""
     summary: str
     """Its task, from A to B and back."""
     size: int

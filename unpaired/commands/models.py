@@ -28,5 +28,6 @@ def models(*, json: bool = False) -> None:
     for name, model in found.items():
         path = shipped_file(name)
         megabytes = path.stat().st_size / 1e6 if path else 0.0
-        line = f"{name}  {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}"
+        arrow = " → ".join(model.domains)
+        line = f"{name}  {arrow}: {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}"
         print(fill(line, terminal_width(), subsequent_indent=" " * (len(name) + 2)))

@@ -37,6 +37,8 @@ MOST = {
     **{"runtime.seed": 2**63 - 1, "runtime.validate_images": 1000},
 }
 """Upper limits: larger values are mistakes."""
+LONGEST_NAME = 64
+"""Characters of a domain's name."""
 FEWEST_VALIDATED = 10
 """Images of a domain from which a KID has an interval at all."""
 
@@ -54,6 +56,10 @@ class DataConfig:
 
     root: str = ""
     """Folder with trainA and trainB (and testA, testB), or hf://datasets/user/name, which is read remotely."""
+    name_a: str = ""
+    """Name of domain A in messages and on pages; that in the data set's dataset.json unless given."""
+    name_b: str = ""
+    """Name of domain B."""
     preprocess: Preprocess = "resize_and_crop"
     """Geometry: resize to load_size and crop, crop only, scale the width, scale and crop, or none."""
     load_size: SizeSetting = 286
@@ -93,6 +99,9 @@ class DataConfig:
     """Images are read once before the first step: fail stops and names all bad ones, skip leaves them out."""
 
     def __post_init__(self) -> None:
+        for name in ("name_a", "name_b"):
+            if len(getattr(self, name)) > LONGEST_NAME:
+                raise ValueError(f"data.{name} must have at most {LONGEST_NAME} characters")
         for name in ("channels_a", "channels_b", "batch"):
             _at_least(getattr(self, name), 1, f"data.{name}")
         for name, size in (("load_size", self.load), ("crop_size", self.crop)):

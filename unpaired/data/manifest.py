@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from PIL import Image
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from unpaired.config import LONGEST_NAME, DataConfig, Direction
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.safe_text import read_json
 
@@ -117,6 +118,30 @@ def directions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Each direction by the names of its domains, e.g. `horses to zebras`."""
     a, b = domain_names(manifest)
     return {"AtoB": f"{a} to {b}", "BtoA": f"{b} to {a}"}
+
+
+def names_of(cfg: DataConfig) -> tuple[str, str]:
+    """Names of the domains A and B of a training; A and B where it has none."""
+    return domain_names({"domains": {"A": cfg.name_a, "B": cfg.name_b}})
+
+
+def with_names(cfg: DataConfig) -> DataConfig:
+    """The settings with the domains' names of `dataset.json` filled in; those that were given stay.
+
+    Raises:
+        BadInput: as `read_manifest`.
+    """
+    names = read_manifest(Path(cfg.root)).get("domains") or {}
+    a, b = (str(names.get(side, ""))[:LONGEST_NAME] for side in "AB")
+    return replace(cfg, name_a=cfg.name_a or a, name_b=cfg.name_b or b)
+
+
+def with_arrow(direction: Direction, names: tuple[str, str]) -> str:
+    """A direction and, where they are known, the names of its domains: `AtoB (satellite → relief)`."""
+    if names == ("A", "B"):
+        return direction
+    start, end = names if direction == "AtoB" else names[::-1]
+    return f"{direction} ({shown(start)} → {shown(end)})"
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.device import pick_device
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, flush
+from unpaired.data.manifest import names_of
 from unpaired.export.calibration import training_images
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import write_onnx
@@ -92,6 +93,7 @@ def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: 
         experiment=bundle.experiment.name,
         step=bundle.step,
         bundle_sha256=file_sha256(bundle_file(model)),
+        domains=names_of(bundle.experiment.data),
         values_a=bundle.experiment.data.range_a,
         values_b=bundle.experiment.data.range_b,
         nodata=bundle.experiment.data.nodata,

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unpaired.checkpoints.bundle import BEST, Bundle, load_bundle
+from unpaired.config import Direction
 from unpaired.core.errors import shown
+from unpaired.data.manifest import names_of, with_arrow
 from unpaired.experiment import to_dict
 from unpaired.inference.runtimes import is_exported, open_exported
 
@@ -21,11 +23,11 @@ def describe(model: Path, as_json: bool = False) -> str:
     if is_exported(model):
         return _describe_exported(model, as_json)
     bundle = load_bundle(model)
-    sizes = {
+    sizes: dict[Direction, int] = {
         direction: sum(weight.numel() for weight in network.parameters())
         for direction, network in bundle.translators.items()
     }
-    settings = to_dict(bundle.experiment)
+    settings, names = to_dict(bundle.experiment), names_of(bundle.experiment.data)
     best = _best_of(model)
     if as_json:
         facts = {"step": bundle.step, "parameters": sizes, "experiment": settings}
@@ -36,7 +38,7 @@ def describe(model: Path, as_json: bool = False) -> str:
     origin = f"converted from {bundle.source}" if bundle.source else f"after {bundle.step} steps"
     lines = [
         f"{bundle.experiment.name}: {settings['method']['name']} {origin}",
-        *(f"{direction}: {count:,} parameters" for direction, count in sizes.items()),
+        *(f"{with_arrow(direction, names)}: {count:,} parameters" for direction, count in sizes.items()),
         f"generator: {settings['method']['generator']['name']} ({generator})",
         _training(bundle),
         *([f"kept for {bundle.chosen}"] if bundle.chosen else []),
@@ -67,7 +69,7 @@ def _describe_exported(model: Path, as_json: bool) -> str:
         return facts.to_json()
     lines = [
         f"{facts.experiment} after {facts.step} steps, exported: {exported.label}",
-        f"{facts.direction}: {facts.channels_in} to {facts.channels_out} channels",
+        f"{with_arrow(facts.direction, facts.domains)}: {facts.channels_in} to {facts.channels_out} channels",
         f"from a bundle of SHA-256 {facts.bundle_sha256}",
     ]
     return "\n".join(map(shown, lines))

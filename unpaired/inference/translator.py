@@ -18,6 +18,7 @@ from unpaired.config import DIRECTIONS, Direction, Pages, Scale
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
+from unpaired.data.manifest import names_of, with_arrow
 from unpaired.data.ranges import domain_of
 from unpaired.data.transforms import resize
 from unpaired.imaging.codecs import suffix_of
@@ -144,7 +145,12 @@ class Translator:
 
     def describe(self) -> str:
         """Direction, engine, arithmetic and device: the first line of a command."""
-        return f"{self.direction}: {self.runtime.label}, {self.runtime.place}"
+        return f"{with_arrow(self.direction, self.domains)}: {self.runtime.label}, {self.runtime.place}"
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """Names of the domains A and B; A and B where they are not known."""
+        return names_of(self.bundle.experiment.data) if self.bundle else getattr(self.runtime, "domains", ("A", "B"))
 
     @cached_property
     def derived(self) -> str:

@@ -64,6 +64,8 @@ class Model(BaseModel):
     name: str
     directions: dict[Direction, dict[str, int]]
     """Of each: channels in and out, and the largest image in pixels."""
+    domains: dict[Literal["A", "B"], str]
+    """Their names, for people."""
     about: About | None = None
     """Its card, if it comes with the package."""
 
@@ -149,10 +151,8 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         """The models by name with their directions and channels, and the limits of a request."""
         if not dispatcher.models:
             raise HTTPException(503, "the models are being loaded", headers={"Retry-After": "2"})
-        found = [
-            Model(name=name, directions=channels, about=_about(name)) for name, channels in dispatcher.models.items()
-        ]
-        return Models(models=found, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+        offered = [Model(name=name, **found, about=_about(name)) for name, found in dispatcher.models.items()]
+        return Models(models=offered, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
 
     @app.get(
         "/examples/{model}",

@@ -240,7 +240,7 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
 
 
 def _about(directions: Mapping[str, Served], max_pixels: int) -> dict[str, Any]:
-    return {
+    about = {
         key: {
             "channels_in": each.translator.channels_in,
             "channels_out": each.translator.channels_out,
@@ -248,6 +248,8 @@ def _about(directions: Mapping[str, Served], max_pixels: int) -> dict[str, Any]:
         }
         for key, each in directions.items()
     }
+    domains = next(iter(directions.values())).translator.domains
+    return {"directions": about, "domains": dict(zip("AB", domains, strict=True))}
 
 
 def main() -> None:

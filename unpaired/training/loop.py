@@ -16,6 +16,7 @@ from unpaired.core.errors import BadInput, Stopped, shown
 from unpaired.core.progress import progress
 from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
+from unpaired.data.manifest import with_names
 from unpaired.data.pairing import Part, UnpairedImages
 from unpaired.data.ranges import with_ranges
 from unpaired.data.resident import ResidentImages
@@ -106,7 +107,7 @@ class Run:
         self.out, self.engine, self.processes = out, engine, engine.processes
         self.trainer = _new_trainer(experiment, engine)
         root = self.processes.from_first(lambda: pinned_root(experiment, out))
-        self.experiment = experiment = with_root(experiment, root)
+        self.experiment = experiment = with_data(experiment, with_names(with_root(experiment, root).data))
         store = PixelStore(experiment.data)
         if engine.device.type == "cuda":
             store.resident = ResidentImages(engine.device)

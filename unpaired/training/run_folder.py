@@ -39,7 +39,7 @@ from unpaired.training.logging import say
 from unpaired.training.processes import Processes
 
 CONFIG, START = "config.yaml", "run.json"
-MAY_CHANGE = ("data.root", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
+MAY_CHANGE = ("data.root", "data.name_", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
 """Beginnings of settings that do not affect the numbers; a resumed run may change them."""
 MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
 SIZES = ("data.preprocess", "data.load_size", "data.crop_size")

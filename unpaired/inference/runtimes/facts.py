@@ -54,6 +54,8 @@ class Facts:
     values_b: str = ""
     nodata: float | None = None
     """Value of pixels without data, in files that do not name it themselves."""
+    domains: tuple[str, str] = ("A", "B")
+    """Names of the domains A and B."""
     value_range: tuple[int, int] = (0, WHITE)
     layout: str = "NHWC"
     format: int = FORMAT
@@ -77,7 +79,7 @@ class Facts:
                 raise BadInput(
                     f"{name}: format {values['format']}, this version reads up to {FORMAT}; upgrade unpaired"
                 )
-            values["value_range"] = tuple(values["value_range"])
+            values |= {name: tuple(values[name]) for name in ("domains", "value_range")}
             facts = cls(**values)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             if isinstance(error, BadInput):
@@ -87,6 +89,7 @@ class Facts:
         counts, sizes = (facts.channels_in, facts.channels_out), (facts.size_multiple, facts.min_size)
         known &= all(type(c) is int and c > 0 for c in counts)
         known &= all(type(size) is int and 0 < size <= LARGEST_MULTIPLE for size in sizes)
+        known &= [type(name) for name in facts.domains] == [str, str]
         if not known or facts.value_range != (0, WHITE):
             raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
@@ -133,6 +136,11 @@ class Described:
     def values(self) -> dict[str, str]:
         """Black and white of the files of each domain."""
         return {"A": self.facts.values_a, "B": self.facts.values_b}
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """Names of the domains A and B."""
+        return self.facts.domains
 
     @property
     def nodata(self) -> float | None:

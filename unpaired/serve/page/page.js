@@ -3,7 +3,6 @@ import { zip } from "./zip.js";
 
 const $ = (id) => document.getElementById(id);
 const SUFFIX = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "image/bmp": "bmp" };
-const ARROWS = { AtoB: "A → B", BtoA: "B → A" };
 const RETRIES = 20;
 let offer = { models: [], max_bytes: Infinity, max_pixels: Infinity };
 let token = sessionStorage.getItem("token") || "";
@@ -56,14 +55,22 @@ function welcome(found) {
   say(offer.models.length === 1 ? `${offer.models[0].name} is ready` : `${offer.models.length} models are ready`, "ready");
 }
 
+const named = (name) => offer.models.find((model) => model.name === name);
+
+// A direction by the names of its domains; nothing before the server has answered.
+function arrow(model, direction) {
+  const ends = model ? [model.domains.A, model.domains.B] : [];
+  return (direction === "BtoA" ? ends.reverse() : ends).join(" → ");
+}
+
 function showDirections() {
-  const model = offer.models.find(({ name }) => name === $("model").value);
+  const model = named($("model").value);
   const row = document.createElement("div");
   row.className = "choices";
   for (const [number, direction] of Object.keys(model.directions).entries()) {
     const label = document.createElement("label");
     const radio = Object.assign(document.createElement("input"), { type: "radio", name: "direction", value: direction, checked: !number });
-    const text = Object.assign(document.createElement("span"), { textContent: ARROWS[direction] });
+    const text = Object.assign(document.createElement("span"), { textContent: arrow(model, direction) });
     label.append(radio, text);
     row.append(label);
   }
@@ -143,7 +150,7 @@ function begin(work) {
 
 const facts = (work, ...words) => {
   const { model, direction } = work.settings;
-  work.card.querySelector(".facts").textContent = [...words, ARROWS[direction], offer.models.length > 1 ? model : ""].filter(Boolean).join(" · ");
+  work.card.querySelector(".facts").textContent = [...words, arrow(named(model), direction), offer.models.length > 1 ? model : ""].filter(Boolean).join(" · ");
 };
 
 async function preview(image, blob, work) {
