@@ -22,6 +22,7 @@ from tests.medical_images import dicom, nifti
 from unpaired import Translator
 from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
+from unpaired.data.masks import by_name
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.sources.folder import image_names
 from unpaired.imaging.codecs import DecodedImage, read_header, suffix_of
@@ -74,6 +75,8 @@ def test_signed_inverted_and_colour_pixels(tmp_path):
     assert inverted.pixels[..., 0].tolist() == [[255, 245], [55, 0]]
     again = reread(encode_image(inverted, ".dcm"))
     assert again.PhotometricInterpretation == "MONOCHROME1" and (again.pixel_array == eight).all()
+    units = dicom(tmp_path / "hu.dcm", RAMP, PhotometricInterpretation="MONOCHROME1", RescaleIntercept=-1024)
+    assert read_image(units).pixels[0, :2, 0].tolist() == [-1024, -1023]
     colour = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     decoded = read_image(dicom(tmp_path / "c.dcm", colour))
     np.testing.assert_array_equal(decoded.pixels, colour)
@@ -294,6 +297,12 @@ def test_files_are_recognised_by_content_and_a_uid_is_no_suffix(tmp_path):
         suffix_of((tmp_path / "in/notes.csv.gz").read_bytes())
     with pytest.raises(BadInput, match="NIfTI header|takes its geometry from a .dcm file"):
         write_image(DecodedImage(RAMP[..., None]), tmp_path / "a.dcm")
+
+
+def test_slices_named_by_their_uid_have_masks_of_their_own():
+    names = ["1.2.840.1", "1.2.840.2", "p/v.nii.gz"]
+    assert by_name(names, {name: name for name in names}) == names
+    assert by_name(names, {f"{name}.png": name for name in names[:2]} | {"p/v.tif": names[2]}) == names
 
 
 @pytest.mark.parametrize(("name", "package"), [("a.dcm", "pydicom"), ("v.nii.gz", "nibabel")])

@@ -34,6 +34,7 @@ from unpaired.data.sources.folder import image_names, names_with
 from unpaired.data.sources.hub import HubPath, files_under, is_remote, matching
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
 from unpaired.imaging.images import Pixels, with_channels
+from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import Domain
 
@@ -187,7 +188,7 @@ def _every_page(files: Files) -> Files:
             continue
         run: list[tuple[Archive | None, str]] = []
         for name in names:
-            inside = PurePosixPath(within(files.root / name, files.root)).with_suffix("")
+            inside = without_suffix(within(files.root / name, files.root))
             stack = PageArchive(files.root / name, "/".join(inside.parts[1:]))
             pages = stack.names()
             if len(pages) > 1:

@@ -18,6 +18,7 @@ from unpaired.data.shared_structure import by_content
 from unpaired.data.sources import ImageFile, PageArchive, StoredImage
 from unpaired.imaging.codecs import read_header
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
+from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.values import Domain
 
 Paired = Literal["auto", "yes", "no"]
@@ -235,4 +236,4 @@ def _names_match(root: Path, a: list[ImageFile], b: list[ImageFile]) -> bool:
 def _stem(path: ImageFile, root: Path) -> str:
     """The name that a pair shares: folders kept, suffix and a trailing _A or _B dropped."""
     inside = PurePosixPath(*within(path, root).parts[1:])
-    return (inside.parent / SIDE_SUFFIX.sub("", inside.stem)).as_posix()
+    return (inside.parent / SIDE_SUFFIX.sub("", without_suffix(inside).name)).as_posix()

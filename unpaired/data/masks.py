@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from unpaired.data.folders import own_name
 from unpaired.data.sources import ImageFile
+from unpaired.imaging.kinds import without_suffix
 
 MASKS = {"trainA": "masksA", "trainB": "masksB"}
 """The part that holds the masks of another."""
@@ -28,8 +29,8 @@ def by_name(names: Sequence[str], masks: Mapping[str, File]) -> list[File | None
 
     Where sub-folders differ it is the only mask of the image's stem, if no other image has that stem.
     """
-    images = [PurePosixPath(name).with_suffix("") for name in names]
-    there = {PurePosixPath(name).with_suffix(""): path for name, path in masks.items()}
+    images = [without_suffix(PurePosixPath(name)) for name in names]
+    there = {without_suffix(PurePosixPath(name)): path for name, path in masks.items()}
     times = [Counter(name.name for name in some) for some in (images, there)]
     by_stem = {name.name: path for name, path in there.items() if times[0][name.name] == times[1][name.name] == 1}
     return [there.get(name, by_stem.get(name.name)) for name in images]

@@ -28,6 +28,7 @@ from unpaired.data.resident import ResidentImages
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import Window, augmented, draw_window
 from unpaired.imaging.images import Images, OneImage, Pixels, full_scale, to_images, to_weights
+from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.values import Domain
 
 
@@ -297,7 +298,7 @@ def _masks(images: Files, cfg: DataConfig, part: str) -> dict[ImageFile, ImageFi
 
 def _partners(a: Sequence[ImageFile], b: Sequence[ImageFile], root: Path, part: str) -> dict[ImageFile, ImageFile]:
     """For each file of A the file of B of the same name, its suffix aside."""
-    by_name = [{within(path, root).with_suffix("").parts[1:]: path for path in files} for files in (a, b)]
+    by_name = [{without_suffix(within(path, root)).parts[1:]: path for path in files} for files in (a, b)]
     alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
     if alone or len(by_name[0]) < len(a):
         setting = "data.paired" if part == "train" else "data.pairs"

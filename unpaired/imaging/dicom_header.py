@@ -92,7 +92,9 @@ def numbers_of(header: Dataset, frame: int) -> Numbers:
         next((float(each[word].value) for each in places if each.get(word) not in (None, "")), usual)
         for word, usual in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
-    return Numbers(low, low + (1 << bits) - 1, slope, intercept, header.PhotometricInterpretation == INVERTED)
+    has_unit = (slope, intercept) != (1, 0)  # Hounsfield units stay what they are, however they are displayed
+    inverted = header.PhotometricInterpretation == INVERTED and not has_unit
+    return Numbers(low, low + (1 << bits) - 1, slope, intercept, inverted)
 
 
 def padding_of(header: Dataset, frame: int) -> float | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import PurePath
+from typing import TypeVar
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 HEAD = 1024
 """Bytes of a file that tell its kind."""
@@ -32,6 +35,11 @@ def suffix_of_name(name: PurePath | str) -> str:
     name = str(name).lower()
     suffix = ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
     return "" if suffix[1:].isdecimal() else suffix
+
+
+def without_suffix(path: AnyPath) -> AnyPath:
+    """A path without what `suffix_of_name` finds."""
+    return path.with_name(path.name[: len(path.name) - len(suffix_of_name(path.name))])
 
 
 def medical_suffix(head: bytes) -> str:

@@ -13,6 +13,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.sources.folder import image_files
 from unpaired.imaging import masks as imaging_masks
 from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
+from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.values import restored
 
 Mask = NDArray[np.bool_]
@@ -54,9 +55,9 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
         return [masks] * len(sources)
     if not masks.is_dir():
         raise BadInput(f"{masks}: expected a mask image, or a folder of masks named as the images; found none")
-    there = {file.relative_to(masks).with_suffix(""): file for file in image_files(masks)}
+    there = {without_suffix(file.relative_to(masks)): file for file in image_files(masks)}
     names = [path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in sources]
-    return [there.get(name.with_suffix(""), there.get(Path(name.stem))) for name in names]
+    return [there.get(stem, there.get(Path(stem.name))) for stem in map(without_suffix, names)]
 
 
 def weights(mask: Mask, feather: int) -> Weight:

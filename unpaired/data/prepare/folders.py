@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Literal
 
@@ -26,6 +26,7 @@ from unpaired.data.sources import RECORDS, RecordArchive, StoredImage, read_byte
 from unpaired.data.sources.folder import image_files, image_names, left_out, names_with, other_names
 from unpaired.imaging.codecs import BYTES_PER_PIXEL, FORMATS, MAX_PIXELS, suffix_of
 from unpaired.imaging.images import read_image
+from unpaired.imaging.kinds import suffix_of_name, without_suffix
 
 FEWEST_GROUPS = 5
 """Sub-folders, or beginnings of names, from which they are taken for groups."""
@@ -51,7 +52,7 @@ class Source:
     @property
     def stem(self) -> str:
         """The name without its suffix, by which paired images find each other."""
-        return self.name.removesuffix(self.path.suffix)
+        return without_suffix(PurePosixPath(self.name)).as_posix()
 
 
 Group = list[Source]
@@ -110,7 +111,7 @@ def prepare_folders(
             for source in track(sources, "copying images"):
                 _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
                 if mask := mask_of.get(source):
-                    _copy(mask, f"masks{source.side}", f"{source.stem}{mask.suffix}", manifest)
+                    _copy(mask, f"masks{source.side}", f"{source.stem}{suffix_of_name(mask)}", manifest)
             manifest.describe(
                 name=f"{a.resolve().name} and {b.resolve().name}",
                 domains={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
