@@ -5,7 +5,7 @@
 
 A run of the preset through `unpaired.training.train`, with any setting of `train`, on any device. Every few steps it
 pauses while the bare step is timed, on networks of the same settings and a batch that is there already, so that both
-meet the same machine. The last line is JSON:
+meet the same machine. Ctrl-C ends it with what was measured. The last line is JSON:
 
 - first_epoch, later: the bare step's time over the run's, by the clock (what a user sees) and in processor time of all
   threads (what a machine without a core to spare would see);
@@ -23,7 +23,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -35,6 +35,7 @@ from torch import Tensor
 from benchmarks.loading import log_milliseconds, make_jpegs
 from unpaired.bench.timing import Taken, environment
 from unpaired.cli import split_settings
+from unpaired.core.errors import Stopped
 from unpaired.data.folders import PixelStore
 from unpaired.data.pairing import UnpairedImages
 from unpaired.data.resident import ResidentImages
@@ -205,7 +206,7 @@ def main() -> None:
         engine = Engine(experiment.runtime)
         watch = Watch(args.block, bare_steps(experiment))
         started, used = time.perf_counter(), time.process_time()
-        with watched(watch):
+        with watched(watch), suppress(Stopped):
             train(unvalidated, Path(folder) / "run")
         epoch = UnpairedImages(experiment.data, 0).steps_per_epoch
         taken = extras(experiment, Path(folder))
