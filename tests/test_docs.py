@@ -192,6 +192,7 @@ def test_the_api_page_documents_what_the_readme_and_the_home_page_teach():
         (None, ""),
     ],
 )
+@pytest.mark.slow  # starts git and make
 def test_the_site_links_the_repository_that_was_cloned(tmp_path, origin, shown):
     shutil.copy(PROJECT / "Makefile", tmp_path)
     subprocess.run(["git", "init", "-q", tmp_path], check=True)

