@@ -86,6 +86,7 @@ def test_the_file_tells_all_that_translating_needs(exported):
         "experiment": "smoke",
         "step": 7,
         "bundle_sha256": file_sha256(kept.bundle),
+        "domains": ["A", "B"],
         "value_range": [0, 255],
         "layout": "NHWC",
         "format": 1,
