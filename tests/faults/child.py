@@ -47,7 +47,8 @@ def command(argv: Sequence[object], **options: int) -> Outcome:
 def complaints(outcome: Outcome) -> list[str]:
     """The lines that a command says to its user, without progress."""
     progress = re.compile(
-        r"[\w .()]+: \d+(/\d+)?[ ,]|unpaired: (serving .*|stopped)$|downloading |.*: resumes after|smoke: (\d|cpu)"
+        r"[\w .()]+: \d+(/\d+)?[ ,]|unpaired: (serving .*|stopped)$|downloading |.*: resumes after|"
+        r"smoke: (\d|cpu|images resized)"
     )
     return [line for line in outcome.said.splitlines() if line and not progress.match(line)]
 
