@@ -29,17 +29,18 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str, device: st
     settings |= {"runtime__device": device}
     experiment = tiny(Path(data), **settings)
     engine = Engine(experiment.runtime)
-    torch.manual_seed(0)
-    trainer = Trainer(build_method(experiment).double(), experiment.optim, engine)
-    part = Part(engine.processes.index, engine.processes.count, int(accumulate))
-    seen = []
-    for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
-        trainer.train_step(Batch(engine.put(k.x.double()), engine.put(k.y.double()), weight=k.share))
-        seen += [file.name for file in k.files[: len(k.x)] if k.share]
-    print("seen", *seen)
-    if engine.processes.first:
-        save_file({key: v.contiguous() for key, v in trainer.state().items() if key.startswith("network/")}, out)
-    engine.processes.wait()
+    with engine.processes.end_together():
+        torch.manual_seed(0)
+        trainer = Trainer(build_method(experiment).double(), experiment.optim, engine)
+        part = Part(engine.processes.index, engine.processes.count, int(accumulate))
+        seen = []
+        for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
+            trainer.train_step(Batch(engine.put(k.x.double()), engine.put(k.y.double()), weight=k.share))
+            seen += [file.name for file in k.files[: len(k.x)] if k.share]
+        print("seen", *seen)
+        if engine.processes.first:
+            save_file({key: v.contiguous() for key, v in trainer.state().items() if key.startswith("network/")}, out)
+        engine.processes.wait()
 
 
 if __name__ == "__main__":
