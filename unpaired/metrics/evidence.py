@@ -55,13 +55,11 @@ def span_text(span: Span | None, digits: int) -> str:
 
 def warning(independent: int) -> str:
     """The warning for so few independent test images; empty where they are enough."""
+    images = f"{independent} independent test image{'s' * (independent != 1)}"
     if independent < FEWEST:
-        return (
-            f"{independent} independent test images: no intervals and no verdicts below {FEWEST}; "
-            f"numbers of so few images say little"
-        )
+        return f"{images}: no intervals and no verdicts below {FEWEST}; numbers of so few images say little"
     if independent < FEW:
-        return f"{independent} independent test images: intervals of fewer than {FEW} are too narrow"
+        return f"{images}: intervals of fewer than {FEW} are too narrow"
     return ""
 
 
