@@ -23,7 +23,8 @@ def test_below_ten_independent_images_an_interval_has_no_ends():
     ("count", "words"), [(1, "no verdicts below 10"), (9, "no verdicts"), (10, "too narrow"), (29, "narrow")]
 )
 def test_few_images_carry_a_warning(count, words):
-    assert words in warning(count) and warning(count).startswith(f"{count} independent test images")
+    images = "image:" if count == 1 else "images:"
+    assert words in warning(count) and warning(count).startswith(f"{count} independent test {images}")
 
 
 def test_thirty_images_carry_none():
