@@ -38,6 +38,14 @@ def test_fakes_are_shown_beside_the_real_image_of_their_name(tmp_path, folders):
             np.testing.assert_array_equal(pixels(tmp_path / "study", name), expected)
 
 
+def test_the_last_number_of_a_name_without_suffix_is_no_suffix(tmp_path, folders):
+    """Names as DICOM UIDs are: each image has a name of its own."""
+    for folder in folders:
+        for number, file in enumerate(sorted(folder.iterdir())):
+            file.rename(folder / f"1.2.840.{number}")
+    assert len(prepare_study(tmp_path / "study", folders[0], {"ours": folders[1]}).pairs["ours"]) == 8
+
+
 def test_other_names_are_paired_at_random_and_reproducibly(tmp_path):
     real, fake = put(tmp_path / "real", range(8)), put(tmp_path / "fake", range(8), "B", names="f{}")
     pairs = [prepare_study(tmp_path / f"s{k}", real, {"x": fake}, seed=k // 2).pairs["x"] for k in range(4)]

@@ -20,6 +20,7 @@ from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.download import Refused, WrongHash, download
 from unpaired.data.prepare.unpack import unpack_zip
 from unpaired.data.sources.folder import image_files
+from unpaired.imaging.kinds import without_suffix
 
 BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 
@@ -188,7 +189,7 @@ def _check_counts(name: str, expected: Counts, found: Counts) -> None:
 
 def _check_pairs(name: str, root: Path) -> None:
     a, b = (
-        {path.relative_to(root / folder).with_suffix("") for path in image_files(root / folder)}
+        {without_suffix(path.relative_to(root / folder)) for path in image_files(root / folder)}
         for folder in ("testA", "testB")
     )
     if alone := sorted(str(stem) for stem in a ^ b):

@@ -18,6 +18,7 @@ from unpaired.core.progress import track
 from unpaired.data.sources.folder import image_files
 from unpaired.imaging.codecs import full_scale
 from unpaired.imaging.images import DecodedImage, Pixels, encode_image, read_image, with_channels
+from unpaired.imaging.kinds import without_suffix
 
 STUDY, IMAGES = "study.json", "images"
 FORMAT = 1
@@ -131,7 +132,7 @@ def _files(folder: Path) -> dict[str, Path]:
     files = image_files(folder) if folder.is_dir() else []
     if not files:
         raise BadInput(f"{folder}: expected a folder of images, found {'none' if folder.is_dir() else 'no folder'}")
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+    return {without_suffix(path.relative_to(folder)).as_posix(): path for path in files}
 
 
 def _store(folder: Path, files: Mapping[str, Mapping[str, Path]], seed: int) -> dict[str, Names]:
