@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from unpaired.serve.limits import Limits
+from unpaired.serve.media import MEDIA_TYPES, OTHER
 
 FIELD = "image"
 """The one field of a multipart form."""
@@ -68,8 +69,8 @@ async def read_body(request: Request, limits: Limits, share: Held, deadline: flo
         HTTPException: 400 not a form, 408 too slow, 413 too large, 415 not an image's type, 422 nothing in it,
             503 too many bytes held already.
     """
-    kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    known = ("multipart/form-data", "application/octet-stream", "application/dicom")
+    kind = request.headers.get("content-type", OTHER).partition(";")[0].strip().lower()
+    known = ("multipart/form-data", OTHER, MEDIA_TYPES[".dcm"])
     if kind not in known and not kind.startswith("image/"):
         raise Refused(415, f"Content-Type: expected an image, {', '.join(known[1:])} or a form, found {kind!r}")
     stream = _counted(request, limits, share)

@@ -25,6 +25,7 @@ from unpaired.serve.body import FIELD, Held, read_body
 from unpaired.serve.dispatcher import Busy, Dispatcher, Job, Reply
 from unpaired.serve.guard import refusal
 from unpaired.serve.limits import Limits
+from unpaired.serve.media import MEDIA_TYPES, OTHER
 from unpaired.serve.metrics import Metrics
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]
@@ -35,8 +36,7 @@ PAGE = {
     "/zip.js": ("zip.js", "text/javascript"),
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-OTHER = "application/octet-stream"
-MEDIA = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "application/dicom", OTHER)
+MEDIA = (*MEDIA_TYPES.values(), OTHER)
 FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: BINARY["schema"]}, "additionalProperties": False}
 
 

@@ -26,16 +26,13 @@ from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.inference import Translator
 from unpaired.serve.cost import Served, TooLarge, bound_memory
+from unpaired.serve.media import MEDIA_TYPES, OTHER
 from unpaired.serve.wire import packed, read
 
 JOINED_PIXELS = 512 * 512
 """Larger images fill the processor alone: joining them gains nothing and costs memory."""
 WARM_UP = (64, 96)
 """Height and width of the image that each model must translate before the server is ready."""
-MEDIA_TYPES = {
-    **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
-    **{".tif": "image/tiff", ".bmp": "image/bmp", ".dcm": "application/dicom"},
-}
 Models = Mapping[str, Mapping[str, Served]]
 """By name, then by direction."""
 
@@ -196,12 +193,7 @@ def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
         body = encode_image(decoded, task.suffix)
     except Exception as error:
         return _refusal(task.id, error)
-    about = {
-        "id": task.id,
-        "status": 200,
-        "type": MEDIA_TYPES.get(task.suffix, "application/octet-stream"),
-        "seconds": seconds,
-    }
+    about = {"id": task.id, "status": 200, "type": MEDIA_TYPES.get(task.suffix, OTHER), "seconds": seconds}
     return packed(about, body)
 
 
