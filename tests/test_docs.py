@@ -182,6 +182,14 @@ def test_the_api_page_documents_what_the_readme_and_the_home_page_teach():
             assert f"| `{made}` |" in page, made
 
 
+def test_the_readme_installs_the_extras_of_its_first_commands():
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    installed = re.search(r"pip install '\.\[([\w,]+)\]'", readme)
+    assert installed
+    for command, extra in (("prepare earth", "demo"), ("serve", "serve"), ("demo", "demo")):
+        assert f"unpaired {command}" in readme and extra in installed[1].split(","), command
+
+
 @pytest.mark.parametrize(
     ("origin", "shown"),
     [
