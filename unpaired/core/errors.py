@@ -1,5 +1,13 @@
 """The two exceptions a user is meant to see, the exit codes of commands, and how a message stays one line."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 DONE, BAD, RESUMABLE, INTERRUPTED = 0, 2, 75, 130
 """Finished; bad input or usage; stopped after saving; Ctrl-C where there was nothing to save."""
 LONGEST = 300
@@ -39,3 +47,21 @@ def brief(value: object) -> str:
     except ValueError:  # an integer of more digits than Python will print
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(names: Sequence[str], most: int = 20, between: str = ", ") -> str:
+    """The first names on one line, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(map(shown, names[:most])) + more
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first field that pydantic refused, its reason and what was found, on one line."""
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"])) or "the whole"
+    return shown(f"{where}: {problem['msg']}, found {brief(problem['input'])}")

@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from unpaired.config import DataConfig
-from unpaired.core.errors import BadInput, shown
+from unpaired.core.errors import BadInput, counted, shown, some_of
 from unpaired.core.progress import progress
-from unpaired.data.diagnosis import Diagnosis, Finding, Folder, Severity, Size, counted
+from unpaired.data.diagnosis import Diagnosis, Finding, Folder, Severity, Size
 from unpaired.data.folders import READERS, has_domain, images_of, within
 from unpaired.data.looks import Look, Seen, Verdict, read_look
 from unpaired.data.masks import GRAY_OR_RGB, MASKS, masks_for
@@ -32,8 +31,8 @@ from unpaired.imaging.images import with_channels
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import ValueRange, natural_range, with_bands
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Fault = tuple[ImageFile, str, str, Severity]
+"""A `Finding` about a file or folder that is not yet named by its place in the data set."""
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
 NEARLY_CONSTANT = 1 / 255
 """Standard deviation, full scale being 1, under which an image counts as blank; see `spread`."""
@@ -68,36 +67,39 @@ def examine(
     """
     if not (root.is_dir() or is_remote(root)):
         raise BadInput(f"{shown(root)}: expected a folder that holds trainA and trainB, found none")
+    settings = cfg or DataConfig()
     names = [name for name in TRAIN + TEST if name in TRAIN or has_domain(root, name)]
     masked = [name for name in TRAIN if (cfg.masks if cfg else has_domain(root, MASKS[name]))]
-    every_part = (*names, *(MASKS[name] for name in masked))
-    parts = {name: images_of(root, name, cfg.pages if cfg else "first") for name in every_part}
+    parts = {name: images_of(root, name, settings.pages) for name in (*names, *(MASKS[name] for name in masked))}
     paths = {name: list(files if streamed else files.local()) for name, files in parts.items()}
-    every = list({path: name for name, files in paths.items() for path in files}.items())
-    found = _in_threads(lambda each: read_look(*each, smallest, seen, cfg.nodata if cfg else None), every, "check")
-    looks = {path: look for (path, _), look in zip(every, found, strict=True)}
+    every = {path: name for name, files in paths.items() for path in files}
+    found = _in_threads(lambda each: read_look(*each, smallest, seen, settings.nodata), list(every.items()))
+    looks = dict(zip(every, found, strict=True))
 
     good = {name: [look for p in paths[name] if isinstance(look := looks[p], Look)] for name in paths}
     bad = ((p, look) for name in names for p in paths[name] if not isinstance(look := looks[p], Look))
-    findings = [_finding(root, path, *look, "refused") for path, look in bad]
-    ranges, range_notes = _ranges(good, cfg or DataConfig())
+    faults: list[Fault] = [(path, *look, "refused") for path, look in bad]
+    ranges, range_notes = _ranges(good, settings)
     for name in masked:
-        findings += _masks(root, name, paths, looks)
+        faults += _masks(root, name, paths, looks)
     for name in names:
-        findings += _blank(root, good[name], ranges.get(name[-1]))
-        findings += _out_of_range(root, good[name], ranges.get(name[-1]))
-        findings += _odd_ones(root, name, good[name])
+        faults += [*_odd_values(good[name], ranges.get(name[-1])), *_odd_kinds(name, good[name])]
     for train, test in zip(TRAIN, TEST, strict=True):
-        findings += _duplicates(root, good[train], good.get(test, []))
-    findings += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
-    findings += _unfit(root, good, findings, cfg) if cfg else []
-    sizes = _sizes(root, good, findings)
-    range_notes += [*_unused_pages(good), *_empty_masks(masked, paths, looks), *_mixed_sizes(sizes, cfg)]
-    range_notes += _gray(good, cfg or DataConfig())
+        faults += _duplicates(root, good[train], good.get(test, []))
+    faults += [*_missing(root, paths, (*TRAIN, *(MASKS[name] for name in masked))), *_unbalanced(root, good)]
+    faults += _unfit(good, _refused(faults), cfg) if cfg else []
+    sizes = _sizes(good, _refused(faults))
+    notes = [*range_notes, *_unused_pages(good), *_empty_masks(masked, paths, looks), *_mixed_sizes(sizes, cfg)]
     folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
+    notes += [*_gray(good, settings), *_notes(folders)]
+    findings = (Finding(within(fault[0], root).as_posix(), *fault[1:]) for fault in faults)
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
     texts = {side: str(values) for side, values in ranges.items()}
-    return Diagnosis(root, folders, tuple(order), (*range_notes, *_notes(folders)), texts, sizes)
+    return Diagnosis(root, folders, tuple(order), tuple(notes), texts, sizes)
+
+
+def _refused(faults: list[Fault]) -> set[ImageFile]:
+    return {path for path, _, _, severity in faults if severity == "refused"}
 
 
 def _gray(good: dict[str, list[Look]], cfg: DataConfig) -> Iterator[str]:
@@ -108,25 +110,19 @@ def _gray(good: dict[str, list[Look]], cfg: DataConfig) -> Iterator[str]:
             yield f"{name}: every image has 1 channel and is read as 3 equal ones; train with {flag} to keep 1"
 
 
-def _blank(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:
-    """Images without contrast between their domain's black and white."""
+def _odd_values(looks: list[Look], values: ValueRange | None) -> Iterator[Fault]:
+    """Images without contrast between their domain's black and white, or with values far from those of the others."""
+    every = [look.values for look in looks]
     for look in looks:
         here = values or natural_range(np.dtype(look.dtype))
         deviation = look.deviation / (here.white - here.black)
         if deviation < NEARLY_CONSTANT:
             what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
-            yield _finding(root, look.path, "blank", f"{what}; normalisation amplifies its noise", "warning")
-
-
-def _out_of_range(root: Path, looks: list[Look], values: ValueRange | None) -> Iterator[Finding]:
-    """Images whose values are far from those of the others."""
-    every = [look.values for look in looks]
-    for look in looks:
-        here = values or natural_range(np.dtype(look.dtype))
+            yield look.path, "blank", f"{what}; normalisation amplifies its noise", "warning"
         if is_outlier(look.values, every) and (look.values.low < here.black or look.values.high > here.white):
             words = f"values from {look.values.low:g} to {look.values.high:g}, far from those of the other files"
             message = f"{words}; clipped to {here.black:g} to {here.white:g}; scale or remove it"
-            yield _finding(root, look.path, "range", message, "warning")
+            yield look.path, "range", message, "warning"
 
 
 def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, ValueRange], list[str]]:
@@ -146,7 +142,7 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
     return found, notes
 
 
-def _odd_ones(root: Path, name: str, looks: list[Look]) -> Iterator[Finding]:
+def _odd_kinds(name: str, looks: list[Look]) -> Iterator[Fault]:
     """Images whose channels or depth differ from most of their folder; refused if they cannot be converted."""
     if not looks:
         return
@@ -159,14 +155,13 @@ def _odd_ones(root: Path, name: str, looks: list[Look]) -> Iterator[Finding]:
         try:
             with_channels(np.zeros((1, 1, look.shape[2]), np.uint8), channels)
         except BadInput:
-            yield _finding(root, look.path, "channels", f"{message}; convert or remove it", "refused")
+            yield look.path, "channels", f"{message}; convert or remove it", "refused"
         else:
-            yield _finding(root, look.path, "odd-mode", message, "warning")
+            yield look.path, "odd-mode", message, "warning"
 
 
-def _unfit(root: Path, good: dict[str, list[Look]], found: list[Finding], cfg: DataConfig) -> Iterator[Finding]:
+def _unfit(good: dict[str, list[Look]], refused: set[ImageFile], cfg: DataConfig) -> Iterator[Fault]:
     """Training images that the settings of the training refuse, unless refused already."""
-    refused = {finding.path for finding in found if finding.severity == "refused"}
     for name, channels in zip(TRAIN, (cfg.channels_a, cfg.channels_b), strict=True):
         for look in good[name]:
             height, width, have = look.shape
@@ -175,36 +170,34 @@ def _unfit(root: Path, good: dict[str, list[Look]], found: list[Finding], cfg: D
                 with_bands(DecodedImage(pixel, pixel[..., :1] if look.alpha else None), channels)
                 fitted_size(width, height, cfg)
             except BadInput as error:
-                if within(look.path, root).as_posix() not in refused:
-                    yield _finding(root, look.path, "settings", str(error), "refused")
+                if look.path not in refused:
+                    yield look.path, "settings", str(error), "refused"
 
 
-def _duplicates(root: Path, train: list[Look], test: list[Look]) -> Iterator[Finding]:
+def _duplicates(root: Path, train: list[Look], test: list[Look]) -> Iterator[Fault]:
     """Test images that are training images too: the same pixels, whatever the file's name or format."""
     seen = {(look.shape, look.dtype, look.digest): look.path for look in train}
     for look in test:
         if twin := seen.get((look.shape, look.dtype, look.digest)):
-            same = shown(within(twin, root).as_posix())
-            yield _finding(
-                root, look.path, "duplicate", f"the same pixels as {same}; scores would be too favourable", "warning"
-            )
+            words = f"the same pixels as {shown(within(twin, root))}; scores would be too favourable"
+            yield look.path, "duplicate", words, "warning"
 
 
 def _masks(
     root: Path, name: str, paths: dict[str, list[ImageFile]], looks: dict[ImageFile, Verdict]
-) -> Iterator[Finding]:
+) -> Iterator[Fault]:
     """Images whose mask is missing, cannot be used or has another size."""
     masks = paths[MASKS[name]]
     for path, mask in zip(paths[name], masks_for(paths[name], masks, root, name), strict=True):
         image = looks[path]
         if masks and isinstance(image, Look) and (fault := _mask_fault(root, name, image, mask, looks)):
-            yield _finding(root, path, "mask", fault, "refused")
+            yield path, "mask", fault, "refused"
 
 
 def _mask_fault(root: Path, name: str, image: Look, mask: ImageFile | None, looks: dict[ImageFile, Verdict]) -> str:
     if mask is None:
         return f"no mask of its name in {MASKS[name]}"
-    look, words = looks[mask], f"its mask {shown(within(mask, root).as_posix())}"
+    look, words = looks[mask], f"its mask {shown(within(mask, root))}"
     if not isinstance(look, Look):
         return f"{words}: {look[1]}"
     if look.shape[2] not in GRAY_OR_RGB:
@@ -221,8 +214,8 @@ def _empty_masks(
         masks = [path for path in paths[MASKS[name]] if isinstance(looks[path], Look)]
         empty = [path.name for path in masks if not read_mask(path).any()]
         if empty:
-            words = ", ".join(shown(each) for each in empty[:NAMES_SHOWN])
-            yield f"{MASKS[name]}: {len(empty)} of {len(masks)} masks select nothing (0 everywhere): {words}"
+            words = f"{len(empty)} of {len(masks)} masks select nothing (0 everywhere)"
+            yield f"{MASKS[name]}: {words}: {some_of(empty, NAMES_SHOWN)}"
 
 
 def _unused_pages(good: dict[str, list[Look]]) -> Iterator[str]:
@@ -231,17 +224,16 @@ def _unused_pages(good: dict[str, list[Look]]) -> Iterator[str]:
         stacks = [look for look in looks if look.pages > 1]
         if stacks:
             pages = sum(look.pages - 1 for look in stacks)
-            named = ", ".join(shown(look.path.name) for look in stacks[:NAMES_SHOWN])
+            named = some_of([look.path.name for look in stacks], NAMES_SHOWN)
             words = f"{pages} pages or frames of {counted(len(stacks), 'file')} are not used (data.pages first)"
             yield f"{name}: {words}: {named}"
 
 
-def _sizes(root: Path, good: dict[str, list[Look]], findings: Sequence[Finding]) -> dict[str, dict[Size, ImageFile]]:
-    refused = {finding.path for finding in findings if finding.severity == "refused"}
+def _sizes(good: dict[str, list[Look]], refused: set[ImageFile]) -> dict[str, dict[Size, ImageFile]]:
     sizes: dict[str, dict[Size, ImageFile]] = {name: {} for name in TRAIN}
     for name, found in sizes.items():
         for look in good[name]:
-            if within(look.path, root).as_posix() not in refused:
+            if look.path not in refused:
                 found.setdefault((look.shape[1], look.shape[0]), look.path)
     return sizes
 
@@ -251,43 +243,37 @@ def _mixed_sizes(sizes: dict[str, dict[Size, ImageFile]], cfg: DataConfig | None
     for name, found in sizes.items():
         if len(found) > 1 and not (cfg and (crops(cfg) or cfg.batch == 1)):
             few = ", ".join(f"{shown(file.name)} {width}x{height}" for (width, height), file in [*found.items()][:3])
-            yield (
-                f"{name}: images of {len(found)} sizes ({few}); a data.preprocess that ends in crop takes them all, "
-                "without a crop data.batch must be 1"
-            )
+            words = "a data.preprocess that ends in crop takes them all, without a crop data.batch must be 1"
+            yield f"{name}: images of {len(found)} sizes ({few}); {words}"
 
 
-def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Finding]:
+def _missing(root: Path, paths: dict[str, list[ImageFile]], needed: Sequence[str]) -> Iterator[Fault]:
     for name in needed:
         if not paths[name]:
-            entries = root.iterdir() if root.is_dir() else []
-            found = ", ".join(sorted(entry.name for entry in entries)[:NAMES_SHOWN]) or "nothing"
-            state = "holds no images" if (root / name).is_dir() else f"no such folder (found {shown(found)})"
-            yield _finding(root, root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused")
+            entries = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+            found = some_of(entries, NAMES_SHOWN) or "nothing"
+            state = "holds no images" if (root / name).is_dir() else f"no such folder (found {found})"
+            yield root / name, "folder", f"{state}; `unpaired prepare folders` makes one", "refused"
 
 
-def _unbalanced(root: Path, good: dict[str, list[Look]]) -> Iterator[Finding]:
+def _unbalanced(root: Path, good: dict[str, list[Look]]) -> Iterator[Fault]:
     counts = {name: len(good[name]) for name in TRAIN}
     for name, count in counts.items():
         if 0 < count < FEWEST:
-            images = counted(count, "image")
-            words = f"{images} to train with; with fewer than {FEWEST} the discriminator will memorize them"
-            yield _finding(root, root / name, "few", words, "warning")
+            advice = f"with fewer than {FEWEST} the discriminator will memorize them"
+            yield root / name, "few", f"{counted(count, 'image')} to train with; {advice}", "warning"
     small, large = sorted(counts, key=lambda name: counts[name])
     if counts[small] and counts[large] > IMBALANCE * counts[small]:
         words = f"{counts[large]} images to {counts[small]} in {small}, over {IMBALANCE} to 1"
-        yield _finding(root, root / large, "imbalance", words, "warning")
+        yield root / large, "imbalance", words, "warning"
 
 
 def _folder(folder: Path, looks: list[Look], images: list[ImageFile]) -> Folder:
-    ignored = sorted([*other_names(folder, ARCHIVES), *_hidden(folder)]) if folder.is_dir() else []
+    hidden = (path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.is_file())
+    ignored = sorted([*other_names(folder, ARCHIVES), *hidden]) if folder.is_dir() else []
     kinds = dict(Counter(look.kind for look in looks).most_common())
     widths, heights = _three([look.shape[1] for look in looks]), _three([look.shape[0] for look in looks])
     return Folder(len(looks), widths, heights, kinds, tuple(ignored))
-
-
-def _hidden(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.is_file())
 
 
 def _notes(folders: dict[str, Folder]) -> Iterator[str]:
@@ -298,15 +284,13 @@ def _notes(folders: dict[str, Folder]) -> Iterator[str]:
         yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
 
 
-def _finding(root: Path, path: ImageFile, reason: str, message: str, severity: Severity) -> Finding:
-    return Finding(within(path, root).as_posix(), reason, message, severity)
-
-
-def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
+def _in_threads(
+    work: Callable[[tuple[ImageFile, str]], Verdict], items: Sequence[tuple[ImageFile, str]]
+) -> Iterator[Verdict]:
     """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        with progress(title, len(items)) as advance:
+        with progress("check", len(items)) as advance:
             for result in pool.map(work, items):
                 yield result
                 advance()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from unpaired.core.errors import shown
+from unpaired.core.errors import counted, shown
 from unpaired.data.sources import ImageFile
 
 Severity = Literal["refused", "warning"]
@@ -89,8 +89,3 @@ def _size_words(folder: Folder) -> str:
         return ""
     low, middle, high = (f"{w:g}x{h:g}" for w, h in zip(folder.widths, folder.heights, strict=True))
     return f", all {low}" if low == high else f", width x height {low} to {high}, median {middle}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

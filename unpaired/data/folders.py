@@ -8,7 +8,8 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain, groupby
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, overload
 
@@ -16,22 +17,21 @@ import numpy as np
 from PIL import Image
 
 from unpaired.config import DataConfig, Pages
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, some_of
 from unpaired.core.safe_text import read_text
 from unpaired.data.sources import (
     ARCHIVES,
     PARQUET,
-    Archive,
     ImageFile,
-    PageArchive,
     StoredImage,
     image_in_archive,
     open_archive,
     open_archives,
 )
-from unpaired.data.sources.base import name_under
+from unpaired.data.sources.base import Archive, name_under
 from unpaired.data.sources.folder import image_names, names_with
 from unpaired.data.sources.hub import HubPath, files_under, is_remote, matching
+from unpaired.data.sources.pages import PageArchive
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
 from unpaired.imaging.images import Pixels, with_channels
 from unpaired.imaging.kinds import without_suffix
@@ -69,14 +69,15 @@ class Files(Sequence[ImageFile]):
 
     def __getitem__(self, index: int | slice) -> ImageFile | Files:
         if isinstance(index, slice):
-            return Files(self.root, _grouped([self._locate(k) for k in range(len(self))[index]]))
-        archive, name = self._locate(range(len(self))[index])
+            return Files(self.root, _merged(self._part(k) for k in range(len(self))[index]))
+        archive, (name,) = self._part(range(len(self))[index])
         return self.root / name if archive is None else StoredImage(archive, name)
 
-    def _locate(self, index: int) -> tuple[Archive | None, str]:
+    def _part(self, index: int) -> Part:
+        """One image as a part of its own."""
         part = bisect_right(self.ends, index)
         archive, names = self.parts[part]
-        return archive, names[index - self.ends[part] + len(names)]
+        return archive, [names[index - self.ends[part] + len(names)]]
 
     def inside(self) -> Iterator[str]:
         """The name of each, as `within` gives it."""
@@ -95,17 +96,11 @@ class Files(Sequence[ImageFile]):
         """Those whose name `inside` is not among `skipped`."""
         if not skipped:
             return self
-        parts = []
-        for part in self.parts:
-            inside = Files(self.root, [part]).inside()
-            parts.append((part[0], [name for name, full in zip(part[1], inside, strict=True) if full not in skipped]))
-        return Files(self.root, parts)
+        return Files(self.root, _merged(self._part(k) for k, name in enumerate(self.inside()) if name not in skipped))
 
 
 def domain_files(root: Path, name: str, skipped: Collection[str] = (), pages: Pages = "first") -> Files:
-    """Every image of one part of a data set, e.g. trainA, except the `skipped` names inside `root`.
-
-    `pages` is `data.pages`.
+    """Every image of one part of a data set, e.g. trainA, except the `skipped` names; `pages` is `data.pages`.
 
     Raises:
         BadInput: no usable image, or files of a list are missing; the message lists what was found.
@@ -141,7 +136,7 @@ def has_domain(root: Path, name: str) -> bool:
     """Whether a data set has the part called `name`, in whatever form; an empty folder is none."""
     folder = root / name
     filled = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-    return filled or any(path.is_file() for path in _lists(root, name)) or bool(_archives(root, name))
+    return filled or _list_of(root, name) is not None or bool(_archives(root, name))
 
 
 def within(image: ImageFile, root: Path) -> PurePosixPath:
@@ -151,10 +146,15 @@ def within(image: ImageFile, root: Path) -> PurePosixPath:
     return PurePosixPath(name_under(image, root))
 
 
+def inside_part(image: ImageFile, root: Path) -> PurePosixPath:
+    """An image's name within its part."""
+    return PurePosixPath(*within(image, root).parts[1:])
+
+
 def own_name(image: ImageFile, root: Path, part: str) -> str:
     """An image's name within its part, whatever form the part has; for an image in a tar its name there."""
     if isinstance(image, Path):
-        return "/".join(within(image, root).parts[1:])
+        return str(inside_part(image, root))
     if not image.archive.numbered:
         return image.inside
     prefix = image.archive.stem.removeprefix(part).lstrip("-_.")  # row numbers start again in each file
@@ -174,78 +174,63 @@ def _stored(root: Path, name: str) -> Files:
     archives = _archives(root, name)
     if not archives:
         return Files(root, [(None, names)])
-    if is_remote(root):
-        return _expanded(root, archives)
-    return _expanded(root, sorted([*(root / image for image in names), *(path for path in archives)]))
+    return _expanded(root, archives if is_remote(root) else sorted([*(root / image for image in names), *archives]))
 
 
 def _every_page(files: Files) -> Files:
     """Files in folders that hold several images become parts of their own; those inside archives stay files."""
-    parts: list[Part] = []
-    for archive, names in files.parts:
-        if archive is not None:
-            parts.append((archive, names))
-            continue
-        run: list[tuple[Archive | None, str]] = []
-        for name in names:
-            inside = without_suffix(within(files.root / name, files.root))
-            stack = PageArchive(files.root / name, "/".join(inside.parts[1:]))
-            pages = stack.names()
-            if len(pages) > 1:
-                parts += [*_grouped(run), (stack, pages)]
-                run = []
-            else:
-                run.append((None, name))
-        parts += _grouped(run)
-    return Files(files.root, parts)
+
+    def parts() -> Iterator[Part]:
+        for archive, names in files.parts:
+            if archive is not None:
+                yield archive, names
+                continue
+            for name in names:
+                path = files.root / name
+                stack = PageArchive(path, str(without_suffix(inside_part(path, files.root))))
+                pages = stack.names()
+                yield (stack, pages) if len(pages) > 1 else (None, [name])
+
+    return Files(files.root, _merged(parts()))
 
 
 def _expanded(root: Path, entries: Sequence[ImageFile | HubPath]) -> Files:
     """Images, and for each archive all that it holds."""
     paths = [entry for entry in entries if not isinstance(entry, StoredImage)]
     archives = dict(zip(paths, open_archives(paths), strict=True))
-    parts: list[Part] = []
-    run: list[tuple[Archive | None, str]] = []
-    for entry in entries:
+
+    def part(entry: ImageFile | HubPath) -> Part:
         if isinstance(entry, StoredImage):
-            run.append((entry.archive, entry.inside))
-        elif archive := archives[entry]:
-            parts += [*_grouped(run), (archive, archive.names())]
-            run = []
-        else:
-            run.append((None, _relative(root, Path(str(entry)))))
-    return Files(root, [*parts, *_grouped(run)])
+            return entry.archive, [entry.inside]
+        if archive := archives[entry]:
+            return archive, archive.names()
+        path = Path(str(entry))
+        return None, [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix()]
+
+    return Files(root, _merged(map(part, entries)))
 
 
-def _grouped(images: Iterable[tuple[Archive | None, str]]) -> list[Part]:
-    """Consecutive images of one archive, or in none, as one part."""
-    parts: list[tuple[Archive | None, list[str]]] = []
-    for archive, name in images:
-        if not parts or parts[-1][0] != archive:
-            parts.append((archive, []))
-        parts[-1][1].append(name)
-    return list(parts)
-
-
-def _relative(root: Path, path: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+def _merged(parts: Iterable[Part]) -> list[Part]:
+    """Consecutive parts of one archive, or in none, as one."""
+    groups = ((archive, [names for _, names in group]) for archive, group in groupby(parts, itemgetter(0)))
+    return [(archive, names[0] if len(names) == 1 else list(chain(*names))) for archive, names in groups]
 
 
 def _listed(root: Path, name: str) -> Files | None:
     """The images that a list names, in its order; None where there is no list.
 
     A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder, and may
-    have backslashes. An archive
-    stands for all its images; a name on the hub, which may contain a *, for the parquet files there.
+    have backslashes. An archive stands for all its images; a name on the hub, which may contain a *, for the parquet
+    files there.
 
     Raises:
         BadInput: some are missing, all of them named at once, or one is named twice.
     """
-    lists = [path for path in _lists(root, name) if path.is_file()]
-    if not lists:
+    source = _list_of(root, name)
+    if source is None:
         return None
-    text = read_text(lists[0], MAX_LIST).removeprefix("\ufeff")  # Windows programs write a byte order mark
-    names = _column(text) if lists[0].suffix == ".csv" else text.splitlines()
+    text = read_text(source, MAX_LIST).removeprefix("\ufeff")  # Windows programs write a byte order mark
+    names = _column(text) if source.suffix == ".csv" else text.splitlines()
     lines = [each.strip() for each in names if each.strip() and not each.startswith("#")]
     entries: list[ImageFile | HubPath] = []
     missing = []
@@ -259,16 +244,14 @@ def _listed(root: Path, name: str) -> Files | None:
         else:
             missing.append(str(path))
     if missing:
-        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
-        raise BadInput(f"{lists[0]}: {len(missing)} of {len(lines)} files are missing: {', '.join(missing[:20])}{more}")
-    twice = [str(entry) for entry, times in Counter(entries).items() if times > 1]
-    if twice:
-        raise BadInput(f"{lists[0]}: named more than once: {', '.join(twice[:20])}")
+        raise BadInput(f"{source}: {len(missing)} of {len(lines)} files are missing: {some_of(missing)}")
+    if twice := [str(entry) for entry, times in Counter(entries).items() if times > 1]:
+        raise BadInput(f"{source}: named more than once: {some_of(twice)}")
     return _expanded(root, entries)
 
 
-def _lists(root: Path, name: str) -> tuple[Path, Path]:
-    return root / f"{name}.txt", root / f"{name}.csv"
+def _list_of(root: Path, name: str) -> Path | None:
+    return next((path for suffix in (".txt", ".csv") if (path := root / f"{name}{suffix}").is_file()), None)
 
 
 def _archives(root: Path, name: str) -> list[Path] | list[HubPath]:
@@ -281,9 +264,10 @@ def _archives(root: Path, name: str) -> list[Path] | list[HubPath]:
 
 
 def _column(text: str) -> list[str]:
-    rows = list(csv.reader(io.StringIO(text)))
-    column = rows[0].index("path") if rows and "path" in rows[0] else 0
-    return [row[column] for row in (rows[1:] if rows and "path" in rows[0] else rows) if len(row) > column]
+    rows, column = list(csv.reader(io.StringIO(text))), 0
+    if rows and "path" in rows[0]:
+        column, rows = rows[0].index("path"), rows[1:]
+    return [row[column] for row in rows if len(row) > column]
 
 
 class PixelStore:

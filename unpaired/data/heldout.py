@@ -5,24 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from unpaired.config import Pages
 from unpaired.core.errors import BadInput
-from unpaired.data.folders import domain_files, within
+from unpaired.data.folders import domain_files, inside_part, within
 from unpaired.data.manifest import read_manifest
+from unpaired.data.ranges import Side
 from unpaired.data.shared_structure import by_content
-from unpaired.data.sources import ImageFile, PageArchive, StoredImage
+from unpaired.data.sources import ImageFile, StoredImage
+from unpaired.data.sources.pages import PageArchive
 from unpaired.imaging.codecs import read_header
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
 from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.values import Domain
 
 Paired = Literal["auto", "yes", "no"]
-Side = Literal["A", "B"]
 Item = tuple[int, OneImage, OneImage | None]
 """An input's number, the input and its truth."""
 
@@ -58,7 +59,7 @@ class HeldOut:
 
     def name(self, path: ImageFile) -> str:
         """A file's name within its part."""
-        return "/".join(within(path, self.root).parts[1:])
+        return str(inside_part(path, self.root))
 
     def groups(self, side: str) -> list[str] | None:
         """The group of each image, where images are not independent of each other; None where all are.
@@ -86,15 +87,12 @@ class HeldOut:
         """
         rule = self.manifest.get("rule", {})
         size, stride, globe = (rule.get(key) for key in ("size", "stride", "globe_width"))
-        places = [PLACE.search(path.stem) for path in files]
-        if not (size and stride and globe) or stride >= size or not all(places):
+        places = [place for path in files if (place := PLACE.search(path.stem))]
+        if not (size and stride and globe) or stride >= size or len(places) < len(files):
             return None
         tall = 360 * size / globe
-        return [
-            f"{(float(place['lon']) + 180) // STRIP_DEGREES:.0f}/{(float(place['lat']) + 90) // tall:.0f}"
-            for place in places
-            if place
-        ]
+        degrees = ((float(place["lon"]) + 180, float(place["lat"]) + 90) for place in places)
+        return [f"{lon // STRIP_DEGREES:.0f}/{lat // tall:.0f}" for lon, lat in degrees]
 
 
 @dataclass(frozen=True)
@@ -123,10 +121,9 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None,
         raise BadInput(f"limit: expected at least 1 image, got {limit}")
     a, b = _test_files(root, "A", pages), _test_files(root, "B", pages)
     manifest = read_manifest(root)
-    aligned, decided = _aligned(root, manifest, a, b, paired)
-    if aligned:
-        by_name = {_stem(path, root): path for path in b}
-        b = [by_name[_stem(path, root)] for path in a] if _names_match(root, a, b) else b
+    partners = _partners(root, a, b)
+    aligned, decided = _aligned(root, manifest, a, b, partners, paired)
+    b = partners if aligned and partners else b
     return HeldOut(root, manifest, tuple(spread(a, limit)), tuple(spread(b, limit)), aligned, decided)
 
 
@@ -205,35 +202,41 @@ def _test_files(root: Path, side: Side, pages: Pages) -> list[ImageFile]:
 
 
 def _aligned(
-    root: Path, manifest: dict[str, Any], a: list[ImageFile], b: list[ImageFile], paired: Paired
+    root: Path,
+    manifest: dict[str, Any],
+    a: list[ImageFile],
+    b: list[ImageFile],
+    partners: list[ImageFile] | None,
+    paired: Paired,
 ) -> tuple[bool, str]:
     if paired == "no":
         return False, "--paired no"
-    match = _names_match(root, a, b)
     if paired == "yes" or manifest.get("aligned") is True:
         said = "--paired yes" if paired == "yes" else "dataset.json"
-        if not match and (paired != "yes" or len(a) != len(b)):
+        if not partners and (paired != "yes" or len(a) != len(b)):
             raise BadInput(
                 f"{root}: {said} says that testA and testB show the same, but their names do not match one to one "
                 f"({len(a)} and {len(b)} images); name each pair alike, or evaluate with --paired no"
             )
-        return True, f"{said} says so" + ("" if match else ", paired in the order of their names")
+        return True, f"{said} says so" + ("" if partners else ", paired in the order of their names")
     if "aligned" in manifest:
         return False, "dataset.json says so"
-    if not match:
+    if not partners:
         return False, "names do not match one to one"
     if all(SIDE_SUFFIX.search(path.stem) for path in (*a, *b)):
         return True, "names differ by _A and _B only"
+    return by_content(list(zip(a, partners, strict=True)))
+
+
+def _partners(root: Path, a: list[ImageFile], b: list[ImageFile]) -> list[ImageFile] | None:
+    """The image of `b` for each of `a`, where their names match one to one."""
+    names = [_stem(path, root) for path in a]
     by_name = {_stem(path, root): path for path in b}
-    return by_content([(path, by_name[_stem(path, root)]) for path in a])
-
-
-def _names_match(root: Path, a: list[ImageFile], b: list[ImageFile]) -> bool:
-    names_a, names_b = ([_stem(path, root) for path in side] for side in (a, b))
-    return len(set(names_a)) == len(a) and sorted(names_a) == sorted(names_b)
+    matching = len(set(names)) == len(a) == len(b) and by_name.keys() == set(names)
+    return [by_name[name] for name in names] if matching else None
 
 
 def _stem(path: ImageFile, root: Path) -> str:
     """The name that a pair shares: folders kept, suffix and a trailing _A or _B dropped."""
-    inside = PurePosixPath(*within(path, root).parts[1:])
+    inside = inside_part(path, root)
     return (inside.parent / SIDE_SUFFIX.sub("", without_suffix(inside).name)).as_posix()

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unpaired.core.errors import BadInput, shown
-from unpaired.data.diagnosis import counted
+from unpaired.core.errors import BadInput, counted, shown
 from unpaired.data.ranges import Values, values_of
 from unpaired.data.sources import ImageFile
 from unpaired.imaging.codecs import DecodedImage, marked

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from unpaired.config import LONGEST_NAME, DataConfig, Direction
-from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.errors import BadInput, first_problem, shown
 from unpaired.core.safe_text import read_json
 
 MANIFEST = "dataset.json"
@@ -159,7 +159,6 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         return dict(_FACTS.validate_python(facts, strict=True))
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the whole"
-        words = f"{where}: {problem['msg']}, found {brief(problem['input'])}"
-        raise BadInput(f"{path}: expected what `unpaired prepare` wrote; {shown(words)}; prepare again") from error
+        raise BadInput(
+            f"{path}: expected what `unpaired prepare` wrote; {first_problem(error)}; prepare again"
+        ) from error

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unpaired.config import DataConfig
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, some_of
 from unpaired.data.folders import READERS, Files, PixelStore, domain_files, within
 from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.ranges import Side, domain_of
@@ -288,10 +288,9 @@ def _masks(images: Files, cfg: DataConfig, part: str) -> dict[ImageFile, ImageFi
     found = masks_for(images, domain_files(root, MASKS[part], pages=cfg.pages), root, part)
     alone = [str(image) for image, mask in zip(images, found, strict=True) if mask is None]
     if alone:
-        more = f" and {len(alone) - 20} more" if len(alone) > 20 else ""
         raise BadInput(
             f"data.masks: expected {MASKS[part]} of {root} to hold a mask for every image of {part}, found none for "
-            f"{', '.join(alone[:20])}{more}; add them, or set data.masks false"
+            f"{some_of(alone)}; add them, or set data.masks false"
         )
     return {image: mask for image, mask in zip(images, found, strict=True) if mask is not None}
 

@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig
-from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.errors import BadInput, counted, first_problem, some_of
 from unpaired.core.files import write_text
 from unpaired.core.safe_text import read_json
 from unpaired.data.checks import examine
@@ -58,7 +58,7 @@ class ImageSelection:
         """One line for people; empty where nothing is left out."""
         counts = Counter(path.partition("/")[0] for path in self.paths)
         folders = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
-        return f"skipped {_count(len(self.paths))} ({folders}), named in {run / SKIPPED}" if counts else ""
+        return f"skipped {counted(len(self.paths), 'image')} ({folders}), named in {run / SKIPPED}" if counts else ""
 
 
 def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> ImageSelection:
@@ -152,22 +152,16 @@ def _read(path: Path) -> ImageSelection:
     try:
         return _USABLE.validate_python(read_json(path))
     except ValidationError as error:
-        problem = error.errors()[0]
-        words = shown(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}")
+        words = first_problem(error)
         raise BadInput(f"{path}: expected what training wrote ({words}); start another run") from error
 
 
 def _all_named(bad: list[Finding], root: str) -> str:
-    named = "; ".join(f"{shown(finding.path)} ({shown(finding.message)})" for finding in bad[:MOST_NAMED])
-    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    named = some_of([f"{finding.path} ({finding.message})" for finding in bad], MOST_NAMED, "; ")
     return (
-        f"{root}: {_count(len(bad))} cannot be used: {named}{more}; replace or remove them "
+        f"{root}: {counted(len(bad), 'image')} cannot be used: {named}; replace or remove them "
         f"(`unpaired check {root}` lists them), or leave them out with --data.on-bad-image skip"
     )
-
-
-def _count(images: int) -> str:
-    return "1 image" if images == 1 else f"{images} images"
 
 
 def _counts(used: dict[str, int] | None) -> str:

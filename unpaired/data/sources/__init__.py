@@ -7,47 +7,89 @@ nothing to disk. Sources depend on image formats by suffix only, and codecs do n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from unpaired.data.sources.base import Archive, ImageFile, StoredImage, read_bytes
+from unpaired.core.errors import BadInput
+from unpaired.data.sources.base import Archive
 from unpaired.data.sources.hub import HubPath
-from unpaired.data.sources.pages import PageArchive
 from unpaired.data.sources.parquet import SUFFIX as PARQUET
-from unpaired.data.sources.parquet import ParquetArchive, load_footers
+from unpaired.data.sources.parquet import ParquetArchive
 from unpaired.data.sources.tar import SUFFIX as TAR
 from unpaired.data.sources.tar import TarArchive
 from unpaired.data.sources.tfrecord import SUFFIXES as RECORDS
 from unpaired.data.sources.tfrecord import RecordArchive
 
-ARCHIVES = (TAR, PARQUET, *RECORDS)
-"""Suffixes of archives."""
+KINDS: dict[str, type[Archive]] = {TAR: TarArchive, PARQUET: ParquetArchive, **dict.fromkeys(RECORDS, RecordArchive)}
+"""Archives by suffix."""
+ARCHIVES = tuple(KINDS)
+CONCURRENT_FOOTERS = 16
+"""Footers of files on the hub that are requested at once."""
 
-__all__ = [
-    "ARCHIVES",
-    "PARQUET",
-    "RECORDS",
-    "Archive",
-    "ImageFile",
-    "PageArchive",
-    "RecordArchive",
-    "StoredImage",
-    "image_in_archive",
-    "open_archive",
-    "open_archives",
-    "read_bytes",
-]
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image file inside an archive."""
+
+    archive: Archive
+    inside: str
+    """Its name in the archive, with forward slashes."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its name."""
+        return PurePosixPath(self.inside).name
+
+    @property
+    def stem(self) -> str:
+        """`name` without its suffix."""
+        return PurePosixPath(self.inside).stem
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of `name`."""
+        return PurePosixPath(self.inside).suffix
+
+    def read(self, limit: int) -> bytes:
+        """Its bytes.
+
+        Raises:
+            BadInput: no such image, more than `limit` bytes, or a damaged archive.
+        """
+        data = self.archive.read(self.inside, limit)
+        if data is None:
+            raise BadInput("not in its archive; list the data again")
+        if len(data) > limit:
+            raise BadInput(f"over the limit of {limit} bytes")
+        return data
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.inside}"
+
+
+ImageFile = Path | StoredImage
+"""An image of a data set: a file, or an image in an archive."""
+
+
+def read_bytes(image: ImageFile, limit: int) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        BadInput: it cannot be read from its archive; the message names it.
+    """
+    if isinstance(image, Path):
+        return image.read_bytes()
+    try:
+        return image.read(limit)
+    except BadInput as error:
+        raise BadInput(f"{image}: {error}") from error
 
 
 def open_archive(path: Path | HubPath) -> Archive | None:
     """The archive at `path`, or None where it is not one, by its suffix."""
-    suffix = path.suffix.lower()
-    if isinstance(path, HubPath):
-        return ParquetArchive(path) if suffix == PARQUET else None
-    if suffix not in ARCHIVES or not path.is_file():
-        return None
-    if suffix in RECORDS:
-        return RecordArchive(path)
-    return TarArchive(path) if suffix == TAR else ParquetArchive(path)
+    kind = KINDS.get(path.suffix.lower())
+    return kind(path) if kind and (isinstance(path, HubPath) or path.is_file()) else None
 
 
 def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:
@@ -57,7 +99,8 @@ def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:
         BadInput: a parquet file is damaged or has no column of images.
     """
     archives = [open_archive(path) for path in paths]
-    load_footers([archive for archive in archives if isinstance(archive, ParquetArchive)])
+    with ThreadPoolExecutor(CONCURRENT_FOOTERS) as pool:
+        list(pool.map(lambda archive: archive.names(), (each for each in archives if each and each.remote)))
     return archives
 
 

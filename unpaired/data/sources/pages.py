@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unpaired.data.sources.base import name_under
+from unpaired.data.sources.base import Archive
 from unpaired.imaging.codecs import encode, read_header
 from unpaired.imaging.pages import open_pages
 from unpaired.imaging.values import stored_values
 
 
 @dataclass(frozen=True)
-class PageArchive:
+class PageArchive(Archive):
     """The images of one file, by their numbers."""
 
     path: Path
-    stem: str
+    inside: str
     """The file's name within its part of the data set, without suffix."""
-    remote = False
-    numbered = True
 
-    def under(self, root: Path) -> str:
-        """Its name within the data set `root`; `listed/NAME` where it is elsewhere."""
-        return name_under(self.path, root)
+    @property
+    def stem(self) -> str:
+        """Its name within its part, so that files of one name in several folders differ."""
+        return self.inside
 
     def names(self) -> Sequence[str]:
         """`0000.tif`, `0001.tif`, ...; one name for a file of one image."""
@@ -42,6 +41,3 @@ class PageArchive:
                 return None
             page = pages.read(number)
         return encode(replace(page, pixels=stored_values(page)), ".tif")
-
-    def __str__(self) -> str:
-        return str(self.path)

@@ -8,26 +8,22 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, overload
 
 from unpaired.core.errors import BadInput
-from unpaired.data.sources.base import name_under
-from unpaired.data.sources.hub import HubPath, RemoteFile, commit_of
+from unpaired.data.sources.base import Archive, Stamp
+from unpaired.data.sources.hub import HubPath, RemoteFile
 
 SUFFIX = ".parquet"
 MAX_ROW_GROUP = 2 * 1024**3
 """Bytes that one row group may unpack to."""
 KEPT = 1024**3
 """Bytes of row groups kept; at least the newest is kept."""
-CONCURRENT_FOOTERS = 16
-"""Footers of files on the hub that are requested at once."""
 Group = list[bytes]
-Stamp = tuple[object, object]
 
 
 class RowNames(Sequence[str]):
@@ -53,67 +49,26 @@ class RowNames(Sequence[str]):
         return map(_row_name, range(self.rows))
 
 
-@dataclass(frozen=True)
-class ParquetArchive:
-    """A parquet file of images; an image's name is its row number."""
-
-    file: Path | HubPath
-    numbered = True
-
-    @property
-    def remote(self) -> bool:
-        """Whether it is on the hub."""
-        return isinstance(self.file, HubPath)
-
-    @property
-    def stem(self) -> str:
-        """The file name without its suffix."""
-        return PurePosixPath(self.file.name).stem
-
-    def under(self, root: Path) -> str:
-        """Its name within the data set `root`."""
-        return self.file.under(root) if isinstance(self.file, HubPath) else name_under(self.file, root)
+class ParquetArchive(Archive):
+    """A parquet file of images, on this machine or on the hub; an image's name is its row number."""
 
     def names(self) -> RowNames:
         """The names of all rows."""
-        return RowNames(_ends(self.file, _stamp(self.file))[-1])
+        return RowNames(_ends(self.path, self.stamp)[-1])
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The image of one row."""
-        stem = PurePosixPath(name).stem
-        ends = _ends(self.file, _stamp(self.file))
+        stem, stamp = PurePosixPath(name).stem, self.stamp
+        ends = _ends(self.path, stamp)
         if not stem.isdecimal() or int(stem) >= ends[-1]:
             return None
         group = bisect_right(ends, int(stem)) - 1
-        key = (self.file, group, _stamp(self.file))
-        return _GROUPS.get(key, lambda: _read_group(self.file, group))[int(stem) - ends[group]]
-
-    def __str__(self) -> str:
-        return str(self.file)
-
-
-def load_footers(archives: Sequence[ParquetArchive]) -> None:
-    """Read all footers, those on the hub concurrently; later calls find them in the cache.
-
-    Raises:
-        BadInput: a file is damaged or has no column of images.
-    """
-    if not any(archive.remote for archive in archives):
-        return
-    with ThreadPoolExecutor(CONCURRENT_FOOTERS) as pool:
-        list(pool.map(ParquetArchive.names, archives))
+        rows = _GROUPS.get((self.path, group, stamp), lambda: _read_group(self.path, group, stamp))
+        return rows[int(stem) - ends[group]]
 
 
 def _row_name(row: int) -> str:
     return f"{row:08}.png"
-
-
-def _stamp(file: Path | HubPath) -> Stamp:
-    """Changes when the file does."""
-    if isinstance(file, HubPath):
-        return commit_of(file)
-    about = file.stat()
-    return about.st_mtime_ns, about.st_size
 
 
 class _RowGroups:
@@ -150,8 +105,8 @@ class _RowGroups:
 _GROUPS = _RowGroups()
 
 
-def _read_group(file: Path | HubPath, group: int) -> Group:
-    footer = _footer(file, _stamp(file))
+def _read_group(file: Path | HubPath, group: int, stamp: Stamp) -> Group:
+    footer = _footer(file, stamp)
     size = footer.row_group(group).total_byte_size
     if size > MAX_ROW_GROUP:
         raise BadInput(f"{file}: row group {group} unpacks to {size:,} bytes, over the limit of {MAX_ROW_GROUP:,}")

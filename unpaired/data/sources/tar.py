@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from unpaired.core.errors import BadInput
-from unpaired.data.sources.base import name_under
+from unpaired.data.sources.base import Archive, Stamp
 from unpaired.imaging.codecs import SUFFIXES
 from unpaired.imaging.kinds import suffix_of_name
 
@@ -21,29 +21,19 @@ Index = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class TarArchive:
+class TarArchive(Archive):
     """A tar file on this machine."""
 
     path: Path
-    remote = False
     numbered = False
-
-    @property
-    def stem(self) -> str:
-        """The file name without its suffix."""
-        return self.path.stem
-
-    def under(self, root: Path) -> str:
-        """Its name within the data set `root`."""
-        return name_under(self.path, root)
 
     def names(self) -> list[str]:
         """The names of all images, sorted as paths are."""
-        return sorted(self._index(), key=lambda name: PurePosixPath(name))
+        return sorted(_read_index(self.path, self.stamp), key=PurePosixPath)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The bytes of one image."""
-        offset, size = self._index().get(name, (0, -1))
+        offset, size = _read_index(self.path, self.stamp).get(name, (0, -1))
         if size < 0:
             return None
         wanted = min(size, limit + 1)
@@ -54,16 +44,9 @@ class TarArchive:
             raise BadInput(f"its archive ends before it; copy {self.path} again")
         return data
 
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def _index(self) -> Index:
-        about = self.path.stat()
-        return _read_index(self.path, about.st_mtime_ns, about.st_size)
-
 
 @lru_cache(maxsize=4096)
-def _read_index(path: Path, _modified: int, _size: int) -> Index:
+def _read_index(path: Path, _stamp: Stamp) -> Index:
     index: Index = {}
     try:
         with tarfile.open(path, "r:") as tar:

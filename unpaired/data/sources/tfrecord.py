@@ -6,6 +6,7 @@ of it. An Example is a protocol buffer: features by name, of which the image is 
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from unpaired.core.errors import BadInput
-from unpaired.data.sources.base import name_under
+from unpaired.data.sources.base import Archive, Stamp
 
 SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
 FEATURES = ("image", "image/encoded", "image_raw")
@@ -32,29 +33,18 @@ def masked_crc(data: bytes) -> int:
 
 
 @dataclass(frozen=True)
-class RecordArchive:
+class RecordArchive(Archive):
     """A TFRecord file on this machine."""
 
     path: Path
-    remote = False
-    numbered = True
-
-    @property
-    def stem(self) -> str:
-        """The file name without its suffix."""
-        return self.path.stem
-
-    def under(self, root: Path) -> str:
-        """Its name within the data set `root`."""
-        return name_under(self.path, root)
 
     def names(self) -> Sequence[str]:
         """`00000000.jpg` and so on, one for each record; the content decides what the image is."""
-        return [f"{number:08}.jpg" for number in range(len(self._offsets()))]
+        return [f"{number:08}.jpg" for number in range(len(_read_offsets(self.path, self.stamp)))]
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The encoded image of a record."""
-        number, offsets = int(Path(name).stem), self._offsets()
+        number, offsets = int(Path(name).stem), _read_offsets(self.path, self.stamp)
         if not 0 <= number < len(offsets):
             return None
         with self.path.open("rb") as file:
@@ -67,19 +57,13 @@ class RecordArchive:
             raise BadInput(f"record {number} is damaged (its checksum differs); copy {self.path} again")
         return image_of(data)
 
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def _offsets(self) -> Sequence[int]:
-        about = self.path.stat()
-        return _read_offsets(self.path, about.st_mtime_ns, about.st_size)
-
 
 @lru_cache(maxsize=4096)
-def _read_offsets(path: Path, _modified: int, size: int) -> Sequence[int]:
+def _read_offsets(path: Path, _stamp: Stamp) -> Sequence[int]:
     """Where each record begins."""
     offsets, at = array("Q"), 0
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         while at < size:
             head = file.read(HEAD.size)
             length, check = HEAD.unpack(head) if len(head) == HEAD.size else (0, 0)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired, Required
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.errors import BadInput, brief, first_problem
 from unpaired.core.safe_text import json_lines, read_json
 
 FORMAT = 1
@@ -118,7 +118,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     try:
         evaluation: dict[str, Any] = dict(_EVALUATION.validate_python(read_json(path), strict=True))
     except ValidationError as error:
-        raise BadInput(f"{path}: not what `unpaired evaluate` writes ({_words(error)}); run it again") from error
+        raise BadInput(f"{path}: not what `unpaired evaluate` writes ({first_problem(error)}); run it again") from error
     _check_format(evaluation.get("recipe", {}), path)
     return evaluation
 
@@ -134,7 +134,7 @@ def read_run_facts(path: Path) -> RunFacts:
     try:
         return _RUN.validate_python(read_json(path), strict=True)
     except ValidationError as error:
-        raise BadInput(f"{path}: not what training writes ({_words(error)}); remove it") from error
+        raise BadInput(f"{path}: not what training writes ({first_problem(error)}); remove it") from error
 
 
 def read_log(path: Path) -> list[LogLine]:
@@ -153,7 +153,7 @@ def read_log(path: Path) -> list[LogLine]:
             if len(lines) == 2 * MOST_LINES:
                 lines = lines[1::2]
     except ValidationError as error:
-        raise BadInput(f"{path}: not what training writes ({_words(error)})") from error
+        raise BadInput(f"{path}: not what training writes ({first_problem(error)})") from error
     return lines
 
 
@@ -161,8 +161,3 @@ def _check_format(values: Mapping[str, Any], path: Path) -> None:
     version = values.get("format", FORMAT)
     if type(version) is not int or version > FORMAT:
         raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
-
-
-def _words(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return shown(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}")
