@@ -6,8 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from unpaired.models.kernels.cpu import patches
-from unpaired.models.kernels.cpu.direct import direct, direct_gradients
-from unpaired.models.kernels.cpu.patches import by_patches, by_patches_gradients
+from unpaired.models.kernels.cpu.patches import by_patches, by_patches_gradients, direct, direct_gradients
 
 LAYERS = {
     "4x4 stride 2": lambda: nn.Conv2d(64, 128, 4, stride=2, padding=1),

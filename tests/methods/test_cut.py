@@ -19,6 +19,7 @@ from unpaired.inference import Translator
 from unpaired.methods import CUT, Batch, CUTConfig, Pix2Pix, Pix2PixConfig
 from unpaired.models import PatchGANConfig, ResNetConfig, UNetConfig, build_discriminator, build_generator
 from unpaired.models.kernels import optimize
+from unpaired.models.resnet import ResNetGenerator
 from unpaired.presets import preset
 from unpaired.training import train
 from unpaired.training.engine import Engine
@@ -69,7 +70,7 @@ def test_features_are_the_outputs_of_layers_in_the_pass_of_the_whole_network(cfg
 
 def encoder_layers(generator):
     """The layers themselves, found by their kind."""
-    if isinstance(generator.model, nn.Sequential):
+    if isinstance(generator, ResNetGenerator):
         return [generator.model[index] for index in generator.encoder]
     return [module for module in generator.modules() if isinstance(module, nn.Conv2d)][:4]
 

@@ -2,9 +2,6 @@ import pytest
 
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.evidence import FEW, FEWEST, TOO_FEW, as_span, compare, span_text, warning
-from unpaired.metrics.words import BASELINES, METRICS
-
-ERROR, SSIM = METRICS["mean_abs_error"], METRICS["ssim"]
 
 
 def span(low, high):
@@ -57,15 +54,15 @@ def test_thirty_images_carry_none():
 def test_only_separated_intervals_make_a_verdict(metric, model, baselines, text, standing):
     scores = {rival: {metric: sum(ends) / 2} for rival, ends in baselines.items()}
     spans = {rival: {metric: span(*ends)} for rival, ends in baselines.items()}
-    verdict = compare(METRICS[metric], metric, span(*model), scores, spans, BASELINES)
+    verdict = compare(metric, span(*model), scores, spans)
     assert (verdict.text, verdict.standing) == (text, standing)
 
 
 def test_without_an_interval_there_is_no_verdict():
     scores, spans = {"copy": {"ssim": 0.1}}, {"copy": {"ssim": span(0.1, 0.1)}}
     few = {"n": 3, "independent": 3}
-    assert compare(SSIM, "ssim", few, scores, spans, BASELINES).standing == "unknown"
-    assert compare(SSIM, "ssim", few, scores, spans, BASELINES).text == ""
+    assert compare("ssim", few, scores, spans).standing == "unknown"
+    assert compare("ssim", few, scores, spans).text == ""
     unknown = {"copy": {"ssim": few}}
-    assert compare(SSIM, "ssim", span(0.5, 0.6), scores, unknown, BASELINES).standing == "even"
-    assert compare(SSIM, "ssim", span(0.5, 0.6), {}, {}, BASELINES).standing == "alone"
+    assert compare("ssim", span(0.5, 0.6), scores, unknown).standing == "even"
+    assert compare("ssim", span(0.5, 0.6), {}, {}).standing == "alone"

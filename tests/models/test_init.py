@@ -13,7 +13,7 @@ from unpaired.models import (
     build_discriminator,
     build_generator,
 )
-from unpaired.models.init import init_normal
+from unpaired.models.init import initialise
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 BUILD = {
@@ -89,7 +89,7 @@ def test_under_one_seed_the_draws_are_those_of_the_published_code(name, norm):
             module.weight.data = 1 + torch.randn(module.weight.shape) * 0.02
 
     torch.manual_seed(5)
-    init_normal(ours)
+    initialise(ours)
     torch.manual_seed(5)
     theirs.apply(published)
     for (key, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):

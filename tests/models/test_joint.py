@@ -5,8 +5,8 @@ from torch.testing import assert_close
 
 from unpaired.methods import Batch, CycleGAN
 from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
-from unpaired.models.outputs import Outputs
 from unpaired.models.patchgan import PatchGAN
+from unpaired.models.projected import Outputs
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 

@@ -24,7 +24,7 @@ from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
 from unpaired.models import Generator
 from unpaired.models.coupled import Rendering, encoder, own_layers, shared_layers
-from unpaired.models.init import init_normal
+from unpaired.models.init import initialise
 from unpaired.models.patchgan import PatchGAN
 
 FIRST = 2
@@ -51,7 +51,7 @@ class CoGAN(Method):
         self.D_X, self.D_Y = PatchGAN(cfg.discriminator, x).model[:FIRST], PatchGAN(cfg.discriminator, y).model[:FIRST]
         self.D = PatchGAN(cfg.discriminator, x).model[FIRST:]
         self.loss = ADVERSARIAL[cfg.adversarial]
-        init_normal(self)
+        initialise(self)
 
     def generator_losses(self, batch: Batch) -> list[LossFunction]:
         """A pair drawn from noise against both discriminators, and what each encoder loses there and back."""

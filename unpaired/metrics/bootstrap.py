@@ -40,27 +40,16 @@ class Interval:
     """Groups of images that share no content; n where every image is its own group."""
 
 
-def mean_interval(
-    values: Values, groups: Sequence[object] | None = None, draws: int = DRAWS, seed: int = SEED
-) -> Interval:
+def mean_interval(values: Values, groups: Sequence[object] | None = None) -> Interval:
     """Interval of the mean of one number per image; see `ratio_interval`."""
-    return ratio_interval(values, np.ones(len(values)), groups, draws, seed)
+    return ratio_interval(values, np.ones(len(values)), groups)
 
 
-def ratio_interval(
-    top: Values, bottom: Values, groups: Sequence[object] | None = None, draws: int = DRAWS, seed: int = SEED
-) -> Interval:
-    """Interval of sum(top) / sum(bottom), as of a pooled IoU.
+def ratio_interval(top: Values, bottom: Values, groups: Sequence[object] | None = None) -> Interval:
+    """Interval of sum(top) / sum(bottom) with two numbers per image, as of a pooled IoU; the same at every call.
 
-    Draws whose sum of `bottom` is zero have no value and are left out. With one image (or one group) nothing can
-    vary: both ends are the number itself.
-
-    Args:
-        top: One number per image, such as the pixels of an intersection.
-        bottom: The same images' other number, such as the pixels of the union.
-        groups: For each image the group it belongs to; each image its own group unless given.
-        draws: How many times to draw.
-        seed: Start of the draws: the same seed gives the same interval.
+    Draws whose sum of `bottom` is zero have no value and are left out. With one image, or one of the `groups` that
+    images belong to (each its own unless given), nothing can vary: both ends are the number itself.
 
     Raises:
         ValueError: no images, or lists of different lengths.
@@ -72,7 +61,7 @@ def ratio_interval(
     group = group_numbers(groups, n)
     parts = int(group.max()) + 1
     sums = np.stack([np.bincount(group, part, parts) for part in (np.asarray(top, float), np.asarray(bottom, float))])
-    times_drawn = np.random.default_rng(seed).multinomial(parts, np.full(parts, 1 / parts), size=draws)
+    times_drawn = np.random.default_rng(SEED).multinomial(parts, np.full(parts, 1 / parts), size=DRAWS)
     tops, bottoms = sums @ times_drawn.T
     ratios = tops[bottoms != 0] / bottoms[bottoms != 0]
     if not ratios.size:

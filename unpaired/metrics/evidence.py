@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from unpaired.metrics.bootstrap import Interval
-from unpaired.metrics.words import Words
+from unpaired.metrics.words import BASELINES, METRICS
 
 FEWEST = 10
 """Independent images (groups, where images overlap) below which no interval is given."""
@@ -33,12 +33,12 @@ class Verdict:
     standing: Standing
 
 
-def as_span(interval: Interval, digits: int = 5) -> dict[str, float]:
-    """An interval as JSON; without ends where too few independent images support it."""
+def as_span(interval: Interval) -> dict[str, float]:
+    """An interval as JSON, to 5 digits; without ends where too few independent images support it."""
     counts: dict[str, float] = {"n": interval.n, "independent": interval.independent}
     if interval.independent < FEWEST:
         return counts
-    return {"low": round(interval.low, digits), "high": round(interval.high, digits), **counts}
+    return {"low": round(interval.low, 5), "high": round(interval.high, 5), **counts}
 
 
 def is_known(span: Span | None) -> bool:
@@ -64,47 +64,32 @@ def warning(independent: int) -> str:
 
 
 def compare(
-    words: Words,
-    name: str,
-    span: Span | None,
-    baselines: Mapping[str, Any],
-    baseline_spans: Mapping[str, Mapping[str, Span]],
-    labels: Mapping[str, str],
+    name: str, span: Span | None, baselines: Mapping[str, Any], baseline_spans: Mapping[str, Mapping[str, Span]]
 ) -> Verdict:
-    """The model against every baseline that has the metric `name`, by separated intervals only.
-
-    Args:
-        words: Whether lower or higher is better.
-        name: The metric's key.
-        span: The model's interval.
-        baselines: Scores by baseline.
-        baseline_spans: Intervals by baseline.
-        labels: Names of the baselines for people.
-    """
+    """The interval of the metric `name` against that of every baseline that has it; only separated ones count."""
     compared = [baseline for baseline, scores in baselines.items() if name in scores]
     if not compared:
         return Verdict("", "alone")
     if span is None or not is_known(span):
         return Verdict("", "unknown")
     spans = {baseline: baseline_spans.get(baseline, {}).get(name) for baseline in compared}
-    ahead = [baseline for baseline, other in spans.items() if _separated(words, span, other)]
-    behind = [baseline for baseline, other in spans.items() if other is not None and _separated(words, other, span)]
+    ahead = [baseline for baseline, other in spans.items() if _separated(name, span, other)]
+    behind = [baseline for baseline, other in spans.items() if _separated(name, other, span)]
     if behind:
-        return Verdict(f"behind {_listed(behind, labels)}", "behind")
+        return Verdict(f"behind {_listed(behind)}", "behind")
     if len(ahead) == len(compared):
-        text = "better than every baseline" if len(compared) > 1 else f"better than {_listed(ahead, labels)}"
-        return Verdict(text, "ahead")
+        return Verdict(f"better than {'every baseline' if len(compared) > 1 else _listed(ahead)}", "ahead")
     even = [baseline for baseline in compared if baseline not in ahead]
-    return Verdict(f"about as good as {_listed(even, labels)}", "even")
+    return Verdict(f"about as good as {_listed(even)}", "even")
 
 
-def _separated(words: Words, better: Span | None, worse: Span | None) -> bool:
+def _separated(name: str, better: Span | None, worse: Span | None) -> bool:
     """Whether the first interval is wholly on the better side of the second."""
-    if better is None or worse is None or not (is_known(better) and is_known(worse)):
+    if not (better and worse and is_known(better) and is_known(worse)):
         return False
-    return better["high"] < worse["low"] if words.better == "lower" else better["low"] > worse["high"]
+    return better["high"] < worse["low"] if METRICS[name].better == "lower" else better["low"] > worse["high"]
 
 
-def _listed(names: list[str], labels: Mapping[str, str]) -> str:
-    shown = [labels.get(name, name) for name in names]
+def _listed(names: list[str]) -> str:
+    shown = [BASELINES.get(name, name) for name in names]
     return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), shown[-1]])

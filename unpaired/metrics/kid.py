@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unpaired.metrics.prdc import squared_distances
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,9 +31,7 @@ class KID:
     subset_size: int
 
 
-def kernel_distance(
-    fake: Features, real: Features, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = SEED
-) -> KID:
+def kernel_distance(fake: Features, real: Features, subset_size: int = SUBSET_SIZE) -> KID:
     """KID: the unbiased squared MMD with the kernel (x.y / d + 1)^3, averaged over random subsets.
 
     Subsets are no larger than the smaller set; the deviation tells how subsets differ, which shrinks to nothing as
@@ -47,10 +47,10 @@ def kernel_distance(
     size = min(subset_size, len(fake), len(real))
     if size < 2:
         raise ValueError(f"kid: expected at least 2 rows in each set, got {len(fake)} and {len(real)}")
-    draws = np.random.RandomState(seed)  # noqa: NPY002
+    draws = np.random.RandomState(SEED)  # noqa: NPY002
     found = [
         unbiased_mmd(fake[draws.choice(len(fake), size, False)], real[draws.choice(len(real), size, False)])
-        for _ in range(subsets)
+        for _ in range(SUBSETS)
     ]
     return KID(float(np.mean(found)), float(np.std(found)), size)
 
@@ -78,15 +78,10 @@ def cmmd(fake: Features, real: Features) -> float:
 
     Source: Jayasumana, Ramalingam, Veit, Glasner, Chakrabarti, Kumar, Rethinking FID, CVPR 2024 (arXiv:2401.09603).
     """
-    x, y = (_unit(np.asarray(features, np.float64)) for features in (fake, real))
+    x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (fake.astype(float), real.astype(float)))
     mmd = _gaussian(x, x).mean() + _gaussian(y, y).mean() - 2 * _gaussian(x, y).mean()
     return float(CMMD_SCALE * mmd)
 
 
 def _gaussian(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    squared = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
-    return np.exp(-squared / (2 * CMMD_SIGMA**2))
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+    return np.exp(-squared_distances(x, y) / (2 * CMMD_SIGMA**2))

@@ -7,11 +7,10 @@ and returns one number per image, so that a mean, an interval and a list of the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-
-from unpaired.metrics.filters import separable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
 WHITE = 255.0
 PSNR_CAP = 100.0
 """dB given to identical images, whose PSNR is infinite; an infinite value would swallow the mean of a test set."""
-SSIM_RADIUS = 5
+SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
 SSIM_WINDOW = 2 * SSIM_RADIUS + 1
-SSIM_SIGMA = 1.5
 K1, K2 = 0.01, 0.03
 
 
@@ -59,7 +57,8 @@ def ssim(output: Images, truth: Images) -> PerImage:
 
     Source: Wang, Bovik, Sheikh, Simoncelli, Image Quality Assessment, IEEE TIP 13(4), 2004, Eq. 13 and Sec. III-C.
     """
-    x, y = (_double(batch) for batch in (_same_shape(output, truth), levels(truth)))
+    batches = _same_shape(output, truth), levels(truth)
+    x, y = ((each.cpu() if each.device.type == "mps" else each).double() for each in batches)  # MPS has no float64
     if min(x.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"ssim: expected at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, got {tuple(x.shape[2:])}")
     mean_x, mean_y = _blur(x), _blur(y)
@@ -71,15 +70,24 @@ def ssim(output: Images, truth: Images) -> PerImage:
     return (luminance * structure).flatten(1).mean(1)
 
 
+def separable(x: Float[Tensor, "b c h w"], weights: Sequence[float]) -> Float[Tensor, "b c h2 w2"]:
+    """Weighted sums down the columns, then along the rows, where the k weights are wholly inside: h - k + 1.
+
+    Shifted sums: several times quicker on a busy CPU than a convolution of one channel.
+    """
+    for axis in (2, 3):
+        length = x.shape[axis] - len(weights) + 1
+        total = x.narrow(axis, 0, length) * weights[0]
+        for shift, weight in enumerate(weights[1:], start=1):
+            total.add_(x.narrow(axis, shift, length), alpha=weight)
+        x = total
+    return x
+
+
 def _same_shape(output: Images, truth: Images) -> Levels:
     if output.shape != truth.shape:
         raise ValueError(f"expected two batches of one shape, got {tuple(output.shape)} and {tuple(truth.shape)}")
     return levels(output)
-
-
-def _double(x: Levels) -> Tensor:
-    """The levels in float64, which MPS does not have."""
-    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _blur(x: Levels) -> Levels:

@@ -62,6 +62,10 @@ def radii(rows: Features, k: int) -> NDArray[np.float64]:
 
 
 def distances(x: Features, y: Features) -> NDArray[np.float64]:
-    """Euclidean distances of every row of x to every row of y; the expanded square, kept at or above 0."""
-    squared = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
-    return np.sqrt(np.maximum(squared, 0))
+    """Euclidean distances of every row of x to every row of y."""
+    return np.sqrt(np.maximum(squared_distances(x, y), 0))
+
+
+def squared_distances(x: Features, y: Features) -> NDArray[np.float64]:
+    """The squares of `distances` by the expanded formula, which may round to a little below 0."""
+    return np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T

@@ -30,8 +30,7 @@ import numpy as np
 from torch.nn import functional
 
 from unpaired.metrics.bootstrap import Interval, group_numbers
-from unpaired.metrics.filters import separable
-from unpaired.metrics.paired import WHITE, levels
+from unpaired.metrics.paired import WHITE, levels, separable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -42,20 +41,15 @@ if TYPE_CHECKING:
 
     Sample = Float[NDArray[np.float32], "p n"]
     """n numbers for each of p projections."""
-    PerProjection = Float[NDArray[np.float32], "p"]
-    PerDraw = Float[NDArray[np.float64], "draws"]
     Neighbourhoods = Float[NDArray[np.float32], "n k c 49"]
     """k of each of n images."""
 
 SMALLEST_LEVEL = 16
 """Pixels on the short side of the coarsest level."""
-SIDE = 7
-PER_IMAGE = 128
-PER_LEVEL = 2**13
-PROJECTIONS = 512
-SCALE = 1e3
-HALVES = 40
-HALF_PROJECTIONS = 32
+SIDE, PER_IMAGE, PER_LEVEL = 7, 128, 2**13
+"""Of neighbourhoods: pixels a side; how many of an image, and of a set, at a level."""
+PROJECTIONS, SCALE, SEED = 512, 1e3, 0
+HALVES, HALF_PROJECTIONS = 40, 32
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -91,16 +85,9 @@ def per_image(images: int) -> int:
 class Patches:
     """7 x 7 neighbourhoods of a set of images, gathered batch by batch."""
 
-    def __init__(self, depth: int, images: int, seed: int = 0) -> None:
-        """Make room.
-
-        Args:
-            depth: Levels of the pyramid.
-            images: How many will come, which decides how many neighbourhoods each gives.
-            seed: Start of the choice of places.
-        """
+    def __init__(self, depth: int, images: int) -> None:
+        """For a pyramid of `depth` levels and so many images, which decides how many neighbourhoods each gives."""
         self.per_image = per_image(images)
-        self.seed = seed
         self.found: list[dict[int, NDArray[np.float32]]] = [{} for _ in range(depth)]
 
     def add(self, images: Images, indices: Sequence[int]) -> None:
@@ -112,9 +99,8 @@ class Patches:
             windows = band.cpu().numpy().transpose(0, 2, 3, 1)
             windows = np.lib.stride_tricks.sliding_window_view(windows, (SIDE, SIDE), axis=(1, 2))  # b y x c 7 7
             for index, places in zip(indices, windows, strict=True):
-                rng = np.random.default_rng([self.seed, level, index])
-                rows = rng.integers(places.shape[0], size=self.per_image)
-                columns = rng.integers(places.shape[1], size=self.per_image)
+                rng = np.random.default_rng([SEED, level, index])
+                rows, columns = (rng.integers(side, size=self.per_image) for side in places.shape[:2])
                 self.found[level][index] = places[rows, columns]
 
     def level(self, level: int) -> Neighbourhoods:
@@ -134,51 +120,38 @@ class Distance:
     interval: Interval
 
 
-def swd(a: Images, b: Images, seed: int = 0) -> Distance:
-    """The distance between two batches of images that fit in memory."""
-    short_side = min(*a.shape[2:], *b.shape[2:])
-    sets = []
-    for images in (a, b):
-        patches = Patches(len(level_sizes(short_side)), len(images), seed)
-        patches.add(images, range(len(images)))
-        sets.append(patches)
-    return distance(*sets, seed=seed)
-
-
 def distance(
     a: Patches,
     b: Patches,
     groups: tuple[Sequence[object] | None, Sequence[object] | None] = (None, None),
     together: bool = False,
-    seed: int = 0,
 ) -> Distance:
-    """The distance of each level and their mean, with intervals.
+    """The distance of each level and their mean, with intervals; the same with the two sets exchanged.
 
     Args:
         a: One set.
-        b: The other; the distance is the same with the two exchanged.
+        b: The other.
         groups: For each set the group each image belongs to; see `metrics.bootstrap`.
         together: The sets are translation and truth of the same images: an image is drawn in both or in neither.
-        seed: Start of the projections and of the half-samples.
     """
-    per_level = []
+    numbers = [group_numbers(g, len(each.found[0])) for g, each in zip(groups, (a, b), strict=True)]
+    values, halves = [], []
     for level in range(len(a.found)):
         x, y = _normalised(a.level(level), b.level(level))
-        directions = _directions(x.shape[2], seed + level)
-        whole = SCALE * float(wasserstein(*(_project(s, directions) for s in (x, y))).mean())
+        drawn = np.random.default_rng(SEED + level).standard_normal((PROJECTIONS, x.shape[2]))
+        directions = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+        values.append(SCALE * float(wasserstein(_project(x, directions), _project(y, directions)).mean()))
         few = directions[:HALF_PROJECTIONS]
-        halves = _half_samples(_project(x, few), _project(y, few), (len(x), len(y)), groups, together, seed)
-        per_level.append((whole, SCALE * halves))
-    values = [value for value, _ in per_level]
-    counts = (len(a.found[0]), len(b.found[0]))
-    independent = min(int(group_numbers(g, n).max()) + 1 for g, n in zip(groups, counts, strict=True))
-    intervals = [_interval(value, halves, counts[0], independent) for value, halves in per_level]
-    mean = float(np.mean(values))
-    together_halves = np.mean([halves for _, halves in per_level], axis=0)
-    return Distance(tuple(values), tuple(intervals), mean, _interval(mean, together_halves, counts[0], independent))
+        halves.append(SCALE * _half_samples(_project(x, few), _project(y, few), numbers, together))
+    mean, independent = float(np.mean(values)), min(int(each.max()) + 1 for each in numbers)
+    *intervals, of_mean = (
+        _interval(value, found, len(numbers[0]), independent)
+        for value, found in zip([*values, mean], [*halves, np.mean(halves, axis=0)], strict=True)
+    )
+    return Distance(tuple(values), tuple(intervals), mean, of_mean)
 
 
-def wasserstein(a: Sample, b: Sample) -> PerProjection:
+def wasserstein(a: Sample, b: Sample) -> NDArray[np.float32]:
     """The 1-D Wasserstein-1 distance of two samples, row by row: the mean gap between their quantile functions.
 
     Exact for samples of one size. Otherwise the larger sample's quantile function is read, between its sorted
@@ -209,37 +182,23 @@ def _normalised(a: Neighbourhoods, b: Neighbourhoods) -> tuple[NDArray[np.float3
     return first, second
 
 
-def _directions(dimensions: int, seed: int) -> Float[NDArray[np.float32], "p d"]:
-    drawn = np.random.default_rng(seed).standard_normal((PROJECTIONS, dimensions))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-
-
 def _project(patches: NDArray[np.float32], directions: NDArray[np.float32]) -> Sample:
     return directions @ patches.reshape(-1, patches.shape[2]).T
 
 
-def _half_samples(
-    a: Sample,
-    b: Sample,
-    images: tuple[int, int],
-    groups: tuple[Sequence[object] | None, Sequence[object] | None],
-    together: bool,
-    seed: int,
-) -> PerDraw:
+def _half_samples(a: Sample, b: Sample, groups: Sequence[NDArray[np.int64]], together: bool) -> NDArray[np.float64]:
     """The distance of one half of each set, for `HALVES` choices of halves; groups stay whole.
 
     Resampling with replacement would repeat patches, and a distance that cannot be negative then grows. Halves
     without repeats vary as much around their mean as the whole set would around the truth: the factor of the
     delete-d jackknife, (n - d) / d, is 1 at d = n / 2 (Shao, Wu, Annals of Statistics 17(3), 1989).
     """
-    rng = np.random.default_rng(seed)
-    numbers = [group_numbers(g, n) for g, n in zip(groups, images, strict=True)]
+    rng = np.random.default_rng(SEED)
     results = []
     for _ in range(HALVES):
-        first = _half(numbers[0], rng)
-        second = first if together else _half(numbers[1], rng)
-        parts = [_of_images(s, n, half) for s, n, half in zip((a, b), images, (first, second), strict=True)]
-        results.append(float(wasserstein(parts[0], parts[1]).mean()))
+        first = _half(groups[0], rng)
+        second = first if together else _half(groups[1], rng)
+        results.append(float(wasserstein(_of_images(a, first), _of_images(b, second)).mean()))
     return np.array(results)
 
 
@@ -249,8 +208,8 @@ def _half(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.boo
     return np.isin(groups, rng.permutation(count)[: (count + 1) // 2])
 
 
-def _of_images(sample: Sample, images: int, chosen: NDArray[np.bool_]) -> Sample:
-    return sample.reshape(len(sample), images, -1)[:, chosen].reshape(len(sample), -1)
+def _of_images(sample: Sample, chosen: NDArray[np.bool_]) -> Sample:
+    return sample.reshape(len(sample), len(chosen), -1)[:, chosen].reshape(len(sample), -1)
 
 
 def _interval(value: float, halves: NDArray[np.float64], n: int, independent: int) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 from torch import Tensor, nn
 
@@ -19,12 +18,11 @@ from unpaired.config.networks import (
 )
 from unpaired.core.errors import BadInput
 from unpaired.models.coupled import Rendering
-from unpaired.models.init import initialise
-from unpaired.models.joint import JointDiscriminator, MultiScalePatchGAN
+from unpaired.models.init import initialise, normalise_marked
+from unpaired.models.joint import JointDiscriminator, MultiScalePatchGAN, patchgan
 from unpaired.models.patchgan import PatchGAN, PixelGAN
 from unpaired.models.projected import ProjectedDiscriminator
 from unpaired.models.resnet import ResNetGenerator
-from unpaired.models.spectral import normalise_marked
 from unpaired.models.unet import UNetGenerator
 
 __all__ = [
@@ -35,15 +33,11 @@ __all__ = [
     "Generator",
     "GeneratorConfig",
     "JointConfig",
-    "JointDiscriminator",
-    "MultiScalePatchGAN",
     "PatchGAN",
     "PatchGANConfig",
     "PixelGAN",
     "PixelGANConfig",
     "ProjectedConfig",
-    "ProjectedDiscriminator",
-    "Rendering",
     "ResNetConfig",
     "ResNetGenerator",
     "UNetConfig",
@@ -53,19 +47,15 @@ __all__ = [
     "require_fit",
 ]
 
-Network = TypeVar("Network", bound=nn.Module)
 Generator = ResNetGenerator | UNetGenerator | Rendering
+"""`batch_independent` says whether the result for an image does not depend on the rest of its batch; height and width
+must divide by `size_multiple` and be at least `min_size`."""
 Discriminator = PatchGAN | PixelGAN | MultiScalePatchGAN | ProjectedDiscriminator | JointDiscriminator
+"""`batch_independent` as in generators."""
 
 GENERATORS = {"resnet": ResNetGenerator, "unet": UNetGenerator}
-
-
-def _patchgan(cfg: PatchGANConfig, channels: int) -> PatchGAN | MultiScalePatchGAN:
-    return PatchGAN(cfg, channels) if cfg.scales == 1 else MultiScalePatchGAN(cfg, channels)
-
-
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
-    "patchgan": _patchgan,
+    "patchgan": patchgan,
     "pixelgan": PixelGAN,
     "projected": ProjectedDiscriminator,
     "joint": JointDiscriminator,
@@ -74,18 +64,18 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
 
 def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> ResNetGenerator | UNetGenerator:
     """A freshly initialised generator from `channels` to `out_channels` image channels."""
-    return _initialised(GENERATORS[cfg.name](cfg, channels, out_channels), cfg)
+    network = GENERATORS[cfg.name](cfg, channels, out_channels)
+    initialise(network, cfg.init, cfg.init_gain)
+    return network
 
 
 def build_discriminator(cfg: DiscriminatorConfig, channels: int, twice: bool = False) -> Discriminator:
     """A freshly initialised discriminator of images with `channels` channels.
 
-    Args:
-        cfg: Its settings.
-        channels: Of the images.
-        twice: Whether a loss holds its gradient, as R1 does; `kernels.optimize` then keeps the plain layers.
+    With `twice`, for a loss that holds its gradient, as R1 does, `kernels.optimize` keeps the plain layers.
     """
-    network = _initialised(DISCRIMINATORS[cfg.name](cfg, channels), cfg)
+    network = DISCRIMINATORS[cfg.name](cfg, channels)
+    initialise(network, getattr(cfg, "init", "normal"), getattr(cfg, "init_gain", 0.02))
     normalise_marked(network)
     network.twice_differentiable = twice  # pyright: ignore[reportArgumentType]
     return network
@@ -107,8 +97,3 @@ def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, ad
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise BadInput(f"{name} does not fit the generator: {wrong[0]}{more}; {advice}")
-
-
-def _initialised(network: Network, cfg: object) -> Network:
-    initialise(network, getattr(cfg, "init", "normal"), getattr(cfg, "init_gain", 0.02))
-    return network

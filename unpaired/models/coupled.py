@@ -49,12 +49,8 @@ class Rendering(nn.Sequential):
 
     def __init__(self, cfg: CoupledConfig, find: nn.Module, shared: nn.Module, own: nn.Module) -> None:
         super().__init__(find, shared, own)
-        self.size_multiple = 2**cfg.halvings
-        """Height and width must divide by this."""
-        self.min_size = self.size_multiple
-        """And be no less than this."""
+        self.size_multiple = self.min_size = 2**cfg.halvings
         self.batch_independent = cfg.norm != "batch"
-        """Whether each image of a batch is treated alone."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""

@@ -47,11 +47,10 @@ class FCN(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        total: Tensor | None = None
-        for score, feature in zip(reversed(self.scores), reversed(features), strict=True):
+        total = self.scores[-1](features[-1])
+        for score, feature in zip(self.scores[-2::-1], features[-2::-1], strict=True):
             here = score(feature)
-            total = here if total is None else here + _resized(total, here.shape[2:])
-        assert total is not None  # there is at least one stage
+            total = here + _resized(total, here.shape[2:])
         return _resized(total, size)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from unpaired.config.networks import InitName
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+LINEAR = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02) -> None:
-    """Convolutions from the distribution `init`, BatchNorm scales from N(1, gain), every bias 0, in place.
+    """Convolutions and linear layers from the distribution `init`, BatchNorm scales from N(1, gain), every bias 0.
 
-    Draws in module order from torch's global generator, as the official code's `init_weights` does.
+    In place; draws in module order from torch's global generator, as the official code's `init_weights` does.
 
     Args:
         network: Its weights are replaced.
@@ -22,8 +23,15 @@ def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02
     if any(weight.is_meta for weight in network.parameters()):
         return  # weights without values; to draw them would import torch._dynamo, which takes seconds
     for module in network.modules():
-        if isinstance(module, CONVOLUTIONS):
-            _draw(module.weight, init, gain)
+        if isinstance(module, LINEAR):
+            if init == "normal":
+                nn.init.normal_(module.weight, 0.0, gain)
+            elif init == "xavier":
+                nn.init.xavier_normal_(module.weight, gain)
+            elif init == "kaiming":
+                nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
+            else:
+                nn.init.orthogonal_(module.weight, gain)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
         else:
@@ -32,17 +40,14 @@ def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02
             nn.init.zeros_(module.bias)
 
 
-def init_normal(network: nn.Module, std: float = 0.02) -> None:
-    """The published initialisation: convolutions from N(0, std)."""
-    initialise(network, "normal", std)
+def normalise_marked(network: nn.Module) -> None:
+    """Divide kernels by their largest singular value, in every part of the network whose `spectral_norm` is true.
 
-
-def _draw(weight: Tensor, init: InitName, gain: float) -> None:
-    if init == "normal":
-        nn.init.normal_(weight, 0.0, gain)
-    elif init == "xavier":
-        nn.init.xavier_normal_(weight, gain)
-    elif init == "kaiming":
-        nn.init.kaiming_normal_(weight, a=0, mode="fan_in")
-    else:
-        nn.init.orthogonal_(weight, gain)
+    Called after the weights are drawn: from here on a convolution's `weight` is computed from
+    `parametrizations.weight.original`, with one power iteration a pass in training. Kernels on the meta device have no
+    values and stay as they are. Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018 (arXiv:1802.05957).
+    """
+    for part in [part for part in network.modules() if getattr(part, "spectral_norm", False)]:
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+                spectral_norm(module)

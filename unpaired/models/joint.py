@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from unpaired.config.networks import JointConfig, PatchGANConfig
-from unpaired.models.outputs import Outputs
 from unpaired.models.patchgan import PatchGAN
-from unpaired.models.projected import ProjectedDiscriminator
+from unpaired.models.projected import Outputs, ProjectedDiscriminator
 
 
 class MultiScalePatchGAN(nn.Module):
@@ -23,7 +22,6 @@ class MultiScalePatchGAN(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(PatchGAN(cfg, channels) for _ in range(cfg.scales))
         self.batch_independent = cfg.norm != "batch"
-        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores of every scale, (b, 1, p, q) each, the finest first."""
@@ -34,15 +32,19 @@ class MultiScalePatchGAN(nn.Module):
         return Outputs(scores)
 
 
+def patchgan(cfg: PatchGANConfig, channels: int) -> PatchGAN | MultiScalePatchGAN:
+    """A PatchGAN of one scale or several."""
+    return PatchGAN(cfg, channels) if cfg.scales == 1 else MultiScalePatchGAN(cfg, channels)
+
+
 class JointDiscriminator(nn.Module):
     """A PatchGAN, of one scale or several, beside a projected discriminator."""
 
     def __init__(self, cfg: JointConfig, channels: int) -> None:
         super().__init__()
-        self.patchgan = (MultiScalePatchGAN if cfg.patchgan.scales > 1 else PatchGAN)(cfg.patchgan, channels)
+        self.patchgan = patchgan(cfg.patchgan, channels)
         self.projected = ProjectedDiscriminator(cfg.projected, channels)
         self.batch_independent = self.patchgan.batch_independent
-        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores: those of the PatchGAN, then those of the four feature maps."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from unpaired.config.networks import Norm
 from unpaired.models.spatial import Convolve, Expand, Rule, rules_of
@@ -20,9 +21,7 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     InstanceNorm has no affine part and no running statistics, as in the official PyTorch code, so a
     network behaves the same in training and evaluation.
     """
-    if norm == "instance":
-        return InstanceNorm2d(channels, affine=False, track_running_stats=False)
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+    return {"instance": InstanceNorm2d, "batch": nn.BatchNorm2d, "none": nn.Identity}[norm](channels)
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
@@ -48,9 +47,7 @@ def has_bias(norm: Norm) -> bool:
 @contextmanager
 def fixed_statistics(networks: Mapping[str, nn.Module]) -> Iterator[None]:
     """Inside, BatchNorm normalises by the batch as before, but its running mean and variance stay as they are."""
-    norms = [
-        m for network in networks.values() for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-    ]
+    norms = [m for network in networks.values() for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -88,8 +85,7 @@ class Dropout(nn.Dropout):
         return noise
 
     def _noise(self, like: Tensor) -> Tensor:
-        """As torch draws it on a CPU."""
-        return torch.empty_like(like, requires_grad=False).bernoulli_(1 - self.p).div_(1 - self.p)
+        return torch.empty_like(like, requires_grad=False).bernoulli_(1 - self.p).div_(1 - self.p)  # as torch on a CPU
 
 
 @contextmanager
@@ -121,7 +117,6 @@ class ResizeConv(nn.Sequential):
     """
 
     def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
-        """(b, channels, h, w) to (b, out_channels, 2h, 2w)."""
         up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         conv = nn.Conv2d(channels, out_channels, 3, bias=bias)
         super().__init__(OrderedDict(up=up, pad=nn.ReflectionPad2d(1), conv=conv))
@@ -130,8 +125,7 @@ class ResizeConv(nn.Sequential):
 class BlurDown(nn.Module):
     """Half the size without aliasing: a 3x3 binomial blur at stride 2 (Zhang, ICML 2019), as in CUT's generator."""
 
-    is_leaf = True
-    """One operation of a network, though it is made of others."""
+    is_leaf = True  # one operation of a network, though it is made of others
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -152,7 +146,6 @@ class BlurUp(nn.Module):
     """Twice the size by zero insertion and a 4x4 binomial blur, as in CUT's generator: no checkerboard."""
 
     is_leaf = True
-    """One operation of a network, though it is made of others."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -174,7 +167,6 @@ class ConvBlur(nn.Sequential):
     """A 3x3 convolution, then half the size by `BlurDown`, in place of a stride-2 convolution."""
 
     def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
-        """(b, channels, h, w) to (b, out_channels, h / 2, w / 2)."""
         conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
         super().__init__(OrderedDict(conv=conv, blur=BlurDown(out_channels)))
 
@@ -183,7 +175,6 @@ class BlurConv(nn.Sequential):
     """Twice the size by `BlurUp`, then a 3x3 convolution, in place of a stride-1/2 convolution."""
 
     def __init__(self, channels: int, out_channels: int, bias: bool) -> None:
-        """(b, channels, h, w) to (b, out_channels, 2h, 2w)."""
         conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
         super().__init__(OrderedDict(blur=BlurUp(channels), conv=conv))
 

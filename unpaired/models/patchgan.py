@@ -33,7 +33,6 @@ class PatchGAN(nn.Module):
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
         )
         self.batch_independent = cfg.norm != "batch"
-        """Whether the scores of an image do not depend on the rest of its batch."""
         self.spectral_norm = cfg.spectral_norm
         """Whether `models.build_discriminator` normalises its kernels."""
 
@@ -54,7 +53,6 @@ class PixelGAN(nn.Module):
             nn.Conv2d(2 * w, 1, 1, bias=bias),
         )
         self.batch_independent = cfg.norm != "batch"
-        """Whether the scores of an image do not depend on the rest of its batch."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Raw scores, one per pixel."""

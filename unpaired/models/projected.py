@@ -10,6 +10,7 @@ channels only (CCM), not across scales (CSM).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -21,7 +22,6 @@ from unpaired.config.networks import ProjectedConfig
 from unpaired.core.device import without_autocast
 from unpaired.features import lite0_file, load_lite0
 from unpaired.features.efficientnet import EfficientNetLite0, without_norms
-from unpaired.models.outputs import Outputs
 
 BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
 """EfficientNet-Lite0's blocks whose outputs are scored, at strides 4, 8, 16 and 32, and their channels."""
@@ -29,11 +29,22 @@ PROJECTION_SEED = 0
 """Every discriminator has the same projections."""
 
 
+class Outputs(tuple[Tensor, ...]):
+    """One map of scores (b, 1, p, q) per output; converted and split along the batch like a single tensor."""
+
+    def float(self) -> Outputs:
+        """Every map in fp32."""
+        return Outputs(scores.float() for scores in self)
+
+    def split(self, sizes: Sequence[int]) -> list[Outputs]:
+        """The maps of consecutive parts of the batch."""
+        return [Outputs(parts) for parts in zip(*(scores.split(list(sizes)) for scores in self), strict=True)]
+
+
 class ProjectedDiscriminator(nn.Module):
     """Four maps of raw scores, one per depth of the frozen network."""
 
     batch_independent = True
-    """The scores of an image do not depend on the rest of its batch."""
 
     def __init__(self, cfg: ProjectedConfig, channels: int) -> None:
         """Fresh heads.
@@ -53,11 +64,9 @@ class ProjectedDiscriminator(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
         """Raw scores (b, 1, p, q) of images in [-1, 1], the finest map first."""
-        maps = features(x, self.side)
-        kernels = [self.get_buffer(f"projection{block}") for block in BLOCKS]
+        layers = zip(BLOCKS, features(x, self.side), self.heads, strict=True)
         return Outputs(
-            head(conv2d(each, kernel.to(each.dtype)))
-            for each, kernel, head in zip(maps, kernels, self.heads, strict=True)
+            head(conv2d(maps, self.get_buffer(f"projection{block}").to(maps.dtype))) for block, maps, head in layers
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unpaired.models.init import initialise
+
 WIDTH = 256
 """Units of either layer of the head (CUT App. C)."""
 
@@ -15,15 +17,10 @@ class ProjectionHead(nn.Module):
     Source: Park et al., ECCV 2020 (arXiv:2007.15651) Sec. 3, after SimCLR.
     """
 
-    def __init__(self, channels: int, width: int = WIDTH) -> None:
-        """Fresh weights for features of `channels` channels."""
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        layers = nn.Linear(channels, width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(layers[0], nn.ReLU(), layers[1])
-        for layer in layers:
-            if not layer.weight.is_meta:  # as in `initialise`
-                nn.init.normal_(layer.weight, 0.0, 0.02)
-                nn.init.zeros_(layer.bias)
+        self.mlp = nn.Sequential(nn.Linear(channels, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+        initialise(self)
 
     def forward(self, features: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """One vector per feature vector, not normalised."""

@@ -96,11 +96,9 @@ class ResNetGenerator(nn.Module):
         """Layers whose outputs contrastive losses compare, with their channels: the padded input, both convolutions
         that halve the size, the first and the fifth block (CUT, arXiv:2007.15651, App. C)."""
         self.size_multiple = 4
-        """Height and width must divide by this."""
         self.min_size = 8
-        """And be no less than this: residual blocks reflect and normalise at a quarter of the size."""
+        """Residual blocks reflect and normalise at a quarter of the size."""
         self.batch_independent = norm != "batch"
-        """Whether each image of a batch is treated alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""

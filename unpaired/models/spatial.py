@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import getmro
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,28 +30,28 @@ class UnknownLayer(Exception):
     """A layer without a spatial rule."""
 
 
-class Rule(Protocol):
-    """The spatial rule of a layer. Axis 0 is down, axis 1 is right."""
+class Rule:
+    """The spatial rule of a layer, by default one that works pixel by pixel. Axis 0 is down, axis 1 is right."""
 
     def side(self, n: int, axis: int) -> int:
         """Side of the output for a source of side `n`."""
-        ...
+        return n
 
     def needs(self, span: Span, n: int, axis: int) -> Span:
         """The part of a source of side `n` that the part `span` of the output is made of."""
-        ...
+        return span
 
     def channels(self, given: list[int]) -> int:
         """Channels of the output for sources of so many."""
-        ...
+        return given[0]
 
     def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
         """The box `wanted` from the box `given` = needs(wanted) of sources whose whole size is `size`."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Pointwise:
+class Pointwise(Rule):
     """Each pixel by itself: activations, sums, concatenation, and norms whose statistics are known."""
 
     work: Callable[..., Tensor]
@@ -62,40 +62,16 @@ class Pointwise:
         """Those of one source, or of all."""
         return sum(given) if self.joins else given[0]
 
-    def side(self, n: int, axis: int) -> int:
-        """Unchanged."""
-        return n
-
-    def needs(self, span: Span, n: int, axis: int) -> Span:
-        """The same pixels."""
-        return span
-
     def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
         """As the layer does."""
         return self.work(*sources)
 
 
 @dataclass(frozen=True)
-class Normalise:
-    """InstanceNorm by statistics of the whole plane, which come from elsewhere."""
+class Normalise(Rule):
+    """InstanceNorm by statistics of the whole plane, which come from elsewhere: `apply` in place of `compute`."""
 
     epsilon: float
-
-    def channels(self, given: list[int]) -> int:
-        """Unchanged."""
-        return given[0]
-
-    def side(self, n: int, axis: int) -> int:
-        """Unchanged."""
-        return n
-
-    def needs(self, span: Span, n: int, axis: int) -> Span:
-        """The same pixels."""
-        return span
-
-    def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
-        """Not without statistics: `evaluate` has them."""
-        raise NotImplementedError
 
     def apply(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """(x - mean) / sqrt(variance + epsilon), each channel by its own (c,) statistics."""
@@ -105,16 +81,12 @@ class Normalise:
 
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(Rule):
     """Beyond the border: mirrored without repeating the edge, or the edge repeated."""
 
     before: Size
     after: Size
     mode: Literal["reflect", "replicate"] = "reflect"
-
-    def channels(self, given: list[int]) -> int:
-        """Unchanged."""
-        return given[0]
 
     def side(self, n: int, axis: int) -> int:
         """Grown at both ends."""
@@ -143,7 +115,7 @@ class Pad:
 
 
 @dataclass(frozen=True)
-class Convolve:
+class Convolve(Rule):
     """Any stride, zeros beyond the border."""
 
     weight: Tensor
@@ -178,7 +150,7 @@ class Convolve:
 
 
 @dataclass(frozen=True)
-class Expand:
+class Expand(Rule):
     """A transposed convolution: output pixel o gets source pixel i through tap o + padding - stride * i."""
 
     weight: Tensor
@@ -205,24 +177,15 @@ class Expand:
 
     def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
         """The layer's own weights; what the neighbours outside `given` would have added is cut off."""
-        x = functional.conv_transpose2d(
-            sources[0], self.weight, self.bias, self.stride, 0, self.spare, groups=self.groups
-        )
-        for axis in (0, 1):
-            first = wanted[axis][0] + self.padding[axis] - self.stride[axis] * given[axis][0]
-            x = x.narrow(2 + axis, first, wanted[axis][1] - wanted[axis][0])
-        return x
+        x = functional.conv_transpose2d(sources[0], self.weight, self.bias, self.stride, 0, self.spare, self.groups)
+        return _cut(x, wanted, [self.padding[axis] - self.stride[axis] * given[axis][0] for axis in (0, 1)])
 
 
 @dataclass(frozen=True)
-class Double:
+class Double(Rule):
     """Twice the size by bilinear interpolation, pixel centres kept (align_corners off)."""
 
     layer: nn.Upsample
-
-    def channels(self, given: list[int]) -> int:
-        """Unchanged."""
-        return given[0]
 
     def side(self, n: int, axis: int) -> int:
         """Twice."""
@@ -234,10 +197,14 @@ class Double:
 
     def compute(self, sources: list[Tensor], given: Box, wanted: Box, size: Size) -> Tensor:
         """The layer on the part; its own border effect falls on the neighbours, which are cut off."""
-        x = self.layer(sources[0])
-        for axis in (0, 1):
-            x = x.narrow(2 + axis, wanted[axis][0] - 2 * given[axis][0], wanted[axis][1] - wanted[axis][0])
-        return x
+        return _cut(self.layer(sources[0]), wanted, [-2 * start for start, _ in given])
+
+
+def _cut(x: Tensor, wanted: Box, offset: list[int]) -> Tensor:
+    """The box `wanted`, where pixel 0 of the plane is at `offset` in x."""
+    for axis, (first, last) in enumerate(wanted):
+        x = x.narrow(2 + axis, first + offset[axis], last - first)
+    return x
 
 
 NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d, nn.Identity)
@@ -254,10 +221,10 @@ def rules_of(work: Callable[..., Tensor]) -> list[Rule]:
         return [Pointwise(work, joins=work is beside)]
     if hasattr(work, "spatial_rules"):
         return work.spatial_rules()  # pyright: ignore[reportFunctionMemberAccess]
-    rules = next((RULES[kind](work) for kind in getmro(type(work)) if kind in RULES), None)
-    if rules is None:
-        raise UnknownLayer(type(work).__name__)
-    return rules
+    for kind in getmro(type(work)):
+        if kind in RULES:
+            return RULES[kind](work)
+    raise UnknownLayer(type(work).__name__)
 
 
 def _pad(layer: Any) -> list[Rule]:

@@ -11,6 +11,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,11 +58,8 @@ def trace(network: nn.Module, keep_identities: bool = False) -> list[Operation |
         raise Untraceable(f"{type(network).__name__}: {brief(str(error))}") from error
     operations: list[Operation | None] = []
     numbers: dict[fx.Node, int] = {}
-    for node in graph.nodes:
-        if node.op == "output":
-            operations = operations[: _number(numbers, node.args[0]) + 1]
-            _refuse_side_effects(operations)
-            return operations
+    *nodes, output = graph.nodes
+    for node in nodes:
         if node.op == "placeholder":
             if operations:
                 raise Untraceable(f"{type(network).__name__} has more than one input")
@@ -73,7 +71,9 @@ def trace(network: nn.Module, keep_identities: bool = False) -> list[Operation |
                 continue
             operations.append(operation)
         numbers[node] = len(operations) - 1
-    raise Untraceable(f"{type(network).__name__} gives nothing")
+    operations = operations[: _number(numbers, output.args[0]) + 1]
+    _refuse_side_effects(operations)
+    return operations
 
 
 class _Tracer(fx.Tracer):
@@ -83,9 +83,7 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         """A chain is its layers one after another, whatever runs in their place."""
-        if isinstance(m, nn.Sequential):
-            return super().call_module(m, lambda x: _chain(m, x), args, kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        return super().call_module(m, partial(_chain, m) if isinstance(m, nn.Sequential) else forward, args, kwargs)
 
 
 def _chain(layers: nn.Sequential, x: Any) -> Any:

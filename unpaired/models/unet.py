@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection
 
 import torch
@@ -51,30 +52,6 @@ class SkipBlock(nn.Module):
         return torch.cat([x, y], dim=1)
 
 
-class UNetCore(nn.Module):
-    """The outermost scale: plain convolutions into and out of the nested blocks."""
-
-    def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
-        super().__init__()
-        w = cfg.width
-        block = SkipBlock(8 * w, 8 * w, None, cfg, dropout=False)
-        for _ in range(cfg.downs - 5):
-            block = SkipBlock(8 * w, 8 * w, block, cfg, dropout=cfg.dropout)
-        for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
-            block = SkipBlock(outer, width, block, cfg, dropout=False)
-        self.model = nn.Sequential(
-            down_conv(cfg, channels, w, bias=has_bias(cfg.norm)),
-            block,
-            nn.ReLU(inplace=True),
-            up_conv(cfg, 2 * w, out_channels, bias=True),
-            nn.Tanh(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, channels, h, w) to (b, out_channels, h, w)."""
-        return self.model(x)
-
-
 class UNetGenerator(nn.Module):
     """U-Net on images in [-1, 1]; height and width must divide by 2 ** downs.
 
@@ -84,17 +61,20 @@ class UNetGenerator(nn.Module):
 
     def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
         super().__init__()
-        self.model = UNetCore(cfg, channels, out_channels)
         w = cfg.width
+        block = SkipBlock(8 * w, 8 * w, None, cfg, dropout=False)
+        for _ in range(cfg.downs - 5):
+            block = SkipBlock(8 * w, 8 * w, block, cfg, dropout=cfg.dropout)
+        for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
+            block = SkipBlock(outer, width, block, cfg, dropout=False)
+        first = down_conv(cfg, channels, w, bias=has_bias(cfg.norm))
+        last = [nn.ReLU(inplace=True), up_conv(cfg, 2 * w, out_channels, bias=True), nn.Tanh()]
+        self.model = nn.Sequential(OrderedDict(model=nn.Sequential(first, block, *last)))
         self.encoder = {0: channels, 1: w, 2: 2 * w, 3: 4 * w, 4: 8 * w}
         """Scales whose features contrastive losses compare, with their channels: 0 is the image, k the output of the
         k-th convolution down, at 2**-k of the size."""
-        self.size_multiple = 2**cfg.downs
-        """Height and width must divide by this."""
-        self.min_size = self.size_multiple
-        """And be no less than this."""
+        self.size_multiple = self.min_size = 2**cfg.downs
         self.batch_independent = cfg.norm != "batch"
-        """Whether each image of a batch is treated alone."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""
@@ -103,7 +83,8 @@ class UNetGenerator(nn.Module):
     def features(self, x: Float[Tensor, "b c h w"], layers: Collection[int]) -> list[Tensor]:
         """Features of the encoder at these scales, 0 to 4 as in `encoder`, in order; the pass ends at the last one."""
         found = [x] if 0 in layers else []
-        x, block = self.model.model[0](x), self.model.model[1]
+        first, block, *_ = self.model[0].children()
+        x = first(x)
         found += [x] if 1 in layers else []
         for scale in range(2, max(layers) + 1):
             assert isinstance(block, SkipBlock)

@@ -112,7 +112,7 @@ def test_a_generator_is_convolutions_units_and_a_tanh():
 
 def test_a_unet_joins_its_skips_in_units():
     fast = optimized(built("unet"))
-    steps = [step.work for step in vars(fast.model.model)["forward"].steps]
+    steps = [step.work for step in vars(fast.model)["forward"].steps]
     assert [work.layer for work in steps if isinstance(work, Plain)] == [fast.model.model[-1]]
 
 

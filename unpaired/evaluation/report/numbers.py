@@ -66,7 +66,7 @@ def _row(
     def shown(value: float | None) -> str:
         return "–" if value is None else f"{value:.{words.digits}f}"
 
-    verdict = compare(words, name, spans.get(name), baselines, baseline_spans, BASELINES)
+    verdict = compare(name, spans.get(name), baselines, baseline_spans)
     return Row(
         label=words.label,
         meaning=words.meaning,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -66,22 +65,16 @@ class Plain:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """In the precision of the inputs, whatever that of the layer's own tensors."""
-        if isinstance(self.layer, (nn.ReLU, nn.LeakyReLU)):
-            return leaky_relu(inputs[0], slope_of(self.layer))
-        if not isinstance(self.layer, nn.Module) or next(self._tensors(self.layer), None) is None:
-            return self.layer(*inputs)
-        x = inputs[0]
-        with _autocast(x) if x.dtype in LOW else nullcontext():
-            return self.layer(*inputs)
-
-    @staticmethod
-    def _tensors(layer: nn.Module) -> Iterator[Tensor]:
-        return chain(layer.parameters(), layer.buffers())
-
-
-def _autocast(x: Tensor) -> torch.autocast:
-    """Without a cache of weights: another thread would find or empty it."""
-    return torch.autocast(x.device.type, x.dtype, cache_enabled=False)
+        x, layer = inputs[0], self.layer
+        if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
+            return leaky_relu(x, slope_of(layer))
+        has_tensors = (
+            isinstance(layer, nn.Module) and next(chain(layer.parameters(), layer.buffers()), None) is not None
+        )
+        if x.dtype not in LOW or not has_tensors:
+            return layer(*inputs)
+        with torch.autocast(x.device.type, x.dtype, cache_enabled=False):  # another thread would use or empty a cache
+            return layer(*inputs)
 
 
 def users(operations: Operations) -> list[list[int]]:
@@ -92,6 +85,11 @@ def users(operations: Operations) -> list[list[int]]:
             found[source].append(number)
     found[-1].append(len(operations))
     return found
+
+
+def settings(conv: Convolution) -> tuple[Any, ...]:
+    """Stride, padding, dilation, whether transposed, output padding and groups, as aten's convolutions take them."""
+    return conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding, conv.groups
 
 
 def slope_of(activation: nn.ReLU | nn.LeakyReLU) -> float:

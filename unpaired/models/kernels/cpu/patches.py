@@ -11,16 +11,30 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
-from unpaired.models.kernels.cpu.direct import Gradients, direct, direct_gradients
+from unpaired.models.kernels.plan import Convolution, settings
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d
+aten = torch.ops.aten
+Gradients = tuple[Tensor | None, Tensor | None]
+"""For the input and for the weight."""
 WEIGHTS = {torch.bfloat16: 2048}
 """From so many weights per place on the product is faster; in other precisions from 8192."""
 SUMMED = 32
 """Up to so many places it is faster, too, where patches are added up to a map."""
+
+
+def direct(x: Tensor, weight: Tensor, conv: Convolution) -> Tensor:
+    """The convolution by torch, without its bias."""
+    return aten.convolution(x, weight, None, *settings(conv))
+
+
+def direct_gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool], conv: Convolution
+) -> Gradients:
+    """Of `direct`, each if wanted."""
+    return aten.convolution_backward(grad, x, weight, None, *settings(conv), [*wanted, False])[:2]
 
 
 def by_patches(x: Tensor, weight: Tensor, conv: Convolution) -> Tensor:
@@ -61,11 +75,9 @@ def _side(x: Tensor, conv: Convolution, axis: int) -> int:
     """Height (axis 0) or width of the result."""
     side, k, step = x.shape[2 + axis], conv.kernel_size[axis], conv.stride[axis]
     border = 2 * int(conv.padding[axis])
-    return (
-        (side - 1) * step - border + k + conv.output_padding[axis]
-        if conv.transposed
-        else (side + border - k) // step + 1
-    )
+    if conv.transposed:
+        return (side - 1) * step - border + k + conv.output_padding[axis]
+    return (side + border - k) // step + 1
 
 
 def _gathered(x: Tensor, weight: Tensor, conv: Convolution) -> Tensor:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import leaky_relu
 
-from unpaired.models.kernels.cpu.direct import Gradients
-from unpaired.models.kernels.cpu.patches import Convolution, by_patches, by_patches_gradients
+from unpaired.models.kernels.cpu.patches import Gradients, by_patches, by_patches_gradients
 from unpaired.models.kernels.cpu.winograd import Tiles, tiles_for
 from unpaired.models.kernels.plan import (
+    Convolution,
     Operations,
     Plain,
     Plan,
@@ -36,29 +36,22 @@ aten = torch.ops.aten
 
 def plan(operations: Operations) -> Plan:
     """The chain with every convolution joined to what stands around it; other layers stay as they are."""
-    readers = users(operations)
-    units = dict(_units(operations, readers))
-    inside = {number for unit in units.values() for number in unit.numbers}
+    units: dict[int, Step] = {}
+    inside: set[int] = set()
+    for number, step, joined in _units(operations, users(operations)):
+        units[number] = step
+        inside.update(joined)
     steps = []
     for number, operation in enumerate(operations):
         if number in units:
-            steps.append(Step(units[number].work, (units[number].source,), (max(units[number].numbers),)))
+            steps.append(units[number])
         elif operation is not None and number not in inside:
             steps.append(Step(Plain(operation.work), operation.sources, (number,)))
     return Plan(steps, len(operations) - 1)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A unit of a plan: the operations that it computes at once, and the value that the first of them reads."""
-
-    work: Unit
-    numbers: tuple[int, ...]
-    source: int
-
-
-def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[int, _Found]]:
-    """Every unit, by the number of its convolution."""
+def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[int, Step, list[int]]]:
+    """Every unit: the number of its convolution, its step, and the numbers of all operations that it computes."""
 
     def read_once(number: int) -> Operation | None:
         return operations[number] if len(readers[number]) == 1 else None
@@ -78,7 +71,7 @@ def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[i
         if after and is_instance_norm(after.work) and not after.work.affine:
             numbers.append(readers[number][0])
             eps = after.work.eps
-        yield number, _Found(Unit(conv, slope, reflect, eps), tuple(numbers), source)
+        yield number, Step(Unit(conv, slope, reflect, eps), (source,), (max(numbers),)), numbers
 
 
 @dataclass(frozen=True)

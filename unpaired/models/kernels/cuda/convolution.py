@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unpaired.models.kernels.cuda.units import aligned
-from unpaired.models.kernels.plan import Convolution
+from unpaired.models.kernels.plan import Convolution, settings
 
 aten = torch.ops.aten
 
@@ -31,7 +31,7 @@ class Convolve:
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, copy: Tensor, conv: Convolution) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.shape, ctx.dtype, ctx.settings = weight.shape, weight.dtype, _settings(conv)
+        ctx.shape, ctx.dtype, ctx.settings = weight.shape, weight.dtype, settings(conv)
         ctx.save_for_backward(x, copy)
         return aten.convolution(x, copy, None, *ctx.settings)
 
@@ -45,11 +45,6 @@ class _Convolve(torch.autograd.Function):
         if for_weight is not None:
             for_weight = for_weight[: ctx.shape[0], : ctx.shape[1]].to(ctx.dtype)
         return for_x, for_weight, None, None
-
-
-def _settings(conv: Convolution) -> tuple[Any, ...]:
-    """Stride, padding, dilation, whether transposed, output padding, groups."""
-    return conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding, conv.groups
 
 
 class Weights:

@@ -84,9 +84,9 @@ class _Draft:
     pad: int = 0
 
     @property
-    def is_bare(self) -> bool:
-        """Whether nothing but a convolution or a norm is in it."""
-        return len(self.sources) == 1 and not self.active and self.residual is None and not self.pad
+    def stage(self) -> int:
+        """The last thing in it: 0 a convolution or a norm, 1 the activation, 2 the residual, 3 the padding."""
+        return 3 if self.pad else 2 if self.residual is not None else int(self.active)
 
 
 class _Planner:
@@ -120,15 +120,9 @@ class _Planner:
                 source = _Source(self._value(sources[0]))
             self.drafts[number] = _Draft((replace(source, norm=work),))
         elif isinstance(work, (nn.ReLU, nn.LeakyReLU)):
-            draft = self._open(sources[0])
-            if draft is None or draft.active or draft.residual is not None or draft.pad:
-                draft = _Draft((_Source(self._value(sources[0])),))
-            self.drafts[number] = replace(draft, slope=slope_of(work), active=True)
+            self.drafts[number] = replace(self._before(1, sources[0]), slope=slope_of(work), active=True)
         elif padding is not None:
-            draft = self._open(sources[0])
-            if draft is None or draft.pad:
-                draft = _Draft((_Source(self._value(sources[0])),))
-            self.drafts[number] = replace(draft, mode=padding[0], pad=padding[1])
+            self.drafts[number] = replace(self._before(3, sources[0]), mode=padding[0], pad=padding[1])
         elif work is torch.add:
             self._add(number, sources)
         elif work is beside:
@@ -148,7 +142,7 @@ class _Planner:
     def _add(self, number: int, sources: tuple[int, ...]) -> None:
         for one, other in (sources[::-1], sources):  # what was computed last is what can still be drafted
             draft = self._open(one)
-            if one != other and draft and draft.residual is None and not draft.pad and len(draft.sources) == 1:
+            if one != other and draft and draft.stage < 2 and len(draft.sources) == 1:
                 self.drafts[number] = replace(draft, residual=self._value(other))
                 return
         self.drafts[number] = _Draft((_Source(self._value(sources[1])),), residual=self._value(sources[0]))
@@ -160,7 +154,13 @@ class _Planner:
     def _bare(self, number: int) -> _Source:
         """An operation's result as a source that a norm or other sources may follow."""
         draft = self._open(number)
-        return draft.sources[0] if draft and draft.is_bare else _Source(self._value(number))
+        is_bare = draft and draft.stage == 0 and len(draft.sources) == 1
+        return draft.sources[0] if draft and is_bare else _Source(self._value(number))
+
+    def _before(self, stage: int, number: int) -> _Draft:
+        """An operation's result as a draft that a later `stage` may follow: its own, or that of its computed value."""
+        draft = self._open(number)
+        return draft if draft and draft.stage < stage else _Draft((_Source(self._value(number)),))
 
     def _share(self, number: int) -> None:
         """Compute what several operations read: together with its padding, where one of them pads it."""
@@ -177,17 +177,16 @@ class _Planner:
         """The number of the tensor that holds an operation's result, computed by now."""
         if number not in self.values:
             draft = self.drafts[number]
-            self.values[number] = number if self._is_needed(draft) else draft.sources[0].value
             if self._is_needed(draft):
+                self.values[number] = number
                 self._unit(draft, (number,))
+            else:
+                self.values[number] = draft.sources[0].value
         return self.values[number]
 
     def _aligned(self, number: int) -> int:
         """The same with channels filled up, for a convolution alone."""
-        draft = self._open(number)
-        if draft is None:
-            draft = _Draft((_Source(self._value(number)),))
-        self._unit(draft, (self.fresh,), aligned=True)
+        self._unit(self._before(4, number), (self.fresh,), aligned=True)
         self.fresh += 1
         return self.fresh - 1
 
@@ -208,7 +207,7 @@ class _Planner:
         """Whether a draft is more than its source."""
         source = draft.sources[0]
         altered = source.conv is not None and (source.conv.bias is not None or self._fills(source.conv.out_channels))
-        return not draft.is_bare or source.norm is not None or altered
+        return draft.stage > 0 or len(draft.sources) > 1 or source.norm is not None or altered
 
     def _fills(self, channels: int) -> bool:
         """Whether a convolution from or to so many channels is given more."""

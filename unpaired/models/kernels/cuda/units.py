@@ -69,57 +69,41 @@ def aligned(channels: int) -> int:
 
 class _Unit(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, unit: Unit, *tensors: Tensor | None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        first = tensors[0]
-        assert first is not None
-        (b, _, h, w), p = first.shape, unit.pad
-        ends = _ends(unit, tensors)
-        channels = ends[-1]
-        size = (b, aligned(channels) if unit.aligned else channels, h + 2 * p, w + 2 * p)
+    def forward(ctx: Any, unit: Unit, *tensors: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        first, p, ends = tensors[0], unit.pad, _ends(unit, tensors)
+        b, _, h, w = first.shape
+        size = (b, aligned(ends[-1]) if unit.aligned else ends[-1], h + 2 * p, w + 2 * p)
         out = torch.empty(size, dtype=unit.dtype or first.dtype, device=first.device, memory_format=LAST)
-        parts = []
+        residual, parts = _by_pixels(tensors[-1]) if unit.residual else None, []
         for k, (start, end) in enumerate(pairwise([0, *ends[:-1], size[1]])):
-            place = out[:, start:end]
-            parts.append(_finish(unit, k, tensors[3 * k : 3 * k + 3], ends[k] - start, _residual(unit, tensors), place))
-        ctx.unit = unit
+            given = tensors[3 * k : 3 * k + 3]
+            parts.append(_finish(unit, unit.pieces[k], given, ends[k] - start, residual, out[:, start:end]))
+        ctx.unit, ctx.like = unit, None if residual is None else residual.dtype
         ctx.save_for_backward(*tensors[: 3 * len(unit.pieces)], *parts)
-        ctx.like = _residual(unit, tensors, like=True)
         ctx.set_materialize_grads(False)
-        return (out, out[:, :channels, p : p + h, p : p + w]) if unit.inner else out
+        return (out, out[:, : ends[-1], p : p + h, p : p + w]) if unit.inner else out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         unit: Unit = ctx.unit
-        count = len(unit.pieces)
         saved = ctx.saved_tensors  # once: a checkpointed block computes them at the first question
-        tensors, parts = saved[: 3 * count], saved[3 * count :]
-        outer, inner = (*(None if g is None else _by_pixels(g) for g in grads), None)[:2]
-        given: list[Tensor | None] = []
-        for_residual = None
+        tensors, parts = saved[: 3 * len(unit.pieces)], saved[3 * len(unit.pieces) :]
+        whole = [None if grad is None else _by_pixels(grad) for grad in grads]
+        given, for_residual = [], None
         for k, (start, end) in enumerate(pairwise([0, *_ends(unit, tensors)])):
-            of_piece = (None if outer is None else outer[:, start:end], None if inner is None else inner[:, start:end])
-            grads_of, for_residual = _back(
-                unit, k, tensors[3 * k : 3 * k + 3], parts[k], of_piece, end - start, ctx.like
+            outer, inner = (*(None if grad is None else grad[:, start:end] for grad in whole), None)[:2]
+            of_piece, for_residual = _back(
+                unit, unit.pieces[k], tensors[3 * k : 3 * k + 3], parts[k], outer, inner, end - start, ctx.like
             )
-            given += grads_of
+            given += of_piece
         return None, *given, *([for_residual] if unit.residual else [])
 
 
-def _ends(unit: Unit, tensors: Sequence[Tensor | None]) -> list[int]:
+def _ends(unit: Unit, tensors: Sequence[Any]) -> list[int]:
     """Of every piece, the channel of the result behind its last one."""
-    given = [tensors[3 * k] for k in range(len(unit.pieces))]
-    counts = [piece.channels or x.shape[1] for piece, x in zip(unit.pieces, given, strict=True) if x is not None]
-    return list(accumulate(counts))
-
-
-def _residual(unit: Unit, tensors: Sequence[Tensor | None], like: bool = False) -> Any:
-    """The residual with channels fastest; or its precision."""
-    if not unit.residual:
-        return None
-    residual = tensors[-1]
-    assert residual is not None
-    return residual.dtype if like else _by_pixels(residual)
+    pieces = zip(unit.pieces, tensors[::3], strict=False)
+    return list(accumulate(piece.channels or x.shape[1] for piece, x in pieces))
 
 
 def _by_pixels(x: Tensor) -> Tensor:
@@ -150,11 +134,10 @@ def _flags(unit: Unit, piece: Piece, tile: Launch) -> dict[str, Any]:
 
 
 def _finish(
-    unit: Unit, k: int, tensors: Sequence[Tensor | None], c: int, residual: Tensor | None, out: Tensor
+    unit: Unit, piece: Piece, tensors: Sequence[Any], c: int, residual: Tensor | None, out: Tensor
 ) -> Tensor | None:
-    """Fill `out` with c channels of piece k; returns the partial statistics, (b, split, 2, c), of a norm."""
-    piece, (y, gamma, beta) = unit.pieces[k], tensors
-    assert y is not None
+    """Fill `out` with c channels of a piece; returns the partial statistics, (b, split, 2, c), of a norm."""
+    y, gamma, beta = tensors
     b, _, h, w = y.shape
     tile, part = launch(b, c, h * w), None
     if piece.eps is not None:
@@ -171,19 +154,18 @@ def _finish(
 
 def _back(
     unit: Unit,
-    k: int,
-    tensors: Sequence[Tensor | None],
+    piece: Piece,
+    tensors: Sequence[Any],
     part: Tensor | None,
-    grads: tuple[Tensor | None, Tensor | None],
+    outer: Tensor | None,
+    inner: Tensor | None,
     c: int,
     residual_dtype: torch.dtype | None,
 ) -> tuple[list[Tensor | None], Tensor | None]:
-    """Gradients for piece k, its scale and its shift; and for the residual."""
-    piece, (y, gamma, beta), (outer, inner) = unit.pieces[k], tensors, grads
-    assert y is not None
+    """Gradients for a piece, its scale and its shift; and for the residual."""
+    y, gamma, beta = tensors
     if outer is None:  # only the inner output was used: its gradient is that of a unit without padding
         unit, outer, inner = replace(unit, pad=0), inner, None
-    assert outer is not None
     b, _, h, w = y.shape
     tile = launch(b, c, h * w)
     sums = torch.empty(b, tile.split, 2, c, device=y.device)
@@ -207,8 +189,8 @@ def _back(
         kernels.gradient[grid](
             *_place(outer, y), *_place(inner, y), *given, *_place(for_y, y), *sizes, **flags, TILES=TILES
         )
-    total = sums.sum((0, 1)) if gamma is not None or beta is not None else None
-    of_scale, of_shift = (
-        None if at is None or total is None else total[k].to(at.dtype) for at, k in ((gamma, 1), (beta, 0))
-    )
-    return [for_y, of_scale, of_shift], for_residual
+    if gamma is None and beta is None:
+        return [for_y, None, None], for_residual
+    of_shift, of_scale = sums.sum((0, 1))
+    affine = ((gamma, of_scale), (beta, of_shift))
+    return [for_y, *(None if at is None else grad.to(at.dtype) for at, grad in affine)], for_residual
