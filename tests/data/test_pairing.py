@@ -30,7 +30,7 @@ def open_data(root, seed=0, **settings):
 def names(data, epoch):
     """The files of A and of B of one epoch, in order."""
     pairs = [data.pair(epoch, index) for index in range(data.length)]
-    return [a.name for _, _, a, _ in pairs], [b.name for _, _, _, b in pairs]
+    return [a.file.name for a, _, _ in pairs], [b.file.name for _, b, _ in pairs]
 
 
 def assert_same(batches, others):
@@ -83,8 +83,8 @@ def test_epochs_differ_in_order_and_in_crops(root):
     crops = {}
     for epoch in range(20):
         for index in range(data.length):
-            x, _, a, _ = data.pair(epoch, index)
-            crops.setdefault(a.name, set()).add(x.tobytes())
+            crop = data.pair(epoch, index)[0]
+            crops.setdefault(crop.file.name, set()).add(crop.pixels.tobytes())
     assert min(map(len, crops.values())) > 8  # of 25 places
 
 
@@ -263,8 +263,8 @@ def test_what_is_scaled_and_mirrored_as_a_batch_has_the_numbers_of_images_one_by
             save_depth(tmp_path / f"train{side}/{k}.{suffix}", dtype)
     data = open_data(tmp_path, preprocess="crop", channels_a=1, channels_b=1, batch=4)
     batch = data.batch(0)
-    crops = [data.pair(0, index)[0] for index in range(4)]
-    assert batch.a.pixels.numpy().dtype == dtype and len(set(batch.a.mirrored)) == 2
+    crops = [data.pair(0, index)[0].pixels for index in range(4)]
+    assert batch.a.pixels.numpy().dtype == dtype and len({crop.window.mirrored for crop in batch.a.crops}) == 2
     images = batch.a.on(torch.device("cpu"), layout)
     assert images.is_contiguous(memory_format=layout)
     assert torch.equal(images, torch.stack([to_tensor(crop) for crop in crops]))
@@ -278,5 +278,5 @@ def test_files_of_several_depths_may_meet_in_a_batch(tmp_path):
             save_depth(tmp_path / f"train{side}/{k}.png", dtype)
     data = open_data(tmp_path, preprocess="crop", channels_a=1, channels_b=1, batch=2)
     for step in range(4):
-        crops = [data.pair(step, index)[0] for index in range(2)]
+        crops = [data.pair(step, index)[0].pixels for index in range(2)]
         torch.testing.assert_close(data.batch(step).x, torch.stack([to_tensor(crop) for crop in crops]))

@@ -60,7 +60,7 @@ class Diagnosis:
     @property
     def ok(self) -> bool:
         """Whether training would start: no finding is of severity "refused"."""
-        return not self._of("refused")
+        return self._count("refused") == 0
 
     def to_json(self) -> str:
         """The diagnosis as JSON."""
@@ -76,12 +76,12 @@ class Diagnosis:
             yield from (f"{'':8}{count} of {kind}" for kind, count in folder.kinds.items())
         yield from (f"{f.severity:8} {shown(f.path)}: {f.message}" for f in self.findings)
         yield from (f"{'note':8} {note}" for note in self.notes)
-        refused, warnings = len(self._of("refused")), len(self._of("warning"))
+        refused = self._count("refused")
         verdict = f"{refused} refused; replace or remove what is named" if refused else "nothing refused"
-        yield f"{verdict}, {counted(warnings, 'warning')}"
+        yield f"{verdict}, {counted(self._count('warning'), 'warning')}"
 
-    def _of(self, severity: Severity) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == severity]
+    def _count(self, severity: Severity) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
 
 
 def _size_words(folder: Folder) -> str:

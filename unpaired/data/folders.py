@@ -297,11 +297,7 @@ class PixelStore:
         return self._sized(path, lambda: domain.read(path), BICUBIC)
 
     def read_mask(self, path: ImageFile) -> Pixels:
-        """(h, w, 1) pixels sized as those of its image; bilinear, which cannot overshoot.
-
-        Raises:
-            BadInput: as `read`.
-        """
+        """(h, w, 1) pixels sized as those of its image; bilinear, which cannot overshoot; raises as `read`."""
         return self._sized(path, lambda: read_mask(path), BILINEAR)
 
     def _sized(self, path: ImageFile, read: Callable[[], Pixels], kernel: Image.Resampling) -> Pixels:

@@ -148,10 +148,8 @@ def held_out_batches(
         truth = read_whole(truths[index], domain_out) if truths else None
         if truths and truth is not None and truth.shape[1:] != image.shape[1:]:
             (h, w), (other_h, other_w) = image.shape[1:], truth.shape[1:]
-            raise BadInput(
-                f"{path} is {w}x{h} but its truth {truths[index]} is {other_w}x{other_h}; make them one size, or "
-                f"evaluate with --paired no"
-            )
+            sizes = f"{path} is {w}x{h} but its truth {truths[index]} is {other_w}x{other_h}"
+            raise BadInput(f"{sizes}; make them one size, or evaluate with --paired no")
         same_size = waiting.setdefault(image.shape, [])
         same_size.append((index, image, truth))
         if len(same_size) >= min(BATCH, BATCH_PIXELS // (image.shape[1] * image.shape[2])):
@@ -162,11 +160,7 @@ def held_out_batches(
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:
-    """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
+    """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged."""
     if isinstance(path, Path) and (header := read_header(path)).height:
         return header.width, header.height
     height, width = read_image(path).pixels.shape[:2]
@@ -174,11 +168,7 @@ def image_size(path: ImageFile) -> tuple[int, int]:
 
 
 def read_whole(path: ImageFile, domain: Domain) -> OneImage:
-    """A file at its own size, in [-1, 1].
-
-    Raises:
-        BadInput: it cannot be read or its channels do not fit; the message names it.
-    """
+    """A file at its own size, in [-1, 1]; raises `BadInput` where it cannot be read or its channels do not fit."""
     return to_tensor(domain.read(path))
 
 
@@ -214,10 +204,9 @@ def _aligned(
     if paired == "yes" or manifest.get("aligned") is True:
         said = "--paired yes" if paired == "yes" else "dataset.json"
         if not partners and (paired != "yes" or len(a) != len(b)):
-            raise BadInput(
-                f"{root}: {said} says that testA and testB show the same, but their names do not match one to one "
-                f"({len(a)} and {len(b)} images); name each pair alike, or evaluate with --paired no"
-            )
+            words = f"their names do not match one to one ({len(a)} and {len(b)} images)"
+            advice = "name each pair alike, or evaluate with --paired no"
+            raise BadInput(f"{root}: {said} says that testA and testB show the same, but {words}; {advice}")
         return True, f"{said} says so" + ("" if partners else ", paired in the order of their names")
     if "aligned" in manifest:
         return False, "dataset.json says so"

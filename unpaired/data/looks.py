@@ -53,8 +53,7 @@ Verdict = Look | tuple[str, str]
 
 def read_look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: float | None) -> Verdict:
     """An image's numbers, or (reason, message) where it is refused."""
-    fault = _file_fault(path)
-    if fault:
+    if fault := _file_fault(path):
         return fault
     try:
         decoded = _read(path)

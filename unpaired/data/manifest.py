@@ -61,17 +61,25 @@ class Manifest:
     facts: dict[str, Any] = field(default_factory=dict)
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def save(self, image: Image.Image, name: str) -> None:
-        """Write `image` as the PNG `name`, a path inside the data set, and count it."""
+    def save(self, image: Image.Image, name: str, folder: str = "") -> None:
+        """Write `image` as the PNG `name`, a path inside the data set, and `add` its pixels."""
+        image.save(self._place(name), compress_level=6)
+        self.add(name, image.tobytes(), folder)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write the file `name`, a path inside the data set, and `add` it."""
+        self._place(name).write_bytes(content)
+        self.add(name, content)
+
+    def add(self, name: str, content: bytes, folder: str = "") -> None:
+        """Count the file `name` under `folder`, its first one unless given; name and content enter the hash."""
+        self.counts[folder or name.partition("/")[0]] += 1
+        self.digest.update(name.encode() + b"\0" + content)
+
+    def _place(self, name: str) -> Path:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path, compress_level=6)
-        self.add(name, image.tobytes())
-
-    def add(self, name: str, content: bytes, folder: str | None = None) -> None:
-        """Count the file `name` under `folder`, its own unless given; name and content enter the content hash."""
-        self.counts[name.rpartition("/")[0] if folder is None else folder] += 1
-        self.digest.update(name.encode() + b"\0" + content)
+        return path
 
     def describe(self, **facts: Any) -> None:
         """Facts for `dataset.json`: name, aligned, source, rule, ..."""
@@ -126,11 +134,7 @@ def names_of(cfg: DataConfig) -> tuple[str, str]:
 
 
 def with_names(cfg: DataConfig) -> DataConfig:
-    """The settings with the domains' names of `dataset.json` filled in; those that were given stay.
-
-    Raises:
-        BadInput: as `read_manifest`.
-    """
+    """The settings with the domains' names of `dataset.json` filled in; those that were given stay."""
     names = read_manifest(Path(cfg.root)).get("domains") or {}
     a, b = (str(names.get(side, ""))[:LONGEST_NAME] for side in "AB")
     return replace(cfg, name_a=cfg.name_a or a, name_b=cfg.name_b or b)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput, some_of
-from unpaired.data.folders import READERS, Files, PixelStore, domain_files, within
+from unpaired.data.folders import READERS, Files, PixelStore, domain_files, inside_part
 from unpaired.data.masks import MASKS, masks_for
 from unpaired.data.ranges import Side, domain_of
 from unpaired.data.resident import ResidentImages
@@ -44,8 +44,7 @@ class Crop:
     @property
     def pixels(self) -> Pixels:
         """The window's pixels on the host, mirrored where it is; a view."""
-        whole = self.image.cpu().numpy() if isinstance(self.image, Tensor) else self.image
-        return self.window.of(whole)[:, ::-1] if self.window.mirrored else self.window.of(whole)
+        return self.window.cut(self.image.cpu().numpy() if isinstance(self.image, Tensor) else self.image)
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,6 @@ class PixelBatch:
     def is_resident(self) -> bool:
         """Whether the images are on the device, so that the crops are cut there."""
         return all(isinstance(crop.image, Tensor) for crop in self.crops)
-
-    @property
-    def mirrored(self) -> tuple[bool, ...]:
-        """Which of them are to be mirrored, left to right."""
-        return tuple(crop.window.mirrored for crop in self.crops)
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -83,8 +77,8 @@ class PixelBatch:
         if device.type == "cuda" and not pixels.is_cuda:
             pixels = pixels.pin_memory().to(device, non_blocking=True)  # only from there a copy does not wait
         images = to_images(pixels, layout)
-        for image, crop, mirrored in zip(images, self.crops, self.mirrored, strict=True):
-            if mirrored:
+        for image, crop in zip(images, self.crops, strict=True):
+            if crop.window.mirrored:
                 image.copy_(image.flip(2))
             if self.resident is not None:
                 self.resident.keep(crop.file, crop.image)
@@ -180,12 +174,7 @@ class UnpairedImages:
         """Every training file of both domains."""
         return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
 
-    def pair(self, epoch: int, index: int) -> tuple[Pixels, Pixels, ImageFile, ImageFile]:
-        """The `index`-th images of an epoch, augmented, and their files."""
-        one, other, _ = self._pair(epoch, index)
-        return one.pixels, other.pixels, one.file, other.file
-
-    def _pair(self, epoch: int, index: int) -> tuple[Crop, Crop, tuple[OneImage, ...]]:
+    def pair(self, epoch: int, index: int) -> tuple[Crop, Crop, tuple[OneImage, ...]]:
         """The `index`-th crops of an epoch, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))
         a = self.a[int(_order(self.length, self.seed, epoch)[index]) % len(self.a)]
@@ -220,9 +209,10 @@ class UnpairedImages:
         return batch
 
     def _on_host(self, crop: Crop, side: Side) -> Crop:
-        """The crop of the image in memory, or read again, for a batch whose images are not all on the device."""
-        on_host = not isinstance(crop.image, Tensor)
-        return crop if on_host else replace(crop, image=self.store.read(crop.file, self.domains[side]))
+        """The crop itself, or of the image read again where that is on the device."""
+        if not isinstance(crop.image, Tensor):
+            return crop
+        return replace(crop, image=self.store.read(crop.file, self.domains[side]))
 
     def batch(self, step: int) -> Batch:
         """The batch of this process at step number `step` of the run; the last batch of an epoch may be smaller.
@@ -238,7 +228,7 @@ class UnpairedImages:
         every = np.arange(first, min(first + self.per_step, self.length))
         mine = np.array_split(every, self.part.processes)[self.part.process]
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
-        ones, others, masks = zip(*(self._pair(epoch, index) for index in indices), strict=True)
+        ones, others, masks = zip(*(self.pair(epoch, index) for index in indices), strict=True)
         share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
         of_x, of_y = zip(*masks, strict=True) if self.masks else ((), ())
         masked = (torch.stack(of_x), torch.stack(of_y)) if self.masks else None
@@ -286,26 +276,22 @@ def _masks(images: Files, cfg: DataConfig, part: str) -> dict[ImageFile, ImageFi
     """The mask of each image of a part."""
     root = Path(cfg.root)
     found = masks_for(images, domain_files(root, MASKS[part], pages=cfg.pages), root, part)
-    alone = [str(image) for image, mask in zip(images, found, strict=True) if mask is None]
-    if alone:
-        raise BadInput(
-            f"data.masks: expected {MASKS[part]} of {root} to hold a mask for every image of {part}, found none for "
-            f"{some_of(alone)}; add them, or set data.masks false"
-        )
-    return {image: mask for image, mask in zip(images, found, strict=True) if mask is not None}
+    masks = {image: mask for image, mask in zip(images, found, strict=True) if mask is not None}
+    if alone := [str(image) for image in images if image not in masks]:
+        wanted = f"expected {MASKS[part]} of {root} to hold a mask for every image of {part}"
+        raise BadInput(f"data.masks: {wanted}, found none for {some_of(alone)}; add them, or set data.masks false")
+    return masks
 
 
 def _partners(a: Sequence[ImageFile], b: Sequence[ImageFile], root: Path, part: str) -> dict[ImageFile, ImageFile]:
     """For each file of A the file of B of the same name, its suffix aside."""
-    by_name = [{without_suffix(within(path, root)).parts[1:]: path for path in files} for files in (a, b)]
-    alone = sorted("/".join(name) for name in by_name[0].keys() ^ by_name[1].keys())
+    by_name = [{without_suffix(inside_part(path, root)): path for path in files} for files in (a, b)]
+    alone = sorted(map(str, by_name[0].keys() ^ by_name[1].keys()))
     if alone or len(by_name[0]) < len(a):
-        setting = "data.paired" if part == "train" else "data.pairs"
-        found = f"{len(alone)} without a partner: {', '.join(alone[:5])}" if alone else "one name twice"
-        raise BadInput(
-            f"{setting}: expected {part}A and {part}B of {root} to hold the same names, found {found}; set {setting} "
-            f"{'false' if part == 'train' else '0'}, or prepare the pairs"
-        )
+        setting, off = ("data.paired", "false") if part == "train" else ("data.pairs", "0")
+        found = f"{len(alone)} without a partner: {some_of(alone, 5)}" if alone else "one name twice"
+        wanted = f"expected {part}A and {part}B of {root} to hold the same names"
+        raise BadInput(f"{setting}: {wanted}, found {found}; set {setting} {off}, or prepare the pairs")
     return {path: by_name[1][name] for name, path in by_name[0].items()}
 
 
@@ -313,7 +299,5 @@ def _require_one_size(crops: Sequence[Crop]) -> None:
     sizes = [tuple(crop.window.of(crop.image).shape[:2]) for crop in crops]
     if len(set(sizes)) > 1:
         found = ", ".join(f"{crop.file.name} {w}x{h}" for crop, (h, w) in zip(crops, sizes, strict=True))
-        raise BadInput(
-            f"data.batch: images of one batch must have one size, found {found}; set data.batch 1 or a "
-            f"data.preprocess that ends in crop"
-        )
+        remedy = "set data.batch 1 or a data.preprocess that ends in crop"
+        raise BadInput(f"data.batch: images of one batch must have one size, found {found}; {remedy}")

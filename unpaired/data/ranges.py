@@ -67,7 +67,8 @@ def found_range(images: Iterable[Values], rule: str) -> ValueRange | None:
     None for 8 bits, for images of several types, and for `fixed`. Otherwise least and largest value of all but
     outliers, or percentiles; where unsigned values or floats from 0 to 1 reach half of full scale, full scale.
     """
-    every = without_outliers(images)
+    every = list(images)
+    every = [values for values in every if not is_outlier(values, every)]  # one file in another unit must not decide
     types = {values.dtype for values in every}
     if len(types) != 1 or types == {"uint8"} or rule == "fixed":
         return None
@@ -86,12 +87,6 @@ def is_outlier(values: Values, images: Sequence[Values]) -> bool:
     span = median(each.high - each.low for each in images)
     middle = median(each.low for each in images) + span / 2
     return 0 < span * FAR < max(abs(values.high - middle), abs(values.low - middle))
-
-
-def without_outliers(images: Iterable[Values]) -> list[Values]:
-    """The images that set black and white: one file in another unit must not decide for all."""
-    every = list(images)
-    return [values for values in every if not is_outlier(values, every)]
 
 
 def clipped_share(images: Iterable[Values], values: ValueRange) -> float:

@@ -31,9 +31,6 @@ def by_content(pairs: Sequence[tuple[ImageFile, ImageFile]]) -> tuple[bool, str]
 
     A permutation test: the mean correlation of edges within the pairs against that of the same images paired at random
     (Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, Ch. 3).
-
-    Raises:
-        BadInput: a file that cannot be read.
     """
     if len(pairs) < FEWEST:
         return False, f"names match one to one, but fewer than {FEWEST} images cannot show that they are pairs"

@@ -34,11 +34,7 @@ def resize(pixels: Pixels, width: int, height: int, kernel: Image.Resampling = B
 
 
 def resized(pixels: Pixels, cfg: DataConfig, kernel: Image.Resampling = BICUBIC) -> Pixels:
-    """The fixed part of `data.preprocess`: the size before cropping.
-
-    Raises:
-        BadInput: as `fitted_size`.
-    """
+    """The fixed part of `data.preprocess`: the size before cropping; raises as `fitted_size`."""
     return resize(pixels, *fitted_size(pixels.shape[1], pixels.shape[0], cfg), kernel)
 
 
@@ -57,10 +53,8 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
         width, height = (max(4, round(side / 4) * 4) for side in (width, height))
     if crops(cfg) and (width < cfg.crop.width or height < cfg.crop.height):
         sides = f"{cfg.crop} px" + " a side" * (cfg.crop.width == cfg.crop.height)
-        raise BadInput(
-            f"expected at least data.crop_size = {sides} after {cfg.preprocess}, found "
-            f"{width}x{height}; lower data.crop-size or set data.preprocess resize_and_crop"
-        )
+        found = f"found {width}x{height}; lower data.crop-size or set data.preprocess resize_and_crop"
+        raise BadInput(f"expected at least data.crop_size = {sides} after {cfg.preprocess}, {found}")
     if width * height > MAX_PIXELS:
         raise BadInput(f"{width}x{height} after {cfg.preprocess} is over the limit of {MAX_PIXELS} pixels")
     return width, height
@@ -78,23 +72,25 @@ class Window:
         """The rows and columns of (h, w, c) pixels, array or tensor, not mirrored yet: a view."""
         return pixels[self.rows, self.columns]
 
+    def cut(self, pixels: Pixels) -> Pixels:
+        """The rows and columns of (h, w, c) pixels, mirrored where they are to be: a view."""
+        return self.of(pixels)[:, ::-1] if self.mirrored else self.of(pixels)
+
 
 def draw_window(height: int, width: int, cfg: DataConfig, rng: np.random.Generator) -> Window:
     """A random crop of an image of this size, mirrored half of the time."""
+    left = top = 0
     if crops(cfg):
         left = int(rng.integers(width - cfg.crop.width + 1))
         top = int(rng.integers(height - cfg.crop.height + 1))
         width, height = cfg.crop
-    else:
-        left = top = 0
     mirrored = cfg.flip and bool(rng.random() < 0.5)
     return Window(slice(top, top + height), slice(left, left + width), mirrored)
 
 
 def augmented(pixels: Pixels, cfg: DataConfig, rng: np.random.Generator) -> Pixels:
     """The pixels in a drawn window, mirrored where it is; a view, nothing is copied."""
-    window = draw_window(pixels.shape[0], pixels.shape[1], cfg, rng)
-    return window.of(pixels)[:, ::-1] if window.mirrored else window.of(pixels)
+    return draw_window(pixels.shape[0], pixels.shape[1], cfg, rng).cut(pixels)
 
 
 def central(pixels: Pixels, cfg: DataConfig) -> Pixels:

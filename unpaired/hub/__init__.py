@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unpaired.checkpoints.bundle import BUNDLE, load_bundle, write_bundle
+from unpaired.config import DIRECTIONS
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import file_sha256, write_text, written_whole
 from unpaired.core.safe_text import read_json, read_text
@@ -29,8 +30,6 @@ CARD, SUMS = "README.md", "SHA256SUMS"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 MAX_BYTES = 4 * 1024**3
 """Largest bundle fetched."""
-SAMPLES = 2
-"""Sample grids to upload: the last of each direction."""
 
 
 def is_hub(model: object) -> bool:
@@ -58,7 +57,8 @@ def push(model: Path, repo: str, licence: str, *, private: bool = False, limits:
         staged = Path(place)
         _stage(model, staged, Path(repo).name if folder else repo, licence, limits)
         if folder:
-            return _copied(staged, Path(repo))
+            _copy(sorted(staged.iterdir()), Path(repo))
+            return str(Path(repo))
         with hub_errors(repo):
             api = huggingface().HfApi()
             api.create_repo(repo, private=private, exist_ok=True)
@@ -74,11 +74,7 @@ def pull(repo: str, out: Path) -> Path:
     if (out / BUNDLE).exists():
         raise BadInput(f"{out / BUNDLE}: exists already; choose another folder or remove it")
     bundle = fetch(repo)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (BUNDLE, CARD, SUMS):
-        if (bundle.parent / name).is_file():
-            with written_whole(out / name) as part:
-                shutil.copyfile(bundle.parent / name, part)
+    _copy([path for name in (BUNDLE, CARD, SUMS) if (path := bundle.parent / name).is_file()], out)
     return out / BUNDLE
 
 
@@ -128,21 +124,21 @@ def _stage(model: Path, staged: Path, repo: str, licence: str, limits: str | Non
 
 
 def _samples(model: Path, staged: Path) -> list[str]:
+    """Copy the last grid of each direction; the names of the copies."""
     names = []
-    for direction in ("AtoB", "BtoA"):
+    for direction in DIRECTIONS:
         grids = sorted((model / "samples").glob(f"step-*_{direction}.png")) if model.is_dir() else []
         if grids:
             names.append(f"samples_{direction}.png")
             shutil.copyfile(grids[-1], staged / names[-1])
-    return names[:SAMPLES]
+    return names
 
 
-def _copied(staged: Path, folder: Path) -> str:
+def _copy(files: list[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for file in sorted(staged.iterdir()):
+    for file in files:
         with written_whole(folder / file.name) as part:
             shutil.copyfile(file, part)
-    return str(folder)
 
 
 def _checked(bundle: Path) -> Path:

@@ -34,16 +34,10 @@ def card(
     samples: Sequence[str],
     limits: str | None,
 ) -> str:
-    """The text of README.md.
+    """The text of README.md, for a repository of the name user/name and a licence by the hub's identifier.
 
-    Args:
-        repo: Its name on the hub, as user/name.
-        bundle: The model.
-        licence: An identifier that the hub knows, e.g. cc-by-4.0.
-        evaluation: The JSON of `unpaired evaluate`, if there is one.
-        dataset: The facts of `dataset.json`, empty where there are none.
-        samples: Images in the repository.
-        limits: Further known limitations.
+    `evaluation` is the JSON of `unpaired evaluate`, `dataset` the facts of `dataset.json`; `samples` are the names of
+    images in the repository, `limits` further known limitations.
     """
     parts = [
         _front_matter(licence),
@@ -102,9 +96,8 @@ def _numbers(evaluation: Mapping[str, Any] | None) -> str:
     for direction in DIRECTIONS:
         for metric, value in evaluation.get(direction, {}).items():
             span = evaluation.get("intervals", {}).get(direction, {}).get(metric, {})
-            interval = _interval(span)
             count = span.get("n", recipe.get("n", {}).get(direction[0], ""))
-            lines.append(f"| {direction} | {metric} | {value:g} | {interval} | {count} |")
+            lines.append(f"| {direction} | {metric} | {value:g} | {_interval(span)} | {count} |")
     notes = [f"- {note}" for note in recipe.get("notes", [])]
     kept = json.dumps({key: value for key, value in recipe.items() if key not in NOT_IN_CARD}, indent=2)
     details = f"<details><summary>Recipe</summary>\n\n```json\n{kept}\n```\n\n</details>"
@@ -118,5 +111,4 @@ def _interval(span: Mapping[str, float]) -> str:
 
 
 def _samples(samples: Sequence[str]) -> str:
-    words = "Each row: the image, its translation, and back again."
-    return words + "\n\n" + "\n\n".join(f"![{name}]({name})" for name in samples)
+    return "\n\n".join(["Each row: the image, its translation, and back again.", *(f"![{s}]({s})" for s in samples)])

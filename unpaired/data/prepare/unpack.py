@@ -28,35 +28,23 @@ END_AT_MOST = 22 + 20 + 56 + 2**16
 CHUNK = 1 << 18
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DRIVE = re.compile(r"[A-Za-z]:")
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-    struct.error,
-    UnicodeError,
-)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OverflowError, struct.error, UnicodeError)
 """Exceptions of zipfile for damaged archives."""
 
 
 def unpack_zip(
     archive: Path, target: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES, max_ratio: int = MAX_RATIO
 ) -> list[str]:
-    """Write every file of `archive` under the new folder `target`.
+    """Write every file of `archive`, stored or deflated, under the new folder `target`; returns their paths, sorted.
 
     Every name is checked before anything is written; sizes are counted while writing, headers being claims.
 
     Args:
-        archive: A ZIP file, stored or deflated.
+        archive: A ZIP file.
         target: Folder to make; it must not exist.
         max_files: Entries allowed, folders included.
         max_bytes: Bytes allowed, all files together.
         max_ratio: Times the size of the archive itself that the files may reach.
-
-    Returns:
-        The files' paths inside `target`, "/" between folders, sorted.
 
     Raises:
         BadInput: damaged, encrypted, over a bound, or holding anything but regular files inside the target;

@@ -46,17 +46,8 @@ class StoredImage:
         """`name` without its suffix."""
         return PurePosixPath(self.inside).stem
 
-    @property
-    def suffix(self) -> str:
-        """The suffix of `name`."""
-        return PurePosixPath(self.inside).suffix
-
     def read(self, limit: int) -> bytes:
-        """Its bytes.
-
-        Raises:
-            BadInput: no such image, more than `limit` bytes, or a damaged archive.
-        """
+        """Its bytes; raises `BadInput` where it is missing, has more than `limit`, or its archive is damaged."""
         data = self.archive.read(self.inside, limit)
         if data is None:
             raise BadInput("not in its archive; list the data again")
@@ -73,11 +64,7 @@ ImageFile = Path | StoredImage
 
 
 def read_bytes(image: ImageFile, limit: int) -> bytes:
-    """The content of an image file.
-
-    Raises:
-        BadInput: it cannot be read from its archive; the message names it.
-    """
+    """The content of an image file; raises `BadInput` with its name where its archive does not give it."""
     if isinstance(image, Path):
         return image.read_bytes()
     try:
@@ -93,11 +80,7 @@ def open_archive(path: Path | HubPath) -> Archive | None:
 
 
 def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:
-    """`open_archive` of each path; reads the footers of parquet files on the hub concurrently.
-
-    Raises:
-        BadInput: a parquet file is damaged or has no column of images.
-    """
+    """`open_archive` of each path; reads the footers of parquet files on the hub concurrently."""
     archives = [open_archive(path) for path in paths]
     with ThreadPoolExecutor(CONCURRENT_FOOTERS) as pool:
         list(pool.map(lambda archive: archive.names(), (each for each in archives if each and each.remote)))

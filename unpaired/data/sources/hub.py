@@ -65,11 +65,7 @@ def is_remote(name: Path | str) -> bool:
 
 
 def hub_path(name: Path | str) -> HubPath:
-    """The parts of a name.
-
-    Raises:
-        BadInput: not a name of this form.
-    """
+    """The parts of a name; raises `BadInput` where it has another form."""
     match = NAME.fullmatch(str(name))
     if match is None:
         raise BadInput(f"{shown(name)}: expected hf://datasets/user/name, with @revision and /folder where needed")
@@ -79,9 +75,7 @@ def hub_path(name: Path | str) -> HubPath:
 def pinned(name: str, begun_at: str = "") -> str:
     """A data set's name with the commit of its revision; any other name unchanged.
 
-    Args:
-        name: As the user gave it.
-        begun_at: The name with the commit that a run started with; kept unless `name` gives a revision.
+    `begun_at` is the name with the commit that a run started with; it stays unless `name` gives a revision.
     """
     if not is_remote(name):
         return name
@@ -126,11 +120,7 @@ class RemoteFile(io.RawIOBase):
     """A file on the hub, read in ranges: only the bytes that are read are transferred."""
 
     def __init__(self, path: HubPath) -> None:
-        """Reads nothing yet.
-
-        Raises:
-            BadInput: there is no such file.
-        """
+        """Reads nothing yet; raises `BadInput` where there is no such file."""
         commit, sizes = _files(path)
         if path.inside not in sizes:
             raise BadInput(f"{path}: no such file in {path.repo} at {commit[:12]}")
@@ -155,11 +145,7 @@ class RemoteFile(io.RawIOBase):
         return self.position
 
     def readinto(self, buffer: Any) -> int:
-        """The next bytes, in one request.
-
-        Raises:
-            BadInput: the hub did not answer within half a minute of retries.
-        """
+        """The next bytes, in one request; raises `BadInput` after half a minute of retries."""
         count = max(0, min(len(buffer), self.size - self.position))
         if count:
             buffer[:count] = _range(self.path, self.url, self.position, self.position + count)
@@ -168,11 +154,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def huggingface() -> Any:
-    """The package that talks to the hub.
-
-    Raises:
-        BadInput: it is not installed.
-    """
+    """The package that talks to the hub; raises `BadInput` where it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.constants

@@ -30,11 +30,7 @@ class PageArchive(Archive):
         return [f"{number:04d}.tif" for number in range(read_header(self.path).pages)]
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """An image as a TIFF, which holds every kind of pixels.
-
-        Raises:
-            BadInput: the file is damaged or cannot be read.
-        """
+        """An image as a TIFF, which holds every kind of pixels."""
         with open_pages(self.path) as pages:
             number = int(name.removesuffix(".tif"))
             if number >= pages.layout.count:

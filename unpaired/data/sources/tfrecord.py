@@ -75,11 +75,7 @@ def _read_offsets(path: Path, _stamp: Stamp) -> Sequence[int]:
 
 
 def image_of(example: bytes) -> bytes:
-    """The encoded image in a `tf.train.Example`.
-
-    Raises:
-        BadInput: not an Example, or one without an image.
-    """
+    """The encoded image in a `tf.train.Example`; raises `BadInput` where there is none."""
     found: dict[str, bytes] = {}
     try:
         for features in _fields(example, 1):
