@@ -73,6 +73,10 @@ def test_every_number_of_the_model_and_of_the_baselines_has_an_interval_around_i
             spans = result["baseline_intervals"][direction][name]
             assert spans.keys() == scores.keys()
             assert all(spans[k]["low"] <= scores[k] <= spans[k]["high"] and spans[k]["n"] == 12 for k in scores)
+            gaps = result["differences"][direction][name]
+            assert gaps.keys() == scores.keys()
+            for k, gap in gaps.items():
+                assert gap["low"] - 1e-4 <= result[direction][k] - scores[k] <= gap["high"] + 1e-4 and gap["n"] == 12
 
 
 def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):

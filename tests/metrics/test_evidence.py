@@ -29,40 +29,38 @@ def test_thirty_images_carry_none():
 
 
 @pytest.mark.parametrize(
-    ("metric", "model", "baselines", "text", "standing"),
+    ("metric", "differences", "text", "standing"),
     [
         (
             "mean_abs_error",
-            (40, 44),
-            {"copy": (45, 50), "mean_colour": (46, 47)},
+            {"copy": (-9, -1), "mean_colour": (-6, -2)},
             "better than every baseline",
             "ahead",
         ),
         (
             "mean_abs_error",
-            (40, 46),
-            {"copy": (45, 50), "mean_colour": (47, 48)},
+            {"copy": (-4, 1), "mean_colour": (-6, -2)},
             "about as good as copying the input",
             "even",
         ),
-        ("mean_abs_error", (51, 55), {"copy": (45, 50), "mean_colour": (60, 61)}, "behind copying the input", "behind"),
-        ("ssim", (0.5, 0.6), {"copy": (0.3, 0.49)}, "better than copying the input", "ahead"),
-        ("ssim", (0.5, 0.6), {"copy": (0.3, 0.5)}, "about as good as copying the input", "even"),
-        ("ssim", (0.1, 0.2), {"copy": (0.3, 0.5)}, "behind copying the input", "behind"),
+        ("mean_abs_error", {"copy": (1, 9), "mean_colour": (-6, -2)}, "behind copying the input", "behind"),
+        ("ssim", {"copy": (0.01, 0.2)}, "better than copying the input", "ahead"),
+        ("ssim", {"copy": (0, 0.2)}, "about as good as copying the input", "even"),
+        ("ssim", {"copy": (-0.2, -0.01)}, "behind copying the input", "behind"),
     ],
 )
-def test_only_separated_intervals_make_a_verdict(metric, model, baselines, text, standing):
-    scores = {rival: {metric: sum(ends) / 2} for rival, ends in baselines.items()}
-    spans = {rival: {metric: span(*ends)} for rival, ends in baselines.items()}
-    verdict = compare(metric, span(*model), scores, spans)
+def test_only_a_difference_that_excludes_zero_makes_a_verdict(metric, differences, text, standing):
+    scores = {baseline: {metric: 1.0} for baseline in differences}
+    spans = {baseline: {metric: span(*ends)} for baseline, ends in differences.items()}
+    verdict = compare(metric, scores, spans)
     assert (verdict.text, verdict.standing) == (text, standing)
 
 
 def test_without_an_interval_there_is_no_verdict():
-    scores, spans = {"copy": {"ssim": 0.1}}, {"copy": {"ssim": span(0.1, 0.1)}}
-    few = {"n": 3, "independent": 3}
-    assert compare("ssim", few, scores, spans).standing == "unknown"
-    assert compare("ssim", few, scores, spans).text == ""
-    unknown = {"copy": {"ssim": few}}
-    assert compare("ssim", span(0.5, 0.6), scores, unknown).standing == "even"
-    assert compare("ssim", span(0.5, 0.6), {}, {}).standing == "alone"
+    scores, few = {"copy": {"ssim": 0.1}}, {"n": 3, "independent": 3}
+    assert compare("ssim", scores, {"copy": {"ssim": few}}).standing == "unknown"
+    assert compare("ssim", scores, {"copy": {"ssim": few}}).text == ""
+    assert compare("ssim", scores, {}).standing == "unknown"
+    more = {"mean_colour": {"ssim": span(0.1, 0.2)}, "copy": {"ssim": few}}
+    assert compare("ssim", scores | {"mean_colour": {"ssim": 0}}, more).standing == "even"
+    assert compare("ssim", {}, {}).standing == "alone"

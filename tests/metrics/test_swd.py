@@ -60,17 +60,21 @@ def test_levels_go_down_to_sixteen_pixels():
         level_sizes(15)
 
 
+def values(distances):
+    return [level.value for level in distances.levels]
+
+
 def test_a_set_has_no_distance_to_itself(images):
-    assert swd(images, images).levels == (0, 0)
+    assert values(swd(images, images)) == [0, 0]
 
 
 def test_the_distance_is_symmetric_and_the_same_for_the_same_seed(images, monkeypatch):
     other = images.flip(2) * 0.8
-    assert swd(images, other).levels == pytest.approx(swd(other, images).levels, rel=1e-5)
-    first = swd(images, other).mean
-    assert swd(images, other).mean == first
+    assert values(swd(images, other)) == pytest.approx(values(swd(other, images)), rel=1e-5)
+    first = swd(images, other).mean.value
+    assert swd(images, other).mean.value == first
     monkeypatch.setattr(module, "SEED", 1)
-    assert swd(images, other).mean != first
+    assert swd(images, other).mean.value != first
 
 
 @pytest.mark.parametrize("direction", ["blur", "noise", "colour", "contrast"])
@@ -82,19 +86,19 @@ def test_the_distance_grows_with_what_is_wrong(images, direction):
         "colour": [images + torch.tensor([shift, 0, -shift]).view(1, 3, 1, 1) for shift in (0.05, 0.2, 0.6)],
         "contrast": [images * scale for scale in (0.9, 0.6, 0.3)],
     }[direction]
-    small, middle, large = (swd(images, each).mean for each in wrong)
+    small, middle, large = (swd(images, each).mean.value for each in wrong)
     assert 0 < small < middle < large
 
 
 def test_blur_shows_in_the_finest_level_and_a_colour_shift_in_the_coarsest(images):
-    blurred = swd(images, avg_pool2d(images, 3, 1, 1)).levels
-    shifted = swd(images, images + torch.tensor([0.3, 0, -0.3]).view(1, 3, 1, 1)).levels
+    blurred = values(swd(images, avg_pool2d(images, 3, 1, 1)))
+    shifted = values(swd(images, images + torch.tensor([0.3, 0, -0.3]).view(1, 3, 1, 1)))
     assert blurred[0] > 2 * blurred[1]
     assert shifted[1] > 20 * shifted[0]
 
 
 def test_sets_of_different_sizes_of_the_same_kind_are_nearer_than_another_kind(images):
-    assert swd(images, images[:16]).mean < 0.5 * swd(images, 0.5 * images[:16]).mean
+    assert swd(images, images[:16]).mean.value < 0.5 * swd(images, 0.5 * images[:16]).mean.value
 
 
 def test_the_order_and_the_batches_in_which_images_come_do_not_matter(images):
@@ -110,9 +114,9 @@ def test_the_interval_holds_the_distance_and_is_wider_when_images_are_groups(ima
     a, b = Patches(2, 24), Patches(2, 24)
     a.add(copies, range(24))
     b.add(0.7 * copies, range(24))
-    alone = distance(a, b, together=True)
+    alone = distance(a, b, together=True).mean
     groups = [k // 4 for k in range(24)]
-    grouped = distance(a, b, (groups, groups), together=True)
-    assert alone.interval.low <= alone.mean <= alone.interval.high and alone.interval.n == 24
-    assert grouped.mean == alone.mean
+    grouped = distance(a, b, (groups, groups), together=True).mean
+    assert alone.interval.low <= alone.value <= alone.interval.high and alone.interval.n == 24
+    assert grouped.value == alone.value
     assert grouped.interval.high - grouped.interval.low > 1.3 * (alone.interval.high - alone.interval.low)

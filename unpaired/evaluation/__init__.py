@@ -22,7 +22,7 @@ from unpaired.evaluation.scores import MODEL, ImageScores, Scores, Setting, real
 from unpaired.evaluation.tables import table
 from unpaired.inference.translator import Translator
 from unpaired.metrics import swd
-from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.bootstrap import Estimate
 from unpaired.metrics.evidence import as_span
 from unpaired.metrics.words import METRICS
 
@@ -50,7 +50,7 @@ def evaluate(
 
     Returns:
         The content of the JSON: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
-        `baseline_intervals`, `images`.
+        `baseline_intervals`, `differences` (intervals of model minus baseline), `images`.
 
     Raises:
         BadInput: no model, no test images, or images that cannot be compared.
@@ -71,7 +71,7 @@ def evaluate(
         }
     result: dict[str, Any] = {direction: parts.pop("numbers") for direction, parts in by_direction.items()}
     result["recipe"] = recipe(model, translator, held_out, sizes, levels, histograms.missing)
-    for part in ("intervals", "baselines", "baseline_intervals", "images"):
+    for part in ("intervals", "baselines", "baseline_intervals", "differences", "images"):
         result[part] = {direction: parts[part] for direction, parts in by_direction.items()}
     if out is not None:
         write_json(result, Path(out))
@@ -86,12 +86,16 @@ def _one_direction(
     gathered = score_direction(translator, fitted(translator, histograms, advance), setting, advance)
     real = real_patches(translator.domain_out, setting, advance)
     results = dict(zip(gathered, side_by_side(lambda each: each.result(real), gathered.values()), strict=True))
-    numbers, intervals = results.pop(MODEL)
+    model = results.pop(MODEL)
+    differences = {
+        baseline: {name: model[name] - other for name, other in found.items()} for baseline, found in results.items()
+    }
     return {
-        "numbers": _rounded(numbers),
-        "intervals": _plain(intervals),
-        "baselines": {name: _rounded(scores) for name, (scores, _) in results.items()},
-        "baseline_intervals": {name: _plain(spans) for name, (_, spans) in results.items()},
+        "numbers": _values(model),
+        "intervals": _intervals(model),
+        "baselines": {baseline: _values(found) for baseline, found in results.items()},
+        "baseline_intervals": {baseline: _intervals(found) for baseline, found in results.items()},
+        "differences": {baseline: _intervals(found) for baseline, found in differences.items()},
         "images": _per_image(gathered[MODEL]),
     }
 
@@ -137,5 +141,9 @@ def _rounded(scores: dict[str, Any]) -> Scores:
     return {name: round(float(value), 5) for name, value in scores.items()}
 
 
-def _plain(intervals: dict[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: as_span(interval) for name, interval in intervals.items()}
+def _values(found: dict[str, Estimate]) -> Scores:
+    return _rounded({name: estimate.value for name, estimate in found.items()})
+
+
+def _intervals(found: dict[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {name: as_span(estimate.interval) for name, estimate in found.items()}

@@ -17,7 +17,7 @@ from unpaired.imaging.images import Images
 from unpaired.imaging.values import Domain
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
-from unpaired.metrics.bootstrap import Interval
+from unpaired.metrics.bootstrap import Estimate
 from unpaired.metrics.paired import mean_abs_error, psnr, ssim
 from unpaired.metrics.segmentation import overlap, water_mask
 
@@ -73,24 +73,21 @@ class ImageScores:
             kept = self.per_image.setdefault(name, np.zeros(len(self.setting.source)))
             kept[list(indices)] = values.cpu().numpy()
 
-    def result(self, real: swd.Patches) -> tuple[Scores, dict[str, Interval]]:
-        """Every number, and its interval."""
+    def result(self, real: swd.Patches) -> dict[str, Estimate]:
+        """Every number, for these test images and for other draws of them."""
         held_out, direction = self.setting.held_out, self.setting.direction
         groups = (held_out.groups(direction[0]), held_out.groups(direction[-1]))
-        scores, intervals = {}, {}
-        for name in ("mean_abs_error", "psnr", "ssim", "cycle_error"):
-            if name in self.per_image:
-                scores[name] = float(self.per_image[name].mean())
-                intervals[name] = bootstrap.mean_interval(self.per_image[name], groups[0])
+        found = {
+            name: bootstrap.mean(self.per_image[name], groups[0])
+            for name in ("mean_abs_error", "psnr", "ssim", "cycle_error")
+            if name in self.per_image
+        }
         both, either = (self.per_image.get(f"water_in_{which}", np.zeros(1)) for which in ("both", "either"))
         if either.sum():
-            scores["water_iou"] = float(both.sum() / either.sum())
-            intervals["water_iou"] = bootstrap.ratio_interval(both, either, groups[0])
+            found["water_iou"] = bootstrap.ratio(both, either, groups[0])
         distance = swd.distance(self.patches, real, groups, together=held_out.aligned)
-        scores["swd"], intervals["swd"] = distance.mean, distance.interval
-        for size, value, interval in zip(self.setting.levels, distance.levels, distance.intervals, strict=True):
-            scores[f"swd_{size}px"], intervals[f"swd_{size}px"] = value, interval
-        return scores, intervals
+        found["swd"] = distance.mean
+        return found | {f"swd_{size}px": d for size, d in zip(self.setting.levels, distance.levels, strict=True)}
 
 
 def score_direction(

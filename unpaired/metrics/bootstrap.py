@@ -10,6 +10,7 @@ are drawn, which widens the interval to what it should be (the block bootstrap).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,16 +41,56 @@ class Interval:
     """Groups of images that share no content; n where every image is its own group."""
 
 
-def mean_interval(values: Values, groups: Sequence[object] | None = None) -> Interval:
-    """Interval of the mean of one number per image; see `ratio_interval`."""
-    return ratio_interval(values, np.ones(len(values)), groups)
+@dataclass(frozen=True)
+class Estimate:
+    """A number of a test set, and the same number of other draws of its images.
+
+    The difference of two estimates is taken draw by draw: draw k of both has the same images, where they come from the
+    same images, groups and seed. What makes an image hard for both cancels, as in a paired test, so that a difference
+    can be certain whose two intervals overlap.
+    """
+
+    value: float
+    draws: NDArray[np.float64]
+    """NaN where a draw has no value."""
+    n: int
+    independent: int
+    normal: bool = False
+    """The draws are half-samples (`metrics.swd`): the interval is 1.96 deviations to either side of the value."""
+    lowest: float = -math.inf
+    """No interval reaches below it."""
+
+    @property
+    def interval(self) -> Interval:
+        """95 %; NaN where no draw has a value."""
+        known = self.draws[~np.isnan(self.draws)]
+        if self.normal:
+            reach = 1.96 * float(known.std(ddof=1))
+            low, high = self.value - reach, self.value + reach
+        else:
+            low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) if known.size else (math.nan,) * 2
+        return Interval(max(float(low), self.lowest), float(high), self.n, self.independent)
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The difference, draw by draw."""
+        independent = min(self.independent, other.independent)
+        return Estimate(self.value - other.value, self.draws - other.draws, self.n, independent, self.normal)
 
 
-def ratio_interval(top: Values, bottom: Values, groups: Sequence[object] | None = None) -> Interval:
-    """Interval of sum(top) / sum(bottom) with two numbers per image, as of a pooled IoU; the same at every call.
+def mean(values: Values, groups: Sequence[object] | None = None) -> Estimate:
+    """The mean of one number per image; see `ratio`."""
+    return ratio(values, np.ones(len(values)), groups)
 
-    Draws whose sum of `bottom` is zero have no value and are left out. With one image, or one of the `groups` that
-    images belong to (each its own unless given), nothing can vary: both ends are the number itself.
+
+def ratio(top: Values, bottom: Values, groups: Sequence[object] | None = None) -> Estimate:
+    """sum(top) / sum(bottom), as of a pooled IoU; without a value where the sum of `bottom` is zero.
+
+    With one image (or one group) nothing can vary: both ends of the interval are the number itself.
+
+    Args:
+        top: One number per image, such as the pixels of an intersection.
+        bottom: The same images' other number, such as the pixels of the union.
+        groups: For each image the group it belongs to; each image its own group unless given.
 
     Raises:
         ValueError: no images, or lists of different lengths.
@@ -62,12 +103,10 @@ def ratio_interval(top: Values, bottom: Values, groups: Sequence[object] | None 
     parts = int(group.max()) + 1
     sums = np.stack([np.bincount(group, part, parts) for part in (np.asarray(top, float), np.asarray(bottom, float))])
     times_drawn = np.random.default_rng(SEED).multinomial(parts, np.full(parts, 1 / parts), size=DRAWS)
-    tops, bottoms = sums @ times_drawn.T
-    ratios = tops[bottoms != 0] / bottoms[bottoms != 0]
-    if not ratios.size:
-        return Interval(float("nan"), float("nan"), n, parts)
-    low, high = np.percentile(ratios, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return Interval(float(low), float(high), n, parts)
+    # The last column is every image once: the number itself.
+    tops, bottoms = sums @ np.vstack([times_drawn, np.ones((1, parts), int)]).T
+    ratios = np.divide(tops, bottoms, out=np.full(DRAWS + 1, math.nan), where=bottoms != 0)
+    return Estimate(float(ratios[-1]), ratios[:-1], n, parts)
 
 
 def group_numbers(groups: Sequence[object] | None, n: int) -> NDArray[np.int64]:

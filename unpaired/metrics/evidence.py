@@ -2,7 +2,7 @@
 
 Below `FEWEST` independent images there is a value, but no interval and no verdict. Below `FEW` there is an interval
 with a warning, since percentile intervals of few images are too narrow. A model is better or worse than a baseline
-only where their intervals are separated.
+only where the interval of their difference over the same images excludes 0.
 """
 
 from __future__ import annotations
@@ -63,18 +63,22 @@ def warning(independent: int) -> str:
     return ""
 
 
-def compare(
-    name: str, span: Span | None, baselines: Mapping[str, Any], baseline_spans: Mapping[str, Mapping[str, Span]]
-) -> Verdict:
-    """The interval of the metric `name` against that of every baseline that has it; only separated ones count."""
+def compare(name: str, baselines: Mapping[str, Any], differences: Mapping[str, Mapping[str, Span]]) -> Verdict:
+    """The model beside every baseline that has the metric `name`.
+
+    Args:
+        name: The metric's key.
+        baselines: Scores by baseline.
+        differences: Intervals of model minus baseline, by baseline; only those that exclude 0 count.
+    """
     compared = [baseline for baseline, scores in baselines.items() if name in scores]
     if not compared:
         return Verdict("", "alone")
-    if span is None or not is_known(span):
+    spans = {baseline: differences.get(baseline, {}).get(name) for baseline in compared}
+    if not any(is_known(span) for span in spans.values()):
         return Verdict("", "unknown")
-    spans = {baseline: baseline_spans.get(baseline, {}).get(name) for baseline in compared}
-    ahead = [baseline for baseline, other in spans.items() if _separated(name, span, other)]
-    behind = [baseline for baseline, other in spans.items() if _separated(name, other, span)]
+    ahead = [baseline for baseline, span in spans.items() if _one_sided(span) == METRICS[name].better]
+    behind = [baseline for baseline, span in spans.items() if _one_sided(span) not in ("", METRICS[name].better)]
     if behind:
         return Verdict(f"behind {_listed(behind)}", "behind")
     if len(ahead) == len(compared):
@@ -83,11 +87,11 @@ def compare(
     return Verdict(f"about as good as {_listed(even)}", "even")
 
 
-def _separated(name: str, better: Span | None, worse: Span | None) -> bool:
-    """Whether the first interval is wholly on the better side of the second."""
-    if not (better and worse and is_known(better) and is_known(worse)):
-        return False
-    return better["high"] < worse["low"] if METRICS[name].better == "lower" else better["low"] > worse["high"]
+def _one_sided(span: Span | None) -> str:
+    """Whether the whole interval is `lower` or `higher` than 0; empty where it holds 0 or is unknown."""
+    if not (span and is_known(span)) or span["low"] <= 0 <= span["high"]:
+        return ""
+    return "higher" if span["low"] > 0 else "lower"
 
 
 def _listed(names: list[str]) -> str:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.nn import functional
 
-from unpaired.metrics.bootstrap import Interval, group_numbers
+from unpaired.metrics.bootstrap import Estimate, group_numbers
 from unpaired.metrics.paired import WHITE, levels, separable
 
 if TYPE_CHECKING:
@@ -113,11 +113,9 @@ class Patches:
 class Distance:
     """The distance of two sets, times 1000."""
 
-    levels: tuple[float, ...]
+    levels: tuple[Estimate, ...]
     """Finest first."""
-    intervals: tuple[Interval, ...]
-    mean: float
-    interval: Interval
+    mean: Estimate
 
 
 def distance(
@@ -144,11 +142,11 @@ def distance(
         few = directions[:HALF_PROJECTIONS]
         halves.append(SCALE * _half_samples(_project(x, few), _project(y, few), numbers, together))
     mean, independent = float(np.mean(values)), min(int(each.max()) + 1 for each in numbers)
-    *intervals, of_mean = (
-        _interval(value, found, len(numbers[0]), independent)
+    *by_level, of_mean = (
+        Estimate(value, found, len(numbers[0]), independent, normal=True, lowest=0)
         for value, found in zip([*values, mean], [*halves, np.mean(halves, axis=0)], strict=True)
     )
-    return Distance(tuple(values), tuple(intervals), mean, of_mean)
+    return Distance(tuple(by_level), of_mean)
 
 
 def wasserstein(a: Sample, b: Sample) -> NDArray[np.float32]:
@@ -210,12 +208,6 @@ def _half(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.boo
 
 def _of_images(sample: Sample, chosen: NDArray[np.bool_]) -> Sample:
     return sample.reshape(len(sample), len(chosen), -1)[:, chosen].reshape(len(sample), -1)
-
-
-def _interval(value: float, halves: NDArray[np.float64], n: int, independent: int) -> Interval:
-    """The value and 1.96 deviations of its half-samples to either side; a distance is never below 0."""
-    reach = 1.96 * float(halves.std(ddof=1))
-    return Interval(max(0.0, value - reach), value + reach, n, independent)
 
 
 def _smooth(x: Tensor) -> Tensor:

@@ -42,11 +42,11 @@ def tables(evaluation: Mapping[str, Any]) -> list[Table]:
         scores = evaluation.get(direction)
         if not scores:
             continue
-        spans, baselines, baseline_spans = (
-            evaluation.get(part, {}).get(direction, {}) for part in ("intervals", "baselines", "baseline_intervals")
+        spans, baselines, differences = (
+            evaluation.get(part, {}).get(direction, {}) for part in ("intervals", "baselines", "differences")
         )
         rows = [
-            _row(name, words, scores, spans, baselines, baseline_spans)
+            _row(name, words, scores, spans, baselines, differences)
             for name, words in METRICS.items()
             if name in scores
         ]
@@ -61,12 +61,12 @@ def _row(
     scores: Mapping[str, float],
     spans: Mapping[str, Any],
     baselines: Mapping[str, Any],
-    baseline_spans: Mapping[str, Any],
+    differences: Mapping[str, Any],
 ) -> Row:
     def shown(value: float | None) -> str:
         return "–" if value is None else f"{value:.{words.digits}f}"
 
-    verdict = compare(name, spans.get(name), baselines, baseline_spans)
+    verdict = compare(name, baselines, differences)
     return Row(
         label=words.label,
         meaning=words.meaning,

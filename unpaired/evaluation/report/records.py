@@ -101,6 +101,7 @@ class Evaluation(TypedDict, total=False):
     intervals: dict[str, dict[str, Span]]
     baselines: dict[str, dict[str, Scores]]
     baseline_intervals: dict[str, dict[str, dict[str, Span]]]
+    differences: dict[str, dict[str, dict[str, Span]]]
     images: dict[str, list[ImageScores]]
 
 

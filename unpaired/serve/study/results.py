@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unpaired.metrics.bootstrap import mean_interval
+from unpaired.metrics import bootstrap
 from unpaired.serve.study.ledger import Session, read_sessions
 from unpaired.serve.study.plan import Kind
 from unpaired.serve.study.prepare import Study, open_study
@@ -87,7 +87,7 @@ def _result(algorithm: str, sessions: list[Session]) -> Result:
     if len(counted) == 1:
         low, high = wilson(fooled(counted[0], "scored"), scored)
         return Result(algorithm, *numbers, trials, rate, None, low, high, "Wilson, over the trials of one participant")
-    spread = mean_interval(rates)
+    spread = bootstrap.mean(rates).interval
     error = float(rates.std(ddof=1) / math.sqrt(len(rates)))
     how = "percentile bootstrap over participants"
     return Result(algorithm, *numbers, trials, rate, error, spread.low, spread.high, how)
