@@ -90,3 +90,18 @@ def test_other_schedules_are_scaled_to_a_number_of_steps(name):
     )
     for epoch in range(8):
         assert by_steps.factor(10 * epoch) == pytest.approx(by_epochs.factor(10 * epoch))
+
+
+@pytest.mark.parametrize(("images", "steps"), [(50, 600), (100, 600), (200, 800), (400, 1000), (4000, 1000)])
+def test_epochs_may_have_a_least_and_a_largest_number_of_steps(images, steps):
+    schedule = Schedule(OptimConfig(epochs=3, decay_epochs=1, min_steps=600, max_steps=1000), steps_per_epoch=images)
+    assert schedule.steps == steps
+    full = sum(schedule.factor(step) == 1 for step in range(steps))
+    assert full == steps * 3 // 4  # the decay keeps its quarter
+    assert 0 < schedule.factor(steps - 1) < 0.51
+
+
+@pytest.mark.parametrize(("limits", "name"), [({"min_steps": -1}, "min"), ({"min_steps": 9, "max_steps": 8}, "max")])
+def test_limits_of_steps_are_checked(limits, name):
+    with pytest.raises(ValueError, match=f"optim.{name}_steps"):
+        OptimConfig(**limits)

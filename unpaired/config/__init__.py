@@ -151,6 +151,10 @@ class OptimConfig:
     """Epochs between the decays of schedule step."""
     steps: int | None = None
     """Total steps in place of epochs; the decay keeps its share of them."""
+    min_steps: int = 0
+    """Steps where the epochs have fewer, of few images; the decay keeps its share."""
+    max_steps: int | None = None
+    """Steps where the epochs have more, of many images; no limit unless given."""
     start: str = ""
     """Bundle or run whose generators are fine-tuned; random weights unless given."""
     colour_start: int = 0
@@ -174,6 +178,9 @@ class OptimConfig:
         for name in ("epochs", "decay_epochs", "colour_start", "discriminator_warmup"):
             _at_least(getattr(self, name), 0, f"optim.{name}")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
+        _at_least(self.min_steps, 0, "optim.min_steps")
+        if self.max_steps is not None:
+            _at_least(self.max_steps, max(1, self.min_steps), "optim.max_steps")
         _at_least(self.decay_every, 1, "optim.decay_every")
         if self.schedule == "cosine":
             _at_least(self.epochs, 1, "optim.epochs")

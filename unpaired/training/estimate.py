@@ -57,7 +57,7 @@ class TimeEstimate:
         per_epoch, total = self.schedule.steps_per_epoch, self.schedule.steps
         steps = total - step
         epochs = round(steps / per_epoch)
-        work = f"{epochs} epochs" if epochs >= 2 and self.experiment.optim.steps is None else f"{steps} steps"
+        work = f"{epochs} epochs" if epochs >= 2 and self.schedule.in_epochs else f"{steps} steps"
         faster = self._faster(seconds) if seconds > LONG else []
         return f"about {duration(seconds)} for {work}{'; faster: ' if faster else ''}{', '.join(faster)}"
 

@@ -21,17 +21,20 @@ class Schedule:
 
     def __init__(self, cfg: OptimConfig, steps_per_epoch: int) -> None:
         self.cfg, self.steps_per_epoch = cfg, steps_per_epoch
-        self.steps = cfg.steps or (cfg.epochs + cfg.decay_epochs) * steps_per_epoch
+        by_epochs = (cfg.epochs + cfg.decay_epochs) * steps_per_epoch
+        most = max(by_epochs, cfg.min_steps) if cfg.max_steps is None else cfg.max_steps
+        self.steps = cfg.steps or min(max(by_epochs, cfg.min_steps), most)
         """Steps of the whole run."""
+        self.in_epochs = cfg.steps is None and self.steps == by_epochs
 
     def factor(self, step: int) -> float:
         """The factor at a step, counted from 0."""
         cfg = self.cfg
         epochs = cfg.epochs + cfg.decay_epochs
-        if cfg.steps is None:
+        if self.in_epochs:
             position, unit, total = step // self.steps_per_epoch, 1.0, epochs
         else:
-            position, unit, total = step, cfg.steps / epochs, cfg.steps
+            position, unit, total = step, self.steps / epochs, self.steps
         if cfg.schedule == "step":
             return 0.1 ** int(position / (cfg.decay_every * unit))
         if cfg.schedule == "cosine":
