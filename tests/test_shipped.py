@@ -58,7 +58,7 @@ def test_stored_weights_are_read_back_as_fp32_within_half_a_unit_of_their_precis
 def test_a_bundle_that_names_an_unknown_precision_is_refused(folder):
     path = folder / "land.safetensors"
     path.write_bytes(path.read_bytes().replace(b'\\"fp16\\"', b'\\"fp17\\"'))
-    with pytest.raises(BadInput, match="expected weights in fp32, fp16, bf16, found 'fp17'"):
+    with pytest.raises(BadInput, match="weights: Input should be 'fp32', 'fp16' or 'bf16', found 'fp17'"):
         load_bundle(path)
 
 

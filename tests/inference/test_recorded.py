@@ -167,9 +167,9 @@ def test_tiles_on_a_card_have_the_side_that_half_of_its_free_memory_holds(monkey
 def test_tiles_and_smoothed_videos_take_one_copy_of_the_network_on_the_card(tmp_path, monkeypatch):
     translator = Translator.load(make_model(tmp_path / "run"), device="cpu")
     own = translator.bundle.translators["AtoB"]
-    assert translator.layers() is own
+    assert translator.layers is own
     placed = []
     monkeypatch.setattr(type(translator), "device", torch.device("cuda", 0))
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: placed.append(device) or self)
-    copy = translator.layers()
-    assert copy is not own and translator.layers() is copy and placed == [torch.device("cuda", 0)]
+    copy = translator.layers
+    assert copy is not own and translator.layers is copy and placed == [torch.device("cuda", 0)]

@@ -18,6 +18,7 @@ from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
 from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image, to_pixels, to_tensor
+from unpaired.inference.runtimes import Runtime
 from unpaired.inference.runtimes.torch import pad_to_multiple
 
 
@@ -296,7 +297,7 @@ def test_images_of_one_padded_size_share_a_batch_and_have_the_values_of_each_alo
         np.testing.assert_allclose(found, colour.runtime(array[None])[0], atol=1e-5)
 
 
-class Counting:
+class Counting(Runtime):
     """A runtime that notes the shapes it is given."""
 
     def __init__(self, inner, seen):

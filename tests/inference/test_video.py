@@ -18,6 +18,7 @@ from unpaired import Translator
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.imaging.pages import open_pages
 from unpaired.inference import Options, translate_files, video, video_files
+from unpaired.inference.runtimes import Runtime
 from unpaired.inference.tiling import statistics_of, translate_by
 from unpaired.inference.video import Smoothing, translate_video
 from unpaired.metrics.flicker import Flicker
@@ -27,7 +28,7 @@ CLOCK = Fraction(1, 90_000)
 SIZE = 48, 64
 
 
-class Negative:
+class Negative(Runtime):
     """A runtime whose answer is known: the negative."""
 
     channels_in = channels_out = 3
@@ -281,7 +282,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_any_work(tmp_path, mo
         (translator, silent, "out.xyz", {}, "no container of this name"),
         (translator, pcm, "out.webm", {}, "does not take sound in pcm_s16le as it is; choose .mkv"),
         (translator, silent, "out.mp4", {"smooth": 1.0}, "below 1"),
-        (NEGATIVE, silent, "out.mp4", {"smooth": 0.5}, "needs the run or the bundle"),
+        (NEGATIVE, silent, "out.mp4", {"smooth": 0.5}, "need the run or the bundle"),
         (gray, silent, "out.mp4", {}, "3 channels to 3, found 1 to 3"),
         (translator, silent, "in.mp4", {}, "would overwrite the input"),
     ):

@@ -11,6 +11,7 @@ import pytest
 from tests.data_sets import make_model
 from unpaired import Translator
 from unpaired.imaging.images import DecodedImage
+from unpaired.inference.runtimes import Runtime
 from unpaired.serve.cost import BYTES_BESIDE, MEASURED, Served, TooLarge
 
 GB = 1e9
@@ -22,7 +23,7 @@ def translator(tmp_path_factory):
 
 
 @dataclass(frozen=True)
-class Costly:
+class Costly(Runtime):
     """A runtime that takes known memory and time."""
 
     megabytes: int

@@ -13,13 +13,14 @@ from tests.medical_images import dicom
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, read_image
 from unpaired.inference import Translator
+from unpaired.inference.runtimes import Runtime
 from unpaired.serve.cost import Served
 from unpaired.serve.wire import packed, read
 from unpaired.serve.worker import Joiner, Task, answers, warm_up
 
 
 @dataclass(frozen=True)
-class Rounding:
+class Rounding(Runtime):
     """A runtime that gives other last bits to larger batches, as convolutions may."""
 
     moves: float

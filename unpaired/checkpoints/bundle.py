@@ -11,16 +11,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
 from unpaired.checkpoints.run_state import STATE, is_checkpoint, read_state
 from unpaired.checkpoints.shipped import offer, shipped_file
-from unpaired.config import Direction
+from unpaired.config import DIRECTIONS, Direction
 from unpaired.core.errors import BadInput, brief, shown
 from unpaired.core.files import write_bytes, written_whole
 from unpaired.core.safe_text import parse_json
@@ -36,8 +36,6 @@ BEST = "best.safetensors"
 """The bundle of the step with the lowest KID on test images, if the run validates."""
 FOREIGN_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Suffixes of other tools' weights."""
-
-
 StoredWeights = Literal["fp32", "fp16", "bf16"]
 STORED: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Precisions of the weights in a file."""
@@ -59,9 +57,6 @@ class Chosen:
         return f"the lowest {self.features} KID of its run so far, {self.kid:.5f} on {a} test images of A and {b} of B"
 
 
-_CHOSEN = TypeAdapter(Chosen)
-
-
 @dataclass(frozen=True)
 class Bundle:
     """Trained generators, of one direction or both, and the experiment they came from."""
@@ -74,6 +69,41 @@ class Bundle:
     chosen: Chosen | None = None
     """Why it was kept, if it is the best of several."""
 
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions it has, AtoB first."""
+        return [each for each in DIRECTIONS if each in self.translators]
+
+    def choose(self, direction: Direction | None, name: object) -> Direction:
+        """`direction`, or the first that the bundle has.
+
+        Raises:
+            BadInput: the bundle, called `name` in the message, does not have it.
+        """
+        if direction is not None and direction not in self.translators:
+            raise BadInput(f"{name}: translates {', '.join(self.directions)}, not {direction}")
+        return direction or self.directions[0]
+
+    def channels(self, direction: Direction) -> tuple[int, int]:
+        """Channels that a direction takes and gives."""
+        a, b = self.experiment.data.channels_a, self.experiment.data.channels_b
+        return (a, b) if direction == "AtoB" else (b, a)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The metadata of a file beside its format."""
+
+    experiment: dict[str, Any]
+    step: Annotated[int, Field(strict=True, ge=0)]
+    weights: StoredWeights = "fp32"
+    source: str = ""
+    chosen: Chosen | None = None
+    sha256: str = ""
+
+
+_FACTS = TypeAdapter(_Facts)
+
 
 def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -> None:
     """Write the trained generators of a method."""
@@ -83,18 +113,12 @@ def save_bundle(path: Path, experiment: Experiment, method: Method, step: int) -
 def write_bundle(path: Path, bundle: Bundle, weights: StoredWeights = "fp32") -> None:
     """Write generators with their experiment in the file's metadata.
 
-    Args:
-        path: File to write.
-        bundle: The generators.
-        weights: Precision in which the file stores them; fp16 and bf16 halve it. They are read back as fp32.
+    `weights` is the precision in which the file stores them; fp16 and bf16 halve it. They are read back as fp32.
     """
-    stored = STORED[weights]
-    tensors = {key: _cast(value, stored).clone() for key, value in _tensors_of(bundle.translators).items()}
-    facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment)}
-    facts |= {"weights": weights} if weights != "fp32" else {}
-    facts |= {"source": bundle.source} if bundle.source else {}
-    facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
-    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    own = {key: value.detach().cpu().contiguous().clone() for key, value in _tensors_of(bundle.translators).items()}
+    tensors = {key: _cast(value, STORED[weights]) for key, value in own.items()}
+    facts = {"format": FORMAT, "step": bundle.step, "experiment": to_dict(bundle.experiment), "weights": weights}
+    facts |= {"source": bundle.source, "chosen": bundle.chosen and asdict(bundle.chosen)}
     facts["sha256"] = _checksum(facts, tensors)
     content = save(tensors, {"unpaired": json.dumps(facts)})
     with written_whole(path) as part:
@@ -128,19 +152,20 @@ def load_bundle(path: Path) -> Bundle:
         return _of_checkpoint(folder)
     path = bundle_file(path)
     if not path.is_file():
-        known = f"a run's folder or a bundle ({BUNDLE}), or a checkpoint's folder"
-        raise BadInput(f"{path}: no such file; expected {known}; {offer(str(path))}")
+        expected = f"a run's folder or a bundle ({BUNDLE}), or a checkpoint's folder"
+        raise BadInput(f"{path}: no such file; expected {expected}; {offer(str(path))}")
     try:
         header = read_header(path)
         facts = parse_json(header.metadata.get("unpaired", "{}"))
-        experiment, step, source = _read_facts(facts, path)
-        chosen = _read_chosen(facts, path)
+        known = _read_facts(facts, path)
+        experiment = from_dict(known.experiment, str(path))
         translators = _those_in(header, draft_method(experiment).translators)
-        stored = _read_stored(facts, path)
-        check_fit(header, {key: _cast(value, stored) for key, value in _tensors_of(translators).items()})
+        check_fit(header, {k: _cast(value, STORED[known.weights]) for k, value in _tensors_of(translators).items()})
         read = read_tensors(path)
         check_finite(read)
-        _check_checksum(facts, read, path)
+        if known.sha256 != (found := _checksum(facts, read)):
+            written = f"its SHA-256 is {found[:12]}, {shown(known.sha256)[:12]} was written"
+            raise BadInput(f"{path}: damaged: {written}; take another copy")
         tensors = {key: _cast(value, torch.float32) for key, value in read.items()}
     except BadInput:
         raise
@@ -150,25 +175,17 @@ def load_bundle(path: Path) -> Bundle:
     for direction, network in translators.items():
         network.load_state_dict(tensors_under(tensors, f"{direction}."), assign=True)
         network.eval().requires_grad_(False)
-    return Bundle(experiment, translators, step, source, chosen)
+    return Bundle(experiment, translators, known.step, known.source, known.chosen)
 
 
 def _checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of all that a bundle holds: its facts, and the name, type, shape and bytes of every tensor."""
-    told = {key: value for key, value in facts.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    summed = {key: value for key, value in facts.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(summed, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _check_checksum(facts: dict[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
-    expected, found = facts.get("sha256"), _checksum(facts, tensors)
-    if expected != found:
-        raise BadInput(
-            f"{path}: damaged: its SHA-256 is {found[:12]}, {shown(expected)[:12]} was written; take another copy"
-        )
 
 
 def _of_checkpoint(folder: Path) -> Bundle:
@@ -181,9 +198,8 @@ def _of_checkpoint(folder: Path) -> Bundle:
         experiment = with_settings(before, settings, str(folder))
         method = draft_method(experiment)
         for name, network in method.generators.items():
-            weights = tensors_under(state.tensors, f"network/ema {name}/") or tensors_under(
-                state.tensors, f"network/{name}/"
-            )
+            averaged = tensors_under(state.tensors, f"network/ema {name}/")
+            weights = averaged or tensors_under(state.tensors, f"network/{name}/")
             network.load_state_dict(weights, assign=True)
             check_finite(weights)
     except BadInput:
@@ -195,30 +211,18 @@ def _of_checkpoint(folder: Path) -> Bundle:
     return Bundle(experiment, method.translators, state.step)
 
 
-def _read_facts(facts: Any, path: Path) -> tuple[Experiment, int, str]:
+def _read_facts(facts: Any, path: Path) -> _Facts:
     if not isinstance(facts, dict) or not isinstance(facts.get("experiment"), dict):
         raise BadInput(f"{path}: a safetensors file, but not a bundle of unpaired (its metadata names no experiment)")
-    _check_format(facts, path)
-    step = facts.get("step")
-    if type(step) is not int or step < 0:
-        raise BadInput(f"{path}: expected the number of steps behind it, found {brief(step)}; train or convert again")
-    return from_dict(facts["experiment"], str(path)), step, str(facts.get("source", ""))
-
-
-def _read_stored(facts: dict[str, Any], path: Path) -> torch.dtype:
-    name = facts.get("weights", "fp32")
-    if name not in STORED:
-        raise BadInput(f"{path}: expected weights in {', '.join(STORED)}, found {brief(name)}; train or convert again")
-    return STORED[name]
-
-
-def _read_chosen(facts: dict[str, Any], path: Path) -> Chosen | None:
-    if "chosen" not in facts:
-        return None
+    version = facts.get("format", FORMAT)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")
     try:
-        return _CHOSEN.validate_python(facts["chosen"])
+        return _FACTS.validate_python(facts)
     except ValidationError as error:
-        raise BadInput(f"{path}: expected why it was chosen, found {brief(facts['chosen'])}; train again") from error
+        problem = error.errors()[0]
+        words = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}"
+        raise BadInput(f"{path}: {words}; train or convert again") from error
 
 
 def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Direction, Generator]:
@@ -241,9 +245,3 @@ def _tensors_of(translators: Mapping[Direction, Generator]) -> dict[str, Tensor]
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
     """A tensor in another precision; integers, such as counters of BatchNorm, keep theirs."""
     return value.to(dtype) if value.is_floating_point() else value
-
-
-def _check_format(facts: dict[str, Any], path: Path) -> None:
-    version = facts.get("format", FORMAT)
-    if type(version) is not int or not 1 <= version <= FORMAT:
-        raise BadInput(f"{path}: format {brief(version)}, this version reads up to {FORMAT}; upgrade unpaired")

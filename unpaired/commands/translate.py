@@ -10,8 +10,7 @@ from unpaired.config import Direction, Scale
 from unpaired.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from unpaired.inference.runtimes.facts import Precision
-    from unpaired.inference.runtimes.formats import Format
+    from unpaired.inference.runtimes.facts import Format, Precision
 
 
 def translate(

@@ -26,7 +26,7 @@ from unpaired.export.verify import verify
 from unpaired.imaging.images import Array
 from unpaired.inference.runtimes import Facts, Precision, open_exported
 from unpaired.inference.runtimes.bundles import torch_runtime
-from unpaired.inference.runtimes.formats import OFFERED, SUFFIX, Format
+from unpaired.inference.runtimes.facts import OFFERED, SUFFIX, Format
 from unpaired.models import Generator
 
 
@@ -69,7 +69,7 @@ def export(
     _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} images" * bool(ranges))
     with _kept_if_right(target) as part:
         _write(network, facts, format, ranges, part)
-        exported = Written.read_back(part) if format == "pt2" else open_exported(part)
+        exported = Written(part) if format == "pt2" else open_exported(part)
         found = verify(exported, torch_runtime(bundle, facts.direction, pick_device(device)), held_back)
         del exported  # lets go of the file, which is about to be renamed
     _say(f"{target}: {found}")

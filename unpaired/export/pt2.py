@@ -6,18 +6,16 @@ sizes as Python, so a file of unknown origin can run code. What is written here 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import TRACED, quietly
 from unpaired.imaging.images import Array
-from unpaired.inference.runtimes.facts import WHITE, Described, Facts, from_levels, to_levels
+from unpaired.inference.runtimes import Exported, Facts
+from unpaired.inference.runtimes.facts import WHITE, from_levels, to_levels
 
 FACTS = "unpaired.json"
 """The extra file of the archive that holds the facts."""
@@ -25,7 +23,7 @@ FACTS = "unpaired.json"
 
 def write_pt2(graph: PixelGraph, facts: Facts, path: Path) -> None:
     """Trace the graph with dynamic batch, height and width, and write it with the facts as an extra file."""
-    example: Float[Tensor, "b h w c"] = torch.rand(*TRACED, facts.channels_in) * WHITE
+    example = torch.rand(*TRACED, facts.channels_in) * WHITE
     dynamic = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)
     with quietly():
         program = torch.export.export(graph, (example,), dynamic_shapes=(dynamic,), strict=False)
@@ -35,21 +33,14 @@ def write_pt2(graph: PixelGraph, facts: Facts, path: Path) -> None:
         torch.export.save(program, path, extra_files={FACTS: facts.to_json()})
 
 
-@dataclass(frozen=True)
-class Written(Described):
-    """An archive just written, to be checked; a `Runtime`."""
+class Written(Exported):
+    """An archive that `write_pt2` wrote a moment ago, loaded to be checked; never a file from elsewhere."""
 
-    engine = "pt2"
-    program: Any
-    facts: Facts
-
-    @classmethod
-    def read_back(cls, path: Path) -> Written:
-        """Load what `write_pt2` wrote a moment ago; never a file from elsewhere."""
+    def __init__(self, path: Path) -> None:
         extra = {FACTS: ""}
         with quietly():
-            program = torch.export.load(path, extra_files=extra).module()
-        return cls(program, Facts.from_json(extra[FACTS], str(path)))
+            self.program: Any = torch.export.load(path, extra_files=extra).module()
+        super().__init__("pt2", Facts.from_json(extra[FACTS], str(path)))
 
     @torch.inference_mode()
     def __call__(self, images: Array) -> Array:

@@ -29,7 +29,7 @@ from unpaired.core.progress import progress
 from unpaired.core.safe_text import read_json
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import Job, jobs_of, outcome_of
-from unpaired.inference.outcome import Outcome, require_whole, write_report
+from unpaired.inference.outcome import Outcome, conclude
 from unpaired.inference.translator import Translator
 
 MARK = ".unpaired.json"
@@ -91,9 +91,7 @@ def translate_on_cluster(
                     failed |= {row["source"]: row["error"]} if row["error"] else {}
                     advance()
     outcomes = [outcome_of(job, failed.get(str(job.source))) for job in jobs]
-    if report is not None:
-        write_report(outcomes, report)
-    require_whole(outcomes)
+    conclude(outcomes, report)
     return outcomes
 
 

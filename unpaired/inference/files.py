@@ -17,21 +17,16 @@ from pathlib import Path
 
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.progress import Advance, progress
+from unpaired.data.diagnosis import counted
 from unpaired.data.sources.folder import image_files, left_out, other_names
 from unpaired.imaging.codecs import SUFFIXES, read_header, suffix_of
-from unpaired.imaging.images import (
-    Array,
-    DecodedImage,
-    encode_image,
-    read_image,
-    write_image,
-)
+from unpaired.imaging.images import Array, DecodedImage, encode_image, read_image, write_image
 from unpaired.imaging.kinds import HEAD, suffix_of_name
-from unpaired.inference.masks import Weight, blended, mask_files, masked, read_selecting, weights
+from unpaired.inference.masks import Weight, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
-from unpaired.inference.outcome import Outcome, require_whole, write_report
+from unpaired.inference.outcome import Outcome, conclude
 from unpaired.inference.pipeline import in_batches, in_order, one_ahead
-from unpaired.inference.scale import advice
+from unpaired.inference.scale import advice, is_much_larger
 from unpaired.inference.stacks import translate_stack
 from unpaired.inference.translator import Translator
 
@@ -88,14 +83,10 @@ def translate_files(
     work.run(jobs)
     lost = Counter((work.lost[job], _suffix(job)) for job in jobs if job in work.lost)
     for (words, suffix), times in lost.items():
-        files = "1 file" if times == 1 else f"{times} files"
-        print(f"{files}: not taken along into {suffix}: {words}", file=sys.stderr)
-    if work.much_larger and translator.bundle:
-        print(advice(translator.bundle.experiment.data, len(work.much_larger)), file=sys.stderr)
-    outcomes = [outcome_of(job, work.why.get(job)) for job in jobs]
-    if options.report is not None:
-        write_report(outcomes, options.report)
-    require_whole(outcomes)
+        print(f"{counted(times, 'file')}: not taken along into {suffix}: {words}", file=sys.stderr)
+    if work.much_larger:
+        print(advice(translator.data, len(work.much_larger)), file=sys.stderr)
+    conclude([outcome_of(job, work.why.get(job)) for job in jobs], options.report)
     print(f"{len(jobs)} written to {out}", file=sys.stderr)
     return [job.target for job in jobs]
 
@@ -122,14 +113,6 @@ class _Apart:
     pages: int
     tile: int | None
     """Side of the tiles of a single image."""
-
-
-@dataclass(frozen=True)
-class _Translated:
-    """An image on its way out of it."""
-
-    read: _Read
-    image: Array
 
 
 class _Work:
@@ -178,20 +161,19 @@ class _Work:
             decoded = read_image(job.source)
             return _Read(job, decoded, self.translator.prepare(decoded))
 
-    def _translate(self, images: Iterable[_Read]) -> Iterator[_Translated]:
+    def _translate(self, images: Iterable[_Read]) -> Iterator[tuple[_Read, Array]]:
         """Images of one padded size in batches; the next batch is submitted before the result of one is awaited."""
-        batch = self.options.batch
-        size = self.translator.padded_size
+        batch, size = self.options.batch, self.translator.padded_size
         batches = in_batches(images, lambda read: size(*read.array.shape[1:]), batch, WINDOW * batch)
         submitted = ((alike, self.translator.submit([read.array for read in alike])) for alike in batches)
         for alike, result in one_ahead(submitted):
-            yield from map(_Translated, alike, result())
+            yield from zip(alike, result(), strict=True)
 
-    def _write(self, done: _Translated) -> None:
-        job, original = done.read.job, done.read.decoded
+    def _write(self, done: tuple[_Read, Array]) -> None:
+        job, original = done[0].job, done[0].decoded
         try:
             with self._reasons(job):
-                translated = self.translator.finish(original, done.image)
+                translated = self.translator.finish(original, done[1])
                 translated = masked(self.translator.domain_in.marked(original), translated, self._weight(job))
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 write_image(translated, job.target, suffix := _suffix(job))
@@ -203,7 +185,8 @@ class _Work:
         """How a file is translated by itself; None for an image that goes through the network whole."""
         with self._reasons(job):
             header = read_header(job.source)
-            if header.width and self.translator.is_much_larger(header.width, header.height):
+            trained = self.translator.bundle is not None and self.translator.scale == "own"
+            if header.width and trained and is_much_larger(self.translator.data, header.width, header.height):
                 self.much_larger.add(job)
             tile = self.options.tiles(self.translator, header.height, header.width) if header.pages == 1 else None
             return _Apart(job, header.pages, tile) if header.pages > 1 or tile else None
@@ -289,25 +272,20 @@ def _translate_video(translator: Translator, source: Path, out: Path, options: O
         raise BadInput(f"{source}: videos keep their size; leave out --scale train")
     target = out if out.suffix and not out.is_dir() else out / source.name
     flicker = translate_video(translator, source, target, smooth=options.smooth)
-    words = (
-        f"flicker {flicker.levels:.2f} levels where nothing moves" if flicker.count else "nothing stands still in it"
-    )
-    print(f"{target} written; {words}", file=sys.stderr)
+    levels = f"flicker {flicker.levels:.2f} levels where nothing moves"
+    print(f"{target} written; {levels if flicker.count else 'nothing stands still in it'}", file=sys.stderr)
     return [target]
 
 
 def _translate_stream(translator: Translator, source: str, out: str, options: Options) -> list[Path]:
     """One image from standard input or to standard output; there, in the format it came in."""
     data = sys.stdin.buffer.read() if source == STREAM else b""
+    name = "standard input" if source == STREAM else source
     decoded = read_image(data if source == STREAM else Path(source))
     if decoded.pages > 1:
-        name = "standard input" if source == STREAM else source
         raise BadInput(f"{name}: holds {decoded.pages} pages or frames; give files for both, then all are translated")
-    translated = translator.translate_decoded(decoded)
-    if options.mask is not None:
-        name = "the image" if source == STREAM else Path(source).name
-        weight = weights(read_selecting(options.mask, name), options.feather)
-        translated = blended(translator.domain_in.marked(decoded), translated, weight)
+    weight = weights(read_selecting(options.mask, name), options.feather) if options.mask else None
+    translated = masked(translator.domain_in.marked(decoded), translator.translate_decoded(decoded), weight)
     if out != STREAM:
         write_image(translated, Path(out))
         return [Path(out)]
@@ -336,11 +314,8 @@ def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
         found = "an empty folder, or one without images" if path.is_dir() else "no such file, folder or match"
         raise BadInput(f"{source}: expected an image, a folder of images or a pattern, found {found}")
     targets = Counter(target for _, target in pairs)
-    twice = sorted(str(target) for target, times in targets.items() if times > 1)
-    if twice:
-        raise BadInput(
-            f"{source}: several inputs would be written to {', '.join(twice)}; give a folder, whose tree is kept"
-        )
+    if twice := ", ".join(sorted(str(target) for target, times in targets.items() if times > 1)):
+        raise BadInput(f"{source}: several inputs would be written to {twice}; give a folder, whose tree is kept")
     inputs = {os.path.realpath(file) for file, _ in pairs}  # which takes links in a circle as they come
     if any(os.path.realpath(target) in inputs for target in targets):
         raise BadInput(f"{out}: would overwrite the input; give another output")

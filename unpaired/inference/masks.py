@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
 from unpaired.data.sources.folder import image_files
-from unpaired.imaging import masks as imaging_masks
 from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
 from unpaired.imaging.kinds import without_suffix
+from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import restored
 
 Mask = NDArray[np.bool_]
@@ -22,19 +22,16 @@ Weight = NDArray[np.float32]
 """(h, w): 1 where an image is translated, 0 where it stays, in proportion between."""
 
 
-def read_mask(path: Path) -> Mask:
-    """An image as a mask: what is lighter than half is inside, or any label but 0; see `unpaired.imaging.masks`.
+def read_selecting(path: Path, name: str) -> Mask:
+    """What is lighter than half in an image, or any label but 0; see `unpaired.imaging.masks`.
+
+    A line on stderr says where the mask selects nothing of the image called `name`.
 
     Raises:
         BadInput: it cannot be read.
     """
-    pixels = imaging_masks.read_mask(path)
-    return pixels[..., 0] > full_scale(pixels.dtype) / 2
-
-
-def read_selecting(path: Path, name: str) -> Mask:
-    """`read_mask`, with a line on stderr where the mask selects nothing of the image called `name`."""
-    mask = read_mask(path)
+    pixels = read_mask(path)
+    mask = pixels[..., 0] > full_scale(pixels.dtype) / 2
     if not mask.any():
         print(f"{path}: this mask selects nothing, so {name} stays as it is", file=sys.stderr)
     return mask
@@ -43,10 +40,7 @@ def read_selecting(path: Path, name: str) -> Mask:
 def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:
     """The mask of each source: `masks` itself, or the image under it with the same name but for the suffix.
 
-    Args:
-        masks: An image, or a folder of images.
-        sources: The images.
-        root: The folder whose tree `masks` repeats; the file's own name alone will do, too.
+    A folder `masks` repeats the tree under `root`; the file's own name alone will do, too.
 
     Raises:
         BadInput: neither an image nor a folder.
@@ -77,16 +71,13 @@ def weights(mask: Mask, feather: int) -> Weight:
 
 
 def masked(original: DecodedImage, translated: DecodedImage, weight: Weight | None) -> DecodedImage:
-    """`blended`; without a weight the translation alone."""
-    return translated if weight is None else blended(original, translated, weight)
-
-
-def blended(original: DecodedImage, translated: DecodedImage, weight: Weight) -> DecodedImage:
-    """The translation where the weight is 1, the original where it is 0, in proportion between.
+    """The translation where the weight is 1 (None: everywhere), the original where it is 0, in proportion between.
 
     Raises:
         BadInput: sizes that differ, or an original that has no place in the translation's channels.
     """
+    if weight is None:
+        return translated
     height, width, channels = translated.pixels.shape
     if weight.shape != (height, width):
         raise BadInput(f"the mask has {weight.shape[1]}x{weight.shape[0]} pixels, the image {width}x{height}")
@@ -98,7 +89,7 @@ def blended(original: DecodedImage, translated: DecodedImage, weight: Weight) ->
 
 
 def blended_pixels(original: Pixels, translated: Pixels, weight: Weight) -> Pixels:
-    """`blended` for pixels of one shape, (h, w, c)."""
+    """`masked` for pixels of one shape, (h, w, c)."""
     part = weight[..., None]
     mixed = original + part * (translated.astype(np.float32) - original)
     mixed = mixed if original.dtype.kind == "f" else np.rint(mixed)

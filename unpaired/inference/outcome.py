@@ -20,25 +20,17 @@ class Outcome:
     error: str | None
 
 
-def write_report(outcomes: Sequence[Outcome], path: Path) -> None:
-    """One JSON object a line, in the order of the files.
+def conclude(outcomes: Sequence[Outcome], report: Path | None = None) -> None:
+    """Write the report, if any: one JSON object a line, in the order of the files. Pass where all were translated.
 
     Raises:
-        BadInput: the place cannot be written.
+        BadInput: names all files that were not, or the report cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another --report") from error
-
-
-def require_whole(outcomes: Sequence[Outcome]) -> None:
-    """Pass where every file was translated.
-
-    Raises:
-        BadInput: names all that were not.
-    """
-    bad = [outcome.error for outcome in outcomes if outcome.error]
-    if bad:
+    if report is not None:
+        try:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            write_text(report, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
+        except OSError as error:
+            raise BadInput(f"{report}: cannot be written ({error.strerror}); choose another --report") from error
+    if bad := [outcome.error for outcome in outcomes if outcome.error]:
         raise BadInput(f"{len(bad)} of {len(outcomes)} files could not be translated: {'; '.join(bad)}")

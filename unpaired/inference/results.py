@@ -17,7 +17,7 @@ from unpaired.core.progress import progress
 from unpaired.data.transforms import resize
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import jobs_of
-from unpaired.inference.outcome import Outcome, require_whole
+from unpaired.inference.outcome import Outcome, conclude
 from unpaired.inference.translator import Translator
 
 LABEL = re.compile(r"(.+?)_((?:real|fake)(?:_[AB])?)\.png$")
@@ -70,7 +70,7 @@ def write_results(translator: Translator, source: str, out: Path, *, single: boo
                 outcomes.append(Outcome(str(path), None, naming(path, error)))
             advance()
     write_text(out / "index.html", page(folder))
-    require_whole(outcomes)
+    conclude(outcomes)
     print(f"{len(outcomes)} written to {folder}; open {out / 'index.html'}", file=sys.stderr)
     return [Path(outcome.written) for outcome in outcomes if outcome.written]
 

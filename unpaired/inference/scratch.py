@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
 import math
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, Stopped
 from unpaired.core.files import flush
 
 
 class Scratch:
-    """`Arrays` (see `tiling`) as files of one folder.
+    """Arrays as files of one folder.
 
     A file is mapped for one reading or writing at a time: pages of a lasting map would count as the process's memory.
     """
@@ -55,19 +60,29 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def work_folder(out: Path, key: str) -> Path:
-    """The folder beside `out` for work known by `key`; those of other work on the same output are removed."""
+@contextmanager
+def resumable(out: Path, settings: Sequence[object], *refusals: type[Exception]) -> Iterator[Scratch]:
+    """A folder beside `out` for work known by its settings; those of other work on the same output are removed.
+
+    It is removed when the work is done, or refused by an error of one of these types; otherwise it stays.
+
+    Raises:
+        Stopped: by Ctrl-C; names the folder.
+    """
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     folder = out.with_name(f".{out.name}.work-{key[:16]}")
-    if out.parent.is_dir():
-        for old in out.parent.glob(f".{glob_safe(out.name)}.work-*"):
-            if old != folder and old.is_dir():
-                shutil.rmtree(old, ignore_errors=True)
-    return folder
-
-
-def glob_safe(name: str) -> str:
-    """A name as a pattern that matches nothing else."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+    for old in out.parent.glob(f".{glob.escape(out.name)}.work-*"):
+        if old != folder and old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+    scratch = Scratch(folder)
+    try:
+        yield scratch
+    except refusals:
+        scratch.remove()
+        raise
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; the same command resumes ({folder} holds what is done)") from None
+    scratch.remove()
 
 
 def require_room(folder: Path, size: int) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor
 from unpaired.imaging.images import Array, Images
 from unpaired.inference.graph import Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
+from unpaired.inference.scratch import Scratch
 from unpaired.models import Generator
 from unpaired.models.spatial import Box, Pointwise, Size
 
@@ -39,24 +39,8 @@ SECONDS_BETWEEN_MARKS = 10.0
 """Work that a killed process may have to do again."""
 
 
-class Arrays(Protocol):
-    """Where planes and marks are kept: by name, filled with zeros at first."""
-
-    def open(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
-        """The array of this name; what is written to it stays."""
-        ...
-
-    def flush(self, name: str) -> None:
-        """Make sure that it stays."""
-        ...
-
-    def drop(self, name: str) -> None:
-        """Not needed any more."""
-        ...
-
-
 class Memory:
-    """Arrays in memory."""
+    """Arrays by name in memory, as `Scratch` has them on disk; zeros at first."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray] = {}
@@ -75,6 +59,10 @@ class Memory:
         self.arrays.pop(name, None)
 
 
+Arrays = Memory | Scratch
+"""Where planes and marks are kept."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """One pass over the tiles of one plane."""
@@ -91,13 +79,11 @@ class Sweep:
     kept: bool = False
     """Whether later sweeps read it."""
 
-    @property
-    def boxes(self) -> list[Box]:
-        """The tiles, row by row."""
-        height, width = self.size
-        rows = [(top, min(top + self.tile, height)) for top in range(0, height, self.tile)]
-        columns = [(left, min(left + self.tile, width)) for left in range(0, width, self.tile)]
-        return [(row, column) for row in rows for column in columns]
+
+def boxes(size: Size, tile: int) -> list[Box]:
+    """Tiles of a side of `tile` pixels that cover a height and a width, row by row."""
+    rows, columns = ([(start, min(start + tile, side)) for start in range(0, side, tile)] for side in size)
+    return [(row, column) for row in rows for column in columns]
 
 
 Found = dict[int, tuple[Tensor, Tensor]]
@@ -141,7 +127,7 @@ class Tiling:
     @property
     def tiles(self) -> int:
         """How many tiles all sweeps have."""
-        return sum(len(sweep.boxes) for sweep in self.sweeps)
+        return sum(len(boxes(sweep.size, sweep.tile)) for sweep in self.sweeps)
 
     @property
     def room(self) -> int:
@@ -187,8 +173,8 @@ class Tiling:
         advance: Callable[[int], None],
     ) -> NDArray[np.float64]:
         """All tiles of one plane; returns the moments of each, which also mark it as done."""
-        boxes, name = sweep.boxes, f"plane-{sweep.target}" if sweep.kept else "out"
-        marks_name, marks_shape = f"marks-{sweep.target}", (len(boxes), 1 + 2 * sweep.channels)
+        tiles, name = boxes(sweep.size, sweep.tile), f"plane-{sweep.target}" if sweep.kept else "out"
+        marks_name, marks_shape = f"marks-{sweep.target}", (len(tiles), 1 + 2 * sweep.channels)
         marks = np.array(arrays.open(marks_name, marks_shape, np.float64))
         fresh, flushed = [], time.monotonic()
         advance(int(np.count_nonzero(marks[:, 0])))
@@ -199,7 +185,7 @@ class Tiling:
             kept = any(other.kept and other.target == number for other in self.sweeps)
             return self._read(number, box, arrays).to(self.device) if kept else None
 
-        for place, box in enumerate(boxes):
+        for place, box in enumerate(tiles):
             if not marks[place, 0]:
                 x = evaluate(self.steps, sweep.target, box, known, lambda number, _: found[number])
                 if sweep.kept:
@@ -210,7 +196,7 @@ class Tiling:
                 marks[place] = moments(x) if sweep.measured else 1
                 fresh.append(place)
                 advance(1)
-            if fresh and (time.monotonic() - flushed > SECONDS_BETWEEN_MARKS or place == len(boxes) - 1):
+            if fresh and (time.monotonic() - flushed > SECONDS_BETWEEN_MARKS or place == len(tiles) - 1):
                 arrays.flush(name)  # first what is marked, then the marks
                 arrays.open(marks_name, marks_shape, np.float64)[fresh] = marks[fresh]
                 arrays.flush(marks_name)
@@ -234,14 +220,10 @@ class Tiling:
 def in_tiles(
     network: Generator, image: Array, tile: int = TILE, arrays: Arrays | None = None, sampled: bool = False
 ) -> Array:
-    """One image (c, h, w) in [-1, 1], translated in tiles.
+    """One image (c, h, w) in [-1, 1], translated in tiles of a side of `tile` pixels.
 
-    Args:
-        network: The generator.
-        image: In memory.
-        tile: Side of a tile in pixels.
-        arrays: Where planes are kept, `Tiling.room` bytes of them; in memory unless given.
-        sampled: Whether statistics are those of parts of the image.
+    Planes take `Tiling.room` bytes of `arrays`, which are in memory unless given. `sampled` takes the statistics of
+    parts of the image.
 
     Raises:
         BadInput: the network has a layer that cannot be tiled.

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.config import DIRECTIONS, Direction, Pages, Scale
+from unpaired.config import DataConfig, Direction, Pages, Scale
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
 from unpaired.data.manifest import names_of, with_arrow
 from unpaired.data.ranges import domain_of
 from unpaired.data.transforms import resize
-from unpaired.imaging.codecs import suffix_of
-from unpaired.imaging.images import (
-    Array,
-    DecodedImage,
-    Pixels,
-    encode_image,
-    read_image,
-    to_array,
-    to_pixels,
-)
-from unpaired.imaging.values import Domain, ValueRange, converted, restored
+from unpaired.imaging.images import Array, DecodedImage, Pixels, to_array, to_pixels
+from unpaired.imaging.metadata import Metadata
+from unpaired.imaging.values import Domain, converted, restored
+from unpaired.inference.opened import is_tensor, opened
 from unpaired.inference.padding import pad_array, padding
 from unpaired.inference.pipeline import in_batches
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
-from unpaired.inference.scale import is_much_larger, resized_beside, train_size
+from unpaired.inference.scale import resized_beside, train_size
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from typing_extensions import TypeIs
 
     from unpaired.checkpoints.bundle import Bundle
     from unpaired.imaging.images import Images
@@ -48,10 +39,6 @@ if TYPE_CHECKING:
     from unpaired.models import Generator
 
     AnyImage = TypeVar("AnyImage", Image.Image, NDArray[np.generic], Tensor, DecodedImage, Path, str, bytes)
-
-
-BESIDE = ("icc_profile", "exif", "xmp", "dpi")
-"""What goes along of a PIL image's `info`."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,8 @@ class Translator:
     """Whether images keep their size, or are resized to that of training."""
     weights: Path | None = None
     """The file that it was loaded from."""
+    data: DataConfig = DataConfig()
+    """The data settings of the training; of an exported file what it says of its domains."""
 
     @classmethod
     def load(
@@ -99,38 +88,24 @@ class Translator:
         if is_exported(path):
             if scale != "own":
                 raise BadInput(f"{path}: an exported file keeps no training size; --scale train needs the bundle")
-            return cls._of_exported(path, direction, runtime, precision, device)
+            exported = open_exported(path, runtime, device)
+            facts = exported.facts
+            for asked, there in ((direction, facts.direction), (precision, facts.precision)):
+                if asked not in (None, there):
+                    raise BadInput(f"{path}: was exported as {facts.direction} {facts.precision}, not {asked}")
+            return cls(facts.direction, exported, weights=path, data=facts.data)
         from unpaired.checkpoints.bundle import bundle_file, load_bundle
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.runtimes.bundles import bundle_runtime
 
         path = fetch(str(model)) if is_hub(model) else path
         bundle = load_bundle(path)
-        there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
-        if direction is not None and direction not in there:
-            raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
 
         def reopen(direction: Direction) -> Runtime:
             return bundle_runtime(bundle, path, direction, runtime, precision, device, make_export)
 
-        direction = direction or there[0]
-        return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path))
-
-    @classmethod
-    def _of_exported(
-        cls,
-        path: Path,
-        direction: Direction | None,
-        runtime: RuntimeName,
-        precision: Precision | None,
-        device: str,
-    ) -> Translator:
-        exported = open_exported(path, runtime, device)
-        facts = exported.facts
-        for asked, there in ((direction, facts.direction), (precision, facts.precision)):
-            if asked not in (None, there):
-                raise BadInput(f"{path}: was exported as {facts.direction} {facts.precision}, not {asked}")
-        return cls(facts.direction, exported, weights=path)
+        direction = bundle.choose(direction, model)
+        return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path), bundle.experiment.data)
 
     @classmethod
     def of(cls, bundle: Bundle, direction: Direction, device: str = "cpu") -> Translator:
@@ -141,7 +116,7 @@ class Translator:
         def reopen(direction: Direction) -> Runtime:
             return torch_runtime(bundle, direction, pick_device(device))
 
-        return cls(direction, reopen(direction), bundle, reopen)
+        return cls(direction, reopen(direction), bundle, reopen, data=bundle.experiment.data)
 
     def describe(self) -> str:
         """Direction, engine, arithmetic and device: the first line of a command."""
@@ -150,7 +125,7 @@ class Translator:
     @property
     def domains(self) -> tuple[str, str]:
         """Names of the domains A and B; A and B where they are not known."""
-        return names_of(self.bundle.experiment.data) if self.bundle else getattr(self.runtime, "domains", ("A", "B"))
+        return names_of(self.data)
 
     @cached_property
     def derived(self) -> str:
@@ -162,8 +137,7 @@ class Translator:
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The directions this model has."""
-        there = self.bundle.translators if self.bundle else (self.direction,)
-        return tuple(each for each in DIRECTIONS if each in there)
+        return tuple(self.bundle.directions) if self.bundle else (self.direction,)
 
     @property
     def device(self) -> torch.device:
@@ -172,18 +146,20 @@ class Translator:
 
         return getattr(self.runtime, "device", torch.device("cpu"))
 
+    @cached_property
     def layers(self) -> Generator:
         """The bundle's network in fp32, layer by layer, for what computes it in parts: tiles and smoothed videos.
 
-        On a CUDA card one copy of it there; on other devices the network itself, on the CPU.
-        """
-        assert self.bundle is not None
-        return self._copy if self.device.type == "cuda" else self.bundle.translators[self.direction]
+        On a CUDA card a copy of it there; on other devices the network itself, on the CPU.
 
-    @cached_property
-    def _copy(self) -> Generator:
-        assert self.bundle is not None
-        return deepcopy(self.bundle.translators[self.direction]).to(self.device)
+        Raises:
+            BadInput: an exported file.
+        """
+        if self.bundle is None:
+            found = f"found an exported file ({self.runtime.label})"
+            raise BadInput(f"smoothing and tiles need the run or the bundle, {found}")
+        network = self.bundle.translators[self.direction]
+        return deepcopy(network).to(self.device) if self.device.type == "cuda" else network
 
     @property
     def channels_in(self) -> int:
@@ -267,46 +243,28 @@ class Translator:
         """
         images = np.stack([pad_array(array, self.padded_size(*array.shape[1:])) for array in arrays])
         sizes = [array.shape[1:] for array in arrays]
-        start = getattr(self.runtime, "submit", None)
-        result = start(images) if start else partial(self.runtime, images)
+        result = self.runtime.submit(images)
         return lambda: [each[:, :height, :width] for each, (height, width) in zip(result(), sizes, strict=True)]
-
-    def is_much_larger(self, width: int, height: int) -> bool:
-        """Whether an image that keeps its size is over twice the training size."""
-        if self.bundle is None or self.scale == "train":
-            return False
-        return is_much_larger(self.bundle.experiment.data, width, height)
 
     def size_of(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the translation of an image of this size."""
-        if self.bundle is None or self.scale == "own":
-            return height, width
-        across, down = train_size(self.bundle.experiment.data, width, height)
+        across, down = (width, height) if self.scale == "own" else train_size(self.data, width, height)
         return down, across
 
     @property
     def pages(self) -> Pages:
         """`data.pages` of the training."""
-        return self.bundle.experiment.data.pages if self.bundle else "first"
+        return self.data.pages
 
     @property
     def domain_in(self) -> Domain:
         """How the files taken become what the network sees."""
-        return self.domain(self.direction[0])
+        return domain_of(self.data, "A" if self.direction == "AtoB" else "B")
 
     @property
     def domain_out(self) -> Domain:
         """The same of the files given."""
-        return self.domain(self.direction[-1])
-
-    def domain(self, side: str) -> Domain:
-        """How files of domain A or B become what networks see."""
-        there = side == self.direction[0]
-        channels = self.channels_in if there else self.channels_out
-        if self.bundle is not None:
-            return replace(domain_of(self.bundle.experiment.data, "A" if side == "A" else "B"), channels=channels)
-        text, nodata = getattr(self.runtime, "values", {}).get(side, ""), getattr(self.runtime, "nodata", None)
-        return Domain(channels, ValueRange.parse(text, "values"), nodata)
+        return domain_of(self.data, "B" if self.direction == "AtoB" else "A")
 
     def prepare(self, decoded: DecodedImage) -> Array:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1]; resized where `scale` is train.
@@ -315,9 +273,8 @@ class Translator:
             BadInput: several pages or frames, or channels that the model does not take.
         """
         if decoded.pages > 1:
-            raise BadInput(
-                f"holds {decoded.pages} pages or frames where one image is expected; `unpaired translate` takes it"
-            )
+            found = f"holds {decoded.pages} pages or frames where one image is expected"
+            raise BadInput(f"{found}; `unpaired translate` takes it")
         pixels = self.domain_in.pixels(decoded)
         height, width = self.size_of(*pixels.shape[:2])
         return to_array(resize(pixels, width, height))
@@ -331,11 +288,12 @@ class Translator:
         decoded = resized_beside(there.marked(decoded), *image.shape[1:])
         pixels, unheld = restored(self.values_of(image, decoded.pixels.dtype), decoded.nodata)
         alpha = None if decoded.alpha is None else converted(decoded.alpha, pixels.dtype)
-        lost = tuple(words for words in (there.clipped(decoded), unheld) if words)
-        about = decoded.about.with_channels(pixels.shape[2])
-        return DecodedImage(
-            pixels, alpha, replace(about, lost=about.lost + lost, derived=self.derived if about.origin else "")
-        )
+        return DecodedImage(pixels, alpha, self.metadata_of(decoded.about, (there.clipped(decoded), unheld)))
+
+    def metadata_of(self, about: Metadata, lost: Sequence[str]) -> Metadata:
+        """What a translation says beside its pixels: as its original, and in words what its values lose."""
+        about, derived = about.with_channels(self.channels_out), self.derived if about.origin else ""
+        return replace(about, lost=(*about.lost, *filter(None, lost)), derived=derived)
 
     def values_of(self, image: Array, dtype: np.dtype) -> Pixels:
         """The network's answer in the values of the files it was trained on; `dtype` is that of the input file."""
@@ -344,7 +302,7 @@ class Translator:
             return values.from_unit(to_pixels(image, np.float32))
         return to_pixels(image, np.float32 if dtype == np.int16 else dtype)
 
-    def __call__(self, decoded: AnyImage | list[AnyImage], batch: int = 1) -> object:
+    def __call__(self, image: AnyImage | list[AnyImage], batch: int = 1) -> object:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
 
         The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
@@ -353,80 +311,14 @@ class Translator:
         Raises:
             BadInput: a file that cannot be read, or channels that the model does not take.
         """
-        if not isinstance(decoded, list):
-            return self._one(decoded)
-        opened = [None if _is_tensor(each) else _opened(each) for each in decoded]
-        translated = iter(self.translate_all_decoded([each[0] for each in opened if each], batch))
-        return [
-            self._one(whole) if each is None else each[1](next(translated))
-            for whole, each in zip(decoded, opened, strict=True)
+        images = image if isinstance(image, list) else [image]
+        decoded = [None if is_tensor(each) else opened(each) for each in images]
+        translated = iter(self.translate_all_decoded([each[0] for each in decoded if each], batch))
+        results = [
+            each[1](next(translated)) if each else self._tensor(whole)
+            for whole, each in zip(images, decoded, strict=True)
         ]
+        return results if isinstance(image, list) else results[0]
 
-    def _one(self, image: AnyImage) -> object:
-        if _is_tensor(image):
-            return self.translate(image) if image.dim() == 4 else self.translate(image[None])[0]
-        decoded, closed = _opened(image)
-        return closed(self.translate_decoded(decoded))
-
-
-def _opened(decoded: object) -> tuple[DecodedImage, Callable[[DecodedImage], object]]:
-    """The pixels of anything that is not a tensor, and how to make an image the same kind of thing."""
-    if isinstance(decoded, DecodedImage):
-        return decoded, lambda out: out
-    if isinstance(decoded, bytes):
-        suffix = suffix_of(decoded)
-        return read_image(decoded), lambda out: encode_image(out, suffix)
-    if isinstance(decoded, (Path, str)):
-        return read_image(Path(decoded)), to_pil
-    if isinstance(decoded, Image.Image):
-        beside = {key: value for key, value in decoded.info.items() if key in BESIDE}
-        return from_pil(decoded), lambda out: to_pil(out, beside)
-    pixels = np.asarray(decoded)
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
-        expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
-        raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
-    flat = pixels.ndim == 2
-    return DecodedImage(
-        np.atleast_3d(pixels)
-    ), lambda out: out.pixels[..., 0] if flat and out.pixels.shape[2] == 1 else out.pixels
-
-
-def _is_tensor(decoded: object) -> TypeIs[Tensor]:
-    """Without importing torch: who has a tensor has imported it."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(decoded, torch.Tensor)
-
-
-def from_pil(image: Image.Image) -> DecodedImage:
-    """An opened image as pixels, by the rule for files."""
-    import io
-
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
-    except OSError as error:
-        raise BadInput(f"a PIL image of mode {image.mode}: convert it to RGB or L ({error})") from error
-    return read_image(buffer.getvalue())
-
-
-def to_pil(decoded: DecodedImage, beside: Mapping[str, object] | None = None) -> Image.Image:
-    """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused.
-
-    Args:
-        decoded: What to show.
-        beside: What its `info` shall hold; what the file said unless given.
-
-    Raises:
-        BadInput: more than 8 bits in colour, or more than four channels.
-    """
-    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
-    pixels = np.concatenate(layers, axis=2)
-    if pixels.shape[2] == 1:
-        image = Image.fromarray(pixels[..., 0])
-    elif pixels.dtype != np.uint8 or pixels.shape[2] > 4:
-        raise BadInput(f"PIL cannot hold {pixels.shape[2]} channels of {pixels.dtype}; pass an array or use files")
-    else:
-        mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
-        image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
-    image.info.update(decoded.about.for_pillow(".jpg") if beside is None else beside)
-    return image
+    def _tensor(self, image: Any) -> Tensor:
+        return self.translate(image) if image.dim() == 4 else self.translate(image[None])[0]

@@ -6,26 +6,26 @@ the end these are joined, and sound is copied beside them packet by packet.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unpaired.core.device import ieee_fp32
-from unpaired.core.errors import BadInput, Stopped
+from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
-from unpaired.imaging.hdr import WideColours
-from unpaired.imaging.images import DecodedImage, Pixels
-from unpaired.inference.huge import translate_in_tiles
+from unpaired.imaging.images import Array, DecodedImage, Pixels
+from unpaired.inference.huge import digest, translate_in_tiles
+from unpaired.inference.moments import merged, moments
 from unpaired.inference.options import Options
-from unpaired.inference.scratch import Scratch, work_folder
+from unpaired.inference.scratch import Scratch, resumable
+from unpaired.inference.tiling import translate_by
 from unpaired.inference.translator import Translator
 from unpaired.inference.video_files import (
     check_sound,
@@ -42,9 +42,6 @@ from unpaired.metrics.flicker import Flicker
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from torch import Tensor
-
-    from unpaired.models import Generator
 
 SEGMENT = 50
 """Frames of a segment: work that a killed process may have to do again."""
@@ -62,8 +59,6 @@ class Smoothing:
 
     def __call__(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
         """The statistics for one norm, whose plane is x, (1, c, h, w)."""
-        from unpaired.inference.moments import merged, moments
-
         mean, variance = merged(moments(x)[None])
         if number in self.kept:
             old = self.kept[number]
@@ -92,59 +87,52 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
     av = require_av()
     if not 0 <= smooth < 1:
         raise BadInput(f"smooth must be at least 0 and below 1, got {smooth}")
-    if smooth and translator.bundle is None:
-        raise BadInput(f"smooth needs the run or the bundle, found an exported file ({translator.runtime.label})")
+    if smooth:
+        translator.layers  # noqa: B018, refused before any work
     if (translator.channels_in, translator.channels_out) != (3, 3):
         have = f"{translator.channels_in} to {translator.channels_out}"
         raise BadInput(f"{source}: videos need a model of 3 channels to 3, found {have}")
     if source.resolve() == target.resolve():
         raise BadInput(f"{target}: would overwrite the input; give another output")
     target.parent.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(json.dumps([1, file_sha256(source), _identity(translator), smooth]).encode()).hexdigest()
-    scratch = Scratch(work_folder(target, key))
+    bundle = translator.bundle
+    model = digest(bundle.translators[translator.direction]) if bundle else translator.direction
+    settings = [1, file_sha256(source), translator.runtime.label, model, smooth]
     try:
-        with av.open(str(source)) as container:
-            if not container.streams.video:
-                raise BadInput(f"{source}: holds no video")
-            check_sound(av, container, target)
-            colours = wide_colours(container.streams.video[0])
-            if colours:
-                print(f"{source}: {colours} is converted to SDR BT.709", file=sys.stderr)
-            flicker = _Frames(av, translator, container, scratch, smooth, target.suffix.lower(), colours).run()
-        join(av, source, sorted(scratch.folder.glob("*.nut")), target)
+        with resumable(target, settings, BadInput, av.FFmpegError) as scratch:
+            with av.open(str(source)) as container:
+                if not container.streams.video:
+                    raise BadInput(f"{source}: holds no video")
+                check_sound(av, container, target)
+                frames = _Frames(av, translator, container, scratch, smooth, target.suffix.lower())
+                if frames.colours:
+                    print(f"{source}: {frames.colours} is converted to SDR BT.709", file=sys.stderr)
+                flicker = frames.run()
+            join(av, source, sorted(scratch.folder.glob("*.nut")), target)
     except (BadInput, av.FFmpegError) as error:
-        scratch.remove()
         words = " ".join(str(error).split())
         raise BadInput(words if str(source) in words or str(target) in words else f"{source}: {words}") from error
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; the same command resumes ({scratch.folder} holds what is done)") from None
-    scratch.remove()
     return flicker
 
 
 class _Frames:
     """The frames of one video on their way into segments."""
 
+    before: tuple[Pixels, Pixels] | None = None
+    """The last frame and its translation."""
+
     def __init__(
-        self,
-        av: Any,
-        translator: Translator,
-        container: InputContainer,
-        scratch: Scratch,
-        smooth: float,
-        suffix: str,
-        colours: WideColours | None,
+        self, av: Any, translator: Translator, container: InputContainer, scratch: Scratch, smooth: float, suffix: str
     ) -> None:
-        self.colours = colours
         self.av, self.translator, self.container, self.scratch, self.suffix = av, translator, container, scratch, suffix
+        self.stream = container.streams.video[0]
+        self.colours = wide_colours(self.stream)
         self.smoothing = Smoothing(smooth) if smooth else None
         self.flicker = Flicker()
-        self.before: tuple[Pixels, Pixels] | None = None
-        """The last frame and its translation."""
 
     def run(self) -> Flicker:
         """Make every segment that is not there yet."""
-        stream = self.container.streams.video[0]
+        stream = self.stream
         stream.thread_type = "AUTO"
         done = self._resume()
         total = stream.frames or int((stream.duration or 0) * (stream.time_base or 0) * (stream.average_rate or 0))
@@ -166,7 +154,6 @@ class _Frames:
         return self.flicker
 
     def _segment(self, number: int, frames: list[VideoFrame], advance: Advance) -> None:
-        stream = self.container.streams.video[0]
         path = self.scratch.folder / f"{number:06d}.nut"
         codec, options = codec_of(self.suffix)
         with written_whole(path) as part, self.av.open(str(part), "w", format="nut") as out:
@@ -174,7 +161,7 @@ class _Frames:
             for frame in frames:
                 pixels = self._translated(upright(frame, self.colours))
                 if made is None:
-                    made = video_stream(out, codec, dict(options), pixels, stream)
+                    made = video_stream(out, codec, dict(options), pixels, self.stream)
                 for packet in made.encode(encodable(self.av, pixels, frame, codec)):
                     out.mux(packet)
                 advance(1, f"flicker {self.flicker.levels:.2f}" if self.flicker.count else None)
@@ -190,8 +177,7 @@ class _Frames:
                 self.smoothing.kept.clear()
         decoded = DecodedImage(pixels)
         if self.smoothing:
-            image = self._smoothed(self.translator.prepare(decoded))
-            out = self.translator.finish(decoded, image).pixels
+            out = self.translator.finish(decoded, self._smoothed(self.translator.prepare(decoded))).pixels
         elif tile := Options().tiles(self.translator, *pixels.shape[:2]):
             out = translate_in_tiles(self.translator, decoded, self.scratch.folder, tile).pixels
         else:
@@ -201,19 +187,10 @@ class _Frames:
         self.before = pixels, out
         return out
 
-    def _smoothed(self, image: Any) -> Any:
-        import torch
-
-        from unpaired.inference.tiling import translate_by
-
+    def _smoothed(self, image: Array) -> Array:
         assert self.smoothing is not None
         with ieee_fp32(self.translator.device):
-            return translate_by(self.network, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
-
-    @cached_property
-    def network(self) -> Generator:
-        """The network whose statistics are smoothed."""
-        return self.translator.layers()
+            return translate_by(self.translator.layers, torch.from_numpy(image)[None], self.smoothing)[0].numpy()
 
     def _remember(self, number: int) -> None:
         """What the next segment depends on, beside this one."""
@@ -237,16 +214,6 @@ class _Frames:
             self.flicker = Flicker(float(arrays["flicker"][0]), int(arrays["flicker"][1]))
             norms = [name for name in arrays.files if name.startswith("norm-")]
             if self.smoothing:
-                import torch
-
                 pairs = {int(name.removeprefix("norm-")): torch.from_numpy(arrays[name]) for name in norms}
                 self.smoothing.kept = {step: (pair[0], pair[1]) for step, pair in pairs.items()}
         return done
-
-
-def _identity(translator: Translator) -> list[str]:
-    from unpaired.inference.huge import digest
-
-    if translator.bundle is None:
-        return [translator.runtime.label, translator.direction]
-    return [translator.runtime.label, digest(translator.bundle.translators[translator.direction])]

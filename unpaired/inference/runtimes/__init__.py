@@ -5,69 +5,57 @@ Importing this imports no torch: an exported file translates where torch is not 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.inference.runtimes.facts import Facts, Precision
+from unpaired.inference.runtimes.facts import SUFFIX, Facts, Precision
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
 """Names of the engines on the command line."""
-__all__ = ["Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "is_installed", "open_exported"]
+__all__ = ["Exported", "Facts", "Precision", "Runtime", "RuntimeName", "is_exported", "is_installed", "open_exported"]
 
 
-class Runtime(Protocol):
+class Runtime(ABC):
     """Images in, translations out. It pads to the network's size multiple and cuts back."""
 
-    @property
-    def label(self) -> str:
-        """Engine and arithmetic, e.g. "torch fp32": results of two labels may differ."""
-        ...
+    label: str
+    """Engine and arithmetic, e.g. "torch fp32": results of two labels may differ."""
+    place: str
+    """The device, in words."""
+    channels_in: int
+    channels_out: int
+    size_multiple: int
+    """What both sides of a padded image divide by."""
+    min_size: int
+    """The smallest side of a padded image."""
 
-    @property
-    def place(self) -> str:
-        """The device, in words."""
-        ...
-
-    @property
-    def channels_in(self) -> int:
-        """Channels of an input image."""
-        ...
-
-    @property
-    def channels_out(self) -> int:
-        """Channels of an output image."""
-        ...
-
-    @property
-    def size_multiple(self) -> int:
-        """What both sides of a padded image divide by."""
-        ...
-
-    @property
-    def min_size(self) -> int:
-        """The smallest side of a padded image."""
-        ...
-
+    @abstractmethod
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), any size, both in [-1, 1]; safe in several threads."""
-        ...
+
+    def submit(self, images: Array) -> Callable[[], Array]:
+        """Start translating a batch; returns a function that waits for the result, or computes it then."""
+        return partial(self, images)
 
 
-class Exported(Runtime, Protocol):
-    """The runtime of a file of `unpaired export`."""
+class Exported(Runtime):
+    """The runtime of a file of `unpaired export`, as its facts describe it."""
 
-    @property
-    def facts(self) -> Facts:
-        """The metadata of the file."""
-        ...
+    def __init__(self, engine: str, facts: Facts, place: str = "cpu") -> None:
+        self.facts, self.label, self.place = facts, f"{engine} {facts.precision}", place
+        self.channels_in, self.channels_out = facts.channels_in, facts.channels_out
+        self.size_multiple, self.min_size = facts.size_multiple, facts.min_size
 
 
 def is_exported(path: Path) -> bool:
     """Whether a path ends in the suffix of an exported file."""
-    return path.suffix.lower() in (".onnx", ".xml", ".pt2")
+    return path.suffix.lower() in SUFFIX.values()
 
 
 def open_exported(path: Path, name: RuntimeName = "auto", device: str = "auto") -> Exported:

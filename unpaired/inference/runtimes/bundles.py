@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from unpaired.checkpoints.bundle import Bundle, bundle_file
 from unpaired.config import Direction
 from unpaired.core.device import pick_device
 from unpaired.core.errors import BadInput
+from unpaired.core.files import file_sha256
 from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_installed, open_exported
-from unpaired.inference.runtimes.formats import Format, cached_export
+from unpaired.inference.runtimes.facts import FORMAT, SUFFIX, Format
 from unpaired.inference.runtimes.torch import CPU, TorchRuntime
 
 FASTEST: tuple[Format, ...] = ("openvino", "onnx")
@@ -25,9 +27,7 @@ def torch_runtime(
     bundle: Bundle, direction: Direction, device: torch.device = CPU, precision: Precision = "fp32"
 ) -> TorchRuntime:
     """The network in torch. On the CPU in fp32 it is the bundle's own network, elsewhere a copy on the device."""
-    data, network = bundle.experiment.data, bundle.translators[direction]
-    of = {"A": data.channels_a, "B": data.channels_b}
-    channels = of[direction[0]], of[direction[-1]]
+    network, channels = bundle.translators[direction], bundle.channels(direction)
     if device.type == "cpu" and precision == "fp32":
         return TorchRuntime(network, *channels)
     return TorchRuntime.placed(network, channels, device, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -42,31 +42,21 @@ def bundle_runtime(
     bundle: Bundle,
     model: Path,
     direction: Direction,
-    name: RuntimeName = "auto",
-    precision: Precision | None = None,
-    device: str = "auto",
-    make_export: MakeExport | None = None,
+    name: RuntimeName,
+    precision: Precision | None,
+    device: str,
+    make_export: MakeExport | None,
 ) -> Runtime:
-    """One direction of a bundle in the requested engine.
+    """One direction of a bundle, which was loaded from `model`, in an engine.
 
     `auto` takes torch on a card. On a CPU it takes an export from the cache, OpenVINO's before ONNX Runtime's, and
-    torch where there is none. int8, which torch does not offer, means OpenVINO.
-
-    Args:
-        bundle: The loaded bundle.
-        model: The file or run it came from.
-        direction: AtoB or BtoA.
-        name: The engine.
-        precision: Arithmetic of the engine; `default_precision` for torch and fp32 for the others unless given.
-        device: See `unpaired.core.device.pick_device`.
-        make_export: Makes an export that the cache does not have; without it such an engine is refused.
+    torch where there is none. int8, which torch does not offer, means OpenVINO. The precision is `default_precision`
+    for torch and fp32 for the others unless given. `make_export` makes an export that the cache does not have.
 
     Raises:
         BadInput: the engine is not installed, lacks this precision or device, or has no export and none can be made.
     """
-    file = bundle_file(model)
-    place = pick_device(device)
-    exported = precision or "fp32"
+    file, place, exported = bundle_file(model), pick_device(device), precision or "fp32"
     if name == "auto" and place.type == "cpu":
         installed: list[Format] = [each for each in FASTEST if is_installed(each)]
         cached = (cached_export(file, direction, each, exported) for each in installed)
@@ -84,3 +74,10 @@ def bundle_runtime(
             raise BadInput(f"{model}: no {format} export of {direction} in {exported} in the cache; {advice}")
         make_export(file, path, format, exported, direction)
     return open_exported(path, device=device)
+
+
+def cached_export(bundle: Path, direction: Direction, format: Format, precision: Precision) -> Path:
+    """Path of this bundle's export in the cache, keyed by the bundle's SHA-256; the file may not exist yet."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "unpaired" / "exports" / f"{file_sha256(bundle)[:32]}-{FORMAT}"
+    return folder / f"{direction}-{precision}{SUFFIX[format]}"

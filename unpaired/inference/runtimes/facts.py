@@ -1,7 +1,7 @@
 """What an exported file says about itself, and what its graph takes and gives.
 
 Every exported graph has one input, `image`, and one output, `translation`: float32 (batch, height, width, channels)
-from 0 to 255, any size. So 8-bit pixels go in as they lie in memory, and rounding what comes out gives 8-bit pixels.
+from 0 to 255, any size. So 8-bit pixels go in as they are in memory, and rounding what comes out gives 8-bit pixels.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from unpaired.config import DIRECTIONS, Direction
+from unpaired.config import DIRECTIONS, LONGEST_NAME, DataConfig, Direction
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.safe_text import parse_json
 from unpaired.imaging.images import Array
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+Format = Literal["onnx", "openvino", "pt2"]
+SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+OFFERED: dict[Format, tuple[Precision, ...]] = {"onnx": ("fp32",), "openvino": PRECISIONS, "pt2": ("fp32", "bf16")}
+"""Precisions of each export format."""
 FORMAT = 1
 """Version of the graph's interface and of these facts; newer ones are refused."""
 KEY, IMAGE, TRANSLATION = "unpaired", "image", "translation"
@@ -75,15 +79,12 @@ class Facts:
             raise BadInput(f"{name}: a model, but not one of `unpaired export` (it carries no `{KEY}` metadata)")
         try:
             values = parse_json(text)
-            if values["format"] > FORMAT:
-                raise BadInput(
-                    f"{name}: format {values['format']}, this version reads up to {FORMAT}; upgrade unpaired"
-                )
-            values |= {name: tuple(values[name]) for name in ("domains", "value_range")}
-            facts = cls(**values)
+            if (version := values["format"]) > FORMAT:
+                raise BadInput(f"{name}: format {version}, this version reads up to {FORMAT}; upgrade unpaired")
+            facts = cls(**values | {name: tuple(values[name]) for name in ("domains", "value_range")})
+        except BadInput:
+            raise
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            if isinstance(error, BadInput):
-                raise
             raise BadInput(f"{name}: its `{KEY}` metadata cannot be read ({type(error).__name__}: {error})") from error
         known = facts.direction in DIRECTIONS and facts.precision in PRECISIONS and facts.layout == "NHWC"
         counts, sizes = (facts.channels_in, facts.channels_out), (facts.size_multiple, facts.min_size)
@@ -94,58 +95,14 @@ class Facts:
             raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
 
-
-class Described:
-    """The face that every exported runtime shows, read off its facts."""
-
-    engine: ClassVar[str]
-    """What runs it, as in `label`."""
-    facts: Facts
-
     @property
-    def label(self) -> str:
-        """Engine and arithmetic."""
-        return f"{self.engine} {self.facts.precision}"
-
-    @property
-    def place(self) -> str:
-        """The device, in words."""
-        return "cpu"
-
-    @property
-    def channels_in(self) -> int:
-        """Channels taken."""
-        return self.facts.channels_in
-
-    @property
-    def channels_out(self) -> int:
-        """Channels given."""
-        return self.facts.channels_out
-
-    @property
-    def size_multiple(self) -> int:
-        """What both sides of a padded image divide by."""
-        return self.facts.size_multiple
-
-    @property
-    def min_size(self) -> int:
-        """The smallest side of a padded image."""
-        return self.facts.min_size
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Black and white of the files of each domain."""
-        return {"A": self.facts.values_a, "B": self.facts.values_b}
-
-    @property
-    def domains(self) -> tuple[str, str]:
-        """Names of the domains A and B."""
-        return self.facts.domains
-
-    @property
-    def nodata(self) -> float | None:
-        """Value of pixels without data."""
-        return self.facts.nodata
+    def data(self) -> DataConfig:
+        """What the file says of its domains, as settings."""
+        a, b = (name[:LONGEST_NAME] for name in self.domains)
+        given = (self.channels_in, self.channels_out)
+        channels_a, channels_b = given if self.direction == "AtoB" else given[::-1]
+        ranges = {"range_a": self.values_a, "range_b": self.values_b, "nodata": self.nodata}
+        return DataConfig(name_a=a, name_b=b, channels_a=channels_a, channels_b=channels_b, **ranges)
 
 
 def onnx_content(path: Path) -> bytes:
@@ -181,7 +138,7 @@ def through(run: Callable[[Array], Array], images: Array, facts: Facts) -> Array
         levels = run(to_levels(images))
     except Exception as error:  # the engines' exceptions share no base
         raise BadInput(f"the exported model failed on {batch}x{height}x{width} ({brief(str(error))})") from error
-    if levels.shape != (batch, height, width, facts.channels_out) or levels.dtype != np.float32:
-        expected = (batch, height, width, facts.channels_out)
+    expected = (batch, height, width, facts.channels_out)
+    if levels.shape != expected or levels.dtype != np.float32:
         raise BadInput(f"the exported model gave {levels.shape} of {levels.dtype}, expected {expected} of float32")
     return from_levels(levels)

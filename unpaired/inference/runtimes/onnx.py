@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, Described, Facts, onnx_content, through
+from unpaired.inference.runtimes import Exported, Facts
+from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, onnx_content, through
 
 ERRORS_ONLY = 3
 """ONNX Runtime's log level for errors."""
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-@dataclass(frozen=True)
-class OnnxRuntime(Described):
+class OnnxRuntime(Exported):
     """An inference session."""
 
-    engine = "onnx"
-    session: Any
-    facts: Facts
+    def __init__(self, session: Any, facts: Facts) -> None:
+        super().__init__("onnx", facts, "cuda" if CUDA in session.get_providers() else "cpu")
+        self.session = session
 
     @classmethod
     def open(cls, path: Path, device: str = "auto") -> OnnxRuntime:
@@ -54,11 +53,6 @@ class OnnxRuntime(Described):
             raise BadInput(f"--device {device}: ONNX Runtime found no usable CUDA card; use --device cpu")
         facts = Facts.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
         return cls(session, facts)
-
-    @property
-    def place(self) -> str:
-        """The device, in words."""
-        return "cuda" if CUDA in self.session.get_providers() else "cpu"
 
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Array
-from unpaired.inference.runtimes.facts import KEY, Described, Facts, Precision, onnx_content, through
+from unpaired.inference.runtimes import Exported, Facts, Precision
+from unpaired.inference.runtimes.facts import KEY, onnx_content, through
 
 ARITHMETIC: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """OpenVINO's name of what the layers that are not quantised compute in; left alone it would choose by the chip."""
@@ -29,15 +29,12 @@ def only(core: type) -> Any:
     return core()
 
 
-@dataclass(frozen=True)
-class OpenVinoRuntime(Described):
+class OpenVinoRuntime(Exported):
     """A model compiled for the CPU."""
 
-    engine = "openvino"
-    compiled: Any
-    facts: Facts
-    local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
-    """Each thread's own request: one request serves one thread at a time."""
+    def __init__(self, compiled: Any, facts: Facts) -> None:
+        super().__init__("openvino", facts)
+        self.compiled, self.local = compiled, threading.local()  # one request serves one thread at a time
 
     @classmethod
     def open(cls, path: Path) -> OpenVinoRuntime:

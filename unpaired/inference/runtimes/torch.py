@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.functional import pad
 from unpaired.core.device import describe_device, ieee_fp32, one_line_device_errors
 from unpaired.imaging.images import Array, Images
 from unpaired.inference.padding import padding, padding_mode
+from unpaired.inference.runtimes import Runtime
 from unpaired.inference.runtimes.recorded import Record, Recorded, record_cuda
 from unpaired.models import Generator
 from unpaired.models.kernels import backend_of, optimize, refreshed, why_no_kernels
@@ -24,28 +24,29 @@ NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 ADVICE = "translate in tiles (--tile 512), with a smaller --batch, or on --device cpu"
 
 
-@dataclass(frozen=True)
-class TorchRuntime:
+class TorchRuntime(Runtime):
     """A generator in evaluation mode. On the CPU in fp32 it is the loaded network itself, elsewhere a copy."""
 
-    network: Generator
-    channels_in: int
-    channels_out: int
-    label: str = "torch fp32"
-    dtype: torch.dtype = torch.float32
-    """Arithmetic inside; images in and out are fp32."""
-    device: torch.device = CPU
-    record: Record | None = None
-    """Records the pass of a shape; None where nothing is recorded."""
-    recorded: Recorded = field(init=False, compare=False, repr=False)
-    held: ExitStack = field(init=False, compare=False, repr=False, default_factory=ExitStack)
-    """Keeps the low-precision copies of the weights, which a recorded graph reads."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "recorded", Recorded(self._pass, self.record))
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                self.held.enter_context(refreshed([self.network]))
+    def __init__(
+        self,
+        network: Generator,
+        channels_in: int,
+        channels_out: int,
+        label: str = "torch fp32",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
+        record: Record | None = None,
+    ) -> None:
+        """`dtype` is the arithmetic inside, images are fp32; `record` records the pass of a shape, None nothing."""
+        self.label, self.place = label, f"{describe_device(device)}{why_no_kernels(device)}"
+        self.channels_in, self.channels_out = channels_in, channels_out
+        self.size_multiple, self.min_size = network.size_multiple, network.min_size
+        self.network, self.dtype, self.device = network, dtype, device
+        self.recorded = Recorded(self._pass, record)
+        self.held = ExitStack()  # keeps the low-precision copies of the weights, which a recorded graph reads
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                self.held.enter_context(refreshed([network]))
 
     @classmethod
     def placed(
@@ -64,21 +65,6 @@ class TorchRuntime:
         kind = f"torch {NAMES[dtype]}" + " fused" * (device.type == "cpu")
         return cls(copy, *channels, kind, dtype, device, record_cuda if device.type == "cuda" else None)
 
-    @property
-    def size_multiple(self) -> int:
-        """What both sides of the padded image divide by."""
-        return self.network.size_multiple
-
-    @property
-    def min_size(self) -> int:
-        """The smallest side of the padded image."""
-        return self.network.min_size
-
-    @property
-    def place(self) -> str:
-        """The device, in words."""
-        return f"{describe_device(self.device)}{why_no_kernels(self.device)}"
-
     def translate(self, images: Images) -> Images:
         """A batch in [-1, 1] of any size, on any device; the result is on the same device.
 
@@ -92,11 +78,7 @@ class TorchRuntime:
         return self.submit(images)()
 
     def submit(self, images: Array) -> Callable[[], Array]:
-        """Start translating a batch; returns a function that waits for the result.
-
-        On CUDA transfers and passes are queued, so that the host prepares the next batch meanwhile. Elsewhere the
-        function itself computes.
-        """
+        """Start translating a batch: on CUDA transfers and passes are queued, elsewhere nothing is done before."""
         if self.device.type != "cuda":
             return lambda: self.translate(torch.from_numpy(images)).numpy()
         with self._errors(images.shape), torch.inference_mode():
@@ -116,20 +98,18 @@ class TorchRuntime:
 
     def _translate(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        padded = pad_to_multiple(images.float(), self.network.size_multiple, self.network.min_size)
+        padded = pad_to_multiple(images.float(), self.size_multiple, self.min_size)
         if self.device.type != "cpu":
             padded = padded.contiguous(memory_format=torch.channels_last)
         return self.recorded(padded)[..., :height, :width]
 
     def _pass(self, padded: Tensor) -> Tensor:
-        with self._arithmetic():
-            return self.network(padded)
-
-    def _arithmetic(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32:
-            return ieee_fp32(self.device)
-        no_kernels = backend_of(self.device) == "none"  # kernels convert the weights themselves
-        return torch.autocast(self.device.type, self.dtype, enabled=no_kernels)
+            arithmetic = ieee_fp32(self.device)
+        else:  # kernels convert the weights themselves
+            arithmetic = torch.autocast(self.device.type, self.dtype, enabled=backend_of(self.device) == "none")
+        with arithmetic:
+            return self.network(padded)
 
     @contextmanager
     def _errors(self, shape: torch.Size | tuple[int, ...]) -> Iterator[None]:
@@ -143,10 +123,7 @@ class TorchRuntime:
 def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
     """Reflect at the right and bottom until both sides divide; images too small to reflect repeat their edge.
 
-    Args:
-        images: A batch.
-        multiple: Divisor of both sides.
-        min_size: Smallest side, itself divisible by `multiple`.
+    `min_size` is the smallest side, itself divisible by `multiple`.
     """
     height, width = images.shape[2:]
     bottom, right = (padding(side, multiple, min_size) for side in (height, width))

@@ -1,0 +1,71 @@
+"""Images in memory, of any kind, as decoded files, and translations as the same kind."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unpaired.core.errors import BadInput
+from unpaired.imaging.codecs import suffix_of
+from unpaired.imaging.images import DecodedImage, encode_image, read_image
+
+BESIDE = ("icc_profile", "exif", "xmp", "dpi")
+"""What goes along of a PIL image's `info`."""
+
+
+def opened(image: object) -> tuple[DecodedImage, Callable[[DecodedImage], object]]:
+    """The pixels of anything that is not a tensor, and how to make a translation the same kind of thing."""
+    if isinstance(image, DecodedImage):
+        return image, lambda out: out
+    if isinstance(image, bytes):
+        suffix = suffix_of(image)
+        return read_image(image), lambda out: encode_image(out, suffix)
+    if isinstance(image, (Path, str)):
+        return read_image(Path(image)), lambda out: _to_pil(out, out.about.for_pillow(".jpg"))
+    if isinstance(image, Image.Image):
+        beside = {key: value for key, value in image.info.items() if key in BESIDE}
+        return _from_pil(image), lambda out: _to_pil(out, beside)
+    pixels = np.asarray(image)
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
+        expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
+        raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
+    dims = pixels.ndim
+    return DecodedImage(
+        np.atleast_3d(pixels)
+    ), lambda out: out.pixels[..., 0] if dims == 2 and out.pixels.shape[2] == 1 else out.pixels
+
+
+def is_tensor(image: object) -> bool:
+    """Without importing torch: who has a tensor has imported it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def _from_pil(image: Image.Image) -> DecodedImage:
+    """An opened image as pixels, by the rule for files."""
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
+    except OSError as error:
+        raise BadInput(f"a PIL image of mode {image.mode}: convert it to RGB or L ({error})") from error
+    return read_image(buffer.getvalue())
+
+
+def _to_pil(decoded: DecodedImage, info: Mapping[str, object]) -> Image.Image:
+    """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused."""
+    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
+    pixels = np.concatenate(layers, axis=2)
+    if pixels.shape[2] == 1:
+        image = Image.fromarray(pixels[..., 0])
+    elif pixels.dtype != np.uint8 or pixels.shape[2] > 4:
+        raise BadInput(f"PIL cannot hold {pixels.shape[2]} channels of {pixels.dtype}; pass an array or use files")
+    else:
+        mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+        image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    image.info.update(info)
+    return image
