@@ -16,7 +16,7 @@ from unpaired.commands import translate as translate_command
 from unpaired.core.device import NAMES
 from unpaired.core.errors import BadInput
 from unpaired.inference import cluster
-from unpaired.inference.cluster import Plan, translate_on_cluster
+from unpaired.inference.cluster import translate_on_cluster
 
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 WITHOUT_A_NETWORK = {
@@ -56,17 +56,17 @@ def test_a_missing_card_is_one_line(tmp_path, capsys, monkeypatch):
 
 
 def test_translate_passes_its_device_to_the_cluster(monkeypatch):
-    plans = []
-    monkeypatch.setattr(cluster, "translate_on_cluster", lambda *args: plans.append(args[4]))
+    calls = []
+    monkeypatch.setattr(cluster, "translate_on_cluster", lambda *args: calls.append(args[4:7]))
     translate_command.translate(
         Path("model.safetensors"), "images", Path("out"), cluster="local", device="cpu", batch=4
     )
-    assert plans == [Plan("local", batch=4, device="cpu")]
+    assert calls == [("local", 4, "cpu")]
 
 
 def test_a_numbered_card_of_a_cluster_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"--device cuda:1: with --cluster expected auto, cpu, cuda, mps"):
-        translate_on_cluster(tmp_path / "model", str(tmp_path), tmp_path / "out", plan=Plan(device="cuda:1"))
+        translate_on_cluster(tmp_path / "model", str(tmp_path), tmp_path / "out", device="cuda:1")
 
 
 def test_the_app_for_spaces_takes_a_device():

@@ -1,5 +1,7 @@
 """Passes of the network on a device: recorded shapes, precision, and errors of the device in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -171,5 +173,6 @@ def test_tiles_and_smoothed_videos_take_one_copy_of_the_network_on_the_card(tmp_
     placed = []
     monkeypatch.setattr(type(translator), "device", torch.device("cuda", 0))
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: placed.append(device) or self)
+    translator = replace(translator)
     copy = translator.layers
     assert copy is not own and translator.layers is copy and placed == [torch.device("cuda", 0)]

@@ -64,7 +64,7 @@ def save_state(
     beside: Sequence[Path] = (),
     keep_every: int = 0,
 ) -> list[str]:
-    """Write `checkpoints/step-N`, then delete older ones.
+    """Write `checkpoints/step-N` of a run, with copies of files; returns a line for each older one not deleted.
 
     Args:
         run: The run's folder.
@@ -72,11 +72,8 @@ def save_state(
         tensors: The state.
         keep: How many complete checkpoints to keep; older ones are deleted unless protected.
         facts: More entries for the manifest.
-        beside: Files of which the checkpoint gets a copy.
+        beside: The files to copy.
         keep_every: Checkpoints of steps that this divides are kept too; 0 for none.
-
-    Returns:
-        A line for each checkpoint that could not be deleted.
 
     Raises:
         OSError: it could not be written or does not read back; the earlier checkpoints remain.
@@ -105,9 +102,8 @@ def open_part(run: Path, step: int) -> Path:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Facts:
     """Write tensors; returns the file's size and SHA-256."""
-    return _write(
-        path, safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-    )
+    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    return _write(path, safetensors.torch.save(stored))
 
 
 def copy_files(files: Iterable[Path], part: Path) -> dict[str, Facts]:
@@ -174,13 +170,9 @@ def read_state(folder: Path, process: int = 0) -> RunState:
 
 
 def checkpoint_of(run: Path, asked: str, *, step: int | None = None, epoch: int | None = None) -> Path:
-    """The folder of the kept checkpoint after `step` steps, or after `epoch` whole epochs.
+    """The folder of the kept checkpoint of a run after `step` steps, or after `epoch` whole epochs.
 
-    Args:
-        run: The run's folder.
-        asked: The requested checkpoint in the user's words, for the message.
-        step: Steps, or
-        epoch: epochs.
+    `asked` is the requested checkpoint in the user's words.
 
     Raises:
         BadInput: the run keeps no such checkpoint; the message lists the steps it keeps.
@@ -235,8 +227,8 @@ def read_manifest(folder: Path) -> Facts:
         text = path.read_bytes().decode()
         facts = parse_json(text)
         facts.pop("seal")
-        _check_files(facts)
-        whole = seal(facts) == text and _name(_step(facts)) == folder.name.partition(".")[0]
+        _check_entries(facts)
+        whole = seal(facts) == text and _name(facts["step"]) == folder.name.partition(".")[0]
     except OSError as error:
         raise Damaged(f"{MANIFEST}: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -259,8 +251,9 @@ def _delete_older(run: Path, keep: int, keep_every: int) -> list[str]:
     replaced = [old for old in (run / CHECKPOINTS).glob("step-*.old") if _complete(old.with_suffix(""))]
     whole = [folder for folder in _folders(run) if folder not in replaced and _complete(folder)]
     free = [folder for folder in whole if not any((folder / name).exists() for name in PROTECTED)]
+    unnumbered = [folder for folder in free[:-keep] if not keep_every or read_manifest(folder)["step"] % keep_every]
     notes = []
-    for old in [*replaced, *(folder for folder in free[:-keep] if not _is_numbered(folder, keep_every))]:
+    for old in [*replaced, *unnumbered]:
         try:
             gone = old.with_name(f"{old.name}.part")  # removed by one rename, not file by file
             old.rename(gone)
@@ -268,10 +261,6 @@ def _delete_older(run: Path, keep: int, keep_every: int) -> list[str]:
         except OSError as error:
             notes.append(f"{old}: cannot be deleted ({error.strerror}); training continues")
     return notes
-
-
-def _is_numbered(folder: Path, every: int) -> bool:
-    return every > 0 and read_manifest(folder)["step"] % every == 0
 
 
 def _complete(folder: Path) -> bool:
@@ -286,10 +275,8 @@ def _complete(folder: Path) -> bool:
 def _folders(run: Path) -> list[Path]:
     """Checkpoints that have a manifest, oldest first; of one step, the one that is being replaced comes first."""
     folders = (path for path in (run / CHECKPOINTS).glob("step-*") if not path.name.endswith(".part"))
-    return sorted(
-        (path for path in folders if (path / MANIFEST).is_file()),
-        key=lambda p: (p.name.partition(".")[0], p.suffix != ".old"),
-    )
+    whole = (path for path in folders if (path / MANIFEST).is_file())
+    return sorted(whole, key=lambda path: (path.name.partition(".")[0], path.suffix != ".old"))
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -299,19 +286,14 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise Damaged(f"{path.name}: {shown(error)}") from error
 
 
-def _check_files(facts: Facts) -> None:
+def _check_entries(facts: Facts) -> None:
     """Refuse entries that the writer never writes; a manifest of unknown origin may have a valid seal."""
-    if type(facts["format"]) is not int:
-        raise ValueError(f"the format {brief(facts['format'])}")
+    for name in ("format", "step"):
+        if type(facts[name]) is not int or facts[name] < 0:
+            raise ValueError(f"the {name} {brief(facts[name])}")
     for name, about in facts["files"].items():
         if Path(name).name != name or type(about["sha256"]) is not str or type(about["bytes"]) is not int:
             raise ValueError(f"the file {brief(name)} with {brief(about)}")
-
-
-def _step(facts: Facts) -> int:
-    if type(facts["step"]) is not int or facts["step"] < 0:
-        raise ValueError(f"the step {brief(facts['step'])}")
-    return facts["step"]
 
 
 def _name(step: int) -> str:

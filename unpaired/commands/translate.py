@@ -70,15 +70,12 @@ def translate(
 
         model = checkpoint_of(model, f"step {at}", step=at)
     if cluster is not None:
-        from unpaired.inference.cluster import Plan, translate_on_cluster
+        from unpaired.inference.cluster import translate_on_cluster
 
         if mask or tile or smooth or layout != "own" or scale != "own" or precision or runtime != "auto":
             others = "--mask, --tile, --smooth, --layout, --scale, --runtime or --precision"
             raise BadInput(f"translate --cluster: not together with {others}")
-        translate_on_cluster(
-            Path(model), input, Path(output), direction, Plan(cluster, batch=batch, device=device), report
-        )
-        return
+        return translate_on_cluster(Path(model), input, Path(output), direction, cluster, batch, device, report)
     translator = Translator.load(model, direction, runtime, precision, _make_export, device, scale)
     if layout != "own":
         write_results(translator, input, Path(output), single=layout == "official-single")

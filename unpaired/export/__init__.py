@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from unpaired.checkpoints.bundle import Bundle, bundle_file, load_bundle
-from unpaired.config import DIRECTIONS, Direction
+from unpaired.config import Direction
 from unpaired.core.device import pick_device
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, flush
@@ -63,7 +63,7 @@ def export(
     facts = _facts(bundle, model, direction, precision)
     ranges, held_back = [], []
     if precision != "fp32":
-        ranges, held_back = training_images(bundle.experiment, data, facts.direction[0], facts.channels_in)
+        ranges, held_back = training_images(bundle.experiment, data, facts.direction[0])
     network = bundle.translators[facts.direction]
     target = _target(out, format, facts)
     _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} images" * bool(ranges))
@@ -77,26 +77,23 @@ def export(
 
 
 def _facts(bundle: Bundle, model: Path, direction: Direction | None, precision: Precision) -> Facts:
-    there: list[Direction] = [each for each in DIRECTIONS if each in bundle.translators]
-    chosen = direction or there[0]
-    if chosen not in there:
-        raise BadInput(f"{model}: translates {', '.join(there)}, not {direction}")
+    chosen = bundle.choose(direction, model)
     network, data = bundle.translators[chosen], bundle.experiment.data
-    channels = {"A": data.channels_a, "B": data.channels_b}
+    channels_in, channels_out = bundle.channels(chosen)
     return Facts(
         direction=chosen,
-        channels_in=channels[chosen[0]],
-        channels_out=channels[chosen[-1]],
+        channels_in=channels_in,
+        channels_out=channels_out,
         precision=precision,
         size_multiple=network.size_multiple,
         min_size=network.min_size,
         experiment=bundle.experiment.name,
         step=bundle.step,
         bundle_sha256=file_sha256(bundle_file(model)),
-        domains=names_of(bundle.experiment.data),
-        values_a=bundle.experiment.data.range_a,
-        values_b=bundle.experiment.data.range_b,
-        nodata=bundle.experiment.data.nodata,
+        domains=names_of(data),
+        values_a=data.range_a,
+        values_b=data.range_b,
+        nodata=data.nodata,
     )
 
 

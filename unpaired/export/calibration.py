@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,7 @@ CALIBRATED, VERIFIED = 128, 32
 """Images for the ranges, and for the verdict."""
 
 
-def training_images(
-    experiment: Experiment, data: Path | None, side: str, channels: int
-) -> tuple[list[Array], list[Array]]:
+def training_images(experiment: Experiment, data: Path | None, side: str) -> tuple[list[Array], list[Array]]:
     """Two sets of images (c, h, w) in [-1, 1], sized as in training, spread evenly over trainA or trainB.
 
     No image is in both where there are two or more.
@@ -34,16 +31,10 @@ def training_images(
         files = list(domain_files(root, f"train{side}", pages=experiment.data.pages))
     except BadInput as error:
         raise BadInput(f"bf16 and int8 need training images; give their folder by --data ({error})") from error
+    domain = domain_of(experiment.data, "A" if side == "A" else "B")
 
-    domain = replace(domain_of(experiment.data, "A" if side == "A" else "B"), channels=channels)
+    def spread(files: list[ImageFile], count: int) -> list[Array]:
+        places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+        return [to_array(central(domain.read(files[place]), experiment.data)) for place in places]
 
-    def read(path: ImageFile) -> Array:
-        return to_array(central(domain.read(path), experiment.data))
-
-    odd, even = files[1::2] or files, files[::2]
-    return [read(path) for path in _spread(odd, CALIBRATED)], [read(path) for path in _spread(even, VERIFIED)]
-
-
-def _spread(files: list[ImageFile], count: int) -> list[ImageFile]:
-    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return [files[place] for place in places]
+    return spread(files[1::2] or files, CALIBRATED), spread(files[::2], VERIFIED)

@@ -1,9 +1,8 @@
 """`translate --cluster`: many images on many machines, through Ray Data.
 
-Files are read and decoded in tasks of their own, actors hold one model each and do nothing but translate, other tasks
-encode and write. Every image is written beside its place and renamed, so what is there is whole, and the same command
-again does only what is missing: after a lost worker, node or driver alike. A file that cannot be translated is a row of
-the report, never the end of the work.
+Tasks read and decode files, actors of one model each translate, other tasks encode and write. Every image is written
+beside its place and renamed, so the same command makes only what is missing: after a lost worker, node or driver alike.
+A file that cannot be translated is a row of the report, never the end of the work.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +27,13 @@ from unpaired.core.progress import progress
 from unpaired.core.safe_text import read_json
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference.files import Job, jobs_of, outcome_of
-from unpaired.inference.outcome import Outcome, conclude
+from unpaired.inference.outcome import conclude
 from unpaired.inference.translator import Translator
 
 MARK = ".unpaired.json"
-"""In the output folder: what its images were made with, so that another model's are not taken for done."""
-HERE = "local"
-"""Instead of a cluster's address: Ray's word for processes of this machine."""
+"""In the output folder: the model and direction of its images, so that another model's are not taken for done."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How images are spread over actors."""
-
-    address: str = HERE
-    """Of a running cluster, `auto` for the one this machine belongs to, or `local`."""
-    actors: int = 0
-    """Models in memory at once; 0: one for each GPU of the cluster, or each second CPU where it has none."""
-    batch: int = 1
-    """Images of one padded size that go through the network together."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps: auto takes the cluster's cards where it has some. Ray gives each actor a card."""
 
 
 def translate_on_cluster(
@@ -59,40 +41,42 @@ def translate_on_cluster(
     source: str,
     out: Path,
     direction: Direction | None = None,
-    plan: Plan = Plan(),
+    address: str = "local",
+    batch: int = 1,
+    device: str = "auto",
     report: Path | None = None,
-) -> list[Outcome]:
-    """Translate a folder or pattern with a pool of actors; returns what became of each file, in order.
+) -> None:
+    """Translate a folder or pattern by actors: one for each GPU of the cluster, or each second CPU where it has none.
 
     Args:
         model: A run, a bundle or an exported file, at a path that every machine sees.
         source: Folder (its tree is kept) or pattern, at paths that every machine sees.
         out: Folder for the translations, seen by every machine.
         direction: The first the model has unless given.
-        plan: Where, and with how many models.
-        report: File for the outcomes, a line of JSON each.
+        address: Of a running cluster, `auto` for the one this machine belongs to, or `local` for this machine.
+        batch: Images of one padded size that go through the network together.
+        device: auto, cpu, cuda or mps: auto takes the cluster's cards where it has some. Ray gives each actor a card.
+        report: File for a line of JSON for each file, in order.
 
     Raises:
         BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the
             translations of another model, or some files that could not be translated; the others are written. Or a
             device that the cluster does not have.
     """
-    if plan.device not in DEVICES:
-        raise BadInput(f"--device {plan.device}: with --cluster expected {', '.join(DEVICES)}; Ray deals the cards out")
+    if device not in DEVICES:
+        raise BadInput(f"--device {device}: with --cluster expected {', '.join(DEVICES)}; Ray assigns the cards")
     jobs = jobs_of(source, out, None)
-    translator = Translator.load(model, direction, device="cpu")  # once here, so that a wrong model is said in one line
-    _claim(out, model, translator.direction)
+    direction = Translator.load(model, direction, device="cpu").direction  # refuses a wrong model in one line
+    _claim(out, model, direction)
     missing = [job for job in jobs if not job.target.is_file()]
     failed: dict[str, str] = {}
-    with progress(f"translating {translator.direction}", len(jobs), len(jobs) - len(missing)) as advance:
+    with progress(f"translating {direction}", len(jobs), len(jobs) - len(missing)) as advance:
         if missing:
-            with _cluster(plan.address):
-                for row in _rows(missing, model, translator.direction, plan):
+            with _cluster(address):
+                for row in _rows(missing, model, direction, batch, device):
                     failed |= {row["source"]: row["error"]} if row["error"] else {}
                     advance()
-    outcomes = [outcome_of(job, failed.get(str(job.source))) for job in jobs]
-    conclude(outcomes, report)
-    return outcomes
+    conclude([outcome_of(job, failed.get(str(job.source))) for job in jobs], report)
 
 
 def _claim(out: Path, model: Path, direction: Direction) -> None:
@@ -104,30 +88,26 @@ def _claim(out: Path, model: Path, direction: Direction) -> None:
     write_text(path, json.dumps(mark) + "\n")
 
 
-def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Iterator[Row]:
+def _rows(jobs: list[Job], model: Path, direction: Direction, batch: int, device: str) -> Iterator[Row]:
     """What became of each job, as they finish."""
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    gpus = int(ray.cluster_resources().get("GPU", 0)) if plan.device in ("auto", "cuda") else 0
-    if plan.device == "cuda" and not gpus:
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if device in ("auto", "cuda") else 0
+    if device == "cuda" and not gpus:
         raise BadInput("--device cuda: the cluster has no GPU; use --device auto")
-    actors = plan.actors or gpus or max(1, int(ray.cluster_resources().get("CPU", 2)) // 2)
+    actors = gpus or max(1, int(ray.cluster_resources().get("CPU", 2)) // 2)
     blocks = min(len(jobs), max(4 * actors, len(jobs) // 64))
     items = [{"source": str(job.source), "target": str(job.target)} for job in jobs]
+    place = "cuda" if gpus else "cpu" if device == "auto" else device
     rows = (
         ray.data.from_items(items, override_num_blocks=blocks)
         .map(_decode, num_cpus=0.5)
         .map_batches(
             _Model,
-            fn_constructor_kwargs={
-                "model": str(model),
-                "direction": direction,
-                "batch": plan.batch,
-                "device": "cuda" if gpus else "cpu" if plan.device == "auto" else plan.device,
-            },
-            batch_size=max(4, plan.batch),
+            fn_constructor_args=(str(model), direction, batch, place),
+            batch_size=max(4, batch),
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_gpus=1 if gpus else 0,
@@ -141,7 +121,7 @@ def _rows(jobs: list[Job], model: Path, direction: Direction, plan: Plan) -> Ite
 
 
 def _decode(row: Row) -> Row:
-    """Read one file; what cannot be read is told in its row."""
+    """Read one file; the row of one that cannot be read says why."""
     try:
         return {**row, "image": read_image(Path(row["source"])), "error": ""}
     except BadInput as error:
@@ -163,7 +143,7 @@ class _Model:
                     arrays[k] = self.translator.prepare(decoded)
                 except BadInput as error:
                     errors[k] = naming(rows["source"][k], error)
-        column = np.empty(len(errors), object)  # numpy left alone would try to join images into one array
+        column = np.empty(len(errors), object)  # np.array would try to join images into one array
         for k, image in zip(arrays, self.translator.batches(list(arrays.values()), self.batch), strict=True):
             column[k] = self.translator.finish(rows["image"][k], image)
         return {"source": list(rows["source"]), "target": list(rows["target"]), "image": column, "error": errors}
@@ -184,7 +164,7 @@ def _encode(row: Row) -> Row:
 
 @contextmanager
 def _cluster(address: str) -> Iterator[None]:
-    """Inside, Ray is connected; one that was before stays so."""
+    """Inside, Ray is connected; an earlier connection is kept."""
     try:
         import ray
     except ImportError as error:
@@ -194,7 +174,9 @@ def _cluster(address: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what newer versions will do, without the warning
     try:
-        check_reachable(address)
+        host, _, port = address.rpartition(":")
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]
@@ -204,10 +186,3 @@ def _cluster(address: str) -> Iterator[None]:
     finally:
         ray.shutdown()
         sys.stderr.flush()
-
-
-def check_reachable(address: str) -> None:
-    """See that something listens at HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()

@@ -98,7 +98,7 @@ def outcome_of(job: Job, error: str | None) -> Outcome:
 
 @dataclass(frozen=True)
 class _Read:
-    """An image on its way into the network."""
+    """A decoded file and what the network sees of it."""
 
     job: Job
     decoded: DecodedImage
@@ -129,16 +129,10 @@ class _Work:
 
     def run(self, jobs: list[Job]) -> None:
         """Carry out every job."""
-        title = f"translating {self.translator.direction}"
-        apart = self._apart(jobs[0]) if len(jobs) == 1 else None
-        if apart is None:
-            with progress(title, len(jobs)) as advance:
-                self._side_by_side(jobs, advance)
-        elif apart.tile:  # tiles are counted
-            self._tiled(apart.job, apart.tile, quiet=False)
-        else:
-            with progress(title, apart.pages) as advance:
-                self._stack(apart.job, advance)
+        if len(jobs) == 1 and (apart := self._apart(jobs[0])):
+            return self._by_itself(apart, quiet=False)
+        with progress(f"translating {self.translator.direction}", len(jobs)) as advance:
+            self._side_by_side(jobs, advance)
 
     def _side_by_side(self, jobs: list[Job], advance: Advance) -> None:
         """Read ahead and write behind while the network works."""
@@ -184,6 +178,8 @@ class _Work:
     def _apart(self, job: Job) -> _Apart | None:
         """How a file is translated by itself; None for an image that goes through the network whole."""
         with self._reasons(job):
+            if self.options.mask and not job.mask:
+                raise BadInput(f"no mask of this name in {self.options.mask}")
             header = read_header(job.source)
             trained = self.translator.bundle is not None and self.translator.scale == "own"
             if header.width and trained and is_much_larger(self.translator.data, header.width, header.height):
@@ -198,33 +194,30 @@ class _Work:
                 yield read
                 continue
             if read:
-                self._tiled(read.job, read.tile) if read.tile else self._stack(read.job)
+                self._by_itself(read, quiet=True)
             advance()
 
-    def _tiled(self, job: Job, tile: int, quiet: bool = True) -> None:
-        """Translate one file in tiles."""
-        from unpaired.inference.huge import translate_huge
-
+    def _by_itself(self, apart: _Apart, quiet: bool) -> None:
+        """Translate a file in tiles, or every image of it, in memory that does not grow with their number."""
+        job, options = apart.job, self.options
         with self._reasons(job):
-            self._require_mask(job)
-            about = translate_huge(
-                self.translator,
-                job.source,
-                job.target,
-                tile=tile,
-                statistics=self.options.statistics,
-                mask=job.mask,
-                feather=self.options.feather,
-                quiet=quiet,
-            )
-            self._note(about.dropped(_suffix(job)), job)
+            if apart.tile:
+                from unpaired.inference.huge import translate_huge  # imports torch
 
-    def _stack(self, job: Job, advance: Advance = lambda *_, **__: None) -> None:
-        """Translate every image of one file, in memory that does not grow with their number."""
-        with self._reasons(job):
-            weight = self._weight(job)
-            lost = translate_stack(self.translator, job.source, job.target, self.options, weight, lambda: advance())
-            self._note(lost, job)
+                about = translate_huge(
+                    self.translator,
+                    job.source,
+                    job.target,
+                    tile=apart.tile,
+                    statistics=options.statistics,
+                    mask=job.mask,
+                    feather=options.feather,
+                    quiet=quiet,
+                )
+                return self._note(about.dropped(_suffix(job)), job)
+            with progress(f"translating {self.translator.direction}", apart.pages, quiet=quiet) as advance:
+                weight = self._weight(job)
+                self._note(translate_stack(self.translator, job.source, job.target, options, weight, advance), job)
 
     @contextmanager
     def _reasons(self, job: Job) -> Iterator[None]:
@@ -240,14 +233,7 @@ class _Work:
 
     def _weight(self, job: Job) -> Weight | None:
         """The weight of the translation by the job's mask; None without one."""
-        self._require_mask(job)
-        if job.mask is None:
-            return None
-        return weights(read_selecting(job.mask, job.source.name), self.options.feather)
-
-    def _require_mask(self, job: Job) -> None:
-        if self.options.mask and not job.mask:
-            raise BadInput(f"no mask of this name in {self.options.mask}")
+        return weights(read_selecting(job.mask, job.source.name), self.options.feather) if job.mask else None
 
 
 def _suffix(job: Job) -> str:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from unpaired.core.progress import Advance
 from unpaired.imaging.images import DecodedImage
 from unpaired.imaging.page_writers import write_pages
 from unpaired.imaging.pages import Pages, open_pages
 from unpaired.inference.masks import Weight, masked
 from unpaired.inference.options import Options
-from unpaired.inference.pipeline import in_order
+from unpaired.inference.pipeline import in_batches, in_order
 from unpaired.inference.translator import Translator
 
 
 def translate_stack(
-    translator: Translator,
-    source: Path,
-    target: Path,
-    options: Options,
-    weight: Weight | None,
-    advance: Callable[[], None],
+    translator: Translator, source: Path, target: Path, options: Options, weight: Weight | None, advance: Advance
 ) -> tuple[str, ...]:
     """Translate every image of one file, in memory that does not grow with their number.
 
@@ -41,25 +37,16 @@ def translate_stack(
 
 
 def _translated(
-    translator: Translator,
-    pages: Pages,
-    options: Options,
-    weight: Weight | None,
-    folder: Path,
-    advance: Callable[[], None],
+    translator: Translator, pages: Pages, options: Options, weight: Weight | None, folder: Path, advance: Advance
 ) -> Iterator[DecodedImage]:
     """The translations, in order; the next images are read meanwhile."""
-    waiting: list[DecodedImage] = []
-    count = pages.layout.count
     with ThreadPoolExecutor(1) as reader:
         try:
-            for number, decoded in enumerate(in_order(reader, pages.read, range(count), 1 + options.batch), 1):
-                waiting.append(decoded)
-                if len(waiting) == options.batch or number == count:
-                    for original, translated in zip(waiting, _batch(translator, waiting, options, folder), strict=True):
-                        yield masked(translator.domain_in.marked(original), translated, weight)
-                        advance()
-                    waiting = []
+            read = in_order(reader, pages.read, range(pages.layout.count), 1 + options.batch)
+            for originals in in_batches(read, lambda _: None, options.batch, options.batch):
+                for original, translated in zip(originals, _batch(translator, originals, options, folder), strict=True):
+                    yield masked(translator.domain_in.marked(original), translated, weight)
+                    advance()
         finally:
             reader.shutdown(cancel_futures=True)
 
@@ -68,8 +55,6 @@ def _batch(
     translator: Translator, originals: list[DecodedImage], options: Options, folder: Path
 ) -> Iterator[DecodedImage]:
     """Translations of several images; of large ones in tiles."""
-    from unpaired.inference.huge import translate_in_tiles
-
     tiles = [options.tiles(translator, *original.pixels.shape[:2]) for original in originals]
     small = [original for original, tile in zip(originals, tiles, strict=True) if tile is None]
     whole = iter(translator.translate_all_decoded(small, options.batch))
@@ -77,4 +62,6 @@ def _batch(
         if tile is None:
             yield next(whole)
         else:
+            from unpaired.inference.huge import translate_in_tiles  # imports torch
+
             yield translate_in_tiles(translator, original, folder, tile, options.statistics)

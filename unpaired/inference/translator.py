@@ -26,7 +26,7 @@ from unpaired.imaging.values import Domain, converted, restored
 from unpaired.inference.opened import is_tensor, opened
 from unpaired.inference.padding import pad_array, padding
 from unpaired.inference.pipeline import in_batches
-from unpaired.inference.runtimes import Precision, Runtime, RuntimeName, is_exported, open_exported
+from unpaired.inference.runtimes import Exported, Precision, Runtime, RuntimeName, is_exported, open_exported
 from unpaired.inference.scale import resized_beside, train_size
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ class Translator:
     """Whether images keep their size, or are resized to that of training."""
     weights: Path | None = None
     """The file that it was loaded from."""
-    data: DataConfig = DataConfig()
-    """The data settings of the training; of an exported file what it says of its domains."""
 
     @classmethod
     def load(
@@ -93,7 +91,7 @@ class Translator:
             for asked, there in ((direction, facts.direction), (precision, facts.precision)):
                 if asked not in (None, there):
                     raise BadInput(f"{path}: was exported as {facts.direction} {facts.precision}, not {asked}")
-            return cls(facts.direction, exported, weights=path, data=facts.data)
+            return cls(facts.direction, exported, weights=path)
         from unpaired.checkpoints.bundle import bundle_file, load_bundle
         from unpaired.hub import fetch, is_hub
         from unpaired.inference.runtimes.bundles import bundle_runtime
@@ -105,7 +103,7 @@ class Translator:
             return bundle_runtime(bundle, path, direction, runtime, precision, device, make_export)
 
         direction = bundle.choose(direction, model)
-        return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path), bundle.experiment.data)
+        return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path))
 
     @classmethod
     def of(cls, bundle: Bundle, direction: Direction, device: str = "cpu") -> Translator:
@@ -116,11 +114,18 @@ class Translator:
         def reopen(direction: Direction) -> Runtime:
             return torch_runtime(bundle, direction, pick_device(device))
 
-        return cls(direction, reopen(direction), bundle, reopen, data=bundle.experiment.data)
+        return cls(direction, reopen(direction), bundle, reopen)
 
     def describe(self) -> str:
         """Direction, engine, arithmetic and device: the first line of a command."""
         return f"{with_arrow(self.direction, self.domains)}: {self.runtime.label}, {self.runtime.place}"
+
+    @property
+    def data(self) -> DataConfig:
+        """The data settings of the training; of an exported file what it says of its domains."""
+        if self.bundle:
+            return self.bundle.experiment.data
+        return self.runtime.facts.data if isinstance(self.runtime, Exported) else DataConfig()
 
     @property
     def domains(self) -> tuple[str, str]:

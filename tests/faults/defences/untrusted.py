@@ -130,7 +130,7 @@ def _run_files() -> Iterator[Mutation]:
     )
     yield Mutation(
         "a manifest may name files elsewhere",
-        "unpaired.checkpoints.run_state._check_files",
+        "unpaired.checkpoints.run_state._check_entries",
         drop("operand", "Path"),
         f"{RUNS}::test_what_a_run_does_not_rely_on_is_passed_over_and_never_followed[state-files-device]",
         seconds=30,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
@@ -24,6 +23,7 @@ __all__ = ["convert"]
 
 OPTIONS = ("train_opt.txt", "opt.txt", "train_config.json")
 """Files beside weights in which training tools keep their options."""
+PADDINGS: tuple[Padding, ...] = ("reflect", "replicate", "zero")
 NET: dict[Direction, str] = {"AtoB": "G_A", "BtoA": "G_B"}
 """The official names: G_A translates A to B, G_B translates B to A."""
 
@@ -68,7 +68,11 @@ def _to_bundle(
     told = padding or padding_of(source if source.is_dir() else source.parent)
     lines = []
     for file, alone in _files(source, direction, epoch).items():
-        tool, parts = _recognised(file, alone, b)
+        weights = _load(file)
+        try:
+            tool, parts = by_direction(weights, alone, b)
+        except BadInput as error:
+            raise BadInput(f"{file}: {error}") from error
         for each, weights in parts.items():
             name = f"{file} ({each})" if len(parts) > 1 else str(file)
             networks[each], cfg, channels = rebuilt(weights, name, told)
@@ -128,18 +132,10 @@ def padding_of(folder: Path) -> Padding | None:
     for name in OPTIONS:
         path = folder / name
         text = read_text(path) if path.is_file() else ""
-        match = re.search(r"\b(?:G_)?padding_type\W+(reflect|replicate|zero)", text)
+        match = re.search(rf"\b(?:G_)?padding_type\W+({'|'.join(PADDINGS)})", text)
         if match:
-            return {"reflect": "reflect", "replicate": "replicate", "zero": "zero"}[match[1]]  # pyright: ignore[reportReturnType]
+            return next(each for each in PADDINGS if each == match[1])
     return None
-
-
-def _recognised(file: Path, alone: Direction, b: str | None) -> tuple[str, dict[Direction, Weights]]:
-    weights = _load(file)
-    try:
-        return by_direction(weights, alone, b)
-    except BadInput as error:
-        raise BadInput(f"{file}: {error}") from error
 
 
 def _load(file: Path) -> Weights:
@@ -169,10 +165,7 @@ def _experiment(found: Mapping[str, tuple[GeneratorConfig, tuple[int, int]]]) ->
 
 def _to_official(source: Path, out: Path, direction: Direction | None) -> list[str]:
     bundle = load_bundle(source)
-    if direction is not None:
-        if direction not in bundle.translators:
-            raise BadInput(f"{source}: translates {', '.join(bundle.translators)}, not {direction}")
-        bundle = replace(bundle, translators={direction: bundle.translators[direction]})
+    directions: list[Direction] = [bundle.choose(direction, source)] if direction else bundle.directions
     generator = bundle.experiment.method.generator
     if isinstance(generator, CoupledConfig):
         raise BadInput(f"{source}: coupled generators have no counterpart in the official code; `unpaired export` them")
@@ -183,20 +176,13 @@ def _to_official(source: Path, out: Path, direction: Direction | None) -> list[s
                 f"{source}: generator.{name} {kind} has no counterpart in the official code, which would not load "
                 f"it; `unpaired export` writes formats that carry their own layers"
             )
-    targets = _official_files(bundle, out)
-    for path, each in targets.items():
+    both = len(directions) > 1
+    if out.suffix == ".pth" and both:
+        raise BadInput(f"{out}: one file holds one direction; choose by --direction, or give a folder for both")
+    loader = "CUT" if "blur" in (generator.upsampling, generator.downsampling) else "the official code"
+    lines = []
+    for each in directions:
+        path = out if out.suffix == ".pth" else out / f"latest_net_{NET[each] if both else 'G'}.pth"
         save_foreign(path, bundle.translators[each].state_dict())
-    return [f"{path}: {describe(generator)}: {each}, for {_loader(generator)}" for path, each in targets.items()]
-
-
-def _official_files(bundle: Bundle, out: Path) -> dict[Path, Direction]:
-    directions = list(bundle.translators)
-    if out.suffix == ".pth":
-        if len(directions) > 1:
-            raise BadInput(f"{out}: one file holds one direction; choose by --direction, or give a folder for both")
-        return {out: directions[0]}
-    return {out / f"latest_net_{NET[each] if len(directions) > 1 else 'G'}.pth": each for each in directions}
-
-
-def _loader(generator: GeneratorConfig) -> str:
-    return "CUT" if "blur" in (generator.upsampling, generator.downsampling) else "the official code"
+        lines.append(f"{path}: {describe(generator)}: {each}, for {loader}")
+    return lines
