@@ -80,20 +80,11 @@ def _add(steps: list[Step], rule: Rule, sources: list[int], keep: bool = False) 
 
 
 def evaluate(
-    steps: list[Step],
-    target: int,
-    box: Box,
-    known: Callable[[int, Box], Tensor | None],
-    statistics: Statistics,
+    steps: list[Step], target: int, box: Box, known: Callable[[int, Box], Tensor | None], statistics: Statistics
 ) -> Tensor:
-    """The box of plane `target`, (1, c, h, w), from the planes that are known and everything in between.
+    """The box of plane `target`, (1, c, h, w), from known planes and all in between; InstanceNorms use `statistics`.
 
-    Args:
-        steps: From `steps_of`.
-        target: Number of the step wanted.
-        box: Its part wanted.
-        known: The box of a plane that needs no computing: the image, and kept ones; None for the others.
-        statistics: What each InstanceNorm on the way shall use.
+    `known` gives the box of a plane that needs no computing: the image, and kept ones; None for the others.
     """
     values: dict[int, tuple[Tensor, Box]] = {}
     wanted = {target: box}

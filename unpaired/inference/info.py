@@ -23,12 +23,12 @@ def describe(model: Path, as_json: bool = False) -> str:
     if is_exported(model):
         return _describe_exported(model, as_json)
     bundle = load_bundle(model)
+    networks = bundle.translators.items()
     sizes: dict[Direction, int] = {
-        direction: sum(weight.numel() for weight in network.parameters())
-        for direction, network in bundle.translators.items()
+        each: sum(weight.numel() for weight in network.parameters()) for each, network in networks
     }
     settings, names = to_dict(bundle.experiment), names_of(bundle.experiment.data)
-    best = _best_of(model)
+    best = load_bundle(model / BEST) if (model / BEST).is_file() else None
     if as_json:
         facts = {"step": bundle.step, "parameters": sizes, "experiment": settings}
         facts |= {"chosen": asdict(bundle.chosen)} if bundle.chosen else {}
@@ -55,11 +55,6 @@ def _training(bundle: Bundle) -> str:
         return f"{channels}; data and size of the training unknown"
     place = f"on {data.root} " if data.root else ""
     return f"trained {place}at {data.crop_size} px ({data.preprocess}), {channels}"
-
-
-def _best_of(model: Path) -> Bundle | None:
-    """What a run has kept as the best, where it has."""
-    return load_bundle(model / BEST) if (model / BEST).is_file() else None
 
 
 def _describe_exported(model: Path, as_json: bool) -> str:

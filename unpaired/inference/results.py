@@ -15,7 +15,7 @@ from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import write_text
 from unpaired.core.progress import progress
 from unpaired.data.transforms import resize
-from unpaired.imaging.images import DecodedImage, read_image, write_image
+from unpaired.imaging.images import DecodedImage, Pixels, read_image, write_image
 from unpaired.inference.files import jobs_of
 from unpaired.inference.outcome import Outcome, conclude
 from unpaired.inference.translator import Translator
@@ -35,23 +35,16 @@ img {{ max-width: 256px; display: block }} h3 {{ margin: 1em 0 .3em }}</style>
 def write_results(translator: Translator, source: str, out: Path, *, single: bool = False) -> list[Path]:
     """Translate every image of `source` into `out/images`, beside its original; both directions may share `out`.
 
-    Where `translator.scale` is train, originals are written at that size, too: as the network saw them.
-
-    Args:
-        translator: The model in one direction.
-        source: Image, folder or pattern.
-        out: Folder of the results.
-        single: Names of the official `--model test`: STEM_real.png and STEM_fake.png.
+    Where `translator.scale` is train, originals are written at that size, too: as the network saw them. `source` is an
+    image, a folder or a pattern. `single` takes the names of the official `--model test`: STEM_real.png, STEM_fake.png.
 
     Returns:
-        What was written, translations only.
+        The translations.
 
     Raises:
         BadInput: nothing to translate, stems that are not unique, or files that could not be; the others are written.
     """
-    real, fake = f"real_{translator.direction[0]}", f"fake_{translator.direction[-1]}"
-    if single:
-        real, fake = "real", "fake"
+    start, end = ("", "") if single else (f"_{translator.direction[0]}", f"_{translator.direction[-1]}")
     files = [job.source for job in jobs_of(source, out, masks=None)]
     _require_unique_stems(files, source)
     folder = out / "images"
@@ -63,9 +56,9 @@ def write_results(translator: Translator, source: str, out: Path, *, single: boo
                 image = read_image(path)
                 translated = translator.translate_decoded(image)
                 shown = resize(image.pixels, *translated.pixels.shape[1::-1])
-                write_image(_opaque(DecodedImage(shown)), folder / f"{path.stem}_{real}.png")
-                write_image(_opaque(translated), folder / f"{path.stem}_{fake}.png")
-                outcomes.append(Outcome(str(path), f"{folder / path.stem}_{fake}.png", None))
+                write_image(_opaque(shown), folder / f"{path.stem}_real{start}.png")
+                write_image(_opaque(translated.pixels), target := folder / f"{path.stem}_fake{end}.png")
+                outcomes.append(Outcome(str(path), str(target), None))
             except BadInput as error:
                 outcomes.append(Outcome(str(path), None, naming(path, error)))
             advance()
@@ -95,9 +88,8 @@ def _row(stem: str, names: dict[str, str]) -> str:
     return f"<h3>{escape(stem)}</h3>\n{''.join(figures)}"
 
 
-def _opaque(image: DecodedImage) -> DecodedImage:
+def _opaque(pixels: Pixels) -> DecodedImage:
     """An image that PNG holds: without alpha, floats in 16 bits."""
-    pixels = image.pixels
     if pixels.dtype == np.float32:
         pixels = np.rint(pixels.clip(0, 1) * 65535).astype(np.uint16)
     return DecodedImage(pixels)

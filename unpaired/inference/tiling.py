@@ -148,10 +148,10 @@ class Tiling:
         """Carry out what is not done yet.
 
         Args:
-            image: A box of the image, (1, c, h, w) in [-1, 1].
+            image: Gives a box of the image, (1, c, h, w) in [-1, 1].
             write: Takes a tile of the output, (1, d, h, w) in [-1, 1], and keeps it as the array "out".
-            arrays: Where planes and marks are kept; with the same ones, a second run resumes where the first stopped.
-            advance: Told how many more tiles are done.
+            arrays: Planes and marks; with the same ones, a second run resumes where the first stopped.
+            advance: Takes how many more tiles are done.
         """
         found = dict(self.given)
         for now, sweep in enumerate(self.sweeps):

@@ -21,22 +21,13 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import Advance, progress
 from unpaired.imaging.images import Array, DecodedImage, Pixels
+from unpaired.inference import video_files
 from unpaired.inference.huge import digest, translate_in_tiles
 from unpaired.inference.moments import merged, moments
 from unpaired.inference.options import Options
 from unpaired.inference.scratch import Scratch, resumable
 from unpaired.inference.tiling import translate_by
 from unpaired.inference.translator import Translator
-from unpaired.inference.video_files import (
-    check_sound,
-    codec_of,
-    encodable,
-    join,
-    require_av,
-    upright,
-    video_stream,
-    wide_colours,
-)
 from unpaired.metrics.flicker import Flicker
 
 if TYPE_CHECKING:
@@ -68,23 +59,18 @@ class Smoothing:
 
 
 def translate_video(translator: Translator, source: Path, target: Path, *, smooth: float = 0.0) -> Flicker:
-    """Translate one video; returns how much the result flickers.
+    """Translate one video by a model of three channels in and out; returns how much the result flickers.
 
     Time stamps are kept as they are, sound is copied, subtitles and other streams are named and left out. The same call
-    resumes where the last one stopped, from the last whole segment.
-
-    Args:
-        translator: The model, of three channels in and out.
-        source: Any container and codec that PyAV (FFmpeg) reads.
-        target: The suffix decides the container.
-        smooth: Decay of the InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own.
+    resumes after the last whole segment. The suffix of `target` decides the container. `smooth` is the decay of the
+    InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own.
 
     Raises:
         BadInput: the extra `video` is missing, a file cannot be read or written, its wide colours are not converted,
             or sound does not fit the container.
         Stopped: by Ctrl-C.
     """
-    av = require_av()
+    av = video_files.require_av()
     if not 0 <= smooth < 1:
         raise BadInput(f"smooth must be at least 0 and below 1, got {smooth}")
     if smooth:
@@ -103,12 +89,12 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
             with av.open(str(source)) as container:
                 if not container.streams.video:
                     raise BadInput(f"{source}: holds no video")
-                check_sound(av, container, target)
+                video_files.check_sound(av, container, target)
                 frames = _Frames(av, translator, container, scratch, smooth, target.suffix.lower())
                 if frames.colours:
                     print(f"{source}: {frames.colours} is converted to SDR BT.709", file=sys.stderr)
                 flicker = frames.run()
-            join(av, source, sorted(scratch.folder.glob("*.nut")), target)
+            video_files.join(av, source, sorted(scratch.folder.glob("*.nut")), target)
     except (BadInput, av.FFmpegError) as error:
         words = " ".join(str(error).split())
         raise BadInput(words if str(source) in words or str(target) in words else f"{source}: {words}") from error
@@ -126,7 +112,7 @@ class _Frames:
     ) -> None:
         self.av, self.translator, self.container, self.scratch, self.suffix = av, translator, container, scratch, suffix
         self.stream = container.streams.video[0]
-        self.colours = wide_colours(self.stream)
+        self.colours = video_files.wide_colours(self.stream)
         self.smoothing = Smoothing(smooth) if smooth else None
         self.flicker = Flicker()
 
@@ -155,14 +141,14 @@ class _Frames:
 
     def _segment(self, number: int, frames: list[VideoFrame], advance: Advance) -> None:
         path = self.scratch.folder / f"{number:06d}.nut"
-        codec, options = codec_of(self.suffix)
+        codec, options = video_files.CODECS.get(self.suffix, video_files.USUAL)
         with written_whole(path) as part, self.av.open(str(part), "w", format="nut") as out:
             made = None
             for frame in frames:
-                pixels = self._translated(upright(frame, self.colours))
+                pixels = self._translated(video_files.upright(frame, self.colours))
                 if made is None:
-                    made = video_stream(out, codec, dict(options), pixels, self.stream)
-                for packet in made.encode(encodable(self.av, pixels, frame, codec)):
+                    made = video_files.video_stream(out, codec, dict(options), pixels, self.stream)
+                for packet in made.encode(video_files.encodable(self.av, pixels, frame, codec)):
                     out.mux(packet)
                 advance(1, f"flicker {self.flicker.levels:.2f}" if self.flicker.count else None)
             assert made is not None

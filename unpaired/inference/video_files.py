@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,14 +58,11 @@ def upright(frame: VideoFrame, colours: WideColours | None = None) -> Pixels:
     if colours:
         pixels = _sdr(frame, colours)
     else:
-        matrix = matrix_of(int(frame.colorspace), frame.height)
+        matrix = int(frame.colorspace)
+        if matrix == UNTAGGED:
+            matrix = BT709 if frame.height >= HD_LINES else BT601
         pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
-
-
-def matrix_of(tagged: int, height: int) -> int:
-    """The matrix from YCbCr to RGB by the number in the file, or by the lines of the frame where it is untagged."""
-    return (BT709 if height >= HD_LINES else BT601) if tagged == UNTAGGED else tagged
 
 
 def wide_colours(stream: Any) -> WideColours | None:
@@ -113,22 +111,18 @@ def video_stream(out: Any, codec: str, options: dict[str, str], pixels: Pixels, 
     return stream
 
 
-def codec_of(suffix: str) -> tuple[str, dict[str, str]]:
-    """The codec of an output and its settings, by the output's suffix."""
-    return CODECS.get(suffix, USUAL)
-
-
 def check_sound(av: Any, container: InputContainer, target: Path) -> None:
     """Whether the container of `target` takes the sound as it is; prints what else is left out.
 
     Raises:
         BadInput: it does not, or there is no such container.
     """
+    probe = target.with_name(f".{target.name}.probe")
     try:
-        with av.open(str(target.with_name(f".{target.name}.probe")), "w", format=_muxer(av, target)) as out:
+        with av.open(str(probe), "w", format=_muxer(av, target)) as out:
             fitting = out.supported_codecs
     finally:
-        target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
+        probe.unlink(missing_ok=True)
     for stream in container.streams.audio:
         if stream.codec_context.name not in fitting and stream.codec_context.codec.canonical_name not in fitting:
             name = stream.codec_context.name
@@ -151,31 +145,19 @@ def join(av: Any, source: Path, segments: list[Path], target: Path) -> None:
     if target.suffix.lower() == ".gif":
         write_pages(_gif_frames(av, segments), Layout(len(segments), "animation"), target)
         return
-    with (
-        written_whole(target) as part,
-        av.open(str(part), "w", format=_muxer(av, target)) as out,
-        av.open(str(source)) as sound,
-    ):
+    muxer = _muxer(av, target)
+    with written_whole(target) as part, av.open(str(part), "w", format=muxer) as out, av.open(str(source)) as sound:
         with av.open(str(segments[0])) as first:
             video = out.add_stream_from_template(first.streams.video[0])
             video.time_base = first.streams.video[0].time_base
         audio = {stream.index: out.add_stream_from_template(stream) for stream in sound.streams.audio}
         out.metadata.update(sound.metadata)
-        packets = _packets(av, segments)
-        pending = next(packets, None)
-        for packet in sound.demux(*sound.streams.audio) if audio else ():
-            if packet.dts is None:
-                continue
-            while pending is not None and pending.dts * pending.time_base <= packet.dts * packet.time_base:
-                pending.stream = video
-                out.mux(pending)
-                pending = next(packets, None)
-            packet.stream = audio[packet.stream.index]
+        frames = ((packet, video) for packet in _packets(av, segments))
+        heard = (packet for packet in sound.demux(*sound.streams.audio) if packet.dts is not None) if audio else ()
+        sounds = ((packet, audio[packet.stream.index]) for packet in heard)
+        for packet, stream in heapq.merge(frames, sounds, key=lambda pair: pair[0].dts * pair[0].time_base):
+            packet.stream = stream
             out.mux(packet)
-        while pending is not None:
-            pending.stream = video
-            out.mux(pending)
-            pending = next(packets, None)
 
 
 def _gif_frames(av: Any, segments: list[Path]) -> Iterator[DecodedImage]:

@@ -26,13 +26,7 @@ class Recorded:
     """A network's forward pass, recorded for shapes that come more than once. Calls exclude each other."""
 
     def __init__(self, run: Pass, record: Record | None, most: int = MOST_SHAPES) -> None:
-        """Wraps a pass.
-
-        Args:
-            run: The pass itself.
-            record: How to record it; None never records.
-            most: Graphs kept; the one unused for longest is dropped first.
-        """
+        """`record` None never records. At most `most` graphs are kept; the one unused for longest is dropped first."""
         self.run, self.record, self.most = run, record, most
         self.graphs: OrderedDict[tuple[int, ...], Pass | None] = OrderedDict()
         """By shape; None after a shape's first batch, which runs unrecorded: a recording costs several passes."""
