@@ -39,7 +39,7 @@ def export(
     data: Path | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Export one direction of a run or a bundle, and keep the file only if it translates as the network does.
+    """Export one direction of a run or a bundle; returns the file, kept only if it translates as the network does.
 
     Args:
         model: A run's folder or a bundle.
@@ -49,9 +49,6 @@ def export(
         direction: The first that the model has, unless given.
         data: Data set whose training images bf16 and int8 are compared on; the one trained on, unless given.
         device: Where the network runs that the file is compared with; the export itself is traced on the CPU.
-
-    Returns:
-        The file.
 
     Raises:
         BadInput: no such direction or combination, a package that is missing, or a file that failed its check;
@@ -66,13 +63,14 @@ def export(
         ranges, held_back = training_images(bundle.experiment, data, facts.direction[0])
     network = bundle.translators[facts.direction]
     target = _target(out, format, facts)
-    _say(f"exporting {facts.direction} of {model} to {format} {precision}" + f", {len(ranges)} images" * bool(ranges))
+    images = f", {len(ranges)} images" if ranges else ""
+    print(f"exporting {facts.direction} of {model} to {format} {precision}{images}", file=sys.stderr, flush=True)
     with _kept_if_right(target) as part:
         _write(network, facts, format, ranges, part)
         exported = Written(part) if format == "pt2" else open_exported(part)
         found = verify(exported, torch_runtime(bundle, facts.direction, pick_device(device)), held_back)
         del exported  # lets go of the file, which is about to be renamed
-    _say(f"{target}: {found}")
+    print(f"{target}: {found}", file=sys.stderr)
     return target
 
 
@@ -140,7 +138,3 @@ def _kept_if_right(target: Path) -> Iterator[Path]:
         raise BadInput(f"{target}: not kept; {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

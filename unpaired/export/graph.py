@@ -36,9 +36,7 @@ class PixelGraph(nn.Module):
         x = x.index_select(2, _source(height, tall, mirrored)).index_select(3, _source(width, wide, mirrored))
         y = self.network(x.to(self.dtype)).float()
         levels = ((y + 1) * (WHITE / 2)).permute(0, 2, 3, 1)
-        return levels[
-            :, :height, :width
-        ]  # last: an operation after it would make torch.export ask which strides it has
+        return levels[:, :height, :width]  # last: torch.export would ask which strides a later operation sees
 
     def grown(self, side: int) -> int:
         """The side after padding."""

@@ -17,13 +17,10 @@ from unpaired.inference.runtimes.openvino import only
 
 
 def write_openvino(onnx: Path, facts: Facts, images: Sequence[Array], path: Path) -> None:
-    """Convert an ONNX file; writes `path` (.xml, with the facts in it) and its weights (.bin) beside it.
+    """Convert a file of `write_onnx`; writes `path` (.xml, with the facts in it) and its weights (.bin) beside it.
 
-    Args:
-        onnx: A file of `write_onnx`.
-        facts: Its description. bf16 halves the weights in the file; int8 quantises layers and weights.
-        images: Images (c, h, w) in [-1, 1] whose activations give int8 its ranges.
-        path: Where to.
+    bf16 halves the weights in the file; int8 quantises layers and weights, by the activations of images (c, h, w) in
+    [-1, 1].
 
     Raises:
         BadInput: OpenVINO or NNCF is not installed.

@@ -28,12 +28,9 @@ def five_shapes(multiple: int, least: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def verify(exported: Exported, network: Runtime, images: Sequence[Array]) -> str:
-    """Compare an exported file with the fp32 network; returns what was found, in words.
+    """Compare an exported file, in its own engine, with the fp32 network in torch; returns what was found, in words.
 
-    Args:
-        exported: The file, loaded in its own engine.
-        network: The network in torch, fp32.
-        images: Images (c, h, w) of the training set; needed for bf16 and int8.
+    `images` (c, h, w) of the training set are needed for bf16 and int8.
 
     Raises:
         BadInput: it differs by more than `EXACT` or is less similar than `SIMILAR`.
@@ -56,18 +53,15 @@ def verify(exported: Exported, network: Runtime, images: Sequence[Array]) -> str
 
 def similarity(exported: Runtime, network: Runtime, images: Sequence[Array]) -> float:
     """Mean SSIM of translated images, on 8-bit levels."""
-    scores = []
-    for image in images:
-        outputs, truths = (torch.from_numpy(run(image[None])) for run in (exported, network))
-        scores.append(float(ssim(outputs, truths)))
+    pairs = ([torch.from_numpy(run(image[None])) for run in (exported, network)] for image in images)
+    scores = [float(ssim(*pair)) for pair in pairs]
     return float(np.mean(scores)) if scores else float("nan")
 
 
 def _difference(exported: Runtime, network: Runtime, shape: tuple[int, int, int]) -> float:
     """Largest difference on noise; infinite where shapes differ or a value is not finite."""
-    batch, height, width = shape
-    noise = np.random.default_rng(shape).uniform(-1, 1, (batch, network.channels_in, height, width))
-    images = noise.astype(np.float32)
+    batch, *size = shape
+    images = np.random.default_rng(shape).uniform(-1, 1, (batch, network.channels_in, *size)).astype(np.float32)
     output, truth = exported(images), network(images)
     if output.shape != truth.shape or not np.isfinite(output).all():
         return float("inf")

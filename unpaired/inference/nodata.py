@@ -34,9 +34,7 @@ class Gaps:
 def find_gaps(bands: Bands, values: tuple[float | None, ...]) -> Gaps | None:
     """Pixels without data by the first of `values` that marks some; None where there are none.
 
-    Args:
-        bands: The colours.
-        values: The file's value (NaN where it names none), and that of the settings.
+    `values` are the file's value (NaN where it names none), and that of the settings.
 
     Raises:
         BadInput: no pixel has data.
@@ -58,8 +56,8 @@ def find_gaps(bands: Bands, values: tuple[float | None, ...]) -> Gaps | None:
 
 def median(bands: Bands, value: float) -> tuple[float, ...]:
     """The exact median of each channel over the pixels with data, in two passes over the upper and lower 16 bits."""
-    dtype = next(bands()).dtype
-    channels = next(bands()).shape[2]
+    first = next(bands())
+    dtype, channels = first.dtype, first.shape[2]
 
     def keys() -> Iterator[NDArray[np.uint32]]:
         for band in bands():
@@ -84,9 +82,8 @@ def median(bands: Bands, value: float) -> tuple[float, ...]:
         for place, rank in enumerate(ranks):
             bucket = buckets[channel, place]
             rest = rank - (below[channel, bucket] - upper[channel, bucket])
-            middle[channel, place] = (bucket << 16) + np.searchsorted(
-                lower[channel, place].cumsum(), rest, side="right"
-            )
+            inside = lower[channel, place].cumsum()
+            middle[channel, place] = (bucket << 16) + np.searchsorted(inside, rest, side="right")
     return tuple(float(np.median(pair).astype(dtype)) for pair in _values(middle, dtype))
 
 

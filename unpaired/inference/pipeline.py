@@ -27,11 +27,7 @@ def in_order(
 def in_batches(items: Iterable[Item], key: Callable[[Item], Hashable], batch: int, window: int) -> Iterator[list[Item]]:
     """Up to `batch` items of one key together, also where items of other keys are between them.
 
-    Args:
-        items: Taken one by one.
-        key: Only items of equal keys share a batch.
-        batch: Items of a full batch.
-        window: Items that wait for a full batch, at most; then the key that came first goes incomplete.
+    At most `window` items wait for a full batch; then the key that came first goes incomplete.
     """
     waiting: dict[Hashable, list[Item]] = {}
     for item in items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,9 @@ def _tiff(path: Path) -> Stream | None:
         page: Any = tiff.pages.first
         simple = is_read(page) and page.photometric in (1, 2) and page.imagedepth == 1
         kind: Any = page.dtype
-        whole = (
-            any(kind == one for one in (np.uint8, np.uint16, np.int16, np.float32))
-            and page.bitspersample == 8 * kind.itemsize
-        )
+        whole = kind in VIPS_KINDS.values() and page.bitspersample == 8 * kind.itemsize
         extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
-        by_page = tiff_stack(tiff).channels > 1
-        if not (simple and whole) or by_page or extra == 1:
+        if not (simple and whole) or tiff_stack(tiff).channels > 1 or extra == 1:
             return None
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
             return None
@@ -136,8 +133,8 @@ def _tiff(path: Path) -> Stream | None:
         turn = int(orientation.value) if orientation else 1
         about = (_tiff_about(path) or NOTHING).upright(turned=turn in range(2, 9))
         about = about.with_channels(page.samplesperpixel - (extra == 2))
-        native: np.dtype = kind.newbyteorder("=")
-        return Stream(size, page.samplesperpixel, native, extra == 2, turn, about, lambda: _tiff_blocks(path))
+        blocks = partial(_tiff_blocks, path)
+        return Stream(size, page.samplesperpixel, kind.newbyteorder("="), extra == 2, turn, about, blocks)
 
 
 def _tiff_blocks(path: Path) -> Iterator[Block]:
@@ -188,18 +185,16 @@ def _vips(path: Path, needed: bool) -> Stream | None:
     turn = int(image.get("orientation")) if image.get_typeof("orientation") else 1
     about = about.upright(turned=turn in range(2, 9)).with_channels(image.bands - alpha)
     size, dtype = (image.height, image.width), np.dtype(VIPS_KINDS[image.format])
-    return Stream(size, image.bands, dtype, alpha, turn, about, lambda: _vips_blocks(path))
+    return Stream(size, image.bands, dtype, alpha, turn, about, partial(_vips_blocks, path))
 
 
 def _opened_by_vips(path: Path) -> Any:
     try:
         import pyvips
     except (ImportError, OSError) as error:
-        raise BadInput(
-            f"more than {MAX_PIXELS} pixels in this format are read by libvips: pip install 'unpaired[big]', "
-            "or save it as TIFF in strips or tiles"
-        ) from error
-    if _has_plain_ycbcr(path):
+        advice = "pip install 'unpaired[big]', or save it as TIFF in strips or tiles"
+        raise BadInput(f"more than {MAX_PIXELS} pixels in this format are read by libvips: {advice}") from error
+    if _magic(path) == ".tif" and _has_plain_ycbcr(path):
         raise BadInput(f"more than {MAX_PIXELS} pixels in YCbCr that is not JPEG are not read; save it as RGB")
     pyvips.block_untrusted_set(True)
     try:
@@ -212,9 +207,7 @@ def _opened_by_vips(path: Path) -> Any:
 
 
 def _has_plain_ycbcr(path: Path) -> bool:
-    """Whether a file is a TIFF whose YCbCr libvips would take for RGB."""
-    if _magic(path) != ".tif":
-        return False
+    """Whether a TIFF has YCbCr that libvips would take for RGB."""
     with open_tiff(path) as tiff:
         page = tiff.pages.first.aspage()
         return page.photometric == YCBCR and page.compression not in (6, 7)
@@ -224,9 +217,8 @@ def _tiff_about(path: Path) -> Metadata | None:
     """What a TIFF says, which libvips passes on in part only; None for other formats."""
     if _magic(path) != ".tif":
         return None
-    with open_tiff(path) as tiff, path.open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return tiff_metadata(tiff, data, tiff.pages.first.aspage())
+    with open_tiff(path) as tiff, path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return tiff_metadata(tiff, data, tiff.pages.first.aspage())
 
 
 def _vips_blocks(path: Path) -> Iterator[Block]:

@@ -28,12 +28,9 @@ def rebuilt(
 ) -> tuple[Generator, GeneratorConfig, tuple[int, int]]:
     """The generator that has these weights, at rest, with its config and its channels in and out.
 
-    Statistics that InstanceNorm once tracked and never used are dropped, where the network has no place for them.
-
-    Args:
-        weights: Under official names.
-        name: Of the file, for messages.
-        padding: Of the residual blocks; weights alone do not distinguish reflect from replicate.
+    Weights have official names; `name` is the file's, for messages. Statistics that InstanceNorm once tracked and never
+    used are dropped, where the network has no place for them. `padding` is that of the residual blocks: weights do not
+    distinguish reflect from replicate.
 
     Raises:
         BadInput: not one of this package's architectures; the message names a weight, what was expected and found.

@@ -59,13 +59,9 @@ def is_exported(path: Path) -> bool:
 
 
 def open_exported(path: Path, name: RuntimeName = "auto", device: str = "auto") -> Exported:
-    """Load an exported file.
+    """Load an exported file in an engine: `auto` takes the file's own; ONNX files run in OpenVINO too.
 
-    Args:
-        path: A file of `unpaired export`.
-        name: The engine. `auto` takes the file's own; ONNX files run in OpenVINO too.
-        device: ONNX Runtime takes auto, cpu, cuda or cuda:N, where its CUDA provider is installed; OpenVINO runs on the
-            CPU.
+    ONNX Runtime takes the device auto, cpu, cuda or cuda:N, where its CUDA provider is installed; OpenVINO the CPU.
 
     Raises:
         BadInput: the engine is not installed, cannot run the file or lacks the device, the file is damaged or not of
@@ -74,10 +70,9 @@ def open_exported(path: Path, name: RuntimeName = "auto", device: str = "auto") 
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a file of `unpaired export`")
     if path.suffix.lower() == ".pt2":
-        raise BadInput(
-            f"{path}: a .pt2 is read by unpickling, which can run code hidden in it, so unpaired only writes them; "
-            f"translate with the bundle, .onnx or OpenVINO, or load it in your own program if you trust it"
-        )
+        unread = "a .pt2 is read by unpickling, which can run code hidden in it, so unpaired only writes them"
+        advice = "translate with the bundle, .onnx or OpenVINO, or load it in your own program if you trust it"
+        raise BadInput(f"{path}: {unread}; {advice}")
     fitting: tuple[RuntimeName, ...] = ("openvino",) if path.suffix.lower() == ".xml" else ("onnx", "openvino")
     if name not in ("auto", *fitting):
         raise BadInput(f"{path}: runs in {' or '.join(fitting)}, not {name}; give the run or the bundle")

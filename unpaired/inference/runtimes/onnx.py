@@ -26,11 +26,7 @@ class OnnxRuntime(Exported):
 
     @classmethod
     def open(cls, path: Path, device: str = "auto") -> OnnxRuntime:
-        """Load a file of `unpaired export --format onnx`.
-
-        Args:
-            path: The file.
-            device: auto takes the CUDA provider where ONNX Runtime has it, and the CPU otherwise.
+        """Load a file of `unpaired export --format onnx`; auto takes the CUDA provider where there is one.
 
         Raises:
             BadInput: ONNX Runtime is not installed or lacks the device, or the file is damaged or not of this package.
@@ -40,8 +36,11 @@ class OnnxRuntime(Exported):
         except ImportError as error:
             advice = "pip install 'unpaired[export]' or onnxruntime; with a CUDA card 'unpaired[export-cuda]'"
             raise BadInput(f"{path}: needs ONNX Runtime; {advice}") from error
-        preload_libraries(onnxruntime)
-        chosen = providers(device, onnxruntime.get_available_providers())
+        available = onnxruntime.get_available_providers()
+        if CUDA in available:  # a build for CUDA finds the libraries that pip installed, with torch or by themselves
+            with redirect_stdout(sys.stderr):  # it prints what it does not find
+                onnxruntime.preload_dlls()
+        chosen = providers(device, available)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         content = onnx_content(path)
@@ -57,13 +56,6 @@ class OnnxRuntime(Exported):
     def __call__(self, images: Array) -> Array:
         """(b, channels_in, h, w) to (b, channels_out, h, w), both in [-1, 1]."""
         return through(lambda levels: self.session.run([TRANSLATION], {IMAGE: levels})[0], images, self.facts)
-
-
-def preload_libraries(onnxruntime: Any) -> None:
-    """Let a build for CUDA find the libraries of CUDA and cuDNN that pip installed, with torch or by themselves."""
-    if CUDA in onnxruntime.get_available_providers():
-        with redirect_stdout(sys.stderr):  # it prints what it does not find
-            onnxruntime.preload_dlls()
 
 
 def providers(device: str, available: list[str]) -> list[Any]:

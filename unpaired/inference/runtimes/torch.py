@@ -54,11 +54,7 @@ class TorchRuntime(Runtime):
     ) -> TorchRuntime:
         """A copy of a network on a device, in channels_last and optimized for it; its passes recorded on CUDA.
 
-        Args:
-            network: A generator on the CPU, in fp32.
-            channels: Taken and given.
-            device: Where to translate.
-            dtype: fp32 (on CUDA without TF32) or bf16, which is a little coarser.
+        The network is on the CPU in fp32, `channels` are taken and given; `dtype` is fp32 (on CUDA no TF32) or bf16.
         """
         copy = deepcopy(network).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         optimize(copy, device, dtype)
