@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,10 @@ from unpaired.imaging.page_writers import BIG
 from unpaired.imaging.values import clipped_words, converted, restored
 from unpaired.inference.masks import Weight, blended_pixels, read_selecting, weights
 from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
+from unpaired.inference.options import TILE, Statistics
 from unpaired.inference.scratch import Scratch, require_room, resumable
 from unpaired.inference.streams import IN_MEMORY, Stream, open_stream
-from unpaired.inference.tiling import TILE, Tiling, boxes, in_tiles, spread
+from unpaired.inference.tiling import Tiling, boxes, in_tiles, spread
 from unpaired.inference.translator import Translator
 from unpaired.models import Generator
 from unpaired.models.spatial import Box
@@ -42,8 +42,6 @@ TIFF_TILE = 256
 TIFF_SUFFIXES = (".tif", ".tiff")
 BAND = 2**21
 """Pixels that are looked at together."""
-Statistics = Literal["exact", "sampled"]
-"""Of the whole image, or of parts that are spread over it."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ MARGIN = 256
 """Pixels that a tile reads beyond its sides, both together, in the published networks."""
 BYTES_PER_PIXEL = 4096
 """Of a tile at width 64: four planes of 64 channels in fp32 live at once, and as much for convolutions."""
+Statistics = Literal["exact", "sampled"]
+"""Of the whole image, or of parts that are spread over it."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Options:
     """Pixels inside the mask's edge over which the translation fades in."""
     tile: int | None = None
     """Side of tiles in pixels; unless given, images of more than `LARGE` pixels are tiled by themselves."""
-    statistics: Literal["exact", "sampled"] = "exact"
-    """What the tiles share: the statistics of the whole image, or those of parts spread over it."""
+    statistics: Statistics = "exact"
+    """What the tiles share."""
     smooth: float = 0.0
     """Of a video: decay of the InstanceNorm statistics from frame to frame."""
     report: Path | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,12 +26,11 @@ from torch import Tensor
 from unpaired.imaging.images import Array, Images
 from unpaired.inference.graph import Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
+from unpaired.inference.options import TILE
 from unpaired.inference.scratch import Scratch
 from unpaired.models import Generator
 from unpaired.models.spatial import Box, Pointwise, Size
 
-TILE = 512
-"""Side of a tile in pixels of the image, unless another is asked for."""
 LEAST_TILE = 8
 """On planes of fewer pixels than the image's, tiles shrink with them, but not below this."""
 SAMPLED, RUN = 1024, 64
@@ -110,7 +110,7 @@ class Tiling:
             BadInput: the network has a layer that cannot be tiled.
         """
         steps = steps_of(network, size, channels)
-        return cls(steps, [*_sweeps(steps, tile), _last(steps, tile)], {}, device_of(network))
+        return cls(steps, _sweeps(steps, tile), {}, device_of(network))
 
     @classmethod
     def sampled(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
@@ -120,23 +120,29 @@ class Tiling:
             BadInput: the network has a layer that cannot be tiled.
         """
         steps = steps_of(network, size, small.shape[1])
-        found = statistics_of(network, small)
-        given = dict(zip(normalised(steps), found, strict=True))
-        return cls(steps, [_last(steps, tile)], given, device_of(network))
+        given = dict(zip(normalised(steps), statistics_of(network, small), strict=True))
+        return cls(steps, _sweeps(steps, tile)[-1:], given, device_of(network))
 
     @property
     def tiles(self) -> int:
         """How many tiles all sweeps have."""
         return sum(len(boxes(sweep.size, sweep.tile)) for sweep in self.sweeps)
 
+    @cached_property
+    def last_readers(self) -> dict[int, int]:
+        """By kept plane, the place of the last sweep that reads it."""
+        kept = {sweep.target for sweep in self.sweeps if sweep.kept}
+        return {plane: now for now, one in enumerate(self.sweeps) for plane in _reads(self.steps, one.target, kept)}
+
     @property
     def room(self) -> int:
         """Bytes that planes kept outside of memory take at most at one time."""
-        most = 0
-        for now in range(len(self.sweeps)):
-            alive = [other for other in self.sweeps[: now + 1] if other.kept and self._last_reader(other.target) >= now]
-            most = max(most, sum(4 * other.channels * other.size[0] * other.size[1] for other in alive))
-        return most
+
+        def taken(now: int) -> int:
+            alive = [one for one in self.sweeps[: now + 1] if self.last_readers.get(one.target, -1) >= now]
+            return sum(4 * one.channels * one.size[0] * one.size[1] for one in alive)
+
+        return max(map(taken, range(len(self.sweeps))))
 
     def run(
         self,
@@ -158,9 +164,9 @@ class Tiling:
             marks = self._sweep(sweep, found, image, write, arrays, advance)
             if sweep.measured:
                 found[sweep.target] = merged(marks)
-            for old in self.sweeps[: now + 1]:
-                if old.kept and self._last_reader(old.target) <= now:
-                    arrays.drop(f"plane-{old.target}")
+            for plane, last in self.last_readers.items():
+                if last == now:
+                    arrays.drop(f"plane-{plane}")
 
     @torch.inference_mode()
     def _sweep(
@@ -182,15 +188,17 @@ class Tiling:
         def known(number: int, box: Box) -> Tensor | None:
             if number == 0:
                 return image(box).to(self.device)
-            kept = any(other.kept and other.target == number for other in self.sweeps)
-            return self._read(number, box, arrays).to(self.device) if kept else None
+            if number not in self.last_readers:
+                return None
+            part = np.array(self._plane(number, arrays)[slice(*box[0]), slice(*box[1])])
+            return torch.from_numpy(part).permute(2, 0, 1)[None].to(self.device)
 
         for place, box in enumerate(tiles):
             if not marks[place, 0]:
                 x = evaluate(self.steps, sweep.target, box, known, lambda number, _: found[number])
                 if sweep.kept:
-                    plane = self._open(sweep.target, arrays)
-                    plane[box[0][0] : box[0][1], box[1][0] : box[1][1]] = x[0].permute(1, 2, 0).cpu()
+                    plane = self._plane(sweep.target, arrays)
+                    plane[slice(*box[0]), slice(*box[1])] = x[0].permute(1, 2, 0).cpu()
                 elif not sweep.measured:
                     write(box, x.cpu())
                 marks[place] = moments(x) if sweep.measured else 1
@@ -203,18 +211,9 @@ class Tiling:
                 fresh, flushed = [], time.monotonic()
         return marks
 
-    def _open(self, number: int, arrays: Arrays) -> NDArray:
+    def _plane(self, number: int, arrays: Arrays) -> NDArray:
         step = self.steps[number]
         return arrays.open(f"plane-{number}", (*step.size, step.channels), np.float32)
-
-    def _read(self, number: int, box: Box, arrays: Arrays) -> Tensor:
-        part = np.array(self._open(number, arrays)[box[0][0] : box[0][1], box[1][0] : box[1][1]])
-        return torch.from_numpy(part).permute(2, 0, 1)[None]
-
-    def _last_reader(self, number: int) -> int:
-        """The last sweep that reads plane `number`."""
-        kept = {sweep.target for sweep in self.sweeps if sweep.kept}
-        return max(now for now, sweep in enumerate(self.sweeps) if number in _reads(self.steps, sweep.target, kept))
 
 
 def in_tiles(
@@ -281,6 +280,7 @@ def translate_by(network: Generator, images: Images, statistics: Statistics) -> 
 
 
 def _sweeps(steps: list[Step], tile: int) -> list[Sweep]:
+    """All sweeps in order; the last one makes the output."""
     measured, sweeps = set(normalised(steps)), []
     for number, step in enumerate(steps):
         readers = sum(number in other.sources for other in steps)
@@ -289,11 +289,7 @@ def _sweeps(steps: list[Step], tile: int) -> list[Sweep]:
         if kept or number in measured:
             side = max(tile * step.size[0] // steps[0].size[0], LEAST_TILE)
             sweeps.append(Sweep(number, step.size, step.channels, side, number in measured, kept))
-    return sweeps
-
-
-def _last(steps: list[Step], tile: int) -> Sweep:
-    return Sweep(len(steps) - 1, steps[0].size, steps[-1].channels, tile)
+    return [*sweeps, Sweep(len(steps) - 1, steps[0].size, steps[-1].channels, tile)]
 
 
 def _reads(steps: list[Step], target: int, kept: set[int]) -> set[int]:
