@@ -19,6 +19,7 @@ from unpaired.checkpoints.run_state import checkpoint_of, save_state
 from unpaired.core.errors import BadInput
 from unpaired.experiment import with_settings
 from unpaired.inference import Translator
+from unpaired.inference.runtimes.bundles import torch_runtime
 from unpaired.training import train
 
 
@@ -86,7 +87,8 @@ def test_a_step_that_is_not_kept_is_refused_with_those_that_are(run):
 def test_a_checkpoint_translates_and_describes_itself_on_the_command_line(run, data, tmp_path, capsys):
     folder = run / "checkpoints/step-00000002"
     assert cli.run(["translate", str(folder), str(data / "testA"), str(tmp_path / "out")]) == 0
-    there = Translator.of(bundle_at(run, 2), "AtoB")
+    bundle = bundle_at(run, 2)
+    there = Translator("AtoB", torch_runtime(bundle, "AtoB"), bundle)
     expected = np.asarray(there(Image.open(data / "testA/00.png")))
     np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out/00.png")).astype(int), expected, atol=1)
     capsys.readouterr()

@@ -57,12 +57,12 @@ def evaluate(
     """
     data = Path(data)
     translator = load_for_scoring(model, device) if isinstance(model, str | Path) else model
-    held_out = open_held_out(data, paired, limit, translator.pages)
+    held_out = open_held_out(data, paired, limit, translator.data.pages)
     if isinstance(model, str | Path):
         announce(translator.device)
     sizes = [image_size(path) for path in (*held_out.a, *held_out.b)]
     levels = _levels(held_out, sizes)
-    histograms = Histograms(data, translator.pages)
+    histograms = Histograms(data, translator.data.pages)
     total = len(translator.directions) * (len(held_out.a) + len(held_out.b)) + histograms.count
     with progress(f"evaluating on {data}", total) as advance:
         by_direction = {

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unpaired.config import DataConfig, Direction, Pages, Scale
+from unpaired.config import DataConfig, Direction, Scale
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
@@ -104,17 +104,6 @@ class Translator:
 
         direction = bundle.choose(direction, model)
         return cls(direction, reopen(direction), bundle, reopen, scale, bundle_file(path))
-
-    @classmethod
-    def of(cls, bundle: Bundle, direction: Direction, device: str = "cpu") -> Translator:
-        """One direction of a loaded bundle, in torch and fp32."""
-        from unpaired.core.device import pick_device
-        from unpaired.inference.runtimes.bundles import torch_runtime
-
-        def reopen(direction: Direction) -> Runtime:
-            return torch_runtime(bundle, direction, pick_device(device))
-
-        return cls(direction, reopen(direction), bundle, reopen)
 
     def describe(self) -> str:
         """Direction, engine, arithmetic and device: the first line of a command."""
@@ -242,24 +231,16 @@ class Translator:
         return height + padding(height, multiple, min_size), width + padding(width, multiple, min_size)
 
     def submit(self, arrays: Sequence[Array]) -> Callable[[], list[Array]]:
-        """Start translating arrays (c, h, w) of one padded size; returns a function that waits for the results.
-
-        An engine that cannot compute in the background does so when the results are asked for.
-        """
-        images = np.stack([pad_array(array, self.padded_size(*array.shape[1:])) for array in arrays])
+        """Start translating arrays (c, h, w) of one padded size; returns a function that waits for the results."""
         sizes = [array.shape[1:] for array in arrays]
-        result = self.runtime.submit(images)
+        padded = self.padded_size(*sizes[0])
+        result = self.runtime.submit(np.stack([pad_array(array, padded) for array in arrays]))
         return lambda: [each[:, :height, :width] for each, (height, width) in zip(result(), sizes, strict=True)]
 
     def size_of(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the translation of an image of this size."""
         across, down = (width, height) if self.scale == "own" else train_size(self.data, width, height)
         return down, across
-
-    @property
-    def pages(self) -> Pages:
-        """`data.pages` of the training."""
-        return self.data.pages
 
     @property
     def domain_in(self) -> Domain:

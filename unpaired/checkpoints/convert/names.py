@@ -34,12 +34,10 @@ MMAGIC_LAYER = re.compile(r"(conv|bn)\.(\w+)$")
 
 
 def by_direction(weights: Weights, alone: Direction, b: str | None) -> tuple[str, dict[Direction, Weights]]:
-    """The tool that wrote a file, and its generators under official names.
+    """The tool that wrote a file of these tensors, and its generators under official names.
 
-    Args:
-        weights: Every tensor of the file.
-        alone: The direction of a file with one generator that does not name it.
-        b: Name of the domain of folder B in mmagic's file.
+    `alone` is the direction of a file with one generator that does not name it, `b` the name of the domain of folder B
+    in mmagic's file.
 
     Raises:
         BadInput: names that none of the tools gives to a generator.

@@ -130,7 +130,7 @@ def galleries_of(
         return [], "The data set is not at hand, so no test images are shown."
     try:
         translator = translator or Translator.load(run, runtime="torch", device=device)
-        held_out = _held_out(data, evaluation, translator.pages)
+        held_out = _held_out(data, evaluation, translator.data.pages)
     except BadInput as error:
         return [], f"No test images: {error}."
     images = evaluation.get("images", {})
