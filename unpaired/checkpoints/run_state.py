@@ -64,16 +64,10 @@ def save_state(
     beside: Sequence[Path] = (),
     keep_every: int = 0,
 ) -> list[str]:
-    """Write `checkpoints/step-N` of a run, with copies of files; returns a line for each older one not deleted.
+    """Write `checkpoints/step-N` of a run; returns a line for each older checkpoint that could not be deleted.
 
-    Args:
-        run: The run's folder.
-        step: N.
-        tensors: The state.
-        keep: How many complete checkpoints to keep; older ones are deleted unless protected.
-        facts: More entries for the manifest.
-        beside: The files to copy.
-        keep_every: Checkpoints of steps that this divides are kept too; 0 for none.
+    It holds the tensors, copies of the files `beside`, and `facts` in its manifest. The newest `keep` complete
+    checkpoints are kept, those of steps that `keep_every` divides (0: none), and the protected.
 
     Raises:
         OSError: it could not be written or does not read back; the earlier checkpoints remain.

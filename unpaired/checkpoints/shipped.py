@@ -96,6 +96,5 @@ def _read_index(path: Path) -> dict[str, ShippedModel]:
             raise ValueError(f"expected format {FORMAT}")
         return _MODELS.validate_python(content.get("models"))
     except (ValueError, ValidationError) as error:
-        raise BadInput(
-            f"{path}: not an index of models ({str(error).splitlines()[0]}); install unpaired again"
-        ) from error
+        words = str(error).splitlines()[0]
+        raise BadInput(f"{path}: not an index of models ({words}); install unpaired again") from error

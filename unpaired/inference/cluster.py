@@ -48,15 +48,10 @@ def translate_on_cluster(
 ) -> None:
     """Translate a folder or pattern by actors: one for each GPU of the cluster, or each second CPU where it has none.
 
-    Args:
-        model: A run, a bundle or an exported file, at a path that every machine sees.
-        source: Folder (its tree is kept) or pattern, at paths that every machine sees.
-        out: Folder for the translations, seen by every machine.
-        direction: The first the model has unless given.
-        address: Of a running cluster, `auto` for the one this machine belongs to, or `local` for this machine.
-        batch: Images of one padded size that go through the network together.
-        device: auto, cpu, cuda or mps: auto takes the cluster's cards where it has some. Ray gives each actor a card.
-        report: File for a line of JSON for each file, in order.
+    Every machine sees the paths of the model (a run, a bundle or an exported file), of the images and of `out`. The
+    address is that of a running cluster, `auto` for the one this machine belongs to, or `local`. The device is auto,
+    cpu, cuda or mps: auto takes the cluster's cards where it has some, and Ray gives each actor a card. The other
+    arguments are those of `translate_files`.
 
     Raises:
         BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the

@@ -232,7 +232,6 @@ class _Work:
             self.lost[job] = ", ".join(lost)
 
     def _weight(self, job: Job) -> Weight | None:
-        """The weight of the translation by the job's mask; None without one."""
         return weights(read_selecting(job.mask, job.source.name), self.options.feather) if job.mask else None
 
 

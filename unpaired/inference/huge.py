@@ -77,19 +77,12 @@ def translate_huge(
     feather: int = 0,
     quiet: bool = False,
 ) -> Metadata:
-    """Translate one file in tiles of a side of `tile` pixels; returns what the output says beside its pixels.
+    """Translate one file in tiles of a side of `tile` pixels, 64 or more; returns the output's metadata.
 
-    What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped.
-
-    Args:
-        translator: The network, whose bundle computes the tiles in torch and fp32 whatever its runtime.
-        source: TIFF, or another format; big ones of these need the extra `big`.
-        target: TIFF for any size; other formats up to `codecs.MAX_PIXELS`.
-        tile: At least 64.
-        statistics: See `tiling`.
-        mask: An image of the same size; what is not light in it is left alone.
-        feather: Pixels inside the mask's edge over which the translation fades in.
-        quiet: Without progress.
+    What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped. The
+    bundle computes the tiles in torch and fp32 whatever the runtime. Big sources other than TIFF need the extra `big`;
+    targets of more than `codecs.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
+    alone; the translation fades in over `feather` pixels inside the mask's edge. See `tiling` for `statistics`.
 
     Raises:
         BadInput: a file that cannot be read or written, or not enough room on the disk.
@@ -254,7 +247,6 @@ class _Huge:
 
 
 def _bands(canvas: Canvas, channels: slice) -> Iterator[Pixels]:
-    """Some rows at a time, from top to bottom."""
     height, width, _ = canvas.shape
     rows = max(1, BAND // width)
     for top in range(0, height, rows):

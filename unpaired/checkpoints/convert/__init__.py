@@ -89,7 +89,6 @@ def _to_bundle(
 
 
 def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, Direction]:
-    """The files to read, with the direction of each."""
     if not source.is_dir():
         return {source: direction or direction_of(source.stem) or "AtoB"}
     both: dict[Path, Direction] = {
@@ -120,7 +119,6 @@ def _named(folder: Path, direction: Direction | None) -> dict[Path, Direction]:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a safetensors file is another tool's."""
     try:
         return path.is_file() and "unpaired" not in read_header(path).metadata
     except (ValueError, OSError):

@@ -65,7 +65,8 @@ def _resnet(weights: Mapping[str, Tensor], asked: Padding | None) -> tuple[ResNe
     if asked is not None and (asked == "zero") != (padding == "zero"):
         raise ValueError(f"--padding {asked}: the layers' places say padding {padding}")
     first = weights["model.1.weight"]
-    out = weights[f"model.{max(_index(key) for key in weights)}.weight"]
+    places = (key.split(".")[1] for key in weights)
+    out = weights[f"model.{max(int(place) for place in places if place.isdigit())}.weight"]
     cfg = ResNetConfig(
         width=first.shape[0],
         blocks=len(blocks),
@@ -116,8 +117,3 @@ def _layout(convolutions: set[int]) -> tuple[bool, Padding]:
         expected = ", ".join(f"{one} and {two}" for one, two in BLOCK_LAYOUTS)
         raise ValueError(f"conv_block: expected convolutions at {expected}, found at {places}")
     return BLOCK_LAYOUTS[places]
-
-
-def _index(key: str) -> int:
-    number = key.split(".")[1]
-    return int(number) if number.isdigit() else -1
