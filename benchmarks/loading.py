@@ -70,7 +70,7 @@ def main() -> None:
         data, engine = UnpairedImages(DataConfig(root=folder), 0), Engine(RuntimeConfig(device="cpu"))
         steps = iter(range(10**9))
         first = milliseconds(lambda: to_device(data.batch(next(steps)), engine), count // 2)
-        for path in data.files():
+        for path in (*data.a, *data.b):
             data.store.read(path, data.domains["A"])
         later = milliseconds(lambda: to_device(data.batch(next(steps)), engine), 200)
         logged = log_milliseconds(root)

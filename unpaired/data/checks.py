@@ -31,6 +31,7 @@ from unpaired.imaging.images import with_channels
 from unpaired.imaging.masks import read_mask
 from unpaired.imaging.values import ValueRange, natural_range, with_bands
 
+Item = tuple[ImageFile, str]
 Fault = tuple[ImageFile, str, str, Severity]
 """A `Finding` about a file or folder that is not yet named by its place in the data set."""
 TRAIN, TEST = ("trainA", "trainB"), ("testA", "testB")
@@ -90,7 +91,7 @@ def examine(
     faults += _unfit(good, _refused(faults), cfg) if cfg else []
     sizes = _sizes(good, _refused(faults))
     notes = [*range_notes, *_unused_pages(good), *_empty_masks(masked, paths, looks), *_mixed_sizes(sizes, cfg)]
-    folders = {name: _folder(root / name, good[name], paths[name]) for name in paths}
+    folders = {name: _folder(root / name, good[name]) for name in paths}
     notes += [*_gray(good, settings), *_notes(folders)]
     findings = (Finding(within(fault[0], root).as_posix(), *fault[1:]) for fault in faults)
     order = sorted(findings, key=lambda f: (f.severity, f.path, f.reason))
@@ -268,7 +269,7 @@ def _unbalanced(root: Path, good: dict[str, list[Look]]) -> Iterator[Fault]:
         yield root / large, "imbalance", words, "warning"
 
 
-def _folder(folder: Path, looks: list[Look], images: list[ImageFile]) -> Folder:
+def _folder(folder: Path, looks: list[Look]) -> Folder:
     hidden = (path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.is_file())
     ignored = sorted([*other_names(folder, ARCHIVES), *hidden]) if folder.is_dir() else []
     kinds = dict(Counter(look.kind for look in looks).most_common())
@@ -284,9 +285,7 @@ def _notes(folders: dict[str, Folder]) -> Iterator[str]:
         yield f"{' and '.join(absent)} not there: `unpaired evaluate` will need them"
 
 
-def _in_threads(
-    work: Callable[[tuple[ImageFile, str]], Verdict], items: Sequence[tuple[ImageFile, str]]
-) -> Iterator[Verdict]:
+def _in_threads(work: Callable[[Item], Verdict], items: Sequence[Item]) -> Iterator[Verdict]:
     """work(item) for each item, in order, with progress; what has not begun is dropped when the caller stops."""
     pool = ThreadPoolExecutor(READERS)
     try:

@@ -122,10 +122,10 @@ def domain_files(root: Path, name: str, skipped: Collection[str] = (), pages: Pa
 def images_of(root: Path, name: str, pages: Pages = "first") -> Files:
     """The images of one part; empty where there are none. `pages` is `data.pages`.
 
-    These are, sorted together: the images in the folder `trainA`, those in its .tar and .parquet files, and those in
-    `trainA*.tar` and `trainA*.parquet` beside it, or under `data/` as Hugging Face lays them out. A list, `trainA.txt`
-    or `trainA.csv`, replaces all of them and sets the order. On the hub they are the images in the parquet files of
-    any folder `trainA`, and in those called `trainA*.parquet` in any folder.
+    These are, sorted together: the images in the folder `trainA`, those in its archives, and those in archives called
+    `trainA*` beside it, or under `data/` as Hugging Face lays them out. A list, `trainA.txt` or `trainA.csv`, replaces
+    all of them and sets the order. On the hub they are the images in the parquet files of any folder `trainA`, and in
+    those called `trainA*.parquet` in any folder.
     """
     listed = _listed(root, name)
     files = _stored(root, name) if listed is None else listed
@@ -221,10 +221,7 @@ def _listed(root: Path, name: str) -> Files | None:
 
     A .txt has one path a line; a .csv a column `path`, or its first one. Paths start at the list's folder, and may
     have backslashes. An archive stands for all its images; a name on the hub, which may contain a *, for the parquet
-    files there.
-
-    Raises:
-        BadInput: some are missing, all of them named at once, or one is named twice.
+    files there. Raises `BadInput` with every file that is missing, or named twice.
     """
     source = _list_of(root, name)
     if source is None:

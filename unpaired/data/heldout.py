@@ -24,6 +24,7 @@ from unpaired.imaging.kinds import without_suffix
 from unpaired.imaging.values import Domain
 
 Paired = Literal["auto", "yes", "no"]
+Paths = list[ImageFile]
 Item = tuple[int, OneImage, OneImage | None]
 """An input's number, the input and its truth."""
 
@@ -122,7 +123,7 @@ def open_held_out(root: Path, paired: Paired = "auto", limit: int | None = None,
     a, b = _test_files(root, "A", pages), _test_files(root, "B", pages)
     manifest = read_manifest(root)
     partners = _partners(root, a, b)
-    aligned, decided = _aligned(root, manifest, a, b, partners, paired)
+    aligned, decided = _aligned(root, manifest.get("aligned"), a, b, partners, paired)
     b = partners if aligned and partners else b
     return HeldOut(root, manifest, tuple(spread(a, limit)), tuple(spread(b, limit)), aligned, decided)
 
@@ -192,23 +193,19 @@ def _test_files(root: Path, side: Side, pages: Pages) -> list[ImageFile]:
 
 
 def _aligned(
-    root: Path,
-    manifest: dict[str, Any],
-    a: list[ImageFile],
-    b: list[ImageFile],
-    partners: list[ImageFile] | None,
-    paired: Paired,
+    root: Path, claimed: bool | None, a: Paths, b: Paths, partners: Paths | None, paired: Paired
 ) -> tuple[bool, str]:
+    """Whether B shows what A does, and why; `claimed` is the manifest's word on it."""
     if paired == "no":
         return False, "--paired no"
-    if paired == "yes" or manifest.get("aligned") is True:
+    if paired == "yes" or claimed:
         said = "--paired yes" if paired == "yes" else "dataset.json"
         if not partners and (paired != "yes" or len(a) != len(b)):
             words = f"their names do not match one to one ({len(a)} and {len(b)} images)"
             advice = "name each pair alike, or evaluate with --paired no"
             raise BadInput(f"{root}: {said} says that testA and testB show the same, but {words}; {advice}")
         return True, f"{said} says so" + ("" if partners else ", paired in the order of their names")
-    if "aligned" in manifest:
+    if claimed is not None:
         return False, "dataset.json says so"
     if not partners:
         return False, "names do not match one to one"
@@ -217,7 +214,7 @@ def _aligned(
     return by_content(list(zip(a, partners, strict=True)))
 
 
-def _partners(root: Path, a: list[ImageFile], b: list[ImageFile]) -> list[ImageFile] | None:
+def _partners(root: Path, a: Paths, b: Paths) -> Paths | None:
     """The image of `b` for each of `a`, where their names match one to one."""
     names = [_stem(path, root) for path in a]
     by_name = {_stem(path, root): path for path in b}

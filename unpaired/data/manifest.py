@@ -163,6 +163,5 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         return dict(_FACTS.validate_python(facts, strict=True))
     except ValidationError as error:
-        raise BadInput(
-            f"{path}: expected what `unpaired prepare` wrote; {first_problem(error)}; prepare again"
-        ) from error
+        words = f"expected what `unpaired prepare` wrote; {first_problem(error)}; prepare again"
+        raise BadInput(f"{path}: {words}") from error

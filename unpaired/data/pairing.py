@@ -170,10 +170,6 @@ class UnpairedImages:
         """Images of each domain in a step of all processes."""
         self.steps_per_epoch = -(-self.length // self.per_step)
 
-    def files(self) -> list[ImageFile]:
-        """Every training file of both domains."""
-        return [*self.a, *self.b, *(path for pair in self.pairs for path in pair), *self.masks.values()]
-
     def pair(self, epoch: int, index: int) -> tuple[Crop, Crop, tuple[OneImage, ...]]:
         """The `index`-th crops of an epoch, and the masks of both images where there are masks."""
         rng = np.random.default_rng((self.seed, epoch, index))

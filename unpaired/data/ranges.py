@@ -64,8 +64,8 @@ def domain_of(cfg: DataConfig, side: Side) -> Domain:
 def found_range(images: Iterable[Values], rule: str) -> ValueRange | None:
     """Black and white of a domain's images; None for the full scale of their type.
 
-    None for 8 bits, for images of several types, and for `fixed`. Otherwise least and largest value of all but
-    outliers, or percentiles; where unsigned values or floats from 0 to 1 reach half of full scale, full scale.
+    Least and largest value of all but outliers, or percentiles. Full scale for 8 bits, for images of several types, for
+    `fixed`, and where unsigned values or floats from 0 to 1 reach half of it.
     """
     every = list(images)
     every = [values for values in every if not is_outlier(values, every)]  # one file in another unit must not decide

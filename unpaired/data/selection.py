@@ -66,11 +66,8 @@ def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = N
 
     Images on the hub are not read before training asks for them: one that cannot be used then stops it.
 
-    Args:
-        cfg: The data set, and whether bad images stop the training or are left out.
-        run: The run's folder.
-        begun: Whether it has taken steps: then nothing is read again.
-        store: Where what is read is kept for the training, while there is room.
+    `cfg` names the data set, and whether bad images stop the training or are left out. `run` is the run's folder, and
+    `begun` whether it has taken steps: then nothing is read again. `store` keeps what is read while there is room.
 
     Raises:
         BadInput: bad images and `cfg.on_bad_image` "fail", one message for all; or a damaged `skipped.json`.
@@ -100,10 +97,8 @@ def _unmeasured(cfg: DataConfig) -> Iterator[str]:
         with suppress(BadInput):  # the step that meets it reports it
             dtype = read_image(files[0]).pixels.dtype
             if dtype != "uint8":
-                yield (
-                    f"{name}: images on the hub are not read before training, so black and white are those of "
-                    f"{dtype}, full scale; set data.range_{name[-1].lower()} BLACK,WHITE for others"
-                )
+                words = f"images on the hub are not read before training, so black and white are those of {dtype}"
+                yield f"{name}: {words}, full scale; set data.range_{name[-1].lower()} BLACK,WHITE for others"
 
 
 def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:
@@ -115,10 +110,9 @@ def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> No
     digest = _digest(a, b)
     used = {"trainA": len(a), "trainB": len(b)}
     if usable.names_sha256 and usable.names_sha256 != digest:
-        raise BadInput(
-            f"{root}: no longer holds the images that {run} began with (then {_counts(usable.used)}, now "
-            f"{_counts(used)}, or other names); put them back, or start another run with another --out"
-        )
+        change = f"(then {_counts(usable.used)}, now {_counts(used)}, or other names)"
+        remedy = "put them back, or start another run with another --out"
+        raise BadInput(f"{root}: no longer holds the images that {run} began with {change}; {remedy}")
     if not usable.names_sha256:
         now = replace(usable, used=used, names_sha256=digest)
         write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")

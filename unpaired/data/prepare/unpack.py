@@ -128,9 +128,8 @@ def _check_name(entry: zipfile.ZipInfo) -> None:
 def _check_kind(entry: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
-        raise BadInput(
-            f"entry {entry.filename!r} is a link, device or other special file; only regular files are taken"
-        )
+        what = "a link, device or other special file"
+        raise BadInput(f"entry {entry.filename!r} is {what}; only regular files are taken")
     if entry.flag_bits & 0x1:
         raise BadInput(f"entry {entry.filename!r} is encrypted; unpack it yourself with its password")
     if entry.compress_type not in METHODS:

@@ -135,10 +135,6 @@ class RemoteFile(io.RawIOBase):
         """Always true."""
         return True
 
-    def tell(self) -> int:
-        """The position of the next read."""
-        return self.position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position."""
         self.position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]

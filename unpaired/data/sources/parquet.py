@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Any, overload
+from typing import Any
 
 from unpaired.core.errors import BadInput
 from unpaired.data.sources.base import Archive, Stamp
@@ -35,13 +35,7 @@ class RowNames(Sequence[str]):
     def __len__(self) -> int:
         return self.rows
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
+    def __getitem__(self, index: Any) -> Any:
         rows = range(self.rows)[index]
         return [_row_name(row) for row in rows] if isinstance(rows, range) else _row_name(rows)
 
