@@ -46,7 +46,7 @@ def test_training_sees_every_page_with_its_mask(data):
     assert images.length == 8
     seen = []
     for k in range(8):
-        crop, _, masks = images._pair(0, k)
+        crop, _, masks = images.pair(0, k)
         seen.append(crop.file)
         np.testing.assert_allclose(
             masks[0][0].numpy() * 255, crop.image[..., 0], atol=0.01
