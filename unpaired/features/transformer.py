@@ -36,11 +36,10 @@ def load_transformer(name: str, folder: Path) -> nn.Module:
         with torch.device("meta"):
             draft = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
         _check_size(draft, header)
-        network, told = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-        if told["missing_keys"]:
-            raise ValueError(f"model.safetensors: lacks {', '.join(sorted(told['missing_keys'])[:3])}")
+        options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        network, info = kind.from_pretrained(folder, **options)
+        if info["missing_keys"]:
+            raise ValueError(f"model.safetensors: lacks {', '.join(sorted(info['missing_keys'])[:3])}")
         check_finite(network.state_dict())
     except Exception as error:  # settings of a stranger raise anything; whatever it is, the folder is refused
         raise BadInput(f"{folder}: not a {name} that transformers can load ({' '.join(str(error).split())})") from error
@@ -61,11 +60,7 @@ class Embedding(nn.Module):
 
 
 def _check_settings(values: Any) -> None:
-    """Refuse numbers that no published network has, before anything is built of them.
-
-    Raises:
-        ValueError: names the setting.
-    """
+    """Refuse numbers that no published network has, before anything is built of them."""
     for key, value in values.items() if isinstance(values, dict) else ():
         if isinstance(value, dict):
             _check_settings(value)
@@ -75,11 +70,7 @@ def _check_settings(values: Any) -> None:
 
 
 def _check_size(draft: Any, header: Header) -> None:
-    """Refuse settings with more weights than the file holds; their names differ from version to version.
-
-    Raises:
-        ValueError: gives both numbers.
-    """
+    """Refuse settings with more weights than the file holds; their names differ from version to version."""
     asked = sum(value.numel() for value in draft.state_dict().values())
     there = sum(math.prod(spec.shape) for spec in header.tensors.values())
     if asked > there:

@@ -32,12 +32,10 @@ class Trunk(nn.Module):
         self.features = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
-        self.mean: Tensor
-        self.deviation: Tensor
 
     def maps(self, images: Float[Tensor, "n 3 h w"], after: Sequence[int]) -> list[Tensor]:
         """Outputs of the layers of these numbers for images in [-1, 1], in order; later layers are not computed."""
-        x = ((images + 1) / 2 - self.mean) / self.deviation
+        x = ((images + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("deviation")
         found = []
         for number, layer in enumerate(list(self.features)[: max(after) + 1]):
             x = layer(x)
