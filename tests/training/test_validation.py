@@ -27,7 +27,6 @@ from unpaired.evaluation import evaluate
 from unpaired.evaluation.report import write_report
 from unpaired.evaluation.sets import with_intervals
 from unpaired.features import Extractor, load_extractor
-from unpaired.features.resizing import RESIZE
 from unpaired.imaging.images import to_pixels, to_tensor
 from unpaired.inference import Translator
 from unpaired.metrics.kid import kernel_distance
@@ -46,8 +45,7 @@ def small_extractor(name, weights=None, resize="clean", device=None):
             torch.nn.Conv2d(3, 32, 5, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
         )
     network.requires_grad_(False)
-    recipe = {"network": "random filters", "weights_sha256": "none", "side": 24, "resize": resize}
-    return Extractor(name, network, 24, RESIZE[resize], GRAY, recipe)
+    return Extractor(name, network, "random filters", "none", 24, resize, GRAY)
 
 
 @pytest.fixture

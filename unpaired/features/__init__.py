@@ -26,7 +26,7 @@ from unpaired.core.files import file_sha256
 from unpaired.core.torch_pickle import load_foreign
 from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 from unpaired.features.inception import Inception
-from unpaired.features.resizing import RESIZE, Resize, ResizeName
+from unpaired.features.resizing import RESIZE, ResizeName
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of pytorch-fid's and torch-fidelity's file, which are one; nothing else gives FID."""
@@ -48,14 +48,19 @@ class Extractor:
 
     name: FeaturesName
     network: nn.Module
-    """(n, 3, side, side) to (n, d)."""
+    """(n, 3, side, side) to (n, d), in fp32."""
+    described: str
+    weights_sha256: str
     side: int
-    resize: Resize
+    resize: ResizeName
     normalisation: Normalisation
-    recipe: dict[str, Any]
-    """All that the features depend on."""
     device: torch.device = torch.device("cpu")
-    """Where the network runs, in fp32."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that the features depend on."""
+        facts = {"network": self.described, "weights_sha256": self.weights_sha256}
+        return {**facts, "side": self.side, "resize": self.resize}
 
     def __call__(self, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of images (h, w, 3) of any sizes, as (n, d); they do not depend on how they are batched."""
@@ -67,7 +72,7 @@ class Extractor:
     def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         """(h, w, 3) levels to (3, side, side), resized and normalised."""
         mean, deviation = (torch.tensor(each)[:, None, None] for each in self.normalisation)
-        return (self.resize(image, self.side) - mean) / deviation
+        return (RESIZE[self.resize](image, self.side) - mean) / deviation
 
     @torch.inference_mode()
     def _features(self, batch: list[Tensor]) -> NDArray[np.float32]:
@@ -101,8 +106,8 @@ def load_extractor(
 
 def _lite0(weights: Path | None, resize: ResizeName) -> Extractor:
     network = without_norms(load_lite0(weights)).to(memory_format=torch.channels_last)  # pyright: ignore
-    recipe = _recipe("EfficientNet-Lite0, ImageNet, 1280 features", LITE0_SHA256, 224, resize)
-    return Extractor("efficientnet-lite0", network, 224, RESIZE[resize], ((127.0,), (128.0,)), recipe)
+    described = "EfficientNet-Lite0, ImageNet, 1280 features"
+    return Extractor("efficientnet-lite0", network, described, LITE0_SHA256, 224, resize, ((127.0,), (128.0,)))
 
 
 def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
@@ -113,8 +118,8 @@ def _inception(weights: Path | None, resize: ResizeName) -> Extractor:
         )
     require_weights(weights, INCEPTION_SHA256, "the field's Inception weights, without which it would not be FID")
     middle = 127.5 if resize == "pytorch-fid" else 128.0  # 2x - 1 there, (v - 128) / 128 in TensorFlow's graph
-    recipe = _recipe("Inception-v3 of TensorFlow, 2015-12-05, 2048 features", INCEPTION_SHA256, 299, resize)
-    return Extractor("inception", _loaded(Inception(), weights), 299, RESIZE[resize], ((middle,), (middle,)), recipe)
+    network, described = _loaded(Inception(), weights), "Inception-v3 of TensorFlow, 2015-12-05, 2048 features"
+    return Extractor("inception", network, described, INCEPTION_SHA256, 299, resize, ((middle,), (middle,)))
 
 
 def _transformer(
@@ -127,9 +132,8 @@ def _transformer(
         raise BadInput(f"{name}: needs the package transformers; pip install 'unpaired[metrics]'")
     from unpaired.features.transformer import load_transformer
 
-    network = load_transformer(name, weights)
-    recipe = _recipe(what, file_sha256(weights / "model.safetensors"), side, resize)
-    return Extractor(name, network, side, RESIZE[resize], norm, recipe)
+    network, sha256 = load_transformer(name, weights), file_sha256(weights / "model.safetensors")
+    return Extractor(name, network, what, sha256, side, resize, norm)
 
 
 EXTRACTORS: dict[FeaturesName, Callable[[Path | None, ResizeName], Extractor]] = {
@@ -180,7 +184,3 @@ def require_weights(path: Path, expected: str, what: str) -> None:
 def _loaded(network: Network, path: Path) -> Network:
     network.load_state_dict(load_foreign(path))
     return network.eval().requires_grad_(False)
-
-
-def _recipe(network: str, sha256: str, side: int, resize: ResizeName) -> dict[str, Any]:
-    return {"network": network, "weights_sha256": sha256, "side": side, "resize": resize}

@@ -38,7 +38,10 @@ def load_content(path: str, device: torch.device) -> Maps:
     Raises:
         BadInput: no such file, not the published one (by SHA-256), or the wheel is not installed.
     """
-    return _vgg16(Path(path), device) if path else _lite0(device)
+    if path:
+        return _vgg16(Path(path), device)
+    network = load_lite0().to(device)
+    return lambda images: network.maps(((images.expand(-1, 3, -1, -1) + 1) * 127.5 - 127) / 128, [BLOCK])[0]
 
 
 def _vgg16(path: Path, device: torch.device) -> Maps:
@@ -51,13 +54,3 @@ def _vgg16(path: Path, device: torch.device) -> Maps:
         raise BadInput(f"{path}: expected VGG-16's weights, found others ({error})") from error
     network.to(device).eval().requires_grad_(False)
     return lambda images: network.maps(images.expand(-1, 3, -1, -1), [RELU4_2])[0]
-
-
-def _lite0(device: torch.device) -> Maps:
-    network = load_lite0().to(device)
-
-    def maps(images: Tensor) -> Tensor:
-        levels = (images.expand(-1, 3, -1, -1) + 1) * 127.5
-        return network.maps((levels - 127) / 128, [BLOCK])[0]
-
-    return maps

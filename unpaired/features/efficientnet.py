@@ -74,10 +74,10 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(FEATURES, CLASSES)
 
     def maps(self, x: Float[Tensor, "n 3 h w"], after: Sequence[int]) -> list[Tensor]:
-        """The outputs of the blocks of these numbers, in order."""
+        """The outputs of the blocks of these numbers, in order; later blocks are not computed."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         found = []
-        for number, block in enumerate(self._blocks):
+        for number, block in enumerate(list(self._blocks)[: max(after) + 1]):
             x = block(x)
             if number in after:
                 found.append(x)

@@ -24,7 +24,6 @@ Step = tuple[str, int, Kernel, int]
 Chain = Sequence["Step | list[Step]"]
 """Convolutions one after another; a list is a fork, whose outputs are joined."""
 Pool = Literal["mean", "max", "max, half size"]
-CLASSES = 1008
 
 
 class Conv(nn.Module):
@@ -79,12 +78,7 @@ class Mixed(nn.Module):
 def mixed_35(channels: int, pooled: int) -> Mixed:
     """A block of the 35 x 35 maps."""
     five = [("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 1)]
-    return Mixed(channels, [[("branch1x1", 64, 1, 1)], five, _double(64, 96, 96, 1)], "mean", pooled)
-
-
-def to_17(channels: int) -> Mixed:
-    """35 x 35 to 17 x 17."""
-    return Mixed(channels, [[("branch3x3", 384, 3, 2)], _double(64, 96, 96, 2)], "max, half size")
+    return Mixed(channels, [[("branch1x1", 64, 1, 1)], five, _double(1)], "mean", pooled)
 
 
 def mixed_17(channels: int, inner: int) -> Mixed:
@@ -96,13 +90,6 @@ def mixed_17(channels: int, inner: int) -> Mixed:
     return Mixed(channels, [[("branch1x1", 192, 1, 1)], seven, double], "mean", 192)
 
 
-def to_8(channels: int) -> Mixed:
-    """17 x 17 to 8 x 8."""
-    three = [("branch3x3_1", 192, 1, 1), ("branch3x3_2", 320, 3, 2)]
-    seven = [("branch7x7x3_1", 192, 1, 1), ("branch7x7x3_2", 192, (1, 7), 1), ("branch7x7x3_3", 192, (7, 1), 1)]
-    return Mixed(channels, [three, [*seven, ("branch7x7x3_4", 192, 3, 2)]], "max, half size")
-
-
 def mixed_8(channels: int, pool: Pool) -> Mixed:
     """A block of the 8 x 8 maps: 3 x 3 forked into 1 x 3 and 3 x 1."""
     fork: list[Step] = [("branch3x3_2a", 384, (1, 3), 1), ("branch3x3_2b", 384, (3, 1), 1)]
@@ -112,9 +99,8 @@ def mixed_8(channels: int, pool: Pool) -> Mixed:
     return Mixed(channels, chains, pool, 192)
 
 
-def _double(first: int, second: int, third: int, stride: int) -> Chain:
-    name = "branch3x3dbl_"
-    return [(f"{name}1", first, 1, 1), (f"{name}2", second, 3, 1), (f"{name}3", third, 3, stride)]
+def _double(stride: int) -> Chain:
+    return [("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, stride)]
 
 
 class Inception(nn.Module):
@@ -128,12 +114,14 @@ class Inception(nn.Module):
         self.Conv2d_3b_1x1 = Conv(64, 80, 1)
         self.Conv2d_4a_3x3 = Conv(80, 192, 3, padded=False)
         self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = mixed_35(192, 32), mixed_35(256, 64), mixed_35(288, 64)
-        self.Mixed_6a = to_17(288)
+        self.Mixed_6a = Mixed(288, [[("branch3x3", 384, 3, 2)], _double(2)], "max, half size")
         self.Mixed_6b, self.Mixed_6c = mixed_17(768, 128), mixed_17(768, 160)
         self.Mixed_6d, self.Mixed_6e = mixed_17(768, 160), mixed_17(768, 192)
-        self.Mixed_7a = to_8(768)
+        three: Chain = [("branch3x3_1", 192, 1, 1), ("branch3x3_2", 320, 3, 2)]
+        seven = [("branch7x7x3_1", 192, 1, 1), ("branch7x7x3_2", 192, (1, 7), 1), ("branch7x7x3_3", 192, (7, 1), 1)]
+        self.Mixed_7a = Mixed(768, [three, [*seven, ("branch7x7x3_4", 192, 3, 2)]], "max, half size")
         self.Mixed_7b, self.Mixed_7c = mixed_8(1280, "mean"), mixed_8(2048, "max")
-        self.fc = nn.Linear(2048, CLASSES)
+        self.fc = nn.Linear(2048, 1008)
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2048"]:
         """The features, without the classes."""

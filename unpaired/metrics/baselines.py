@@ -8,35 +8,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from unpaired.imaging.images import LUMA
+from unpaired.imaging.images import LUMA, Images
 from unpaired.metrics.paired import WHITE, levels
 
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from torch import Tensor
-
-    from unpaired.imaging.images import Images
-
-    Colour = Float[Tensor, "c"]
-    """One value per channel, in [-1, 1]."""
-    Histogram = Int[Tensor, "c 256"]
-    """Pixels of each 8-bit level, per channel."""
-    Table = Float[Tensor, "c 256"]
-    """For each level the level that replaces it."""
-
+Colour = Float[Tensor, "c"]
+Histogram = Int[Tensor, "c 256"]
+"""Pixels of each 8-bit level, per channel."""
+Table = Float[Tensor, "c 256"]
+"""For each level the level that replaces it."""
 LEVELS = 256
 
 
 def histogram(images: Images) -> Histogram:
     """Pixels of each 8-bit level, per channel; the histograms of several batches add up to their set's."""
-    channels = images.shape[1]
-    flat = levels(images).long().transpose(0, 1).reshape(channels, -1)
-    offset = torch.arange(channels).unsqueeze(1) * LEVELS
-    return torch.bincount((flat + offset).flatten(), minlength=channels * LEVELS).view(channels, LEVELS)
+    channels = levels(images).long().transpose(0, 1).flatten(1)
+    return torch.stack([torch.bincount(values, minlength=LEVELS) for values in channels])
 
 
 def mean_colour(target: Histogram) -> Colour:

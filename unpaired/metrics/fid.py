@@ -9,16 +9,12 @@ Source: Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, NeurIPS 2017 (arXiv:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from numpy.typing import NDArray
-
-    Features = Float[NDArray[np.floating], "n d"]
-    """One row per image."""
+Features = Float[NDArray[np.floating], "n d"]
+"""One row per image."""
 
 
 def frechet_distance(fake: Features, real: Features) -> float:
@@ -48,12 +44,7 @@ def memorization_informed(fid: float, fake: Features, real: Features) -> float:
     """MiFID: FID over the distance to the nearest real image, where that distance indicates copies.
 
     The distance of a fake is 1 - |cosine| to its nearest real image; their mean divides FID where it is below
-    `MEMORIZED`, so that handing out training images does not win.
-
-    Args:
-        fid: The Frechet distance of the two sets.
-        fake: Features of the translations.
-        real: Features of the real images, those trained on where copying them is to be found.
+    `MEMORIZED`, so that handing out training images does not win. To find copies, `real` must be those trained on.
 
     Source: Bai, Lin, Raffel, Kan, On Training Sample Memorization: Lessons from Benchmarking Generative Modeling with a
     Large-scale Competition, KDD 2021 (arXiv:2106.03062), Sec. 3.2.
@@ -75,6 +66,4 @@ def _centred(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 def _condensed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """At most as many rows as columns, with the same Gram matrix."""
-    if rows.shape[0] <= rows.shape[1]:
-        return rows
-    return np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
+    return rows if rows.shape[0] <= rows.shape[1] else np.asarray(np.linalg.qr(rows, mode="r"), np.float64)

@@ -8,16 +8,11 @@ distances are larger with half the images.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unpaired.metrics.fid import Features
 from unpaired.metrics.kid import SEED
-
-if TYPE_CHECKING:
-    from unpaired.metrics.fid import Features
-
-    Numbers = dict[str, float]
 
 HALVES = 20
 """Random halves of both sets."""
@@ -26,20 +21,12 @@ WIDE = 1.96
 
 
 def half_widths(
-    fake: Features, real: Features, score: Callable[[Features, Features], Numbers], min_rows: int
-) -> Numbers:
-    """Half the width of the 95 % interval of each number of `score`; empty where a half has fewer than `min_rows` rows.
-
-    Args:
-        fake: Features of one set.
-        real: Features of the other.
-        score: Numbers of any two such sets.
-        min_rows: Rows that `score` needs of each.
-    """
-    draws = np.random.default_rng(SEED)
+    fake: Features, real: Features, score: Callable[[Features, Features], dict[str, float]], min_rows: int
+) -> dict[str, float]:
+    """Half the width of the 95 % interval of each number of `score`; empty where a half has fewer than `min_rows`."""
     if min(len(fake), len(real)) // 2 < min_rows:
         return {}
-    halves = []
+    draws, halves = np.random.default_rng(SEED), []
     for _ in range(HALVES):
         drawn = [rows[draws.permutation(len(rows))[: len(rows) // 2]] for rows in (fake, real)]
         halves.append(score(*drawn))

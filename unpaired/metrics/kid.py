@@ -7,16 +7,12 @@ For small test sets use KID, not FID.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from unpaired.metrics.fid import Features
 from unpaired.metrics.prdc import squared_distances
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from unpaired.metrics.fid import Features
 
 SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0

@@ -10,33 +10,25 @@ Source: Zhang, Isola, Efros, Shechtman, Wang, CVPR 2018 (arXiv:1801.03924), Eq. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
+from unpaired.metrics.paired import PerImage
 
-    Maps = Sequence[Float[Tensor, "n c h w"]]
-    """One batch of maps per layer; layers differ in size and channels."""
-    Weights = Float[Tensor, "c"]
-    Heads = Sequence[Weights]
-    """A weight for each channel of each layer."""
-    PerImage = Float[Tensor, "n"]
-
-EPSILON = 1e-10
+Maps = Sequence[Float[Tensor, "n c h w"]]
+"""One batch of maps per layer; layers differ in size and channels."""
+Heads = Sequence[Float[Tensor, " c"]]
+"""A weight for each channel of each layer."""
 
 
 def lpips(maps: Maps, other: Maps, heads: Heads) -> PerImage:
     """The distance of each pair of images, from their maps."""
-    layers = zip(maps, other, heads, strict=True)
-    return torch.stack([_layer(a, b, weights) for a, b, weights in layers]).sum(0)
-
-
-def _layer(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    return ((_unit(a) - _unit(b)).square() * weights[:, None, None]).sum(1).mean((1, 2))
+    squares = [(_unit(a) - _unit(b)).square() for a, b in zip(maps, other, strict=True)]
+    layers = [(each * head[:, None, None]).sum(1).mean((1, 2)) for each, head in zip(squares, heads, strict=True)]
+    return torch.stack(layers).sum(0)
 
 
 def _unit(x: Tensor) -> Tensor:
-    return x / (x.square().sum(1, keepdim=True).sqrt() + EPSILON)
+    return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
+from unpaired.imaging.images import Images
 
-    from unpaired.imaging.images import Images
-
-    Levels = Float[Tensor, "b c h w"]
-    """Whole numbers from 0 to 255, as floats."""
-    PerImage = Float[Tensor, "b"]
-
+Levels = Float[Tensor, "b c h w"]
+"""Whole numbers from 0 to 255, as floats."""
+PerImage = Float[Tensor, "b"]
 WHITE = 255.0
 PSNR_CAP = 100.0
 """dB given to identical images, whose PSNR is infinite; an infinite value would swallow the mean of a test set."""

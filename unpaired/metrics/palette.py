@@ -8,24 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from unpaired.core.errors import BadInput
+from unpaired.imaging.images import Images
 from unpaired.metrics.paired import levels
 
-if TYPE_CHECKING:
-    from jaxtyping import Int
-    from torch import Tensor
-
-    from unpaired.imaging.images import Images
-
-    Labels = Int[Tensor, "b h w"]
-
+Labels = Int[Tensor, "b h w"]
 IGNORE = 255
 """Label of true pixels whose colour is no class's: they do not count."""
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Palette:
     domain: str
     """Which domain holds the label images: A or B."""
     names: tuple[str, ...]
-    colours: tuple[Colour, ...]
+    colours: tuple[tuple[int, int, int], ...]
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], root: object) -> Palette:
@@ -50,8 +45,8 @@ class Palette:
                 f"{root}: expected a data set of labels, whose dataset.json names a palette; `unpaired prepare earth "
                 f"DATA --pair satellite-labels` and `unpaired prepare cityscapes` make one"
             )
-        red_green_blue = [tuple(int(level) for level in colour) for colour in facts["classes"].values()]
-        return cls(facts["domain"], tuple(facts["classes"]), tuple((r, g, b) for r, g, b in red_green_blue))
+        colours = tuple((int(red), int(green), int(blue)) for red, green, blue in facts["classes"].values())
+        return cls(facts["domain"], tuple(facts["classes"]), colours)
 
     def nearest(self, images: Images) -> Labels:
         """For every pixel the class whose colour is nearest, (b, h, w): how a translation is read."""

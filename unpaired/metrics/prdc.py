@@ -7,14 +7,11 @@ Precision and density count the fakes inside it, coverage the part that they rea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from unpaired.metrics.fid import Features
+from unpaired.metrics.fid import Features
 
 NEIGHBOURS = 5
 

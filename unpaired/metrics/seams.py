@@ -17,10 +17,7 @@ def seam_score(pixels: Pixels, tile: int, period: int = 4) -> float:
     image, and the same phase of a pattern that the network itself repeats: a generator's transposed convolutions
     have one of 4 pixels, its `multiple`, and every border of tiles falls on the same line of it.
 
-    Args:
-        pixels: (h, w, c), of any type.
-        tile: Side of the tiles, which start at the upper left corner.
-        period: Of the network's own pattern; must divide the tile.
+    `pixels` is (h, w, c) of any type; tiles start at the upper left corner, and `period` must divide their side.
 
     Raises:
         ValueError: no border, or a tile that the period does not divide.
@@ -28,11 +25,11 @@ def seam_score(pixels: Pixels, tile: int, period: int = 4) -> float:
     if tile % period or tile <= 2 * NEIGHBOURS * period:
         raise ValueError(f"a tile of {tile} pixels has no room for lines {period} apart beside its border")
     across, beside = [], []
+    away = [n * period for n in range(-NEIGHBOURS, NEIGHBOURS + 1) if n]
     for axis in (0, 1):
         for border in range(tile, pixels.shape[axis] - NEIGHBOURS * period, tile):
             across.append(_step(pixels, border, axis))
-            away = [n * period for n in range(-NEIGHBOURS, NEIGHBOURS + 1) if n]
-            beside += [np.mean([_step(pixels, border + offset, axis) for offset in away])]
+            beside.append(np.mean([_step(pixels, border + offset, axis) for offset in away]))
     if not across:
         raise ValueError(f"no borders of tiles of {tile} pixels in an image of {pixels.shape[1]}x{pixels.shape[0]}")
     return float(np.sum(across) / np.sum(beside))

@@ -7,34 +7,24 @@ which the FCN scores of the CycleGAN paper follow).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
 
+from unpaired.imaging.images import Images
 from unpaired.metrics.paired import levels
 
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
-    from torch import Tensor
-
-    from unpaired.imaging.images import Images
-
-    Labels = Int[Tensor, "..."]
-    """Class numbers from 0, of any shape."""
-    Confusion = Int[Tensor, "classes classes"]
-    Masks = Bool[Tensor, "b h w"]
-    Pixels = Int[Tensor, "b"]
-    """How many, in each image."""
+Labels = Int[Tensor, "..."]
+"""Class numbers from 0, of any shape."""
+Confusion = Int[Tensor, "classes classes"]
+Masks = Bool[Tensor, "b h w"]
+Counts = Int[Tensor, "b"]
 
 
 def confusion_matrix(predicted: Labels, truth: Labels, classes: int, ignore: int | None = None) -> Confusion:
     """Pixels of each true class (row) given each predicted class (column).
 
-    Args:
-        predicted: Class numbers from 0 to classes - 1.
-        truth: The same shape; may also hold `ignore`.
-        classes: How many there are.
-        ignore: Label in `truth` of pixels that do not count, such as 255 for unlabelled ones.
+    Labels have one shape and are numbers from 0 to `classes` - 1. Pixels whose `truth` is `ignore` do not count.
 
     Raises:
         ValueError: shapes that differ, or a label outside the classes.
@@ -69,9 +59,7 @@ def mean_class_iou(confusion: Confusion) -> float:
 def water_mask(images: Images, bluer_by: float) -> Masks:
     """True where blue exceeds the mean of red and green by `bluer_by` 8-bit levels or more.
 
-    Args:
-        images: Colour images, channels red, green, blue.
-        bluer_by: The data set's own bound (`water` in its manifest): maps differ in how blue their seas are.
+    The bound is the data set's own (`water` in its manifest): maps differ in how blue their seas are.
 
     Raises:
         ValueError: not three channels.
@@ -82,7 +70,7 @@ def water_mask(images: Images, bluer_by: float) -> Masks:
     return shown[:, 2] - shown[:, :2].mean(1) >= bluer_by
 
 
-def overlap(found: Masks, truth: Masks) -> tuple[Pixels, Pixels]:
+def overlap(found: Masks, truth: Masks) -> tuple[Counts, Counts]:
     """Pixels in both masks and in either, per image; their sums over a test set give the pooled IoU.
 
     Pooled, since the IoU of one image without any water is 0 / 0.

@@ -24,26 +24,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
+from unpaired.imaging.images import Images
 from unpaired.metrics.bootstrap import Estimate, group_numbers
 from unpaired.metrics.paired import WHITE, levels, separable
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from unpaired.imaging.images import Images
-
-    Sample = Float[NDArray[np.float32], "p n"]
-    """n numbers for each of p projections."""
-    Neighbourhoods = Float[NDArray[np.float32], "n k c 49"]
-    """k of each of n images."""
-
+Sample = Float[NDArray[np.float32], "p n"]
+"""n numbers for each of p projections."""
+Neighbourhoods = Float[NDArray[np.float32], "n k c 49"]
+"""k of each of n images."""
 SMALLEST_LEVEL = 16
 """Pixels on the short side of the coarsest level."""
 SIDE, PER_IMAGE, PER_LEVEL = 7, 128, 2**13
@@ -111,10 +106,9 @@ class Patches:
 
 @dataclass(frozen=True)
 class Distance:
-    """The distance of two sets, times 1000."""
+    """The distance of two sets, times 1000; levels finest first."""
 
     levels: tuple[Estimate, ...]
-    """Finest first."""
     mean: Estimate
 
 
@@ -126,11 +120,8 @@ def distance(
 ) -> Distance:
     """The distance of each level and their mean, with intervals; the same with the two sets exchanged.
 
-    Args:
-        a: One set.
-        b: The other.
-        groups: For each set the group each image belongs to; see `metrics.bootstrap`.
-        together: The sets are translation and truth of the same images: an image is drawn in both or in neither.
+    `groups` are those of either set's images, as in `metrics.bootstrap`. With `together`, for translation and truth of
+    the same images, an image is drawn in both sets or in neither.
     """
     numbers = [group_numbers(g, len(each.found[0])) for g, each in zip(groups, (a, b), strict=True)]
     values, halves = [], []

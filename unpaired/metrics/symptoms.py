@@ -5,17 +5,10 @@ Every function takes batches in [-1, 1]. Thresholds and reasons are in `training
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
-
-    from unpaired.imaging.images import Images
-
-    PerImage = Float[Tensor, "n"]
+from unpaired.imaging.images import Images
+from unpaired.metrics.paired import PerImage
 
 LEVEL = 2 / 255
 """One 8-bit level, in the range of `Images`."""
@@ -29,7 +22,8 @@ def spread(images: Images) -> PerImage:
 
 def brightness_correlation(inputs: Images, outputs: Images) -> PerImage:
     """How brightness goes along with the input's, pixel by pixel: 1 kept, -1 inverted, about 0 unrelated or flat."""
-    x, y = (_centred(images.mean(1).flatten(1)) for images in (inputs, outputs))
+    rows = (images.mean(1).flatten(1) for images in (inputs, outputs))
+    x, y = (each - each.mean(1, keepdim=True) for each in rows)
     return (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=FLAT)
 
 
@@ -53,18 +47,12 @@ def fragility(inputs: Images, back: Images, back_of_noisy: Images, noise: float)
     """By how much the cycle's error grows when faint noise is laid over the translation, per level of that noise.
 
     At most about 1 for a way back that reads what is to be seen; many times that where the translation hides the
-    input in a signal too faint to see, which the way back must amplify, and the noise with it.
-
-    Args:
-        inputs: The images that were translated.
-        back: The way back from the translations.
-        back_of_noisy: The same from translations with noise on them.
-        noise: Deviation of that noise in the range of `Images`.
+    input in a signal too faint to see, which the way back must amplify, and the noise with it. `back` is the way back
+    from the translations, `back_of_noisy` that from translations with `noise`, its deviation in the range of `Images`.
 
     Source: Chu, Zhmoginov, Sandler, CycleGAN, a Master of Steganography, 2017 (arXiv:1712.02950).
     """
-    added = change(inputs, back_of_noisy) - change(inputs, back)
-    return added / (noise / LEVEL)
+    return (change(inputs, back_of_noisy) - change(inputs, back)) / (noise / LEVEL)
 
 
 def lattice(images: Images) -> PerImage:
@@ -82,7 +70,3 @@ def lattice(images: Images) -> PerImage:
     frequency = torch.maximum(vertical, horizontal)
     finest, coarser = frequency > 0.46, (frequency > 0.34) & (frequency <= 0.42)
     return power[:, finest].mean(1) / power[:, coarser].mean(1).clamp(min=FLAT)
-
-
-def _centred(rows: Tensor) -> Tensor:
-    return rows - rows.mean(1, keepdim=True)

@@ -26,7 +26,6 @@ from unpaired.models.resnet import ResNetGenerator
 from unpaired.models.unet import UNetGenerator
 
 __all__ = [
-    "DISCRIMINATORS",
     "GENERATORS",
     "Discriminator",
     "DiscriminatorConfig",
@@ -91,7 +90,7 @@ def require_fit(network: nn.Module, weights: Mapping[str, Tensor], name: str, ad
     found = {key: tuple(value.shape) for key, value in weights.items()}
     wrong = [
         f"{key}: expected {expected.get(key, 'no such weight')}, found {found.get(key, 'none')}"
-        for key in [*expected, *(key for key in found if key not in expected)]
+        for key in expected | found
         if expected.get(key) != found.get(key)
     ]
     if wrong:

@@ -6,8 +6,7 @@ an image of a single cell has the published single vector.
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from unpaired.config.networks import CoupledConfig
 from unpaired.models.layers import norm_layer
@@ -51,7 +50,3 @@ class Rendering(nn.Sequential):
         super().__init__(find, shared, own)
         self.size_multiple = self.min_size = 2**cfg.halvings
         self.batch_independent = cfg.norm != "batch"
-
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Translate a batch."""
-        return super().forward(input)

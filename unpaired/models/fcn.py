@@ -30,11 +30,8 @@ class FCN(nn.Module):
         widths = [cfg.channels, *(cfg.width * min(2**n, 8) for n in range(cfg.stages))]
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(before, width, 3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(width),
+                *[nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)],
+                *[nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width)],
                 nn.ReLU(inplace=True),
             )
             for before, width in zip(widths, widths[1:], strict=False)

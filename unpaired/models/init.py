@@ -7,23 +7,17 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from unpaired.config.networks import InitName
 
-LINEAR = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-
 
 def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02) -> None:
     """Convolutions and linear layers from the distribution `init`, BatchNorm scales from N(1, gain), every bias 0.
 
-    In place; draws in module order from torch's global generator, as the official code's `init_weights` does.
-
-    Args:
-        network: Its weights are replaced.
-        init: normal, N(0, gain) as published (App. 7.2); xavier (normal), kaiming (normal, fan-in) or orthogonal.
-        gain: Standard deviation of normal, gain of xavier and orthogonal; kaiming ignores it.
+    In place; draws in module order from torch's global generator, as the official code's `init_weights` does. `init` is
+    normal, N(0, gain) as published (App. 7.2), xavier (normal), kaiming (normal, fan-in, without a gain) or orthogonal.
     """
     if any(weight.is_meta for weight in network.parameters()):
         return  # weights without values; to draw them would import torch._dynamo, which takes seconds
     for module in network.modules():
-        if isinstance(module, LINEAR):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             if init == "normal":
                 nn.init.normal_(module.weight, 0.0, gain)
             elif init == "xavier":

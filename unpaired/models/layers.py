@@ -126,6 +126,7 @@ class BlurDown(nn.Module):
     """Half the size without aliasing: a 3x3 binomial blur at stride 2 (Zhang, ICML 2019), as in CUT's generator."""
 
     is_leaf = True  # one operation of a network, though it is made of others
+    filt: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -134,18 +135,18 @@ class BlurDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, channels, h / 2, w / 2)."""
-        return conv2d(self.pad(x), self.get_buffer("filt"), stride=2, groups=x.shape[1])
+        return conv2d(self.pad(x), self.filt, stride=2, groups=x.shape[1])
 
     def spatial_rules(self) -> list[Rule]:
         """The mirrored border, then every second place of a convolution."""
-        blur = self.get_buffer("filt")
-        return [*rules_of(self.pad), Convolve(blur, None, (2, 2), (0, 0), groups=len(blur))]
+        return [*rules_of(self.pad), Convolve(self.filt, None, (2, 2), (0, 0), groups=len(self.filt))]
 
 
 class BlurUp(nn.Module):
     """Twice the size by zero insertion and a 4x4 binomial blur, as in CUT's generator: no checkerboard."""
 
     is_leaf = True
+    filt: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -154,13 +155,11 @@ class BlurUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) to (b, channels, 2h, 2w)."""
-        wide = conv_transpose2d(self.pad(x), self.get_buffer("filt"), stride=2, padding=2, groups=x.shape[1])
-        return wide[:, :, 1:-1, 1:-1]
+        return conv_transpose2d(self.pad(x), self.filt, stride=2, padding=2, groups=x.shape[1])[:, :, 1:-1, 1:-1]
 
     def spatial_rules(self) -> list[Rule]:
         """The repeated border, then a transposed convolution less its padding of 2 and the pixel that is cut off."""
-        blur = self.get_buffer("filt")
-        return [*rules_of(self.pad), Expand(blur, None, (2, 2), (3, 3), groups=len(blur))]
+        return [*rules_of(self.pad), Expand(self.filt, None, (2, 2), (3, 3), groups=len(self.filt))]
 
 
 class ConvBlur(nn.Sequential):

@@ -33,8 +33,7 @@ class PatchGAN(nn.Module):
             nn.Conv2d(width[-1], 1, 4, stride=1, padding=1),
         )
         self.batch_independent = cfg.norm != "batch"
-        self.spectral_norm = cfg.spectral_norm
-        """Whether `models.build_discriminator` normalises its kernels."""
+        self.spectral_norm = cfg.spectral_norm  # read by `normalise_marked`
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 p q"]:
         """Raw scores, one per patch."""

@@ -25,8 +25,6 @@ from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 
 BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
 """EfficientNet-Lite0's blocks whose outputs are scored, at strides 4, 8, 16 and 32, and their channels."""
-PROJECTION_SEED = 0
-"""Every discriminator has the same projections."""
 
 
 class Outputs(tuple[Tensor, ...]):
@@ -92,8 +90,8 @@ def frozen_network(device: torch.device) -> EfficientNetLite0:
 
 
 def projections(width: int) -> dict[int, Tensor]:
-    """The random 1x1 convolutions, (width, channels, 1, 1) with variance 1 / channels, by block."""
-    generator = torch.Generator().manual_seed(PROJECTION_SEED)
+    """The random 1x1 convolutions, (width, channels, 1, 1) with variance 1 / channels, by block; always the same."""
+    generator = torch.Generator().manual_seed(0)
     with torch.device("cpu"):
         return {
             block: torch.randn(width, channels, 1, 1, generator=generator) / channels**0.5
@@ -104,8 +102,7 @@ def projections(width: int) -> dict[int, Tensor]:
 class Head(nn.Sequential):
     """Three 3x3 convolutions, with spectral norm, to one score per place."""
 
-    spectral_norm = True
-    """Read by `models.build_discriminator`."""
+    spectral_norm = True  # read by `normalise_marked`
 
     def __init__(self, width: int) -> None:
         first, second, last = (nn.Conv2d(width, out, 3, padding=1) for out in (width, width, 1))

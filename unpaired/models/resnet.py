@@ -32,23 +32,22 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""
-        if self.is_leaf and torch.is_grad_enabled():
-            # the noise is drawn outside, since a CUDA graph cannot set random states back for the second pass
-            noise = [layer.draw(x) for layer in self.conv_block if isinstance(layer, Dropout)]
-            again = checkpoint(self._dropped, x, *noise, use_reentrant=False, preserve_rng_state=False)
-            return x + again  # pyright: ignore[reportOperatorIssue]
-        return x + self.conv_block(x)
-
-    def _dropped(self, x: Tensor, *noise: Tensor | None) -> Tensor:
-        """The inside of the block with this noise for its dropout."""
+        if not self.is_leaf or not torch.is_grad_enabled():
+            return x + self.conv_block(x)
         layers = [layer for layer in self.conv_block if isinstance(layer, Dropout)]
-        for layer, given in zip(layers, noise, strict=True):
-            layer.given = given
-        try:
-            return self.conv_block(x)
-        finally:
-            for layer in layers:
-                layer.given = None
+
+        def inside(x: Tensor, *noise: Tensor | None) -> Tensor:
+            for layer, given in zip(layers, noise, strict=True):
+                layer.given = given
+            try:
+                return self.conv_block(x)
+            finally:
+                for layer in layers:
+                    layer.given = None
+
+        # the noise is drawn outside, since a CUDA graph cannot set random states back for the second pass
+        noise = [layer.draw(x) for layer in layers]
+        return x + checkpoint(inside, x, *noise, use_reentrant=False, preserve_rng_state=False)  # pyright: ignore
 
 
 def checkpoint_blocks(network: nn.Module) -> None:
@@ -107,11 +106,9 @@ class ResNetGenerator(nn.Module):
     def features(self, x: Float[Tensor, "b c h w"], layers: Collection[int]) -> list[Tensor]:
         """Outputs of the layers with these indices in `model`, in order; the pass ends at the last of them."""
         found = []
-        for index, layer in enumerate(self.model):
+        for index, layer in enumerate(list(self.model)[: max(layers) + 1]):
             # not in place, which would change an output that was taken before the activation
             x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
             if index in layers:
                 found.append(x)
-            if index == max(layers):
-                break
         return found

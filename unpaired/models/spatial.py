@@ -233,12 +233,12 @@ def _pad(layer: Any) -> list[Rule]:
 
 
 def _convolution(layer: Any) -> list[Rule]:
-    if set(_pair(layer.dilation)) != {1} or layer.padding_mode != "zeros":
+    if set(layer.dilation) != {1} or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         raise UnknownLayer(f"{type(layer).__name__} with dilation {layer.dilation}, padding {layer.padding_mode}")
-    numbers = _pair(layer.stride), _pair(layer.padding)
+    numbers = layer.weight, layer.bias, layer.stride, layer.padding
     if isinstance(layer, nn.ConvTranspose2d):
-        return [Expand(layer.weight, layer.bias, *numbers, _pair(layer.output_padding), layer.groups)]
-    return [Convolve(layer.weight, layer.bias, *numbers, layer.groups)]
+        return [Expand(*numbers, spare=(layer.output_padding[0], layer.output_padding[1]), groups=layer.groups)]
+    return [Convolve(*numbers, layer.groups)]
 
 
 def _instance_norm(layer: Any) -> list[Rule]:
@@ -262,8 +262,3 @@ RULES: dict[type, Callable[[Any], list[Rule]]] = {
     nn.Dropout: lambda layer: [],
 }
 """The layers of torch that networks here are made of; none works in place, since its source may be read again."""
-
-
-def _pair(numbers: Any) -> Size:
-    down, right = numbers if isinstance(numbers, tuple) else (numbers, numbers)
-    return int(down), int(right)

@@ -20,7 +20,6 @@ from torch import Tensor, fx, nn
 from unpaired.core.errors import brief
 
 SUMS = (operator.add, operator.iadd, torch.add)
-CONCATENATIONS = (torch.cat, torch.concat)
 
 
 class Untraceable(Exception):
@@ -29,10 +28,9 @@ class Untraceable(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One value of the pass: what gives it, and the numbers of the values it is given."""
+    """One value of the pass: `work`, a layer, `torch.add` or `beside`, applied to the values numbered `sources`."""
 
     work: Callable[..., Tensor]
-    """A layer, `torch.add`, or `beside`."""
     sources: tuple[int, ...]
 
 
@@ -44,9 +42,7 @@ def beside(*tensors: Tensor) -> Tensor:
 def trace(network: nn.Module, keep_identities: bool = False) -> list[Operation | None]:
     """The operations in order; the first, None, is the input, and the last gives the result.
 
-    Args:
-        network: A module of one input and one result.
-        keep_identities: Whether an nn.Identity, in the place of a norm, is an operation; left out otherwise.
+    An nn.Identity, in the place of a norm, is left out unless `keep_identities`.
 
     Raises:
         Untraceable: something else is computed, or a value is not a single tensor.
@@ -97,7 +93,7 @@ def _operation(network: nn.Module, node: fx.Node, numbers: dict[fx.Node, int]) -
         return Operation(network.get_submodule(str(node.target)), (_number(numbers, node.args[0]),))
     if node.op == "call_function" and node.target in SUMS and len(node.args) == 2 and not node.kwargs:
         return Operation(torch.add, tuple(_number(numbers, source) for source in node.args))
-    if node.op == "call_function" and node.target in CONCATENATIONS:
+    if node.op == "call_function" and node.target in (torch.cat, torch.concat):
         tensors, dim = node.args[0], node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if dim == 1 and isinstance(tensors, (list, tuple)):
             return Operation(beside, tuple(_number(numbers, source) for source in tensors))

@@ -22,24 +22,18 @@ from unpaired.models.trace import Untraceable, trace
 
 Backend = Literal["cpu", "cuda", "none"]
 """Whose kernels: units for CPUs, Triton's for CUDA, none."""
-PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16 networks, fp32 weights"}
 FIRST_CAPABILITY = (7, 0)
 """Of CUDA cards: the first that Triton generates code for."""
 
 
 def optimize(network: nn.Module, device: torch.device, precision: torch.dtype, backend: Backend | None = None) -> None:
-    """Let a network on its device compute in `precision`, by kernels where there are some; in place.
+    """Let a network on its device compute in fp32 or bf16, by kernels where there are some; in place.
 
-    Weights stay in fp32 and under their names; inputs and outputs stay in fp32. The network may be copied, moved to
-    evaluation, loaded and trained as before. `checkpoint_blocks` and `make_deterministic` come before, and exports take
-    a network that was not optimized. Kernels have no second derivative: a network marked `twice_differentiable` keeps
-    its plain layers, in fp32.
-
-    Args:
-        network: In the memory layout it is to be used in.
-        device: Where it is.
-        precision: Of the arithmetic inside: fp32 or bf16.
-        backend: Kernels to use; the device's own unless given.
+    Weights stay in fp32 and under their names; inputs and outputs stay in fp32. The network, in the memory layout it is
+    to be used in, may be copied, moved to evaluation, loaded and trained as before. `checkpoint_blocks` and
+    `make_deterministic` come before, and exports take a network that was not optimized. Kernels have no second
+    derivative: a network marked `twice_differentiable` keeps its plain layers, in fp32. `backend` is the device's own
+    unless given.
     """
     if getattr(network, "twice_differentiable", False):
         network.forward = partial(_in_fp32, network.forward)
@@ -59,8 +53,9 @@ def _in_fp32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def describe_kernels(device: torch.device, precision: torch.dtype) -> str:
     """The kernels that `optimize` uses there, in words for the first line of a run."""
+    numbers = {torch.float32: "fp32", torch.bfloat16: "bf16 networks, fp32 weights"}
     words = {"cpu": "fused layers", "cuda": "Triton units", "none": "plain layers"}
-    return f"{PRECISIONS[precision]}, {words[backend_of(device)]}{why_no_kernels(device)}"
+    return f"{numbers[precision]}, {words[backend_of(device)]}{why_no_kernels(device)}"
 
 
 def backend_of(device: torch.device) -> Backend:
@@ -78,11 +73,9 @@ def refreshed(networks: Iterable[nn.Module]) -> Iterator[None]:
     memory, so that a CUDA graph may be recorded inside. Elsewhere every pass makes its own.
     """
     with ExitStack() as stack:
-        for network in networks:
-            for module in network.modules():
-                held = getattr(vars(module).get("forward"), "held", None)
-                if held is not None:
-                    stack.enter_context(held())
+        for module in (module for network in networks for module in network.modules()):
+            if held := getattr(vars(module).get("forward"), "held", None):
+                stack.enter_context(held())
         yield
 
 
@@ -96,9 +89,9 @@ def _planner(backend: Backend, precision: torch.dtype) -> Planner | None:
 
         return lambda operations, _outermost: plan(operations)
     if backend == "cuda":
-        from unpaired.models.kernels.cuda.plan import plan as cuda_plan
+        from unpaired.models.kernels.cuda.plan import CudaPlan
 
-        return lambda operations, outermost: cuda_plan(operations, precision, outermost)
+        return lambda operations, outermost: CudaPlan(operations, precision, outermost)
     return None
 
 

@@ -15,18 +15,15 @@ from unpaired.models.trace import Operation
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 Operations = Sequence[Operation | None]
-LOW = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One or several layers computed at once."""
+    """One or several layers computed at once: `work` makes the values numbered `targets` from those of `sources`."""
 
     work: Callable[..., Tensor | tuple[Tensor, ...]]
     sources: tuple[int, ...]
-    """Numbers of the values it is given."""
     targets: tuple[int, ...]
-    """Numbers of the values it gives."""
 
 
 class Plan:
@@ -71,7 +68,7 @@ class Plain:
         has_tensors = (
             isinstance(layer, nn.Module) and next(chain(layer.parameters(), layer.buffers()), None) is not None
         )
-        if x.dtype not in LOW or not has_tensors:
+        if x.dtype not in (torch.bfloat16, torch.float16) or not has_tensors:
             return layer(*inputs)
         with torch.autocast(x.device.type, x.dtype, cache_enabled=False):  # another thread would use or empty a cache
             return layer(*inputs)

@@ -6,7 +6,6 @@ gave, where the layers one by one keep every value between them, and recomputes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,42 +35,31 @@ aten = torch.ops.aten
 
 def plan(operations: Operations) -> Plan:
     """The chain with every convolution joined to what stands around it; other layers stay as they are."""
-    units: dict[int, Step] = {}
-    inside: set[int] = set()
-    for number, step, joined in _units(operations, users(operations)):
-        units[number] = step
-        inside.update(joined)
-    steps = []
-    for number, operation in enumerate(operations):
-        if number in units:
-            steps.append(units[number])
-        elif operation is not None and number not in inside:
-            steps.append(Step(Plain(operation.work), operation.sources, (number,)))
-    return Plan(steps, len(operations) - 1)
-
-
-def _units(operations: Operations, readers: list[list[int]]) -> Iterator[tuple[int, Step, list[int]]]:
-    """Every unit: the number of its convolution, its step, and the numbers of all operations that it computes."""
+    readers = users(operations)
 
     def read_once(number: int) -> Operation | None:
         return operations[number] if len(readers[number]) == 1 else None
 
+    steps = {n: Step(Plain(each.work), each.sources, (n,)) for n, each in enumerate(operations) if each is not None}
     for number, operation in enumerate(operations):
         conv = operation.work if operation else None
         if operation is None or not is_convolution(conv):
             continue
-        numbers, source, slope, reflect, eps = [number], operation.sources[0], 1.0, 0, None
+        joined, source, slope, reflect, eps = [number], operation.sources[0], 1.0, 0, None
         if (before := read_once(source)) and (padding := even_padding(before.work)) and padding[0] == "reflect":
-            numbers.append(source)
+            joined.append(source)
             source, reflect = before.sources[0], padding[1]
         if (before := read_once(source)) and isinstance(before.work, (nn.ReLU, nn.LeakyReLU)):
-            numbers.append(source)
+            joined.append(source)
             source, slope = before.sources[0], slope_of(before.work)
         after = operations[readers[number][0]] if len(readers[number]) == 1 and number + 1 < len(operations) else None
         if after and is_instance_norm(after.work) and not after.work.affine:
-            numbers.append(readers[number][0])
+            joined.append(readers[number][0])
             eps = after.work.eps
-        yield number, Step(Unit(conv, slope, reflect, eps), (source,), (max(numbers),)), numbers
+        for each in joined:
+            del steps[each]
+        steps[number] = Step(Unit(conv, slope, reflect, eps), (source,), (max(joined),))
+    return Plan([steps[number] for number in sorted(steps)], len(operations) - 1)
 
 
 @dataclass(frozen=True)

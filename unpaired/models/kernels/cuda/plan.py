@@ -8,7 +8,7 @@ convolution whose weight is itself computed (spectral norm) runs as torch comput
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -33,25 +33,16 @@ from unpaired.models.kernels.plan import (
 from unpaired.models.trace import beside
 
 
-def plan(operations: Operations, precision: torch.dtype, outermost: bool = True) -> CudaPlan:
-    """Units and convolutions for a chain.
-
-    Args:
-        operations: From `trace`.
-        precision: Of the convolutions and of what passes between them.
-        outermost: Whether the result leaves the network: what follows the last convolution is then in fp32.
-    """
-    planner = _Planner(operations, precision, outermost)
-    result = planner.lower()
-    return CudaPlan(planner.steps, result, Weights(planner.convolutions, precision))
-
-
 class CudaPlan(Plan):
-    """Steps whose convolutions are given copies of their weights as the values -1, -2, ..."""
+    """Units and convolutions in `precision`, which are given copies of their weights as the values -1, -2, ...
 
-    def __init__(self, steps: Sequence[Step], result: int, weights: Weights) -> None:
-        super().__init__(steps, result)
-        self.weights = weights
+    Where the result leaves the network (`outermost`), what follows the last convolution is in fp32.
+    """
+
+    def __init__(self, operations: Operations, precision: torch.dtype, outermost: bool) -> None:
+        planner = _Planner(operations, precision, outermost)
+        super().__init__(planner.steps, planner.result)
+        self.weights = Weights(planner.convolutions, precision)
 
     def __call__(self, input: Tensor) -> Tensor:
         """The result for one input."""
@@ -100,15 +91,12 @@ class _Planner:
         """Number of the tensor that holds an operation's result, once it is computed."""
         self.fresh = len(operations)
         self.convolved = self._convolved()
-
-    def lower(self) -> int:
-        """All steps; returns the number of the result."""
-        for number, operation in enumerate(self.operations):
+        for number, operation in enumerate(operations):
             if operation is not None and number not in self.values:
                 self._lower(number, operation.work, operation.sources)
                 if len(self.readers[number]) > 1 and number in self.drafts:
                     self._share(number)
-        return self._value(len(self.operations) - 1)
+        self.result = self._value(len(operations) - 1)
 
     def _lower(self, number: int, work: Callable[..., Tensor], sources: tuple[int, ...]) -> None:
         padding = even_padding(work)
@@ -116,8 +104,7 @@ class _Planner:
             self._convolve(number, work, sources[0])
         elif is_instance_norm(work):
             source = self._bare(sources[0])
-            if source.norm is not None:
-                source = _Source(self._value(sources[0]))
+            source = source if source.norm is None else _Source(self._value(sources[0]))
             self.drafts[number] = _Draft((replace(source, norm=work),))
         elif isinstance(work, (nn.ReLU, nn.LeakyReLU)):
             self.drafts[number] = replace(self._before(1, sources[0]), slope=slope_of(work), active=True)
@@ -177,11 +164,10 @@ class _Planner:
         """The number of the tensor that holds an operation's result, computed by now."""
         if number not in self.values:
             draft = self.drafts[number]
-            if self._is_needed(draft):
-                self.values[number] = number
+            needed = self._is_needed(draft)
+            self.values[number] = number if needed else draft.sources[0].value
+            if needed:
                 self._unit(draft, (number,))
-            else:
-                self.values[number] = draft.sources[0].value
         return self.values[number]
 
     def _aligned(self, number: int) -> int:
@@ -197,11 +183,9 @@ class _Planner:
         )
         dtype = self.precision if aligned or self._is_convolved(targets) else torch.float32
         flags = {"pad": draft.pad, "mode": draft.mode, "inner": len(targets) > 1, "aligned": aligned, "dtype": dtype}
-        layers = tuple((source.conv, source.norm) for source in draft.sources)
         unit = Unit(pieces, draft.slope, draft.residual is not None, **flags)
-        values = tuple(source.value for source in draft.sources)
-        residual = () if draft.residual is None else (draft.residual,)
-        self.steps.append(Step(_WithLayers(unit, layers), values + residual, targets))
+        values = [source.value for source in draft.sources] + ([] if draft.residual is None else [draft.residual])
+        self.steps.append(Step(_WithLayers(unit, draft.sources), tuple(values), targets))
 
     def _is_needed(self, draft: _Draft) -> bool:
         """Whether a draft is more than its source."""
@@ -235,14 +219,13 @@ class _WithLayers:
     """A unit given the scales and shifts of its layers as they are at the time."""
 
     unit: Unit
-    layers: tuple[tuple[Convolution | None, nn.InstanceNorm2d | None], ...]
-    """Of every piece: the convolution whose bias is added unless a norm would take it off again; the norm."""
+    sources: tuple[_Source, ...]
+    """Of every piece: the bias of its convolution is added unless a norm would take it off again."""
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The pieces, then the residual."""
         tensors: list[Tensor | None] = []
-        for x, (conv, norm) in zip(inputs, self.layers, strict=False):
-            layer = norm if norm is not None else conv
-            scale = norm.weight if norm is not None else None
-            tensors += [x, scale, layer.bias if layer is not None else None]
-        return self.unit(*tensors, *inputs[len(self.layers) :])
+        for x, source in zip(inputs, self.sources, strict=False):
+            layer = source.norm or source.conv
+            tensors += [x, source.norm.weight if source.norm else None, layer.bias if layer else None]
+        return self.unit(*tensors, *inputs[len(self.sources) :])

@@ -62,32 +62,29 @@ def measure(y, image, row, pixel, channel, part, W, HW, C, SPLIT, R: tl.constexp
 
 
 @triton.jit
-def _moments(part, b, c, inside, HW, C, SPLIT, eps, SP: tl.constexpr):
-    """Mean and 1 / sqrt(variance + eps) of whole images, (BC,) each."""
-    s = tl.arange(0, SP)
-    share = tl.cdiv(HW, SPLIT)
-    n = tl.maximum(tl.minimum(share, HW - s * share), 0)
-    n = tl.where(s < SPLIT, n, 0).to(tl.float32)[:, None]
-    mask = (s < SPLIT)[:, None] & inside[None, :]
-    at = part + ((b * SPLIT + s) * 2)[:, None] * C + c[None, :]
-    means = tl.load(at, mask=mask, other=0.0)
-    squares = tl.load(at + C, mask=mask, other=0.0)
-    mean = tl.sum(n * means, 0) / HW
-    away = means - mean[None, :]
-    variance = (tl.sum(squares, 0) + tl.sum(n * away * away, 0)) / HW
-    return mean, 1.0 / tl.sqrt(variance + eps)
-
-
-@triton.jit
-def _scale(gamma, beta, c, inside, BC: tl.constexpr):
-    """The affine part of a norm, or the bias of a convolution: (BC,) each."""
+def _affine(part, gamma, beta, b, c, inside, HW, C, SPLIT, eps, NORM: tl.constexpr, SP: tl.constexpr, BC: tl.constexpr):
+    """(BC,) each: mean and 1 / sqrt(variance + eps) of whole images, then scale and shift, a convolution's bias."""
+    mean = tl.zeros((BC,), tl.float32)
+    rate = tl.full((BC,), 1.0, tl.float32)
+    if NORM:
+        s = tl.arange(0, SP)
+        share = tl.cdiv(HW, SPLIT)
+        n = tl.maximum(tl.minimum(share, HW - s * share), 0)
+        n = tl.where(s < SPLIT, n, 0).to(tl.float32)[:, None]
+        mask = (s < SPLIT)[:, None] & inside[None, :]
+        at = part + ((b * SPLIT + s) * 2)[:, None] * C + c[None, :]
+        means = tl.load(at, mask=mask, other=0.0)
+        squares = tl.load(at + C, mask=mask, other=0.0)
+        mean = tl.sum(n * means, 0) / HW
+        away = means - mean[None, :]
+        rate = 1.0 / tl.sqrt((tl.sum(squares, 0) + tl.sum(n * away * away, 0)) / HW + eps)
     g = tl.full((BC,), 1.0, tl.float32)
     shift = tl.zeros((BC,), tl.float32)
     if gamma is not None:
         g = tl.load(gamma + c, mask=inside, other=0.0).to(tl.float32)
     if beta is not None:
         shift = tl.load(beta + c, mask=inside, other=0.0).to(tl.float32)
-    return g, shift
+    return mean, rate, g, shift
 
 
 @triton.jit
@@ -101,11 +98,7 @@ def finish(
     b, k, t = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     c = k * BC + tl.arange(0, BC)
     inside = c < C
-    mean = tl.zeros((BC,), tl.float32)
-    rate = tl.full((BC,), 1.0, tl.float32)
-    if NORM:
-        mean, rate = _moments(part, b, c, inside, H * W, C, SPLIT, eps, SP)
-    g, shift = _scale(gamma, beta, c, inside, BC)
+    mean, rate, g, shift = _affine(part, gamma, beta, b, c, inside, H * W, C, SPLIT, eps, NORM, SP, BC)
     HO = H + 2 * P
     WO = W + 2 * P
     for n in range(TILES):
@@ -185,11 +178,7 @@ def gradient_sums(
     b, k, s = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     c = k * BC + tl.arange(0, BC)
     inside = c < C
-    mean = tl.zeros((BC,), tl.float32)
-    rate = tl.full((BC,), 1.0, tl.float32)
-    if NORM:
-        mean, rate = _moments(part, b, c, inside, H * W, C, SPLIT, eps, SP)
-    g, shift = _scale(gamma, beta, c, inside, BC)
+    mean, rate, g, shift = _affine(part, gamma, beta, b, c, inside, H * W, C, SPLIT, eps, NORM, SP, BC)
     share = tl.cdiv(H * W, SPLIT)
     low = s * share
     high = tl.minimum(low + share, H * W)
@@ -235,18 +224,15 @@ def gradient(
     c = k * BC + tl.arange(0, BC)
     inside = c < C
     HW = H * W
-    mean = tl.zeros((BC,), tl.float32)
-    rate = tl.full((BC,), 1.0, tl.float32)
+    mean, rate, g, shift = _affine(part, gamma, beta, b, c, inside, HW, C, SPLIT, eps, NORM, SP, BC)
     one = tl.zeros((BC,), tl.float32)
     two = tl.zeros((BC,), tl.float32)
     if NORM:
-        mean, rate = _moments(part, b, c, inside, HW, C, SPLIT, eps, SP)
         s = tl.arange(0, SP)
         at = sums + ((b * SPLIT + s) * 2)[:, None] * C + c[None, :]
         of_share = (s < SPLIT)[:, None] & inside[None, :]
         one = tl.sum(tl.load(at, mask=of_share, other=0.0), 0) / HW
         two = tl.sum(tl.load(at + C, mask=of_share, other=0.0), 0) / HW
-    g, shift = _scale(gamma, beta, c, inside, BC)
     for m in range(TILES):
         o = (t * TILES + m) * R + tl.arange(0, R)
         i = o // W

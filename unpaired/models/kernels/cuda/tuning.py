@@ -24,14 +24,11 @@ ALIGNED_CHANNELS = 8
 
 @dataclass(frozen=True)
 class Launch:
-    """Tile of the kernels for one tensor, and the shares into which its pixels are cut for sums."""
+    """A tile of `channels` by `rows` (pixels), powers of two; `split` shares of an image's pixels for partial sums."""
 
     channels: int
-    """Of a tile; a power of two."""
     rows: int
-    """Pixels of a tile; a power of two."""
     split: int
-    """Shares of the pixels of an image, each with a partial sum."""
 
     def blocks(self, channels: int) -> int:
         """Programs along the channels."""

@@ -55,9 +55,8 @@ class Unit:
     def __call__(self, *tensors: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
         """(b, c, h, w) to (b, c, h + 2 pad, w + 2 pad), and (b, c, h, w) besides if `inner`.
 
-        Args:
-            tensors: For every piece itself, its scale and its shift per channel (of an affine norm; the bias of a
-                convolution without norm is a shift; None where there is none). Then the residual, if any.
+        Takes every piece, its scale and its shift per channel (of an affine norm; the bias of a convolution without
+        norm is a shift; None where there is none), then the residual, if any.
         """
         return _Unit.apply(self, *tensors)  # pyright: ignore[reportReturnType]
 
