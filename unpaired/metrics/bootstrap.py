@@ -85,12 +85,8 @@ def mean(values: Values, groups: Sequence[object] | None = None) -> Estimate:
 def ratio(top: Values, bottom: Values, groups: Sequence[object] | None = None) -> Estimate:
     """sum(top) / sum(bottom), as of a pooled IoU; without a value where the sum of `bottom` is zero.
 
-    With one image (or one group) nothing can vary: both ends of the interval are the number itself.
-
-    Args:
-        top: One number per image, such as the pixels of an intersection.
-        bottom: The same images' other number, such as the pixels of the union.
-        groups: For each image the group it belongs to; each image its own group unless given.
+    With one image, or one of the `groups` that images belong to (each its own unless given), nothing can vary: both
+    ends of the interval are the number itself.
 
     Raises:
         ValueError: no images, or lists of different lengths.

@@ -64,12 +64,9 @@ def warning(independent: int) -> str:
 
 
 def compare(name: str, baselines: Mapping[str, Any], differences: Mapping[str, Mapping[str, Span]]) -> Verdict:
-    """The model beside every baseline that has the metric `name`.
+    """The model beside the scores of every baseline that has the metric `name`.
 
-    Args:
-        name: The metric's key.
-        baselines: Scores by baseline.
-        differences: Intervals of model minus baseline, by baseline; only those that exclude 0 count.
+    `differences` are intervals of model minus baseline, by baseline; only those that exclude 0 count.
     """
     compared = [baseline for baseline, scores in baselines.items() if name in scores]
     if not compared:
