@@ -7,33 +7,13 @@ test.py's. Nothing is written; folders are read to distinguish a run from offici
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from unpaired.commands import official_flags as table
 from unpaired.commands.arguments import Parser, nearest_flag
-from unpaired.commands.official_flags import (
-    AT_TEST,
-    BASE,
-    BOTH_NETWORKS,
-    CHOICES,
-    CUT_ONLY,
-    DEFAULTS,
-    EVERY,
-    KNOWN,
-    NOT_NEEDED,
-    OF_CUT,
-    OLD_NAMES,
-    REASONS,
-    REFUSED,
-    SAME,
-    SWITCHES,
-    TEST_ONLY,
-    TRAIN_ONLY,
-    WEIGHTS,
-    YES_OR_NO,
-)
 from unpaired.commands.train import train
 from unpaired.commands.translate import translate
 from unpaired.core.errors import BadInput
@@ -43,11 +23,11 @@ Flags = dict[str, str]
 """Flags that were given, by their latest names, and their values; a switch has an empty one."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Equivalent:
     """The counterpart of an official command line."""
 
-    commands: list[list[str]]
+    commands: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -65,17 +45,10 @@ def equivalents(argv: list[str]) -> Equivalent:
         BadInput: flags or values without a counterpart, all named at once with what to do.
     """
     training = argv[0] == "train"
-    flags, ours = parsed(argv[1:], Parser("train", train) if training else Parser("translate", translate))
-    _refuse_others(flags, TEST_ONLY if training else TRAIN_ONLY, "test.py" if training else "train.py")
+    flags, ours = _parsed(argv[1:], Parser("train", train) if training else Parser("translate", translate))
+    _refuse_others(flags, table.TEST_ONLY if training else table.TRAIN_ONLY, "test.py" if training else "train.py")
     flags["name"] = _name(flags)
-    equivalent = train_command(flags) if training else test_commands(flags)
-    commands = [
-        [*command, *(word for word in ours if word != ALLOW or word not in command)]
-        if command[0] in ("train", "translate")
-        else command
-        for command in equivalent.commands
-    ]
-    return Equivalent(commands, equivalent.notes, equivalent.environment)
+    return _train(flags, ours) if training else _test(flags, ours)
 
 
 class _Official(argparse.ArgumentParser):
@@ -83,17 +56,13 @@ class _Official(argparse.ArgumentParser):
         raise BadInput(message.replace("argument ", "").replace("expected one argument", "a value is missing"))
 
 
-def parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
-    """Official flags by their latest names, and the words that are this package's: settings and flags of `own`.
-
-    Raises:
-        BadInput: flags that neither has, or a value missing.
-    """
+def _parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
+    """Official flags by their latest names, and the words that are this package's: settings and flags of `own`."""
     parser = _Official(add_help=False, allow_abbrev=False)
-    for name in KNOWN:
-        spellings = [f"--{name}", *(f"--{old}" for old, new in OLD_NAMES.items() if new == name)]
-        more: dict[str, Any] = {"action": "store_const", "const": ""} if name in SWITCHES else {}
-        more |= {"nargs": "?", "const": "true", "type": str.lower} if name in YES_OR_NO else {}
+    for name in table.KNOWN:
+        spellings = [f"--{name}", *(f"--{old}" for old, new in table.OLD_NAMES.items() if new == name)]
+        more: dict[str, Any] = {"action": "store_const", "const": ""} if name in table.SWITCHES else {}
+        more |= {"nargs": "?", "const": "true", "type": str.lower} if name in table.YES_OR_NO else {}
         parser.add_argument(*spellings, dest=name, default=argparse.SUPPRESS, **more)
     flags, rest = parser.parse_known_args(arguments)
     unknown, known = [], False
@@ -102,80 +71,71 @@ def parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
         if word.startswith("--"):
             known = "." in flag or flag in own.flags
         if not known:
-            unknown.append(f"{word}{nearest_flag(word, map('--{}'.format, KNOWN)) if word.startswith('--') else ''}")
+            hint = nearest_flag(word, map("--{}".format, table.KNOWN)) if word.startswith("--") else ""
+            unknown.append(f"{word}{hint}")
     if unknown:
         raise BadInput(f"not flags of the official code: {', '.join(unknown)}. docs/switching.md lists them all")
     return vars(flags), rest
 
 
-def train_command(flags: Flags) -> Equivalent:
-    """`unpaired train PRESET ...` for train.py's flags.
-
-    Raises:
-        BadInput: values without a counterpart.
-    """
+def _train(flags: Flags, ours: list[str]) -> Equivalent:
+    """`unpaired train PRESET ...` for train.py's flags."""
     preset, settings = _method(flags)
-    _refuse(flags, CHOICES, NOT_NEEDED)
-    same = SAME | OF_CUT
+    _refuse(flags, table.CHOICES, table.NOT_NEEDED)
+    found = Equivalent(notes=_notes(flags, table.NOT_NEEDED))
     one_way = preset in ("cut", "fastcut")
-    if one_way:
-        del same["pool_size"]
+    same = {flag: setting for flag, setting in table.SAME.items() if not (one_way and flag == "pool_size")}
     settings |= {setting: flags[flag] for flag, setting in same.items() if flag in flags}
-    for flag, of_value in CHOICES.items():
+    for flag, of_value in table.CHOICES.items():
         settings |= of_value[flags[flag]] if flag in flags else {}
     batch = max(1.0, _number(flags, "batch_size", 1))
-    settings |= {EVERY[flag]: f"{max(1, _number(flags, flag, 1) // batch):.0f}" for flag in EVERY if flag in flags}
-    settings |= _one_by_one(flags) | _weights(flags)
-    out = _folder(flags, "checkpoints_dir")
-    data, before = _data(flags)
-    device, environment, notes = _device(flags)
+    every = {setting: _number(flags, flag, 1) for flag, setting in table.EVERY.items() if flag in flags}
+    settings |= {setting: f"{max(1, images // batch):.0f}" for setting, images in every.items()}
+    settings |= _by_network(flags) | _weights(flags)
+    out, data, device = _folder(flags, "checkpoints_dir"), _data(flags, found), _device(flags, found)
     settings |= {"runtime.device": device} if device else {}
     command = ["train", preset, "--data", data, "--out", str(out)]
     command += [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
     if "continue_train" in flags:
-        command.append(ALLOW)
-        notes.append(_continued(out))
+        ours = [ALLOW, *(word for word in ours if word != ALLOW)]
+        found.notes.append(_continued(out))
     if flags.get("norm") == "syncbatch":
-        notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")
+        found.notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")
     if one_way and "pool_size" in flags:
-        notes.append("--pool_size: CUT shows its discriminator the translations of the step alone")
+        found.notes.append("--pool_size: CUT shows its discriminator the translations of the step alone")
     if flags.get("direction") == "BtoA" and not one_way:
-        notes.append("--direction: both are learnt; A stays folder A, and `translate --direction` chooses")
-    return Equivalent([*before, command], [*_notes(flags, NOT_NEEDED), *notes], environment)
+        found.notes.append("--direction: both are learnt; A stays folder A, and `translate --direction` chooses")
+    found.commands.append([*command, *ours])
+    return found
 
 
-def test_commands(flags: Flags) -> Equivalent:
+def _test(flags: Flags, ours: list[str]) -> Equivalent:
     """One `unpaired translate ... --layout official` for each direction that test.py would run.
 
     Images are resized to the training size, as test.py does unless `--preprocess none` is given.
-
-    Raises:
-        BadInput: values without a counterpart, or an epoch of which no checkpoint is kept.
     """
     single = flags.get("model") == "test"
     if not single:
         _method(flags)
-    choices = {"dataset_mode": {"unaligned": {}, "aligned": {}, "single": {}}, "direction": CHOICES["direction"]}
-    _refuse(flags, choices, AT_TEST)
-    phase = flags.get("phase", "test")
-    model, before, label = _model(_folder(flags, "checkpoints_dir"), flags)
+    choices = {"dataset_mode": {"unaligned", "aligned", "single"}, "direction": table.CHOICES["direction"]}
+    _refuse(flags, choices, table.AT_TEST)
+    found = Equivalent(notes=_notes(flags, table.AT_TEST))
+    model, label = _model(_folder(flags, "checkpoints_dir"), flags, found)
+    phase, data = flags.get("phase", "test"), _data(flags, found, single)
     out = str(_folder(flags, "results_dir") / f"{phase}_{label}")
-    data, prepared = _data(flags, single)
     jobs = {"AtoB": f"{data}/{phase}A", "BtoA": f"{data}/{phase}B"}
-    notes = _notes(flags, AT_TEST)
     if single:
         jobs = {"BtoA" if flags.get("model_suffix") == "_B" else "AtoB": data}
-        notes += ["--direction: --model test takes the generator of --model_suffix"] if "direction" in flags else []
+        if "direction" in flags:
+            found.notes.append("--direction: --model test takes the generator of --model_suffix")
     elif _is_paired(flags) or _model_name(flags) in ("cut", "fastcut"):
         jobs = {direction: folder for direction, folder in jobs.items() if direction == flags.get("direction", "AtoB")}
-    layout = "official-single" if single else "official"
-    _, environment, more = _device(flags)
+    _device(flags, found)
+    layout = ["--layout", "official-single" if single else "official"]
     scale = [] if flags.get("preprocess") == "none" else ["--scale", "train"]
-    commands = [
-        ["translate", model, folder, out, "--direction", direction, "--layout", layout, *scale]
-        for direction, folder in jobs.items()
-    ]
-    return Equivalent([*before, *prepared, *commands], [*notes, *more], environment)
+    for direction, folder in jobs.items():
+        found.commands.append(["translate", model, folder, out, "--direction", direction, *layout, *scale, *ours])
+    return found
 
 
 def _is_paired(flags: Flags) -> bool:
@@ -183,69 +143,49 @@ def _is_paired(flags: Flags) -> bool:
 
 
 def _method(flags: Flags) -> tuple[str, dict[str, str]]:
-    """The preset of `--model`, and further settings that it needs.
-
-    Raises:
-        BadInput: a model without a counterpart, or flags of another model.
-    """
-    model = _model_name(flags)
-    paired = {"data.paired": "true"} if _is_paired(flags) else {}
-    if model == "cycle_gan":
-        _refuse_others(flags, frozenset({"lambda_L1"}), "--model pix2pix")
-        _refuse_others(flags, CUT_ONLY, "--model cut")
-        return "cyclegan", paired
-    if model == "pix2pix":
-        _refuse_others(flags, WEIGHTS - {"lambda_L1"}, "--model cycle_gan")
-        _refuse_others(flags, CUT_ONLY, "--model cut")
-        if not paired:
-            raise BadInput("--model pix2pix learns from pairs; give --dataset_mode aligned, or --model cycle_gan")
-        return "pix2pix", paired
-    if model in ("cut", "fastcut"):
-        _refuse_others(flags, WEIGHTS, "--model cycle_gan or pix2pix")
-        direction = flags.get("direction", "AtoB")
-        return model, paired | ({"method.direction": direction} if direction == "BtoA" else {})
-    reasons = {
-        "colorization": "it is pix2pix from lightness to colour; make pairs of grey and colour images for pix2pix",
-        "test": "it translates one folder; give it to `unpaired test`",
-    }
-    known = "cycle_gan, pix2pix, cut, fastcut and test are known"
-    raise BadInput(f"--model {model} has no counterpart here: {reasons.get(model, known)}")
+    """The preset of `--model`, and further settings that it needs."""
+    model, settings = _model_name(flags), {"data.paired": "true"} if _is_paired(flags) else {}
+    if model not in table.PRESETS:
+        known = "cycle_gan, pix2pix, cut, fastcut and test are known"
+        raise BadInput(f"--model {model} has no counterpart here: {table.NO_PRESET.get(model, known)}")
+    for foreign, whose in table.OF_OTHERS[model]:
+        _refuse_others(flags, foreign, whose)
+    if model == "pix2pix" and not settings:
+        raise BadInput("--model pix2pix learns from pairs; give --dataset_mode aligned, or --model cycle_gan")
+    if model in ("cut", "fastcut") and flags.get("direction") == "BtoA":
+        settings["method.direction"] = "BtoA"
+    return table.PRESETS[model], settings
 
 
 def _model_name(flags: Flags) -> str:
     """`--model`; cut if it is missing and flags of CUT's code are given."""
-    model = flags.get("model", "cut" if CUT_ONLY & flags.keys() else DEFAULTS["model"])
+    model = flags.get("model", "cut" if table.CUT_ONLY & flags.keys() else table.DEFAULTS["model"])
     return "fastcut" if model == "cut" and flags.get("CUT_mode", "CUT").lower() == "fastcut" else model
 
 
-def _data(flags: Flags, single: bool = False) -> tuple[str, list[list[str]]]:
-    """The folder to read, and the command that makes it where the images are A and B side by side."""
+def _data(flags: Flags, found: Equivalent, single: bool = False) -> str:
+    """The folder to read; a command before makes it where the images are A and B side by side."""
     data = flags["dataroot"].rstrip("/")
     if single or not _is_paired(flags):
-        return data, []
+        return data
     split = f"{data}.pairs"
-    return split, [] if Path(split).exists() else [["prepare", "aligned", data, split]]
+    if not Path(split).exists():
+        found.commands.append(["prepare", "aligned", data, split])
+    return split
 
 
-def _model(run: Path, flags: Flags) -> tuple[str, list[list[str]], str]:
-    """The model to translate with, the command that converts official weights to it, and its label in the results.
-
-    Raises:
-        BadInput: no checkpoint of `--epoch` or `--load_iter` is kept.
-    """
+def _model(run: Path, flags: Flags, found: Equivalent) -> tuple[str, str]:
+    """The model to translate with, and its label in the results; a command before converts official weights to it."""
     epoch, step = flags.get("epoch", "latest"), int(_number(flags, "load_iter", 0))
     label = f"iter_{step}" if step else epoch
     if (run / "config.yaml").is_file():
-        if label == "latest":
-            return str(run), [], label
-        return str(_checkpoint(run, epoch, step)), [], label
-    official = label if (run / f"{label}_net_G.pth").is_file() or any(run.glob(f"{label}_net_G_[AB].pth")) else ""
-    if not official:
-        return str(run), [], label
+        return str(run if label == "latest" else _checkpoint(run, epoch, step)), label
+    if not (run / f"{label}_net_G.pth").is_file() and not any(run.glob(f"{label}_net_G_[AB].pth")):
+        return str(run), label
     target = run / "bundles" / f"{label}.safetensors"
-    if target.is_file():
-        return str(target), [], label
-    return str(target), [["convert", str(run), str(target), "--epoch", official]], label
+    if not target.is_file():
+        found.commands.append(["convert", str(run), str(target), "--epoch", label])
+    return str(target), label
 
 
 def _checkpoint(run: Path, epoch: str, step: int) -> Path:
@@ -258,11 +198,7 @@ def _checkpoint(run: Path, epoch: str, step: int) -> Path:
 
 
 def _continued(out: Path) -> str:
-    """The note of `--continue_train` for the run in `out`.
-
-    Raises:
-        BadInput: there is no run.
-    """
+    """The note of `--continue_train` for the run in `out`."""
     if (out / "config.yaml").is_file():
         return "--continue_train: the run resumes at its checkpoint; settings may differ, as for more epochs"
     if any(out.glob("*_net_G*.pth")):
@@ -273,53 +209,42 @@ def _continued(out: Path) -> str:
     raise BadInput(f"--continue_train: {out} holds no run; leave the flag out to start one, or correct --name")
 
 
-def _device(flags: Flags) -> tuple[str, dict[str, str], list[str]]:
-    """The device of `--gpu_ids`: the setting, the environment and a note.
-
-    Raises:
-        BadInput: several GPUs.
-    """
+def _device(flags: Flags, found: Equivalent) -> str:
+    """The setting for `--gpu_ids`, empty for the default; adds to the environment and the notes."""
     ids = flags.get("gpu_ids")
     if ids is None:
-        return "", {}, []
+        return ""
     numbers = [part.strip() for part in ids.split(",") if part.strip()]
     if not all(part.removeprefix("-").isdigit() for part in numbers) or not numbers:
         raise BadInput(f"--gpu_ids: expected numbers as 0 or 0,1, or -1 for the CPU, got {ids}")
     if numbers[0].startswith("-"):
-        return "cpu", {"CUDA_VISIBLE_DEVICES": ""}, ["--gpu_ids -1: the CPU"]
+        found.environment["CUDA_VISIBLE_DEVICES"] = ""
+        found.notes.append("--gpu_ids -1: the CPU")
+        return "cpu"
     if len(numbers) > 1:
         raise BadInput(
             f"--gpu_ids {ids}: several GPUs train as one process each; leave the flag out and start by "
             f"CUDA_VISIBLE_DEVICES={','.join(numbers)} torchrun --nproc-per-node {len(numbers)} -m unpaired train ..."
         )
     if numbers == ["0"]:
-        return "", {}, ["--gpu_ids 0: the first GPU, or the CPU where there is none (runtime.device auto)"]
-    return "cuda", {"CUDA_VISIBLE_DEVICES": numbers[0]}, [f"--gpu_ids {ids}: CUDA_VISIBLE_DEVICES={ids}"]
+        found.notes.append("--gpu_ids 0: the first GPU, or the CPU where there is none (runtime.device auto)")
+        return ""
+    found.environment["CUDA_VISIBLE_DEVICES"] = numbers[0]
+    found.notes.append(f"--gpu_ids {ids}: CUDA_VISIBLE_DEVICES={ids}")
+    return "cuda"
 
 
-def _one_by_one(flags: Flags) -> dict[str, str]:
-    settings = {"data.flip": "false"} if "no_flip" in flags else {}
+def _by_network(flags: Flags) -> dict[str, str]:
+    """Settings whose name depends on the direction or on the network."""
     sides = "ab" if flags.get("direction", "AtoB") == "AtoB" else "ba"
-    for flag, side in zip(("input_nc", "output_nc"), sides, strict=True):
-        settings |= {f"data.channels_{side}": flags[flag]} if flag in flags else {}
+    channels = zip(("input_nc", "output_nc"), sides, strict=True)
+    settings = {f"data.channels_{side}": flags[flag] for flag, side in channels if flag in flags}
     if "n_layers_D" in flags and flags.get("netD") == "n_layers":
         settings["method.discriminator.layers"] = flags["n_layers_D"]
-    for flag, setting in BOTH_NETWORKS.items():
+    for flag, setting in table.BOTH_NETWORKS.items():
         if flag in flags:
             value = flags[flag].removeprefix("sync")
             settings |= {f"method.{network}.{setting}": value for network in ("generator", "discriminator")}
-    if "no_antialias" in flags:
-        settings |= {f"method.{network}.downsampling": "strided" for network in ("generator", "discriminator")}
-    if "no_antialias_up" in flags:
-        settings["method.generator.upsampling"] = "transposed"
-    if "no_lsgan" in flags:
-        settings["method.adversarial"] = "log-likelihood"
-    if "no_dropout" in flags:
-        settings["method.generator.dropout"] = "false"
-    if "use_wandb" in flags:
-        settings["runtime.trackers"] = "wandb"
-    if "wandb_project_name" in flags:
-        settings["runtime.project"] = flags["wandb_project_name"]
     return settings
 
 
@@ -341,22 +266,18 @@ def _weights(flags: Flags) -> dict[str, str]:
 
 
 def _name(flags: Flags) -> str:
-    """The run's name with `--suffix`, whose {flag} stands for a flag's value.
-
-    Raises:
-        BadInput: a suffix that names no flag.
-    """
-    name, suffix = flags.get("name", DEFAULTS["name"]), flags.get("suffix", "")
+    """The run's name with `--suffix`, whose {flag} stands for a flag's value."""
+    name, suffix = flags.get("name", table.DEFAULTS["name"]), flags.get("suffix", "")
     if not suffix:
         return name
     try:
-        return f"{name}_{suffix.format_map(DEFAULTS | flags)}"
+        return f"{name}_{suffix.format_map(table.DEFAULTS | flags)}"
     except (KeyError, ValueError, IndexError) as error:
         raise BadInput(f"--suffix {suffix}: expected names of flags in braces, as {{model}} ({error})") from error
 
 
 def _folder(flags: Flags, flag: str) -> Path:
-    return Path(flags.get(flag, DEFAULTS[flag])) / flags["name"]
+    return Path(flags.get(flag, table.DEFAULTS[flag])) / flags["name"]
 
 
 def _number(flags: Flags, flag: str, default: float) -> float:
@@ -366,21 +287,21 @@ def _number(flags: Flags, flag: str, default: float) -> float:
         raise BadInput(f"--{flag}: expected a number, got {flags[flag]}") from None
 
 
-def _refuse(flags: Flags, choices: Mapping[str, Mapping[str, object]], unneeded: Mapping[str, str]) -> None:
+def _refuse(flags: Flags, choices: Mapping[str, Collection[str]], unneeded: Mapping[str, str]) -> None:
     """Name every value without a counterpart at once."""
     wrong = []
     for flag, value in flags.items():
         if flag in choices and value not in choices[flag]:
             known = " or ".join(choices[flag])
-            wrong.append(f"--{flag} {value} (there is {known}: {REASONS.get(flag, 'choose one of them')})")
-        elif flag in REFUSED and flag not in unneeded and value != REFUSED[flag][0]:
-            wrong.append(f"--{flag} ({REFUSED[flag][1]})")
+            wrong.append(f"--{flag} {value} (there is {known}: {table.REASONS.get(flag, 'choose one of them')})")
+        elif flag in table.REFUSED and flag not in unneeded and value != table.REFUSED[flag][0]:
+            wrong.append(f"--{flag} ({table.REFUSED[flag][1]})")
     if wrong:
         raise BadInput(f"without a counterpart here: {'; '.join(wrong)}")
 
 
-def _refuse_others(flags: Flags, foreign: frozenset[str], whose: str) -> None:
-    if given := [f"--{flag}" for flag in flags if flag in foreign and flag not in BASE]:
+def _refuse_others(flags: Flags, foreign: set[str], whose: str) -> None:
+    if given := [f"--{flag}" for flag in flags if flag in foreign and flag not in table.BASE]:
         raise BadInput(f"{', '.join(given)}: flags of {whose}, without effect here; leave them out")
 
 

@@ -23,13 +23,20 @@ OLD_NAMES = {
 }
 """Flags of 2017 and 2018 by their later names."""
 
-SWITCHES = frozenset(
-    (
-        *("no_flip", "no_dropout", "no_lsgan", "serial_batches", "verbose", "continue_train", "save_by_iter"),
-        *("no_html", "use_wandb", "eval", "no_antialias", "no_antialias_up"),
-    )
-)
+SWITCHES = {
+    *("no_flip", "no_dropout", "no_lsgan", "serial_batches", "verbose", "continue_train", "save_by_iter"),
+    *("no_html", "use_wandb", "eval", "no_antialias", "no_antialias_up"),
+}
 
+OF_CUT = {
+    "lambda_GAN": "method.gan_weight",
+    "lambda_NCE": "method.nce_weight",
+    "nce_idt": "method.identity",
+    "nce_T": "method.temperature",
+    "num_patches": "method.patches",
+    "flip_equivariance": "method.flip_equivariance",
+}
+"""The settings of the flags that CUT adds."""
 SAME = {
     "lr": "optim.lr",
     "beta1": "optim.beta1",
@@ -47,19 +54,12 @@ SAME = {
     "ndf": "method.discriminator.width",
     "normG": "method.generator.norm",
     "normD": "method.discriminator.norm",
+    "wandb_project_name": "runtime.project",
+    **OF_CUT,
 }
 """The setting that takes the value unchanged."""
 
-OF_CUT = {
-    "lambda_GAN": "method.gan_weight",
-    "lambda_NCE": "method.nce_weight",
-    "nce_idt": "method.identity",
-    "nce_T": "method.temperature",
-    "num_patches": "method.patches",
-    "flip_equivariance": "method.flip_equivariance",
-}
-"""The same for the flags that CUT adds."""
-YES_OR_NO = frozenset(("nce_idt", "flip_equivariance", "nce_includes_all_negatives_from_minibatch"))
+YES_OR_NO = {"nce_idt", "flip_equivariance", "nce_includes_all_negatives_from_minibatch"}
 """Flags of CUT with true or false as their value, true where none is given."""
 
 EVERY = {
@@ -71,6 +71,7 @@ EVERY = {
 
 BOTH_NETWORKS = {"norm": "norm", "init_type": "init", "init_gain": "init_gain"}
 """Settings of both generator and discriminator."""
+STRIDED = {f"method.{network}.downsampling": "strided" for network in ("generator", "discriminator")}
 
 CHOICES: dict[str, dict[str, dict[str, str]]] = {
     "netG": {
@@ -102,8 +103,14 @@ CHOICES: dict[str, dict[str, dict[str, str]]] = {
     "direction": {"AtoB": {}, "BtoA": {}},
     "epoch": {"latest": {}},
     "load_iter": {"0": {}},
+    "no_flip": {"": {"data.flip": "false"}},
+    "no_antialias": {"": STRIDED},
+    "no_antialias_up": {"": {"method.generator.upsampling": "transposed"}},
+    "no_lsgan": {"": {"method.adversarial": "log-likelihood"}},
+    "no_dropout": {"": {"method.generator.dropout": "false"}},
+    "use_wandb": {"": {"runtime.trackers": "wandb"}},
 }
-"""Values with a counterpart; others are refused with the line of REASONS."""
+"""Values with a counterpart; others are refused with the line of REASONS. The value of a switch is empty."""
 
 REASONS = {
     "gan_mode": "the official CycleGAN has wgangp without its penalty; lsgan is the paper's",
@@ -112,10 +119,11 @@ REASONS = {
     "dataset_mode": "for other data see docs/data.md",
     **dict.fromkeys(("netF", "netF_nc", "nce_layers"), "the published heads and layers"),
     "nce_includes_all_negatives_from_minibatch": "negatives are places of the same image, as published",
-    "epoch": "a run resumes from its last checkpoint; to start from an earlier one give "
-    "--from RUN/checkpoints/step-N and another --name",
-    "load_iter": "a run resumes from its last checkpoint; to start from an earlier one give "
-    "--from RUN/checkpoints/step-N and another --name",
+    **dict.fromkeys(
+        ("epoch", "load_iter"),
+        "a run resumes from its last checkpoint; to start from an earlier one give --from RUN/checkpoints/step-N and "
+        "another --name",
+    ),
 }
 
 REFUSED = {
@@ -129,11 +137,8 @@ NOT_NEEDED = {
     "epoch_count": "the checkpoint holds the step",
     "save_epoch_freq": "checkpoints are kept by runtime.keep",
     "save_by_iter": "checkpoints are named by step",
-    "display_id": "no display server: the report is a file",
-    "display_server": "no display server: the report is a file",
-    "display_env": "no display server: the report is a file",
-    "display_port": "no display server: the report is a file",
-    "display_ncols": "no display server: the report is a file",
+    **dict.fromkeys(("display_id", "display_server", "display_env"), "no display server: the report is a file"),
+    **dict.fromkeys(("display_port", "display_ncols"), "no display server: the report is a file"),
     "display_winsize": "the report shows images at their size",
     "update_html_freq": "report.html is rewritten by itself",
     "no_html": "report.html is one file",
@@ -164,23 +169,31 @@ AT_TEST = {
 }
 """Accepted at testing without effect, with the reason."""
 
-CUT_ONLY = frozenset(
-    (*OF_CUT, "CUT_mode", "netF", "netF_nc", "nce_layers", "nce_includes_all_negatives_from_minibatch")
-)
+CUT_ONLY = {*OF_CUT, "CUT_mode", "netF", "netF_nc", "nce_layers", "nce_includes_all_negatives_from_minibatch"}
 """Flags of CUT's method, at training and at testing."""
-BASE = frozenset(
-    (
-        *("dataroot", "name", "gpu_ids", "checkpoints_dir", "model", "input_nc", "output_nc", "ngf", "ndf", "netD"),
-        *("netG", "n_layers_D", "norm", "init_type", "init_gain", "no_dropout", "dataset_mode", "direction"),
-        *("serial_batches", "num_threads", "batch_size", "load_size", "crop_size", "max_dataset_size", "preprocess"),
-        *("no_flip", "display_winsize", "epoch", "load_iter", "verbose", "suffix", "use_wandb", "wandb_project_name"),
-        *("phase", "normG", "normD", "no_antialias", "no_antialias_up"),
-    )
-)
+BASE = {
+    *("dataroot", "name", "gpu_ids", "checkpoints_dir", "model", "input_nc", "output_nc", "ngf", "ndf", "netD"),
+    *("netG", "n_layers_D", "norm", "init_type", "init_gain", "no_dropout", "dataset_mode", "direction"),
+    *("serial_batches", "num_threads", "batch_size", "load_size", "crop_size", "max_dataset_size", "preprocess"),
+    *("no_flip", "display_winsize", "epoch", "load_iter", "verbose", "suffix", "use_wandb", "wandb_project_name"),
+    *("phase", "normG", "normD", "no_antialias", "no_antialias_up"),
+}
 """Flags that train.py and test.py share."""
-TEST_ONLY = frozenset(("results_dir", "aspect_ratio", "eval", "num_test", "model_suffix"))
-WEIGHTS = frozenset(("lambda_A", "lambda_B", "lambda_identity", "lambda_L1"))
-TRAIN_ONLY = frozenset((*SAME, *EVERY, *NOT_NEEDED, *WEIGHTS, "lr_policy", "gan_mode", "continue_train", "no_lsgan"))
+TEST_ONLY = {"results_dir", "aspect_ratio", "eval", "num_test", "model_suffix"}
+WEIGHTS = {"lambda_A", "lambda_B", "lambda_identity", "lambda_L1"}
+PRESETS = {"cycle_gan": "cyclegan", "pix2pix": "pix2pix", "cut": "cut", "fastcut": "fastcut"}
+"""The preset of each --model."""
+NO_PRESET = {
+    "colorization": "it is pix2pix from lightness to colour; make pairs of grey and colour images for pix2pix",
+    "test": "it translates one folder; give it to `unpaired test`",
+}
+OF_OTHERS = {
+    "cycle_gan": (({"lambda_L1"}, "--model pix2pix"), (CUT_ONLY, "--model cut")),
+    "pix2pix": ((WEIGHTS - {"lambda_L1"}, "--model cycle_gan"), (CUT_ONLY, "--model cut")),
+    **dict.fromkeys(("cut", "fastcut"), ((WEIGHTS, "--model cycle_gan or pix2pix"),)),
+}
+"""Flags that a --model does not take, and whose they are."""
+TRAIN_ONLY = {*SAME, *EVERY, *NOT_NEEDED, *WEIGHTS, "lr_policy", "gan_mode", "continue_train", "no_lsgan"} - CUT_ONLY
 KNOWN = BASE | TEST_ONLY | TRAIN_ONLY | CUT_ONLY
 """Every flag of train.py and test.py, CUT's among them, by its latest name."""
 
