@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from unpaired.commands.demo_run import GLOBE_WIDTH
+from unpaired.commands.demo import GLOBE_WIDTH
 from unpaired.data.prepare.earth import RASTERS, raster_folder, read_globe
 from unpaired.inference import Options, Translator, translate_files
 

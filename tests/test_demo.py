@@ -5,7 +5,6 @@ import json
 import pytest
 
 from unpaired.cli import run
-from unpaired.commands import demo_run
 from unpaired.imaging.images import read_image
 
 
@@ -51,7 +50,7 @@ def test_the_scores_stand_beside_the_known_baselines(demo):
 
 def test_the_same_command_again_goes_on_from_what_is_there(demo, capsys, monkeypatch):
     scores = json.loads((demo / "run" / "evaluation.json").read_text())
-    monkeypatch.setattr(demo_run, "evaluate", lambda *_, **__: scores)  # the same again takes half a minute
+    monkeypatch.setattr("unpaired.evaluation.evaluate", lambda *_, **__: scores)  # the same again takes half a minute
     before = (demo / "run" / "bundle.safetensors").read_bytes()
     assert run(["demo", str(demo), "--steps", "2"]) == 0
     assert "finished, 2 of 2 steps done" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from unpaired.commands import prepare, study
 from unpaired.commands.arguments import Command, bind, help_width, nearest
 from unpaired.commands.bench import bench
 from unpaired.commands.check import check
@@ -25,20 +26,10 @@ from unpaired.commands.info import info
 from unpaired.commands.metrics import metrics
 from unpaired.commands.models import models
 from unpaired.commands.official import equivalents, is_official
-from unpaired.commands.prepare import (
-    prepare_aligned,
-    prepare_cityscapes,
-    prepare_earth,
-    prepare_emoji,
-    prepare_folders,
-    prepare_published,
-    prepare_shards,
-)
 from unpaired.commands.report import report
 from unpaired.commands.reproduce import reproduce
 from unpaired.commands.segmenter import labels, segmenter
 from unpaired.commands.serve import serve
-from unpaired.commands.study import study_prepare, study_results, study_serve
 from unpaired.commands.train import train
 from unpaired.commands.train_settings import setting_flags, settings_help, split_settings
 from unpaired.commands.translate import translate
@@ -47,35 +38,27 @@ from unpaired.core.signals import stop_on_request
 
 GROUPS: dict[str, dict[str, Command]] = {
     "prepare": {
-        "prepare folders": prepare_folders,
-        "prepare": prepare_published,
-        "prepare aligned": prepare_aligned,
-        "prepare earth": prepare_earth,
-        "prepare emoji": prepare_emoji,
-        "prepare cityscapes": prepare_cityscapes,
-        "prepare shards": prepare_shards,
+        "prepare folders": prepare.folders,
+        "prepare": prepare.published,
+        "prepare aligned": prepare.aligned,
+        "prepare earth": prepare.earth,
+        "prepare emoji": prepare.emoji,
+        "prepare cityscapes": prepare.cityscapes,
+        "prepare shards": prepare.shards,
         "check": check,
     },
     "train": {"demo": demo, "train": train},
     "use": {
-        "translate": translate,
-        "info": info,
-        "models": models,
-        "export": export,
-        "convert": convert,
-        "push": push,
-        "pull": pull,
+        **{"translate": translate, "info": info, "models": models, "export": export},
+        **{"convert": convert, "push": push, "pull": pull},
     },
     "evaluate": {"evaluate": evaluate, "report": report, "metrics": metrics, "segmenter": segmenter, "labels": labels},
     "serve": {
         "serve": serve,
-        "study prepare": study_prepare,
-        "study serve": study_serve,
-        "study results": study_results,
+        **{"study prepare": study.prepare, "study serve": study.serve, "study results": study.results},
     },
     "paper": {"reproduce": reproduce, "bench": bench},
 }
-"""The commands by what people do."""
 COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 PREFIXES = ("prepare", "study")
 """First words that several commands share."""
@@ -171,10 +154,9 @@ def _overview(prefix: str = "") -> str:
 
 
 def _overview_row(name: str, command: Command) -> str:
-    title = "prepare NAME" if name == "prepare" else name
+    title = f"  {'prepare NAME' if name == 'prepare' else name:<20}"
     summary = (command.__doc__ or "").partition("\n")[0]
-    indent = " " * 22
-    return textwrap.fill(summary, help_width(), initial_indent=f"  {title:<20}", subsequent_indent=indent)
+    return textwrap.fill(summary, help_width(), initial_indent=title, subsequent_indent=" " * len(title))
 
 
 def _fail(line: str, code: int = BAD) -> int:

@@ -163,7 +163,7 @@ def test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work(tmp_pat
 
 
 def test_demo_exits_with_75_wherever_it_is(tmp_path, monkeypatch, capsys):
-    signal_in(monkeypatch, "unpaired.commands.demo_run.prepare_earth")
+    signal_in(monkeypatch, "unpaired.data.prepare.earth.prepare_earth")
     assert cli.run(["demo", str(tmp_path / "earth"), "--steps", "1"]) == RESUMABLE
     assert "the same command" in capsys.readouterr().err
     assert not (tmp_path / "earth/data").exists()

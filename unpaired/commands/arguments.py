@@ -123,8 +123,9 @@ class Parser(argparse.ArgumentParser):
         self.flags[flag] = " ".join([word] * (repeats if repeats == PAIR else 1))
         if parameter.default is parameter.empty:
             self.needed[parameter.name] = f"{flag} {word}"
-        more: dict[str, Any] = {PAIR: {"nargs": 2}, ANY: {"action": _Append}}.get(repeats, {})
-        self.add_argument(flag, dest=parameter.name, type=_converter(kind), metavar=word, **more, **options)
+        more: dict[int, dict[str, Any]] = {PAIR: {"nargs": 2}, ANY: {"action": "append", "default": []}}
+        options |= more.get(repeats, {})
+        self.add_argument(flag, dest=parameter.name, type=_converter(kind), metavar=word, **options)
 
     def _add_positional(self, parameter: inspect.Parameter, options: dict[str, Any], repeats: int) -> None:
         word = parameter.name.upper()
@@ -134,14 +135,6 @@ class Parser(argparse.ArgumentParser):
         many = f"{word} [{word} ...]"
         self.positionals.append((many if repeats else word) if required else f"[{word}{' ...' if repeats else ''}]")
         self.add_argument(parameter.name, metavar=word, nargs="*" if repeats else "?", **options)
-
-
-class _Append(argparse.Action):
-    """A flag that may be repeated: its values as a tuple."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        """Add one value."""
-        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
 
 
 def help_width() -> int:

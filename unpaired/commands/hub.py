@@ -7,14 +7,7 @@ from pathlib import Path
 from unpaired.commands.arguments import Folder
 
 
-def push(
-    model: Path,
-    repo: str,
-    *,
-    licence: str,
-    private: bool = False,
-    limits: str | None = None,
-) -> None:
+def push(model: Path, repo: str, *, licence: str, private: bool = False, limits: str | None = None) -> None:
     """Publish a model with its card on the Hugging Face hub.
 
     Args:

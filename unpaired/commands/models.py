@@ -26,8 +26,7 @@ def models(*, json: bool = False) -> None:
         print(dumps({name: asdict(model) for name, model in found.items()}, indent=2))
         return
     for name, model in found.items():
-        path = shipped_file(name)
+        path, arrow = shipped_file(name), " → ".join(model.domains)
         megabytes = path.stat().st_size / 1e6 if path else 0.0
-        arrow = " → ".join(model.domains)
         line = f"{name}  {arrow}: {model.summary}; {model.size} px, {megabytes:.1f} MB, data: {model.licence}"
         print(fill(line, terminal_width(), subsequent_indent=" " * (len(name) + 2)))

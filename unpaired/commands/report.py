@@ -29,11 +29,10 @@ def report(runs: tuple[Path, ...] = (), *, open: bool = False, out: File | None 
         raise BadInput("report: expected at least one run's folder")
     if len(runs) == 1 and out is not None:
         raise BadInput("report: --out names the page of a comparison; one run's report stands in its folder")
-    page = (
-        write_report(runs[0], device=device)
-        if len(runs) == 1
-        else write_comparison(runs, out or Path("comparison.html"), device)
-    )
+    if len(runs) == 1:
+        page = write_report(runs[0], device=device)
+    else:
+        page = write_comparison(runs, out or Path("comparison.html"), device)
     print(page)
     if open:
         import webbrowser

@@ -10,13 +10,7 @@ from unpaired.commands.arguments import File, Folder
 
 
 def segmenter(
-    data: Folder,
-    out: File,
-    *,
-    steps: int = 600,
-    seed: int = 0,
-    width: int = 24,
-    device: str = "auto",
+    data: Folder, out: File, *, steps: int = 600, seed: int = 0, width: int = 24, device: str = "auto"
 ) -> None:
     """Train the segmenter of the FCN score.
 

@@ -50,15 +50,12 @@ def serve(
         from unpaired.serve.run import serve as run
     except ModuleNotFoundError as error:
         raise BadInput(f"serve: needs {error.name}; pip install 'unpaired[serve]'") from error
-    limits = Limits(
-        max_bytes=max_mib * MIB,
-        max_pixels=max_pixels,
-        memory_gb=memory_gb,
-        queue=queue,
-        batch=batch,
-        timeout=timeout,
-        grace=grace,
-        exact=exact,
-        device=device,
-    )
+    bounds = {
+        "max_bytes": max_mib * MIB,
+        "max_pixels": max_pixels,
+        "memory_gb": memory_gb,
+        "queue": queue,
+        "batch": batch,
+    }
+    limits = Limits(**bounds, timeout=timeout, grace=grace, exact=exact, device=device)
     run(models, host, port, limits, token_file, hosts)

@@ -8,7 +8,7 @@ from unpaired.commands.arguments import Folder
 from unpaired.core.errors import BadInput
 
 
-def study_prepare(
+def prepare(
     out: Folder,
     real: Folder,
     fakes: tuple[str, ...],
@@ -40,29 +40,15 @@ def study_prepare(
     wrong = [each for each in fakes if not all(each.partition("="))]
     if wrong or len(folders) < len(fakes):
         raise BadInput(f"fakes: expected NAME=FOLDER with different names, found {' '.join(wrong or fakes)}")
-    study = prepare_study(
-        out,
-        real,
-        folders,
-        seed,
-        exposure_ms=exposure_ms,
-        practice=practice,
-        scored=scored,
-        checks=checks,
-    )
+    settings = {"exposure_ms": exposure_ms, "practice": practice, "scored": scored, "checks": checks}
+    study = prepare_study(out, real, folders, seed, **settings)
     for name, pairs in study.pairs.items():
         again = "" if len(pairs) >= practice + scored else f"; of {practice + scored} trials some show a pair again"
         print(f"{name}: {len(pairs)} pairs{again}")
     print(f"unpaired study serve {out}")
 
 
-def study_serve(
-    study: Folder,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    hosts: tuple[str, ...] = (),
-) -> None:
+def serve(study: Folder, *, host: str = "127.0.0.1", port: int = 8000, hosts: tuple[str, ...] = ()) -> None:
     """Serve a study as a web page.
 
     After a stop the same command resumes it.
@@ -83,7 +69,7 @@ def study_serve(
     serve_study(study, host, port, hosts)
 
 
-def study_results(study: Folder, *, json: bool = False) -> None:
+def results(study: Folder, *, json: bool = False) -> None:
     """Show how often each algorithm's images were taken for real.
 
     Shares have 95 % confidence intervals.
@@ -95,9 +81,10 @@ def study_results(study: Folder, *, json: bool = False) -> None:
     Example:
         unpaired study results study
     """
+    from dataclasses import asdict
     from json import dumps
 
-    from unpaired.serve.study import results
+    from unpaired.serve.study.results import study_results, text
 
-    found = results.study_results(study)
-    print(dumps(results.as_json(found), indent=2) if json else results.text(found))
+    found = study_results(study)
+    print(dumps({each.algorithm: asdict(each) for each in found}, indent=2) if json else text(found))

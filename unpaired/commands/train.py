@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from unpaired.commands.arguments import File, Folder
@@ -55,18 +56,14 @@ def train(
     if config:
         experiment = with_settings(experiment, read_settings(config), str(config))
     flags = {"optim.steps": steps, "runtime.seed": seed, "runtime.device": device, "optim.start": from_ and str(from_)}
-    flags["runtime.deterministic"] = deterministic or None
     flags = {key: value for key, value in flags.items() if value is not None}
+    flags |= {"runtime.deterministic": True} if deterministic else {}
     experiment = with_settings(with_root(experiment, data), flags | (settings or {}), "train")
     device = experiment.runtime.device
     is_first = int(os.environ.get("RANK", "0")) == 0  # of several processes the first reports
     try:
-        run = train(
-            experiment,
-            out,
-            allow_config_change=allow_config_change,
-            report=lambda run: write_report(run, data=data, live=True),
-        )
+        live = partial(write_report, data=data, live=True)
+        run = train(experiment, out, allow_config_change=allow_config_change, report=live)
     except Stopped:
         if is_first and (out / REPORT).is_file():
             write_report(out, data=data, device=device)  # no longer live

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import groupby
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from unpaired.commands.arguments import help_width
@@ -29,16 +31,16 @@ def split_settings(args: list[str]) -> tuple[dict[str, str], list[str]]:
     """
     settings: dict[str, str] = {}
     rest: list[str] = []
-    position = 0
-    while position < len(args):
-        flag, equals, value = args[position].partition("=")
-        position += 1
+    words = deque(args)
+    while words:
+        word = words.popleft()
+        flag, equals, value = word.partition("=")
         if not (flag.startswith("--") and "." in flag):
-            rest.append(args[position - 1])
+            rest.append(word)
             continue
         key = flag.removeprefix("--").replace("-", "_")
-        if not equals and position < len(args) and not args[position].startswith("--"):
-            value, position = args[position], position + 1
+        if not equals and words and not words[0].startswith("--"):
+            value = words.popleft()
         elif not equals:
             group, _, last = key.rpartition(".")
             value = "false" if last.startswith("no_") else "true"
@@ -55,30 +57,20 @@ def setting_flags() -> list[str]:
 
 
 def settings_help(preset: str, settings: Mapping[str, str], everything: bool) -> str:
-    """The settings with the values of a preset, changed by `settings`: the common ones, or all.
-
-    Raises:
-        BadInput: an unknown preset or setting.
-    """
+    """The settings with the values of a preset, changed by `settings`: the common ones, or all."""
     from unpaired.experiment import with_settings
     from unpaired.presets import PRESETS, crop_in
     from unpaired.presets import preset as named
 
-    experiment = named(preset, crop_in(settings))
-    if settings:
-        experiment = with_settings(experiment, settings, "train")
+    experiment = with_settings(named(preset, crop_in(settings)), settings, "train")
     about = inspect.getdoc(PRESETS[preset]) or ""
     rows = [row for row in _rows(experiment) if everything or row[0] in COMMON]
     width = help_width()
     usage = textwrap.fill(f"usage: unpaired train {preset} --data FOLDER --out FOLDER [--SETTING VALUE ...]", width)
     title = "all settings" if everything else "common settings (--help-all shows the rest)"
     lines = [usage, "", _reflowed(about, width), "", f"{title} with the values of {preset}:"]
-    group = ""
-    for key, value, text in rows:
-        if key.partition(".")[0] != group:
-            group = key.partition(".")[0]
-            lines.append("")
-        lines.append(_row(f"  {_flag(key)} {value}", text, width))
+    for _, group in groupby(rows, key=lambda row: row[0].partition(".")[0]):
+        lines += ["", *(_row(f"  {_flag(key)} {value}", text, width) for key, value, text in group)]
     return "\n".join([*lines, "", "further flags: unpaired train --help"])
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from unpaired.commands.arguments import File
 from unpaired.config import Direction, Scale
 from unpaired.core.errors import BadInput
-
-if TYPE_CHECKING:
-    from unpaired.inference.runtimes.facts import Format, Precision
 
 
 def translate(
@@ -75,15 +72,16 @@ def translate(
         if mask or tile or smooth or layout != "own" or scale != "own" or precision or runtime != "auto":
             others = "--mask, --tile, --smooth, --layout, --scale, --runtime or --precision"
             raise BadInput(f"translate --cluster: not together with {others}")
-        return translate_on_cluster(Path(model), input, Path(output), direction, cluster, batch, device, report)
+        translate_on_cluster(model, input, output, direction, cluster, batch, device, report)
+        return
     translator = Translator.load(model, direction, runtime, precision, _make_export, device, scale)
     if layout != "own":
-        write_results(translator, input, Path(output), single=layout == "official-single")
+        write_results(translator, input, output, single=layout == "official-single")
     else:
         translate_files(translator, input, output, Options(batch, mask, feather, tile, statistics, smooth, report))
 
 
-def _make_export(model: Path, out: Path, format: Format, precision: Precision, direction: Direction) -> Path:
+def _make_export(*arguments: Any) -> Path:
     from unpaired.export import export
 
-    return export(model, out, format, precision, direction)
+    return export(*arguments)

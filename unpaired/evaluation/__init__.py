@@ -114,14 +114,12 @@ def write_json(result: dict[str, Any], path: Path) -> None:
 
 
 def _levels(held_out: HeldOut, sizes: list[tuple[int, int]]) -> list[int]:
-    smallest = min(range(len(sizes)), key=lambda k: min(sizes[k]))
+    side, number = min((min(size), number) for number, size in enumerate(sizes))
     try:
-        return swd.level_sizes(min(sizes[smallest]))
+        return swd.level_sizes(side)
     except ValueError as error:
-        path = (*held_out.a, *held_out.b)[smallest]
-        raise BadInput(
-            f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side, got {min(sizes[smallest])}"
-        ) from error
+        path = (*held_out.a, *held_out.b)[number]
+        raise BadInput(f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side, got {side}") from error
 
 
 def _water(held_out: HeldOut, translator: Translator) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,21 +25,14 @@ from unpaired.metrics import baselines
 class Histograms:
     """Histograms of the training sets, each read once, and only where the folders are there."""
 
-    def __init__(self, data: Path, pages: Pages = "first") -> None:
+    def __init__(self, data: Path, pages: Pages) -> None:
         self.files: dict[str, list[ImageFile]] = {}
-        for side in ("A", "B"):
-            try:
-                self.files[side] = list(domain_files(data, f"train{side}", pages=pages))
-            except BadInput:
-                self.missing = True
-                return
-        self.missing = False
         self.known: dict[tuple[str, int], torch.Tensor] = {}
-
-    @property
-    def count(self) -> int:
+        with suppress(BadInput):
+            self.files = {side: list(domain_files(data, f"train{side}", pages=pages)) for side in ("A", "B")}
+        self.missing = not self.files
+        self.count = sum(map(len, self.files.values()))
         """Files to read."""
-        return 0 if self.missing else sum(map(len, self.files.values()))
 
     def of(self, side: str, domain: Domain, advance: Advance) -> torch.Tensor:
         """The histogram of trainA or trainB, in the channels of `domain`."""

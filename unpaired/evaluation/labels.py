@@ -60,11 +60,11 @@ def label_scores(
     """Both directions of a model on the test images of a data set of labels.
 
     Args:
-        model: A run, a bundle, or a translator already loaded.
+        model: A run, a bundle, or a translator already loaded, which has its own device.
         data: A prepared data set whose `dataset.json` names a palette and whose tests are pairs.
         segmenter: Reads photos; without one, labels -> photo is left out.
         limit: Score this many images, spread evenly.
-        device: Where the model runs, where `model` is not a loaded translator.
+        device: See `core.device.pick_device`.
 
     Returns:
         Per direction {"pixel_accuracy", "class_accuracy", "class_iou"}, and `recipe`.
@@ -89,10 +89,9 @@ def label_scores(
             for batch in held_out_batches(sides[0], there.domain_in, sides[1], there.domain_out):
                 assert batch.truths is not None  # the tests are pairs
                 output = there.translate(batch.inputs)
-                if to_labels:
+                if to_labels or segmenter is None:
                     found, truth = palette.nearest(output), palette.exact(batch.truths)
                 else:
-                    assert segmenter is not None
                     found, truth = same_size(_rounded(segmenter, output), palette.exact(batch.inputs))
                 total += confusion_matrix(found, truth, len(palette.names), IGNORE)
                 advance(len(batch.indices))

@@ -96,17 +96,17 @@ def score_direction(
     """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
     back = translator.to(opposite(setting.direction)) if len(translator.directions) == 2 else None
-    device = there.device if isinstance(there, Translator) else torch.device("cpu")
     gathered = {name: ImageScores(setting, _patches(setting, len(setting.source))) for name in (MODEL, *baselines)}
 
     def score(batch: HeldOutBatch) -> int:
-        inputs, truths = batch.inputs.to(device), None if batch.truths is None else batch.truths.to(device)
+        inputs = batch.inputs.to(there.device)
+        truths = None if batch.truths is None else batch.truths.to(there.device)
         translated = there.translate(inputs)
         gathered[MODEL].add_outputs(batch.indices, translated, truths)
         if back is not None:
             gathered[MODEL].add(batch.indices, {"cycle_error": mean_abs_error(back.translate(translated), inputs)})
         for name, baseline in baselines.items():
-            gathered[name].add_outputs(batch.indices, baseline(batch.inputs).to(device), truths)
+            gathered[name].add_outputs(batch.indices, baseline(batch.inputs).to(there.device), truths)
         return len(batch.indices)
 
     truths = setting.target if setting.held_out.aligned else None

@@ -34,7 +34,7 @@ from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, mean_class_accuracy, mean_class_iou, pixel_accuracy
 from unpaired.models.fcn import FCN, FCNConfig
 
-FORMAT = "unpaired segmenter 1"
+FORMAT, NAME = "unpaired segmenter 1", "FCN of unpaired"
 BATCH, RATE = 16, 2e-3
 MOST, MOST_STAGES = 2**16, 16
 """Feature maps, classes and stages of a network that is read from a file; beyond are mistakes."""
@@ -72,13 +72,8 @@ def train_segmenter(
 ) -> Segmenter:
     """Train on the real pairs of trainA and trainB, write `out`, and measure it on the real test photos.
 
-    Args:
-        data: A data set of labels whose training folders hold pairs (`prepare earth --aligned`, Cityscapes).
-        out: The `.safetensors` file to write.
-        steps: Batches of 16 tiles, mirrored half of the time; the rate falls linearly to zero.
-        seed: Start of every random choice.
-        width: Feature maps of the first stage.
-        device: See `core.device.pick_device`.
+    Arguments as of `unpaired segmenter`. Half of the batches of 16 tiles are mirrored; the learning rate falls
+    linearly to zero.
 
     Raises:
         BadInput: not a data set of labels, or training folders without pairs.
@@ -86,8 +81,7 @@ def train_segmenter(
     palette = Palette.of(read_manifest(data), data)
     photos, truths = _pairs(data, palette)
     torch.manual_seed(seed)
-    cfg = FCNConfig(classes=len(palette.names), width=width)
-    place = pick_device(device)
+    cfg, place = FCNConfig(classes=len(palette.names), width=width), pick_device(device)
     announce(place)
     network = FCN(cfg).to(place)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
@@ -104,20 +98,13 @@ def train_segmenter(
             optimizer.step()
             schedule.step()
             advance(note=f"loss {loss.item():.3f}")
-    network.eval()
-    segmenter = Segmenter(network, "FCN of unpaired", {}, device=place)
-    facts = {
-        "network": asdict(cfg),
-        "classes": list(palette.names),
-        "data": read_manifest(data).get("sha256"),
-        "steps": steps,
-        "seed": seed,
-        "ceiling": ceiling(segmenter, data),
-    }
+    facts = {"network": asdict(cfg), "classes": list(palette.names), "data": read_manifest(data).get("sha256")}
+    segmenter = Segmenter(network.eval(), NAME, facts | {"steps": steps, "seed": seed}, device=place)
+    segmenter.facts["ceiling"] = ceiling(segmenter, data)
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as part:
-        save_file(network.state_dict(), part, {"format": FORMAT, "facts": json.dumps(facts)})
-    return Segmenter(network, segmenter.label, facts, device=place)
+        save_file(network.state_dict(), part, {"format": FORMAT, "facts": json.dumps(segmenter.facts)})
+    return segmenter
 
 
 def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
@@ -141,15 +128,11 @@ def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
         raise BadInput(f"{path}: expected a file that `unpaired segmenter` wrote ({shown(error)})") from error
     network.load_state_dict(tensors, assign=True)
     place = pick_device(device)
-    return Segmenter(network.eval().to(place), "FCN of unpaired", facts, device=place)
+    return Segmenter(network.eval().to(place), NAME, facts, device=place)
 
 
 def _draft(settings: Mapping[str, int]) -> FCN:
-    """The network of a file's settings, without memory for its weights.
-
-    Raises:
-        ValueError, TypeError: settings of no network.
-    """
+    """The network of a file's settings, without memory for its weights; `ValueError` or `TypeError` if it is none."""
     cfg = FCNConfig(**settings)
     if not all(type(value) is int and 1 <= value <= MOST for value in asdict(cfg).values()) or cfg.stages > MOST_STAGES:
         raise ValueError(f"a network of {brief(settings)}")

@@ -17,13 +17,7 @@ from unpaired.core.version import __version__
 from unpaired.data.prepare.download import download
 from unpaired.data.prepare.published import cache_folder
 from unpaired.data.sources.folder import image_files
-from unpaired.features import (
-    INCEPTION_SHA256,
-    INCEPTION_URL,
-    Extractor,
-    FeaturesName,
-    load_extractor,
-)
+from unpaired.features import INCEPTION_SHA256, INCEPTION_URL, Extractor, FeaturesName, load_extractor
 from unpaired.features.resizing import ResizeName
 from unpaired.imaging.images import read_image, shown, to_pixels, to_tensor, with_channels
 from unpaired.metrics.evidence import FEWEST, warning
@@ -51,16 +45,7 @@ def compare_sets(
     fetch: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """How far a folder of translations, as a set, is from a folder of real images.
-
-    Args:
-        fake: Translations.
-        real: Real images of the target domain; kept out of training, or the numbers are too favourable.
-        features: Whose features: see `unpaired.features.load_extractor`.
-        weights: The network's weights, where they are not shipped.
-        resize: How images are brought to the network's size.
-        fetch: Download the Inception weights where they are not there yet.
-        device: Where the network of features runs; see `core.device.pick_device`.
+    """How far a folder of translations, as a set, is from a folder of real images; arguments as `unpaired metrics`.
 
     Returns:
         The numbers, `intervals`, `n`, `recipe` and `notes`. `fid` is called so for the field's Inception alone, `fd`
@@ -87,19 +72,11 @@ def compare_sets(
 
 def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbers:
     """Every number that these features give."""
-    kid = kernel_distance(fake, real)
-    distance = frechet_distance(fake, real)
-    frechet = (
-        {"fid": distance, "mifid": memorization_informed(distance, fake, real)}
-        if features == "inception"
-        else {"fd": distance}
-    )
-    numbers = {
-        **frechet,
-        "kid": kid.mean,
-        "kid_std": kid.std,
-        **asdict(prdc(fake, real)),
-    }
+    kid, distance = kernel_distance(fake, real), frechet_distance(fake, real)
+    numbers = {"fid" if features == "inception" else "fd": distance}
+    if features == "inception":
+        numbers["mifid"] = memorization_informed(distance, fake, real)
+    numbers |= {"kid": kid.mean, "kid_std": kid.std, **asdict(prdc(fake, real))}
     return numbers | ({"cmmd": cmmd(fake, real)} if features == "clip" else {})
 
 
@@ -121,10 +98,9 @@ def fetch_inception() -> Path:
 
 
 def _around(name: str, number: float, wide: float) -> dict[str, float]:
-    low, high = number - wide, number + wide
     least = -np.inf if name == "kid" else 0.0  # the only one that may be below
     most = 1.0 if name in SHARES else np.inf
-    return {"low": max(low, least), "high": min(high, most)}
+    return {"low": max(number - wide, least), "high": min(number + wide, most)}
 
 
 def _images(folder: Path) -> list[Path]:

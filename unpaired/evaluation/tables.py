@@ -1,14 +1,57 @@
-"""The numbers as people read them in a terminal."""
+"""An evaluation as tables, for the report and for a terminal: the model beside its baselines."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from unpaired.config import DIRECTIONS
 from unpaired.data.manifest import directions_of
 from unpaired.evaluation.scores import MODEL
-from unpaired.metrics.evidence import span_text
-from unpaired.metrics.words import BASELINES, METRICS
+from unpaired.metrics.evidence import Verdict, compare, span_text
+from unpaired.metrics.words import BASELINES, METRICS, Words
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one direction, as text."""
+
+    words: Words
+    value: str
+    interval: str
+    baselines: list[str]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Table:
+    """One direction."""
+
+    direction: str
+    images: int
+    columns: list[str]
+    """The baselines."""
+    rows: list[Row]
+
+
+def tables(evaluation: Mapping[str, Any]) -> list[Table]:
+    """A table per direction of an evaluation."""
+    parts = ("intervals", "baselines", "differences")
+    found = []
+    for direction in (direction for direction in DIRECTIONS if evaluation.get(direction)):
+        scores = evaluation[direction]
+        spans, baselines, differences = (evaluation.get(part, {}).get(direction, {}) for part in parts)
+        rows = []
+        for name, words in ((name, words) for name, words in METRICS.items() if name in scores):
+            values = [scores[name], *(there.get(name) for there in baselines.values())]
+            value, *others = ["–" if value is None else f"{value:.{words.digits}f}" for value in values]
+            verdict = compare(name, baselines, differences)
+            rows.append(Row(words, value, span_text(spans.get(name), words.digits), others, verdict))
+        images = max((span["n"] for span in spans.values()), default=0)
+        found.append(Table(direction, images, [BASELINES.get(str(name), str(name)) for name in baselines], rows))
+    return found
 
 
 def table(result: dict[str, Any], width: int = 80) -> str:
@@ -17,21 +60,13 @@ def table(result: dict[str, Any], width: int = 80) -> str:
     The baselines stand beside the model where that fits, else below it.
     """
     lines, directions = [], directions_of(result["recipe"])
-    for direction, scores in ((d, result[d]) for d in ("AtoB", "BtoA") if d in result):
-        baselines = result["baselines"][direction]
-        rows = [["", MODEL, "95 %", *(BASELINES[name] for name in baselines), "better"]]
-        for name, words in METRICS.items():
-            if name in scores:
-                span = result["intervals"][direction][name]
-                shown = [
-                    f"{scores[name]:.{words.digits}f}",
-                    span_text(span, words.digits),
-                    *(f"{r[name]:.{words.digits}f}" if name in r else "-" for r in baselines.values()),
-                ]
-                rows.append([words.label, *shown, words.better])
-        images = len(result["images"][direction])
-        lines.append(f"{directions[direction]}, {images} test images")
-        lines += [*_laid_out(rows, width), ""]
+    for found in tables(result):
+        rows = [["", MODEL, "95 %", *found.columns, "better"]]
+        for row in found.rows:
+            others = [value.replace("–", "-") for value in row.baselines]
+            rows.append([row.words.label, row.value, row.interval, *others, row.words.better])
+        images = len(result["images"][found.direction])
+        lines += [f"{directions[found.direction]}, {images} test images", *_laid_out(rows, width), ""]
     notes = [textwrap.fill(f"Note: {note}", width) for note in result["recipe"]["notes"]]
     return "\n".join([*lines, *notes]).rstrip()
 

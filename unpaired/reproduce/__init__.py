@@ -32,30 +32,22 @@ EXPERIMENTS = ("table1", *TABLES, "applications", "failures")
 def reproduce(
     experiments: Sequence[str],
     out: Path,
-    budget: str = "minutes",
-    seeds: int = 3,
-    steps: int | None = None,
-    methods: Sequence[str] = (),
-    threads: int = 0,
-    features: Path | None = None,
-    device: str = "auto",
+    budget: str,
+    seeds: int,
+    steps: int | None,
+    methods: Sequence[str],
+    threads: int,
+    features: Path | None,
+    device: str,
 ) -> Path:
     """Run what is missing of these experiments and write `out/index.html` and one Markdown file each.
 
-    Args:
-        experiments: Of table1 to table5, applications, failures; all of them where empty.
-        out: Folder of the reproduction; the same call resumes.
-        budget: How large and how long; see `plan.BUDGETS`.
-        seeds: Trainings of each method in the tables, with seeds 0, 1, ...
-        steps: Steps of each training, in place of the budget's.
-        methods: Only these rows, by the tables' names; every row of the experiments if empty.
-        threads: CPU threads; 0 leaves torch's choice.
-        features: VGG-16's weights, vgg16-397923af.pth, for the feature loss; EfficientNet-Lite0 unless given.
-        device: See `core.device.pick_device`.
+    The arguments are those of `unpaired reproduce`; empty `experiments` or `methods` stand for all. The same call
+    resumes.
 
     Raises:
         BadInput: an unknown experiment, method or budget, or `out` in use by something else.
-        Stopped: after a signal; the same call resumes.
+        Stopped: after a signal.
     """
     wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS
     chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)
@@ -78,20 +70,18 @@ def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds
     """In the paper's order."""
     sections: list[Section] = []
     if "table1" in wanted:
-        sections.append(prepare_studies(shop, [name for name in names if name in TABLE1], seed=0))
-    for slug in (slug for slug in TABLES if slug in wanted):
-        table = TABLES[slug]
-        figure = comparison(shop, [name for name in table.rows if name in names], 0, table.direction)
-        notes = (f"Paper: Cityscapes, 128 px; {NOTE}.", f"Feature loss: {content_name(shop.budget.features)}.")
-        sections.append(
-            Section(slug, table.title, notes, (rows_of(shop, table, range(seeds)),), (figure,) if figure else ())
-        )
+        sections.append(prepare_studies(shop, [name for name in names if name in TABLE1]))
+    notes = (f"Paper: Cityscapes, 128 px; {NOTE}.", f"Feature loss: {content_name(shop.budget.features)}.")
+    for slug, table in ((slug, table) for slug, table in TABLES.items() if slug in wanted):
+        figure = comparison(shop, [name for name in table.rows if name in names], table.direction)
+        rows = rows_of(shop, table, range(seeds))
+        sections.append(Section(slug, table.title, notes, (rows,), (figure,) if figure else ()))
     if set(wanted) & set(TABLES):
         sections.append(Section("findings", "Do the findings hold?", (), (findings(shop, range(seeds)),)))
     if "applications" in wanted:
-        sections += applications(shop, 0)
+        sections += applications(shop)
     if "failures" in wanted and "CycleGAN" in names:
-        sections += failures(shop, 0)
+        sections += failures(shop)
     return sections
 
 

@@ -5,7 +5,7 @@ Season, transfiguration and depth of field need the published sets: docs/applica
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,12 @@ from unpaired.config import Direction
 from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import Pair, prepare_earth
-from unpaired.experiment import Experiment
-from unpaired.imaging.images import Pixels, read_image
+from unpaired.experiment import with_settings
+from unpaired.imaging.images import read_image
 from unpaired.inference.translator import Translator
-from unpaired.methods import CycleGANConfig
-from unpaired.reproduce.figures import save_columns
+from unpaired.reproduce.figures import save_columns, translated
 from unpaired.reproduce.page import Section
-from unpaired.reproduce.plan import LAMBDA, experiment
+from unpaired.reproduce.plan import LAMBDA
 from unpaired.reproduce.runs import Workshop, say
 from unpaired.training import train
 
@@ -59,12 +58,12 @@ APPLICATIONS = (
 )
 
 
-def applications(shop: Workshop, seed: int) -> list[Section]:
+def applications(shop: Workshop) -> list[Section]:
     """Train what is missing, and show it."""
-    return [_section(shop, application, seed) for application in APPLICATIONS]
+    return [_section(shop, application) for application in APPLICATIONS]
 
 
-def _section(shop: Workshop, application: Application, seed: int) -> Section:
+def _section(shop: Workshop, application: Application) -> Section:
     data, budget = shop.out / "data" / application.pair, shop.budget
     if not (data / MANIFEST).exists():
         prepare_earth(data, application.pair, budget.size, budget.globe_width, budget.stride, north=90)
@@ -73,21 +72,16 @@ def _section(shop: Workshop, application: Application, seed: int) -> Section:
     sources, truths = ([read_image(path).pixels for path in side] for side in (there, back))
     columns, rows = [("input", sources)], [["identity weight", "mean error (levels)", "change of mean colour (levels)"]]
     for weight in application.identity:
-        run = shop.out / "runs" / f"{application.slug}-identity-{weight:g}" / f"seed-{seed}"
+        name = f"{application.slug}-identity-{weight:g}"
         say(f"applications: {application.slug}, identity {weight:g}")
-        train(_experiment(shop, data, weight, seed), run)
-        model = Translator.load(run, application.direction, precision="fp32", device=shop.device)
-        columns.append((f"identity {weight:g}", [_output(model, source) for source in sources]))
+        base = shop.experiment("CycleGAN", data)
+        train(with_settings(base, {"name": "reproduce application", "method.identity_weight": weight}), shop.run(name))
+        model = shop.model(name, application.direction)
+        columns.append((f"identity {weight:g}", [translated(model, source) for source in sources]))
         rows.append([f"{weight:g}", *_measured(model, data, application.direction)])
     path = shop.out / "figures" / f"application-{application.slug}.png"
     save_columns([*columns, ("truth", truths)], path)
     return Section(f"application-{application.slug}", application.title, (application.note,), (rows,), (path,))
-
-
-def _experiment(shop: Workshop, data: Path, identity: float, seed: int) -> Experiment:
-    base = experiment("CycleGAN", shop.budget, data, seed, shop.threads, shop.device)
-    assert isinstance(base.method, CycleGANConfig)  # that row's method
-    return replace(base, name="reproduce application", method=replace(base.method, identity_weight=identity))
 
 
 def _measured(model: Translator, data: Path, direction: Direction) -> list[str]:
@@ -95,14 +89,8 @@ def _measured(model: Translator, data: Path, direction: Direction) -> list[str]:
     held_out = open_held_out(data, "yes")
     errors, moved = [], []
     for source, truth in zip(held_out.side(direction[0]), held_out.side(direction[-1]), strict=True):
-        before, after = read_image(source).pixels.astype(float), read_image(truth).pixels.astype(float)
-        output = _output(model, read_image(source).pixels).astype(float)
+        before, after = read_image(source).pixels, read_image(truth).pixels
+        output = translated(model, before).astype(float)
         errors.append(np.abs(output - after).mean())
         moved.append(np.abs(output.mean((0, 1)) - before.mean((0, 1))).mean())
     return [f"{np.mean(errors):.1f}", f"{np.mean(moved):.1f}"]
-
-
-def _output(model: Translator, pixels: Pixels) -> Pixels:
-    output = model(pixels)
-    assert isinstance(output, np.ndarray)  # as was given
-    return output

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -17,15 +16,13 @@ from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import new_dataset, read_manifest
 from unpaired.data.prepare.earth import MASK, SOUTH, raster_folder, read_globe, read_labels
 from unpaired.data.prepare.earth_labels import earth_labels, painted
-from unpaired.data.sources import ImageFile
 from unpaired.experiment import with_settings
 from unpaired.imaging.images import Pixels, read_image, to_tensor
 from unpaired.inference.translator import Translator
 from unpaired.metrics.palette import IGNORE, Palette
 from unpaired.metrics.segmentation import confusion_matrix, pixel_accuracy
-from unpaired.reproduce.figures import save_columns
+from unpaired.reproduce.figures import save_columns, translated
 from unpaired.reproduce.page import Section
-from unpaired.reproduce.plan import experiment
 from unpaired.reproduce.runs import Workshop, say
 from unpaired.training import train
 
@@ -33,9 +30,9 @@ SHOWN = 6
 RED, BLUE, GREEN, GRAY = (200, 50, 40), (40, 60, 160), (40, 160, 70), (170, 170, 170)
 
 
-def failures(shop: Workshop, seed: int) -> list[Section]:
+def failures(shop: Workshop) -> list[Section]:
     """The three kinds, the first two of them with the CycleGAN that the tables share."""
-    return [_worst(shop, seed), _unseen(shop, seed), _geometry(shop, seed)]
+    return [_worst(shop), _unseen(shop), _geometry(shop)]
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,12 @@ class Labelled:
     accuracy: float
 
 
-def _worst(shop: Workshop, seed: int) -> Section:
+def _worst(shop: Workshop) -> Section:
     """The test tiles whose labels it gets most wrong."""
     held_out = open_held_out(shop.labels, "yes")
-    tiles = [(_pixels(photo), _pixels(label)) for photo, label in zip(held_out.a, held_out.b, strict=True)]
-    found = sorted(_labelled(shop, seed, tiles), key=lambda each: each.accuracy)
+    pairs = zip(held_out.a, held_out.b, strict=True)
+    tiles = [(read_image(photo).pixels, read_image(label).pixels) for photo, label in pairs]
+    found = sorted(_labelled(shop, tiles), key=lambda each: each.accuracy)
     path = _figure(shop, "failures-worst", found[:SHOWN])
     rows = [["test tiles", "per-pixel acc."], ["all, median", f"{np.median([e.accuracy for e in found]):.3f}"]]
     rows += [[f"number {k} from below", f"{each.accuracy:.3f}"] for k, each in enumerate(found[:SHOWN], 1)]
@@ -60,10 +58,10 @@ def _worst(shop: Workshop, seed: int) -> Section:
     return Section("failures-worst", "Failures: the worst test tiles, photo to labels", notes, (rows,), (path,))
 
 
-def _unseen(shop: Workshop, seed: int) -> Section:
+def _unseen(shop: Workshop) -> Section:
     """Antarctica, which no training tile shows: the paper's rider on the zebra."""
-    found = _labelled(shop, seed, antarctic_tiles(shop.budget.size, shop.budget.globe_width))
-    scores = shop.scores("CycleGAN", seed)
+    found = _labelled(shop, antarctic_tiles(shop.budget.size, shop.budget.globe_width))
+    scores = shop.scores("CycleGAN")
     assert scores is not None  # it was trained above
     path = _figure(shop, "failures-unseen", found[:: max(1, len(found) // SHOWN)][:SHOWN])
     rows = [
@@ -75,29 +73,21 @@ def _unseen(shop: Workshop, seed: int) -> Section:
     return Section("failures-unseen", "Failures: places unlike the training set", notes, (rows,), (path,))
 
 
-def _geometry(shop: Workshop, seed: int) -> Section:
+def _geometry(shop: Workshop) -> Section:
     """Discs into squares: colours change, shapes do not (the paper's dog and cat)."""
-    data, run = shop.out / "data" / "shapes", shop.out / "runs" / "shapes" / f"seed-{seed}"
+    data, run = shop.out / "data" / "shapes", shop.run("shapes")
     if not data.exists():
         draw_shapes(data, shop.budget.size)
     if not (run / "measured.json").is_file():
         say("failures: discs into squares")
-        base = experiment("CycleGAN", shop.budget, data, seed, shop.threads, shop.device)
-        train(with_settings(base, {"name": "reproduce shapes"}), run)
-        write_text(
-            run / "measured.json",
-            json.dumps(_shape_change(Translator.load(run, "AtoB", precision="fp32", device=shop.device), data)),
-        )
+        train(with_settings(shop.experiment("CycleGAN", data), {"name": "reproduce shapes"}), run)
+        write_text(run / "measured.json", json.dumps(_shape_change(shop.model("shapes", "AtoB"), data)))
     measured = json.loads((run / "measured.json").read_text(encoding="utf-8"))
-    held_out, model = (
-        open_held_out(data, "yes", SHOWN),
-        Translator.load(run, "AtoB", precision="fp32", device=shop.device),
-    )
+    held_out, model = open_held_out(data, "yes", SHOWN), shop.model("shapes", "AtoB")
     path = shop.out / "figures" / "failures-geometry.png"
-    discs, squares = ([_pixels(p) for p in side] for side in (held_out.a, held_out.b))
-    save_columns(
-        [("disc", discs), ("CycleGAN", [_output(model, disc) for disc in discs]), ("asked for", squares)], path
-    )
+    discs, squares = ([read_image(file).pixels for file in side] for side in (held_out.a, held_out.b))
+    became = [translated(model, disc) for disc in discs]
+    save_columns([("disc", discs), ("CycleGAN", became), ("asked for", squares)], path)
     rows = [
         ["of the pixels that", "share that became the square's colour"],
         ["the disc covers: asks for a new colour", f"{measured['colour']:.3f}"],
@@ -154,8 +144,8 @@ def _shape_change(model: Translator, data: Path) -> dict[str, float]:
     held_out = open_held_out(data, "yes")
     became: dict[str, list[NDArray[np.bool_]]] = {"colour": [], "shape": [], "ground": []}
     for disc_path, square_path in zip(held_out.a, held_out.b, strict=True):
-        disc, square = (_pixels(path).astype(int) for path in (disc_path, square_path))
-        output = _output(model, disc.astype(np.uint8)).astype(int)
+        disc, square = read_image(disc_path).pixels, read_image(square_path).pixels
+        output = translated(model, disc).astype(int)
         green = np.abs(output - GREEN).sum(2) < np.abs(output - GRAY).sum(2)
         in_disc, in_square = disc[..., 0] > disc[..., 2], square[..., 1] > square[..., 0]
         for name, where in (("colour", in_disc), ("shape", in_square & ~in_disc), ("ground", ~in_square)):
@@ -163,12 +153,12 @@ def _shape_change(model: Translator, data: Path) -> dict[str, float]:
     return {name: float(np.concatenate(parts).mean()) for name, parts in became.items()}
 
 
-def _labelled(shop: Workshop, seed: int, tiles: Sequence[tuple[Pixels, Pixels]]) -> list[Labelled]:
+def _labelled(shop: Workshop, tiles: Sequence[tuple[Pixels, Pixels]]) -> list[Labelled]:
     """Every photo with its labels, as CycleGAN labels it."""
     palette = Palette.of(read_manifest(shop.labels), shop.labels)
-    model, labelled = Translator.load(shop.run("CycleGAN", seed), "AtoB", precision="fp32", device=shop.device), []
+    model, labelled = shop.model("CycleGAN", "AtoB"), []
     for photo, label in tiles:
-        output = _output(model, photo)
+        output = translated(model, photo)
         found, truth = palette.nearest(to_tensor(output)[None]), palette.exact(to_tensor(label)[None])
         accuracy = pixel_accuracy(confusion_matrix(found, truth, len(palette.names), IGNORE))
         labelled.append(Labelled(photo, output, label, accuracy))
@@ -180,14 +170,3 @@ def _figure(shop: Workshop, slug: str, tiles: Sequence[Labelled]) -> Path:
     columns = [("photo", [t.photo for t in tiles]), ("CycleGAN", [t.output for t in tiles])]
     save_columns([*columns, ("truth", [t.truth for t in tiles])], path)
     return path
-
-
-@torch.inference_mode()
-def _output(model: Translator, pixels: Pixels) -> Pixels:
-    output = model(pixels)
-    assert isinstance(output, np.ndarray)  # as was given
-    return output
-
-
-def _pixels(path: ImageFile) -> Pixels:
-    return read_image(path).pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Section:
     title: str
     notes: tuple[str, ...] = ()
     tables: tuple[Sequence[Sequence[str]], ...] = ()
-    figures: tuple[Path, ...] = field(default=())
+    figures: tuple[Path, ...] = ()
 
 
 def write_section(out: Path, section: Section) -> Path:

@@ -104,9 +104,9 @@ ROWS: dict[str, Row] = {
 """In the order in which they are trained: the main findings first."""
 
 
-def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 0, device: str = "auto") -> Experiment:
+def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int, device: str) -> Experiment:
     """The complete experiment of one row and one seed."""
-    row, often = ROWS[name], max(1, budget.steps // 4)
+    row, side, often = ROWS[name], budget.size, max(1, budget.steps // 4)
     shared = {
         "generator": UNetConfig(width=budget.width, downs=5, upsampling="resize"),
         "discriminator": PatchGANConfig(width=2 * budget.width, layers=2, norm="none"),
@@ -119,8 +119,8 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
         data=DataConfig(
             root=str(data),
             preprocess="none",
-            load_size=budget.size,
-            crop_size=budget.size,
+            load_size=side,
+            crop_size=side,
             batch=row.batch,
             paired=row.paired,
             workers=1,
@@ -133,7 +133,7 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int = 
     )
 
 
-def budget_of(name: str, steps: int | None = None, features: Path | None = None) -> Budget:
+def budget_of(name: str, steps: int | None, features: Path | None) -> Budget:
     """The budget called `name`, with another number of steps and VGG-16's weights where given.
 
     Raises:

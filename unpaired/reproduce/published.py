@@ -20,10 +20,7 @@ TABLE1: Rows = {
 """% of trials in which a fake was taken for real: map -> photo, photo -> map."""
 
 TABLE2: Rows = {
-    "CoGAN": (),
-    "BiGAN/ALI": (),
-    "SimGAN": (),
-    "Feature loss + GAN": (),
+    **dict.fromkeys(("CoGAN", "BiGAN/ALI", "SimGAN", "Feature loss + GAN"), ()),
     "CycleGAN": ("0.52", "0.17", "0.11"),
     "pix2pix": ("0.71", "0.25", "0.18"),
 }

@@ -15,12 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unpaired.config import Direction
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.data.manifest import MANIFEST
 from unpaired.data.prepare.earth import prepare_earth
 from unpaired.evaluation.labels import Copying, label_scores
 from unpaired.evaluation.segmenter import Segmenter, load_segmenter, train_segmenter
+from unpaired.experiment import Experiment
+from unpaired.inference.translator import Translator
 from unpaired.reproduce.plan import ROWS, Budget, experiment
 from unpaired.training import train
 
@@ -33,8 +36,8 @@ class Workshop:
 
     out: Path
     budget: Budget
-    threads: int = 0
-    device: str = "auto"
+    threads: int
+    device: str
 
     @property
     def labels(self) -> Path:
@@ -46,34 +49,41 @@ class Workshop:
         """The paired one, with the same tests."""
         return self.out / "data" / "pairs"
 
-    def run(self, name: str, seed: int) -> Path:
-        """The folder of one training."""
-        return self.out / "runs" / ROWS[name].slug / f"seed-{seed}"
+    def run(self, name: str, seed: int = 0) -> Path:
+        """The folder of one training of a row of the tables, or of another experiment."""
+        return self.out / "runs" / (ROWS[name].slug if name in ROWS else name) / f"seed-{seed}"
+
+    def model(self, name: str, direction: Direction) -> Translator:
+        """What the training with seed 0 learned."""
+        return Translator.load(self.run(name), direction, precision="fp32", device=self.device)
 
     def copying(self) -> dict[str, Any] | None:
         """The scores of the inputs as translations; None before `prepare`."""
-        path = self.out / COPYING
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return _read(self.out / COPYING)
 
-    def scores(self, name: str, seed: int) -> dict[str, Any] | None:
+    def scores(self, name: str, seed: int = 0) -> dict[str, Any] | None:
         """The scores of one training; None unless it is finished."""
-        path = self.run(name, seed) / SCORES
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return _read(self.run(name, seed) / SCORES)
+
+    def experiment(self, name: str, data: Path, seed: int = 0) -> Experiment:
+        """The complete experiment of one row and one seed."""
+        return experiment(name, self.budget, data, seed, self.threads, self.device)
 
 
-def open_workshop(out: Path, budget: Budget, threads: int = 0, device: str = "auto") -> Workshop:
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def open_workshop(out: Path, budget: Budget, threads: int, device: str) -> Workshop:
     """Make the folder, or come back to it.
 
     Raises:
         BadInput: it holds a reproduction with another budget, whose numbers would be mixed with these.
     """
     path, plan = out / PLAN, asdict(budget)
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            f"{key} was {before[key]} and is now {plan[key]}" for key in plan if before.get(key, plan[key]) != plan[key]
-        ]
-        if changed:
+    if before := _read(path):
+        differ = [key for key in plan if before.get(key, plan[key]) != plan[key]]
+        if changed := [f"{key} was {before[key]} and is now {plan[key]}" for key in differ]:
             raise BadInput(f"{out} holds a reproduction with another budget: {', '.join(changed)}; give another --out")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: expected a new or empty folder or a reproduction, found something else")
@@ -109,7 +119,7 @@ def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segm
     for number, (name, seed) in enumerate(todo, 1):
         say(f"{number} of {len(todo)}: {name}, seed {seed}")
         data, run = shop.pairs if ROWS[name].paired else shop.labels, shop.run(name, seed)
-        train(experiment(name, shop.budget, data, seed, shop.threads, shop.device), run)
+        train(shop.experiment(name, data, seed), run)
         write_text(run / SCORES, json.dumps(label_scores(run, shop.labels, segmenter), indent=2))
 
 

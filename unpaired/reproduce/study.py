@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unpaired.config import Direction
-from unpaired.inference import Translator, translate_files
+from unpaired.inference import translate_files
 from unpaired.reproduce.page import Section
 from unpaired.reproduce.plan import ROWS
 from unpaired.reproduce.published import NOTE, TABLE1
@@ -15,7 +15,7 @@ from unpaired.reproduce.runs import Workshop, say
 WAYS: dict[Direction, str] = {"BtoA": "labels to photo", "AtoB": "photo to labels"}
 
 
-def prepare_studies(shop: Workshop, names: Sequence[str], seed: int) -> Section:
+def prepare_studies(shop: Workshop, names: Sequence[str]) -> Section:
     """A study per direction, in `OUT/study`: the test images as every method that was run translates them."""
     from unpaired.serve.study import prepare_study
 
@@ -23,15 +23,13 @@ def prepare_studies(shop: Workshop, names: Sequence[str], seed: int) -> Section:
     for direction, way in WAYS.items():
         folder = shop.out / "study" / direction
         fakes: dict[str, Path] = {}
-        for name in (name for name in names if shop.scores(name, seed) is not None):
-            images = shop.out / "study" / "translations" / direction / ROWS[name].slug
+        for name in (name for name in names if shop.scores(name) is not None):
+            fakes[name] = images = shop.out / "study" / "translations" / direction / ROWS[name].slug
             if not images.exists():
-                model = Translator.load(shop.run(name, seed), direction, precision="fp32", device=shop.device)
-                translate_files(model, str(shop.labels / f"test{direction[0]}"), images)
-            fakes[name] = images
+                translate_files(shop.model(name, direction), str(shop.labels / f"test{direction[0]}"), images)
         if fakes and not folder.exists():
             say(f"preparing the study {way} in {folder}")
-            prepare_study(folder, shop.labels / f"test{direction[-1]}", fakes, seed)
+            prepare_study(folder, shop.labels / f"test{direction[-1]}", fakes)
         if fakes:
             made.append(f"Study {way}: {folder.relative_to(shop.out)}, {len(fakes)} algorithms; serve and take it.")
     rows = [["", "map to photo, paper", "photo to map, paper", "ours"]]

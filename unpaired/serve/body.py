@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from unpaired.serve.limits import Limits
-from unpaired.serve.media import MEDIA_TYPES, OTHER
+from unpaired.serve.limits import MEDIA_TYPES, OTHER, Limits
 
 FIELD = "image"
 """The one field of a multipart form."""
@@ -57,10 +57,10 @@ class Refused(HTTPException):
 
 
 async def read_body(request: Request, limits: Limits, share: Held, deadline: float) -> bytes:
-    """The bytes of the image in a request.
+    """The bytes of the image in a request: its body, or the one file of a form in the field `image`.
 
     Args:
-        request: With an image as its body, or a form with one file in the field `image`.
+        request: Read to its end.
         limits: For its size and that of all bodies together.
         share: Counts this body.
         deadline: By when it must be here, in the event loop's time.
@@ -91,19 +91,16 @@ async def _whole(stream: AsyncGenerator[bytes, None]) -> bytes:
 async def _counted(request: Request, limits: Limits, share: Held) -> AsyncGenerator[bytes, None]:
     """The body piece by piece, for as long as it stays within the limits."""
     most = limits.max_bytes + FORM_OVERHEAD
-    declared = request.headers.get("content-length", "0")
-    too_large = f"the body is over the limit of {limits.max_bytes} bytes"
-    if int(declared) > most:  # h11 lets digits through only
-        await _linger(request)
-        raise Refused(413, too_large)
+    too_large = Refused(413, f"the body is over the limit of {limits.max_bytes} bytes")
+    if int(request.headers.get("content-length", "0")) > most:  # h11 lets digits through only
+        await _refuse(request, too_large)
     async for chunk in request.stream():
         share.add(len(chunk))
         if share.bytes > most:
-            await _linger(request)
-            raise Refused(413, too_large)
+            await _refuse(request, too_large)
         if share.whole and share.whole.bytes > limits.held_bytes:
-            await _linger(request)
-            raise Refused(503, "too many images are in memory; come back later", **{"Retry-After": "5"})
+            busy = Refused(503, "too many images are in memory; come back later", **{"Retry-After": "5"})
+            await _refuse(request, busy)
         yield chunk
 
 
@@ -114,8 +111,7 @@ async def _from_form(request: Request, stream: AsyncGenerator[bytes, None], limi
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        await _linger(request)
-        raise Refused(400, f"{expected} ({error.message})") from None
+        await _refuse(request, Refused(400, f"{expected} ({error.message})"))
     upload = form.get(FIELD)
     if upload is None or isinstance(upload, str):
         raise HTTPException(422, f"{expected}, found {list(form)}")
@@ -124,15 +120,15 @@ async def _from_form(request: Request, stream: AsyncGenerator[bytes, None], limi
     return data
 
 
-async def _linger(request: Request) -> None:
-    """Read on for a moment: closing on unread bytes would reset the connection before the answer is read."""
-    if request.headers.get("expect", "").lower() == "100-continue":
-        return  # such a client waits to be told
+async def _refuse(request: Request, refused: Refused) -> NoReturn:
+    """Read on for a moment, then refuse: closing on unread bytes resets the connection before the answer is read."""
     until = time.monotonic() + LINGER
     try:
         async with asyncio.timeout(LINGER):
-            async for _ in request.stream():
-                if time.monotonic() > until:  # data that is always there never lets the timeout in
-                    return
+            if request.headers.get("expect", "").lower() != "100-continue":  # such a client sends nothing yet
+                async for _ in request.stream():
+                    if time.monotonic() > until:  # data that is always there never lets the timeout in
+                        break
     except (TimeoutError, ClientDisconnect, RuntimeError):
         pass
+    raise refused

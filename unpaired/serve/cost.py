@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from unpaired.inference import Translator
 from unpaired.inference.huge import translate_in_tiles
 from unpaired.inference.options import LARGE, TILE
 from unpaired.inference.tiling import Tiling
-from unpaired.models import Generator
 
 MEASURED = 256
 """Side of the image that is translated to measure the cost."""
@@ -54,22 +54,14 @@ class Served:
     """Seconds that it may take."""
     bytes_per_pixel: float = 0.0
     seconds_per_pixel: float = 0.0
-    plane_bytes_per_pixel: float = 0.0
-    """Of a translation in tiles; computed when it is needed."""
-    at_train: Served | None = None
-    """The same at the training scale; made when it is needed."""
 
     def at(self, scale: Scale) -> Served:
-        """The same at a scale.
+        """The same at a scale; an exported file, which keeps no training size, raises `BadInput` at `train`."""
+        return self if scale == "own" else self._at_train
 
-        Raises:
-            BadInput: an exported file, which keeps no training size.
-        """
-        if scale == "own":
-            return self
-        if self.at_train is None:
-            self.at_train = replace(self, translator=self.translator.at(scale))
-        return self.at_train
+    @cached_property
+    def _at_train(self) -> Served:
+        return replace(self, translator=self.translator.at("train"))
 
     def measure(self) -> None:
         """Measure bytes and seconds per pixel by translating a gray square."""
@@ -105,12 +97,11 @@ class Served:
         pixels = self._padded(size)
         need, seconds = pixels * (self.bytes_per_pixel + BYTES_BESIDE), pixels * self.seconds_per_pixel
         thin = pixels > max(4 * math.prod(size), TILE**2)
-        tile = THIN_TILE if thin else TILE
         if self.translator.scale == "own" and (pixels > LARGE or thin or need > self.memory):
             with suppress(BadInput):  # a network that cannot be tiled
                 area = min(pixels, (TILE + 64) ** 2)
-                need = pixels * (self._planes() + BYTES_BESIDE) + area * self.bytes_per_pixel
-                return tile, need, TILED * seconds
+                need = pixels * (self._plane_bytes + BYTES_BESIDE) + area * self.bytes_per_pixel
+                return THIN_TILE if thin else TILE, need, TILED * seconds
         return None, need, seconds
 
     @property
@@ -141,20 +132,17 @@ class Served:
 
     def describe(self) -> str:
         """The largest image and what bounds it, in words."""
-        limits = f"{self.memory / 1e9:.1f} GB and {self.seconds:g} s"
-        return f"up to {self.max_pixels / 1e6:.1f} million pixels within {limits}"
+        pixels = f"up to {self.max_pixels / 1e6:.1f} million pixels"
+        return f"{pixels} within {self.memory / 1e9:.1f} GB and {self.seconds:g} s"
 
-    def _network(self) -> Generator:
-        if self.translator.bundle is None:
+    @cached_property
+    def _plane_bytes(self) -> float:
+        """Per pixel: of the planes that a translation in tiles keeps from sweep to sweep."""
+        bundle, side = self.translator.bundle, 1024
+        if bundle is None:
             raise BadInput("an exported file cannot be tiled")
-        return self.translator.bundle.translators[self.translator.direction]
-
-    def _planes(self) -> float:
-        """Bytes per pixel of the planes that are kept from sweep to sweep."""
-        if not self.plane_bytes_per_pixel:
-            room = Tiling.exact(self._network(), (1024, 1024), self.translator.channels_in).room
-            self.plane_bytes_per_pixel = room / 1024**2
-        return self.plane_bytes_per_pixel
+        network = bundle.translators[self.translator.direction]
+        return Tiling.exact(network, (side, side), self.translator.channels_in).room / side**2
 
     def _padded(self, size: Size) -> int:
         """Pixels that the network sees of an image of this size."""

@@ -129,10 +129,8 @@ class Dispatcher:
         reading = asyncio.create_task(_read_all(process.stdout, inbox))
         try:
             hello = await _within(inbox.get(), START_TIMEOUT)
-            if hello is None:
-                return
-            if "unusable" in hello[0]:
-                if not self.models:  # after the first start: the files changed; they may come back
+            if hello is None or "unusable" in hello[0]:
+                if hello and not self.models:  # after the first start: the files changed; they may come back
                     self.unusable = hello[0]["unusable"]
                 return
             self.models = hello[0]["models"]
@@ -213,17 +211,14 @@ class Dispatcher:
         self.metrics.ready.set(ready)
 
 
-async def _send(process: asyncio.subprocess.Process, batch: list[Job]) -> bool:
+async def _send(process: asyncio.subprocess.Process, batch: list[Job]) -> None:
     assert process.stdin
-    tasks = [
-        {"id": number, "model": job.model, "direction": job.direction, "suffix": job.suffix, "scale": job.scale}
-        | {"size": len(job.data)}
-        for number, job in enumerate(batch)
-    ]
+    names = ("model", "direction", "suffix", "scale")
+    tasks = [{name: getattr(job, name) for name in names} | {"size": len(job.data)} for job in batch]
+    tasks = [task | {"id": number} for number, task in enumerate(tasks)]
     with contextlib.suppress(ConnectionError):  # the inbox will tell
         process.stdin.write(packed({"tasks": tasks}, b"".join(job.data for job in batch)))
         await process.stdin.drain()
-    return True
 
 
 async def _read_all(stream: asyncio.StreamReader, inbox: asyncio.Queue[Any]) -> None:

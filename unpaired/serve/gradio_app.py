@@ -31,12 +31,7 @@ SIZES: list[tuple[str, Scale]] = [("as the image", "own"), ("as in training", "t
 def build(models: Sequence[str], device: str = "auto") -> gr.Blocks:
     """The app: an image, a model, a direction and a size in, the translation out.
 
-    Args:
-        models: Runs' folders or bundles, each as PATH or NAME=PATH.
-        device: Where they run; see `core.device.pick_device`.
-
-    Raises:
-        BadInput: not models.
+    Models are runs' folders or bundles, each as PATH or NAME=PATH; `BadInput` if one is not.
     """
     translators = {name: Translator.load(path, device=device) for name, path in named_models(models).items()}
     first = next(iter(translators))

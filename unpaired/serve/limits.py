@@ -1,4 +1,4 @@
-"""What the server lets a request, and all of them together, take."""
+"""What a request may hold, and what all of them together may take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from unpaired.core.errors import BadInput
 
 MIB = 2**20
+MEDIA_TYPES = {
+    **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
+    **{".tif": "image/tiff", ".bmp": "image/bmp", ".dcm": "application/dicom"},
+}
+"""Of images by suffix."""
+OTHER = "application/octet-stream"
+"""Bytes whose kind the content tells."""
 
 
 @dataclass(frozen=True, kw_only=True)

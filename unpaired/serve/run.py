@@ -8,9 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -30,57 +30,55 @@ TOKEN = "UNPAIRED_TOKEN"
 
 
 def serve(
-    models: Sequence[str],
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    limits: Limits | None = None,
-    token_file: Path | None = None,
-    hosts: Sequence[str] = (),
+    models: Sequence[str], host: str, port: int, limits: Limits, token_file: Path | None, hosts: Sequence[str]
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C, then finish the accepted requests.
-
-    Args:
-        models: Runs' folders or bundles, each as PATH or NAME=PATH.
-        host: Address to listen on; 127.0.0.1 is reached from this machine only.
-        port: TCP port; 0 takes a free one.
-        limits: Bounds of requests.
-        token_file: Its first line is asked for as a bearer token; else the variable UNPAIRED_TOKEN, if set.
-        hosts: Names that clients use for this server, where not those of this machine itself.
+    """Serve models until SIGTERM or Ctrl-C, then finish the accepted requests; arguments as of `unpaired serve`.
 
     Raises:
         BadInput: models, a token or an address that cannot be used.
     """
-    limits, metrics = limits or Limits(), Metrics()
+    metrics, token = Metrics(), read_token(token_file)
     dispatcher = Dispatcher(named_models(models), limits, metrics)
-    token = read_token(token_file)
     guard = Guard(build_app(dispatcher, limits, metrics), metrics, token, names_of(host, hosts))
-    with listening(host, port) as listener:
-        said = _Said(dispatcher, url_of(listener), open_to_all=not (token or host in LOCAL))
-        asyncio.run(serve_until_stopped(guard, limits.grace, listener, said))
+
+    async def announce(server: Server) -> None:
+        """Print where the server is and when it is ready; stop it if its models cannot be used."""
+        print(f"unpaired: serving {', '.join(dispatcher.paths)} on {server.url} (Ctrl-C stops)", file=sys.stderr)
+        if not token and host not in LOCAL:
+            notice = "unpaired: anyone who reaches this address may use it; --token-file asks for a token"
+            print(notice, file=sys.stderr)
+        while not dispatcher.ready and not dispatcher.unusable:
+            await asyncio.sleep(0.05)
+        if dispatcher.unusable:
+            server.should_exit = True
+        else:
+            print("unpaired: ready", file=sys.stderr)
+
+    serve_until_stopped(guard, host, port, limits.grace, announce)
     if dispatcher.unusable:
         raise BadInput(dispatcher.unusable)
 
 
-async def serve_until_stopped(guard: Guard, grace: float, listener: socket.socket, say: Say) -> None:
-    """Answer requests until asked to stop and drained.
+def serve_until_stopped(
+    guard: Guard, host: str, port: int, grace: float, announce: Callable[[Server], Coroutine[Any, Any, None]]
+) -> None:
+    """Answer requests on an address until asked to stop and drained; port 0 takes a free one.
 
-    Args:
-        guard: The app.
-        grace: Seconds that accepted requests have to finish.
-        listener: Where requests come in.
-        say: Told the server; says where it is, and may stop it.
+    Accepted requests have `grace` seconds to finish. `announce` is called with the server once it listens.
+
+    Raises:
+        BadInput: the address is taken, not allowed, or not this machine's.
     """
-    server = Server(uvicorn_config(guard), guard, grace)
-    saying = asyncio.ensure_future(say(server))
-    await server.serve([listener])
-    saying.cancel()
-    print("unpaired: stopped", file=sys.stderr, flush=True)
 
+    async def answer(listener: socket.socket) -> None:
+        server = Server(guard, listener, grace)
+        announcing = asyncio.create_task(announce(server))
+        await server.serve([listener])
+        announcing.cancel()
 
-def url_of(listener: socket.socket) -> str:
-    """The address of a socket for a browser."""
-    address, port = listener.getsockname()[:2]
-    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+    with _listening(host, port) as listener:
+        asyncio.run(answer(listener))
+    print("unpaired: stopped", file=sys.stderr)
 
 
 def names_of(host: str, hosts: Sequence[str]) -> frozenset[str]:
@@ -89,33 +87,34 @@ def names_of(host: str, hosts: Sequence[str]) -> frozenset[str]:
     return given | LOOPBACK if given or host in LOCAL else given
 
 
-def uvicorn_config(app: Guard) -> uvicorn.Config:
-    """No server name, no access log, no websockets, no trust in forwarded headers; bounded headers and idleness."""
-    return uvicorn.Config(
-        app,
-        http=HeaderTimeoutProtocol,
-        loop="asyncio",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=10,
-        timeout_graceful_shutdown=1,  # beyond the grace that draining had
-        h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=1024,
-        backlog=1024,
-    )
-
-
 class Server(uvicorn.Server):
-    """Uvicorn, but asked to stop it first refuses new work and finishes what it has accepted."""
+    """Uvicorn, but asked to stop it first refuses new work and finishes what it has accepted.
 
-    def __init__(self, config: uvicorn.Config, guard: Guard, grace: float) -> None:
+    No server name, access log, websockets or trust in forwarded headers; bounded headers and idleness.
+    """
+
+    def __init__(self, guard: Guard, listener: socket.socket, grace: float) -> None:
+        off: dict[str, Any] = dict.fromkeys(("access_log", "server_header", "proxy_headers"), False)
+        config = uvicorn.Config(
+            guard,
+            http=HeaderTimeoutProtocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="error",
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=1,  # beyond the grace that draining had
+            h11_max_incomplete_event_size=16 * 1024,
+            limit_concurrency=1024,
+            backlog=1024,
+            **off,
+        )
         super().__init__(config)
         self.guard, self.grace = guard, grace
+        address, port = listener.getsockname()[:2]
+        self.url = f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+        """The address for a browser."""
         self.drained: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -144,39 +143,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-Say = Callable[[Server], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class _Said:
-    """Says on stderr where the server is and when it is ready; stops it if its models cannot be used."""
-
-    dispatcher: Dispatcher
-    url: str
-    open_to_all: bool
-
-    async def __call__(self, server: Server) -> None:
-        names = ", ".join(self.dispatcher.paths)
-        print(f"unpaired: serving {names} on {self.url} (Ctrl-C stops)", file=sys.stderr, flush=True)
-        if self.open_to_all:
-            print(
-                "unpaired: anyone who reaches this address may use it; --token-file asks for a token", file=sys.stderr
-            )
-        while not self.dispatcher.ready and not self.dispatcher.unusable:
-            await asyncio.sleep(0.05)
-        if self.dispatcher.unusable:
-            server.should_exit = True
-        else:
-            print("unpaired: ready", file=sys.stderr, flush=True)
-
-
 @contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket on the address.
-
-    Raises:
-        BadInput: the address is taken, not allowed, or not this machine's.
-    """
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family)
@@ -193,15 +161,14 @@ def read_token(path: Path | None) -> str:
     Raises:
         BadInput: a file that cannot be read, or a token too short to keep anyone out.
     """
-    if path is None:
-        token, source = os.environ.get(TOKEN, ""), TOKEN
-        if not token:
-            return ""
-    else:
+    token, source = os.environ.get(TOKEN, ""), TOKEN
+    if path is not None:
         try:
             token, source = path.read_text(encoding="ascii").strip(), str(path)
         except (OSError, ValueError) as error:
             raise BadInput(f"{path}: cannot be read as a token ({error})") from error
+    elif not token:
+        return ""
     if len(token) < 16 or not token.isprintable() or " " in token:
         raise BadInput(f"{source}: expected a token of 16 or more printable characters without spaces")
     return token

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
-from importlib.abc import Traversable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from unpaired.checkpoints.shipped import example_file, shipped_models
 from unpaired.config import Direction, Scale
 from unpaired.core.version import __version__
-from unpaired.serve.api_page import api_page
 from unpaired.serve.body import FIELD, Held, read_body
 from unpaired.serve.dispatcher import Busy, Dispatcher, Job, Reply
 from unpaired.serve.guard import refusal
-from unpaired.serve.limits import Limits
-from unpaired.serve.media import MEDIA_TYPES, OTHER
+from unpaired.serve.limits import MEDIA_TYPES, OTHER, Limits
 from unpaired.serve.metrics import Metrics
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]
+Responses = dict[int | str, dict[str, Any]]
+PACKAGE = "unpaired.serve"
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -36,7 +38,7 @@ PAGE = {
     "/zip.js": ("zip.js", "text/javascript"),
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-MEDIA = (*MEDIA_TYPES.values(), OTHER)
+IMAGE = {kind: BINARY for kind in (*MEDIA_TYPES.values(), OTHER)}
 FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: BINARY["schema"]}, "additionalProperties": False}
 
 
@@ -65,9 +67,7 @@ class Model(BaseModel):
     directions: dict[Direction, dict[str, int]]
     """Of each: channels in and out, and the largest image in pixels."""
     domains: dict[Literal["A", "B"], str]
-    """Their names, for people."""
     about: About | None = None
-    """Its card, if it comes with the package."""
 
 
 class Models(BaseModel):
@@ -78,31 +78,42 @@ class Models(BaseModel):
     max_pixels: int
 
 
-def problems(**why: str) -> dict[int | str, dict[str, Any]]:
-    """Planned errors of a path, for its description: _413="too large"."""
-    return {int(status[1:]): {"model": Problem, "description": text} for status, text in why.items()}
+def _content(description: str, media: Mapping[str, Any]) -> Responses:
+    return {200: {"content": media, "description": description}}
 
 
-GUARDED = problems(
-    _401="No token, or not this server's",
-    _403="Asked by a page of another site",
-    _421="Asked by a name that this server does not go by",
-    _503="Too much to do, stopping, or not ready yet; Retry-After tells when to come back",
+def _problems(why: dict[int, str]) -> Responses:
+    return {status: {"model": Problem, "description": text} for status, text in why.items()}
+
+
+GUARDED = _problems(
+    {
+        401: "No token, or not this server's",
+        403: "Asked by a page of another site",
+        421: "Asked by a name that this server does not go by",
+        503: "Too much to do, stopping, or not ready yet; Retry-After tells when to come back",
+    }
 )
-MISSING = problems(_404="There is none", _422="Not a name of a model")
-TRANSLATE = GUARDED | problems(
-    _400="Not a form",
-    _408="The image took too long to arrive",
-    _413="More bytes than the limit, or more pixels than this machine translates within its memory and the timeout",
-    _415="Not an image's content type",
-    _422="Not an image, damaged, more pixels than the limit (checked before decoding), or an unknown setting",
-    _504="Not translated in time",
+LIVE: Responses = {status: GUARDED[status] for status in (403, 421)}
+EXAMPLE = _content("The image", {"image/jpeg": BINARY}) | GUARDED
+EXAMPLE |= _problems({404: "There is none", 422: "Not a name of a model"})
+TRANSLATE = _content("The translation", IMAGE) | GUARDED
+TRANSLATE |= _problems(
+    {
+        400: "Not a form",
+        408: "The image took too long to arrive",
+        413: "More bytes than the limit, or more pixels than this machine translates within its memory and the timeout",
+        415: "Not an image's content type",
+        422: "Not an image, damaged, more pixels than the limit (checked before decoding), or an unknown setting",
+        504: "Not translated in time",
+    }
 )
+METRICS = _content("Prometheus' text format", {"text/plain": {}}) | GUARDED
+BODY = {"requestBody": {"required": True, "content": IMAGE | {"multipart/form-data": {"schema": FORM}}}}
 
 
 def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastAPI:
     """The app around a dispatcher, which it runs."""
-    held, names = Held(), list(dispatcher.paths)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -115,17 +126,29 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
 
     app = FastAPI(title="unpaired", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     add_handlers(app)
-    add_files(app, resources.files("unpaired.serve") / "page", PAGE)
+    add_files(app, PACKAGE, PAGE)
+    api, add = Api(dispatcher, limits, metrics), app.add_api_route
+    add("/translate", api.translate, methods=["POST"], responses=TRANSLATE, openapi_extra=BODY, response_class=Response)
+    add("/models", api.models, responses=GUARDED)
+    add("/examples/{model}", api.example, responses=EXAMPLE, response_class=Response)
+    add("/docs", api.docs, include_in_schema=False, response_class=Response)
+    add("/health/live", api.live, responses=LIVE)
+    add("/health/ready", api.ready, responses={**LIVE, 503: GUARDED[503]})
+    add("/metrics", api.measured, responses=METRICS, response_class=Response)
+    return app
 
-    body = {kind: BINARY for kind in MEDIA} | {"multipart/form-data": {"schema": FORM}}
 
-    @app.post(
-        "/translate",
-        response_class=Response,
-        responses={200: {"content": {kind: BINARY for kind in MEDIA}, "description": "The translation"}, **TRANSLATE},
-        openapi_extra={"requestBody": {"required": True, "content": body}},
-    )
+@dataclass(frozen=True)
+class Api:
+    """What the paths answer."""
+
+    dispatcher: Dispatcher
+    limits: Limits
+    metrics: Metrics
+    held: Held = field(default_factory=Held)
+
     async def translate(
+        self,
         request: Request,
         model: Annotated[str | None, Query(description="Name; the first unless given", max_length=64)] = None,
         direction: Annotated[Direction | None, Query(description="The model's first unless given")] = None,
@@ -133,66 +156,57 @@ def build_app(dispatcher: Dispatcher, limits: Limits, metrics: Metrics) -> FastA
         scale: Annotated[Scale, Query(description="own: the image's size; train: that of training")] = "own",
     ) -> Response:
         """Translate an image, the body itself or the one file of a form; bit depth is kept, `scale` sets the size."""
-        deadline = asyncio.get_running_loop().time() + limits.timeout
+        deadline, names = asyncio.get_running_loop().time() + self.limits.timeout, list(self.dispatcher.paths)
         if (model := model or names[0]) not in names:
             raise HTTPException(422, f"model: expected {', '.join(names)}, found {model!r}")
-        with held.part() as share:
-            data = await read_body(request, limits, share, deadline)
+        with self.held.part() as share:
+            data = await read_body(request, self.limits, share, deadline)
             job = Job(model, direction, f".{format}" if format else None, data, scale)
-            dispatcher.submit(job)
+            self.dispatcher.submit(job)
             reply = await _reply(request, job, deadline)
         if reply.status != 200:
             raise HTTPException(reply.status, reply.detail)
         timing = {"Server-Timing": f"inference;dur={1000 * reply.seconds:.1f}"}
         return Response(reply.body, media_type=reply.media_type, headers=timing)
 
-    @app.get("/models", responses=GUARDED)
-    async def models() -> Models:
+    async def models(self) -> Models:
         """The models by name with their directions and channels, and the limits of a request."""
-        if not dispatcher.models:
+        if not self.dispatcher.models:
             raise HTTPException(503, "the models are being loaded", headers={"Retry-After": "2"})
-        offered = [Model(name=name, **found, about=_about(name)) for name, found in dispatcher.models.items()]
-        return Models(models=offered, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+        offered = [Model(name=name, **found, about=_about(name)) for name, found in self.dispatcher.models.items()]
+        return Models(models=offered, max_bytes=self.limits.max_bytes, max_pixels=self.limits.max_pixels)
 
-    @app.get(
-        "/examples/{model}",
-        response_class=Response,
-        responses={200: {"content": {"image/jpeg": BINARY}, "description": "The image"}, **GUARDED, **MISSING},
-    )
-    async def example(model: Annotated[str, PathParameter(max_length=64)]) -> Response:
+    async def example(self, model: Annotated[str, PathParameter(max_length=64)]) -> Response:
         """An example of a model that comes with the package: inputs above, translations below."""
-        file = example_file(model) if model in names else None
+        file = example_file(model) if model in self.dispatcher.paths else None
         if file is None:
             raise HTTPException(404, "no example of such a model")
         return Response(file.read_bytes(), media_type="image/jpeg")
 
-    @app.get("/docs", response_class=Response, include_in_schema=False)
-    async def docs(request: Request) -> Response:
-        """The API in words."""
-        return Response(api_page(app.openapi(), str(request.base_url)), media_type="text/html")
+    async def docs(self, request: Request) -> Response:
+        """The API for people, from its OpenAPI description; no script, nothing from elsewhere."""
+        description, base = request.app.openapi(), str(request.base_url)
+        return page_of(PACKAGE, "api.html.j2", api=description, base=base, values=_values)
 
-    @app.get("/health/live", responses=problems(_403=GUARDED[403]["description"], _421=GUARDED[421]["description"]))
-    async def live() -> dict[str, str]:
+    async def live(self) -> dict[str, str]:
         """200 while the server answers at all."""
         return {"status": "live"}
 
-    @app.get("/health/ready", responses={key: GUARDED[key] for key in (403, 421, 503)})
-    async def ready() -> dict[str, str]:
+    async def ready(self) -> dict[str, str]:
         """200 while a worker has its models loaded and tried, and requests are accepted."""
-        if not dispatcher.ready:
+        if not self.dispatcher.ready:
             raise HTTPException(503, "no worker is ready", headers={"Retry-After": "2"})
         return {"status": "ready"}
 
-    @app.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}, **GUARDED},
-    )
-    async def measured() -> Response:
+    async def measured(self) -> Response:
         """Counts and times for Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    return app
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """What a parameter takes, e.g. `AtoB, BtoA` or `string`."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    return " or ".join(", ".join(map(str, kind["enum"])) if "enum" in kind else kind.get("type", "") for kind in kinds)
 
 
 def _about(name: str) -> About | None:
@@ -208,11 +222,10 @@ async def _reply(request: Request, job: Job, deadline: float) -> Reply:
     try:
         seconds = deadline - asyncio.get_running_loop().time()
         await asyncio.wait({job.reply, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if job.reply.done():
-            return job.reply.result()
-        if left.done():
+        if left.done() and not job.reply.done():
             raise ClientDisconnect
-        return Reply(504, detail="not translated in time; send a smaller image or come back later")
+        late = Reply(504, detail="not translated in time; send a smaller image or come back later")
+        return job.reply.result() if job.reply.done() else late
     finally:
         left.cancel()
         job.reply.cancel()
@@ -248,14 +261,16 @@ def add_handlers(app: FastAPI) -> None:
         return refusal(500, "the server failed; its log tells more")
 
 
-def add_files(app: FastAPI, folder: Traversable, files: Mapping[str, tuple[str, str]]) -> None:
-    """Serve files of the package: path to name and media type."""
+def add_files(app: FastAPI, package: str, files: Mapping[str, tuple[str, str]]) -> None:
+    """Serve files of a package's folder `page`: path to name and media type."""
     for path, (name, kind) in files.items():
-        app.add_route(path, _file((folder / name).read_bytes(), kind), methods=["GET", "HEAD"], include_in_schema=False)
+        content = (resources.files(package) / "page" / name).read_bytes()
+        answer = Response(content, media_type=kind)
+        app.router.routes.append(Route(path, answer, methods=["GET", "HEAD"], include_in_schema=False))
 
 
-def _file(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(_request: Request) -> Response:
-        return Response(content, media_type=kind)
-
-    return answer
+def page_of(package: str, template: str, **values: Any) -> HTMLResponse:
+    """A template of a package's folder `page`, filled in."""
+    loader = FileSystemLoader(str(resources.files(package) / "page"))
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return HTMLResponse(environment.get_template(template).render(values))

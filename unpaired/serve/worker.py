@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,7 @@ from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.inference import Translator
 from unpaired.serve.cost import Served, TooLarge, bound_memory
-from unpaired.serve.media import MEDIA_TYPES, OTHER
+from unpaired.serve.limits import MEDIA_TYPES, OTHER
 from unpaired.serve.wire import packed, read
 
 JOINED_PIXELS = 512 * 512
@@ -66,9 +67,8 @@ class Task:
 class Joiner:
     """Sends images of one padded size through the network together, where that changes no bit.
 
-    A convolution may add in another order for another batch size, which moves a value by 1e-7 and now and then a
-    pixel by a level. The order depends on sizes alone, so the first batch of each size is also translated one by one:
-    only if all bits agree are batches of that size used.
+    A convolution may add in another order for another batch size, which moves a value by 1e-7. The order depends on
+    sizes alone, so the first batch of each size is also translated one by one; batches are used if all bits agree.
     """
 
     exact: bool
@@ -84,26 +84,15 @@ class Joiner:
         images = translator.submit(arrays)()
         if self.exact and size not in self.same_bits:
             alone = [translator.submit([array])()[0] for array in arrays]
-            self._learn(size, all(map(np.array_equal, images, alone)))
+            if len(self.same_bits) >= 1000:  # sizes are the clients' to choose
+                self.same_bits.clear()
+            self.same_bits[size] = all(map(np.array_equal, images, alone))
             images = alone
         return [translator.finish(decoded, image) for decoded, image in zip(decoded_images, images, strict=True)]
 
-    def _learn(self, size: tuple[object, ...], same: bool) -> None:
-        if len(self.same_bits) >= 1000:  # sizes are the clients' to choose
-            self.same_bits.clear()
-        self.same_bits[size] = same
 
-
-def load_models(
-    paths: Mapping[str, str], device: str = "auto", memory: float = math.inf, seconds: float = math.inf
-) -> Models:
-    """Every direction of every model, each having translated an image.
-
-    Args:
-        paths: Models by name.
-        device: See `core.device.pick_device`.
-        memory: Bytes that a translation may take.
-        seconds: Seconds that it may take.
+def load_models(paths: Mapping[str, str], device: str, memory: float, seconds: float) -> Models:
+    """Every direction of every model, each having translated an image; bytes and seconds bound a translation.
 
     Raises:
         BadInput: not a model, or one whose translation is not finite or not of the right shape.
@@ -123,11 +112,7 @@ def load_models(
 
 
 def warm_up(translator: Translator, name: str) -> None:
-    """Translate a slope of colours and check the result.
-
-    Raises:
-        BadInput: it is not finite, or not of the shape that the model's channels ask for.
-    """
+    """Translate a slope of colours; `BadInput` unless the result is finite and of the model's channels."""
     height, width = WARM_UP
     slope = np.linspace(-1, 1, height * width, dtype=np.float32).reshape(1, 1, height, width)
     image = translator.runtime(np.repeat(slope, translator.channels_in, axis=1))
@@ -170,7 +155,13 @@ def _translated(joiner: Joiner, group: list[Task]) -> Iterator[bytes]:
     seconds = (time.perf_counter() - began) / len(group)
     group[0].served.saw(group[0].size, seconds)
     for task, decoded in zip(group, decoded_images, strict=True):
-        yield _encoded(task, decoded, seconds)
+        try:
+            content = encode_image(decoded, task.suffix)
+        except Exception as error:
+            yield _refusal(task.id, error)
+            continue
+        about = {"id": task.id, "status": 200, "type": MEDIA_TYPES.get(task.suffix, OTHER), "seconds": seconds}
+        yield packed(about, content)
 
 
 def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int) -> Task:
@@ -188,25 +179,16 @@ def _decoded(models: Models, task: dict[str, Any], data: bytes, max_pixels: int)
     return found
 
 
-def _encoded(task: Task, decoded: DecodedImage, seconds: float) -> bytes:
-    try:
-        body = encode_image(decoded, task.suffix)
-    except Exception as error:
-        return _refusal(task.id, error)
-    about = {"id": task.id, "status": 200, "type": MEDIA_TYPES.get(task.suffix, OTHER), "seconds": seconds}
-    return packed(about, body)
-
-
 def _refusal(number: int, error: Exception) -> bytes:
     """413 and 422 for what the image is to blame for; anything else is a fault of ours, in full on stderr."""
-    if isinstance(error, TooLarge):
-        return packed({"id": number, "status": 413, "detail": str(error)})
+    status, detail = 500, "the translation failed; the server's log tells more"
     if isinstance(error, BadInput):
-        return packed({"id": number, "status": 422, "detail": str(error)})
-    if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error):
-        return packed({"id": number, "status": 422, "detail": "this image needs more memory than there is"})
-    traceback.print_exception(error)
-    return packed({"id": number, "status": 500, "detail": "the translation failed; the server's log tells more"})
+        status, detail = 413 if isinstance(error, TooLarge) else 422, str(error)
+    elif isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error):
+        status, detail = 422, "this image needs more memory than there is"
+    else:
+        traceback.print_exception(error)
+    return packed({"id": number, "status": status, "detail": detail})
 
 
 def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> None:
@@ -232,14 +214,10 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
 
 
 def _about(directions: Mapping[str, Served], max_pixels: int) -> dict[str, Any]:
-    about = {
-        key: {
-            "channels_in": each.translator.channels_in,
-            "channels_out": each.translator.channels_out,
-            "max_pixels": min(max_pixels, each.max_pixels),
-        }
-        for key, each in directions.items()
-    }
+    about = {}
+    for key, each in directions.items():
+        channels = {"channels_in": each.translator.channels_in, "channels_out": each.translator.channels_out}
+        about[key] = channels | {"max_pixels": min(max_pixels, each.max_pixels)}
     domains = next(iter(directions.values())).translator.domains
     return {"directions": about, "domains": dict(zip("AB", domains, strict=True))}
 
@@ -250,10 +228,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the server decides: it closes stdin
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
+    with suppress(BrokenPipeError):
         serve_tasks(json.loads(sys.argv[1]), sys.stdin.buffer, out)
-    except BrokenPipeError:
-        pass
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from unpaired.data.heldout import open_held_out, read_whole, spread
 from unpaired.data.manifest import directions_of, read_manifest
 from unpaired.evaluation.report.curves import draw
 from unpaired.evaluation.report.facts import data_name
-from unpaired.evaluation.report.gallery import middle
-from unpaired.evaluation.report.images import Embedded, embed
+from unpaired.evaluation.report.gallery import Embedded, embed, middle
 from unpaired.evaluation.report.page import data_root, read_settings, render
 from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log
 from unpaired.experiment import flatten, read_experiment
@@ -128,14 +127,12 @@ def _gallery(
 ) -> list[tuple[str, list[tuple[str, Embedded]]]]:
     """(file, labelled views) of the same test images through every run."""
     held_out = open_held_out(data)
-    files = spread(held_out.side(direction[0]), SHOWN)
-    truths = (
-        dict(zip(held_out.side(direction[0]), held_out.side(direction[-1]), strict=True)) if held_out.aligned else {}
-    )
+    sources, targets = held_out.side(direction[0]), held_out.side(direction[-1])
+    truths = dict(zip(sources, targets, strict=True)) if held_out.aligned else {}
     translators = [(run.label, Translator.load(run.folder, runtime="torch", device=device)) for run in runs]
     translators = [(label, each.to(direction)) for label, each in translators if direction in each.directions]
     shown = []
-    for path in files:
+    for path in spread(sources, SHOWN):
         views = [("input", embed(middle(read_whole(path, each.domain_in)))) for _, each in translators[:1]]
         for label, each in translators:
             views.append((label, embed(each.translate(middle(read_whole(path, each.domain_in))[None])[0])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -27,10 +28,8 @@ class Chart:
 
     title: str
     note: str
-    """How to read it."""
     prefixes: tuple[str, ...]
-    """Terms whose names start so are drawn; `lr` and `images_per_second` stand for themselves, and scores of
-    held-out images are named as in TensorBoard."""
+    """Of the names of its curves: terms, `lr`, `images_per_second`, and scores of test images as in TensorBoard."""
     noisy: bool = True
     """Whether to smooth."""
     reference: float | None = None
@@ -111,31 +110,26 @@ def draw_charts(
 ) -> list[dict[str, Any]]:
     """Every chart that the log has lines for: title, note, legend and SVG.
 
-    Args:
-        log: The lines of `metrics.jsonl`.
-        least_squares: Whether the discriminators answer by least squares, whose values have a known meaning.
-        domains: Names of the domains, for the legends.
+    Losses of least squares have a known meaning; the names of the domains are for the legends.
     """
     lines = _lines(log)
     drawn = []
     for chart in CHARTS:
         shown = {name: line for name, line in lines.items() if name.startswith(chart.prefixes)}
         if any(len(line) > 1 for line in shown.values()):
-            names = [_name(name, domains) for name in shown]
+            named = {_name(name, domains): line for name, line in shown.items()}
             readable = least_squares or chart.reference is None
             reference, note = (chart.reference, chart.note) if readable else (None, OTHER_DISCRIMINATOR)
-            svg = draw(chart.title, dict(zip(names, shown.values(), strict=True)), reference, chart.noisy)
-            drawn.append({"title": chart.title, "note": note, "names": names, "svg": svg})
+            svg = draw(chart.title, named, reference, chart.noisy)
+            drawn.append({"title": chart.title, "note": note, "names": list(named), "svg": svg})
     return drawn
 
 
 def draw(title: str, lines: Mapping[str, Line], reference: float | None = None, noisy: bool = True) -> Markup:
     """One chart: every line faint as it is and, where noisy, strong smoothed; axes from zero with round numbers."""
-    trends = {
-        name: list(zip([x for x, _ in line], smoothed([y for _, y in line]), strict=True))
-        for name, line in lines.items()
-    }
-    trends = trends if noisy else dict(lines)
+    trends = dict(lines)
+    for name, line in lines.items() if noisy else ():
+        trends[name] = list(zip([x for x, _ in line], smoothed([y for _, y in line]), strict=True))
     last = max(x for line in lines.values() for x, _ in line)
     shown = [y for line in (*map(_robust, lines.values()), *trends.values()) for _, y in line]
     highest = max(shown + ([reference] if reference else []))
@@ -182,9 +176,7 @@ def ticks(highest: float) -> list[float]:
 def smoothed(values: Sequence[float]) -> list[float]:
     """Each value as the mean of its neighbours, a twentieth of the line in all, fewer at the ends."""
     reach = max(0, round(len(values) * WINDOW / 2))
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value)
+    sums = list(accumulate(values, initial=0.0))
     spans = [(max(0, k - reach), min(len(values), k + reach + 1)) for k in range(len(values))]
     return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
 

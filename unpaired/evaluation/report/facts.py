@@ -24,35 +24,27 @@ def head(
     log: Sequence[LogLine],
     run_facts: RunFacts,
 ) -> Facts:
-    """The table of facts at the top of the page.
-
-    Args:
-        config: All settings.
-        manifest: The data set's `dataset.json`; empty without one.
-        data: The data set's folder, if it is at hand.
-        log: Lines of `metrics.jsonl`.
-        run_facts: What training recorded of its start.
-    """
+    """The table of facts at the top of the page, from all settings, the data set's and the run's own files."""
     method, optim, runtime, images = (config.get(part) or {} for part in ("method", "optim", "runtime", "data"))
-    generator, last = method.get("generator") or {}, log[-1] if log else {}
-    counts = _counts(manifest, data)
-    source = manifest.get("source")
+    generator, crop = method.get("generator") or {}, images.get("crop_size")
+    sizes = [f"{key} {generator[key]}" for key in ("width", "blocks", "downs") if key in generator]
+    counts, source, started = _counts(manifest, data), manifest.get("source"), run_facts.get("started")
     facts = {
         "Data": data_name(manifest, data),
         "Licence": source.get("licence", "") if isinstance(source, dict) else "",
         "Training images": _of_each("train", counts, domain_names(manifest)),
         "Test images": _of_each("test", counts, domain_names(manifest)),
         "Method": method.get("name", ""),
-        "Generator": _generator(generator),
-        "Size": _size(images),
-        "Steps": _steps(last),
+        "Generator": ", ".join([str(generator.get("name", "")), *sizes]).strip(", "),
+        "Size": f"{crop} px" if crop else "",
+        "Steps": _steps(log[-1]) if log else "",
         "Preset": str(config.get("name") or ""),
         "Batch": str(images.get("batch", "")),
         "Learning rate": str(optim.get("lr", "")),
         "Seed": str(runtime.get("seed", "")),
         "Best on test images": _best(log),
         "Device": run_facts.get("device", ""),
-        "Started": _day(run_facts.get("started")),
+        "Started": "" if started is None else f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M UTC}",
         "Time taken": duration(seconds_spent(log)) if log else "",
     }
     return [(name, str(value)) for name, value in facts.items() if value != ""]
@@ -66,12 +58,10 @@ def progress_line(log: Sequence[LogLine]) -> str:
         return ""
     if step >= total:
         return f"Finished after {step:,} steps."
-    spent, seconds = log[-1].get("seconds", 0.0), 0.0
-    since = next(
-        (k for k in range(len(log) - 1, 0, -1) if log[k - 1].get("seconds", 0.0) > log[k].get("seconds", 0.0)), 0
-    )
-    done = step - (log[since - 1]["step"] if since else 0)
-    seconds = spent / done * (total - step) if done else 0.0
+    times = [line.get("seconds", 0.0) for line in log]
+    resumed = next((k for k in range(len(log) - 1, 0, -1) if times[k - 1] > times[k]), 0)
+    done = step - (log[resumed - 1]["step"] if resumed else 0)
+    seconds = times[-1] / done * (total - step) if done else 0.0
     return f"Step {step:,} of {total:,}, about {duration(seconds)} left."
 
 
@@ -93,28 +83,14 @@ def seconds_spent(log: Sequence[LogLine]) -> float:
     return sum(now for now, after in zip(times, [*times[1:], 0.0], strict=True) if after < now)
 
 
-def _steps(last: Mapping[str, Any]) -> str:
-    if "step" not in last:
-        return ""
+def _steps(last: LogLine) -> str:
     total = last.get("total", 0)
     return f"{last['step']:,} of {total:,}" if total > last["step"] else f"{last['step']:,}"
 
 
-def _generator(generator: Mapping[str, Any]) -> str:
-    sizes = [f"{key} {generator[key]}" for key in ("width", "blocks", "downs") if key in generator]
-    return ", ".join([str(generator.get("name", "")), *sizes]).strip(", ")
-
-
-def _size(images: Mapping[str, Any]) -> str:
-    crop = images.get("crop_size")
-    return f"{crop} px" if crop else ""
-
-
 def _of_each(part: str, counts: Mapping[str, int], names: tuple[str, str]) -> str:
-    known = [
-        (counts[f"{part}{side}"], name) for side, name in zip("AB", names, strict=True) if f"{part}{side}" in counts
-    ]
-    return ", ".join(f"{count} of {name}" for count, name in known)
+    known = [(f"{part}{side}", name) for side, name in zip("AB", names, strict=True)]
+    return ", ".join(f"{counts[folder]} of {name}" for folder, name in known if folder in counts)
 
 
 def _best(log: Sequence[LogLine]) -> str:
@@ -134,7 +110,3 @@ def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:
         if data is not None and has_domain(data, folder):
             counts[folder] = len(images_of(data, folder))
     return counts
-
-
-def _day(started: float | None) -> str:
-    return "" if started is None else datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from unpaired.config import Direction, opposite
 from unpaired.data.heldout import HeldOut, read_whole, spread
 from unpaired.data.sources import ImageFile
-from unpaired.evaluation.report.images import Embedded, embed
-from unpaired.imaging.images import OneImage
+from unpaired.imaging.images import OneImage, Pixels, read_image, to_pixels, to_tensor
 from unpaired.inference.translator import Translator
+
+EXACT_SIDE = 128
+"""Images up to this side are embedded as they are, as PNG."""
+LARGEST_SIDE = 240
+"""Larger ones are brought down to this side, as WebP."""
+GRID_BYTES = 60_000
+"""A sample grid above this size is embedded as WebP."""
+GRID_SIDE = 640
+"""Longest side of an embedded grid of larger images."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An image as a data URI, with its size in pixels, so that the page keeps its place before it is decoded."""
+
+    uri: str
+    width: int
+    height: int
+
 
 Views = tuple[tuple[str, Embedded], ...]
 """(what it is, the image), from left to right."""
@@ -28,34 +51,26 @@ LARGEST_INPUT = 512
 
 @dataclass(frozen=True)
 class Shown:
-    """One test image on the page."""
+    """One test image on the page, with its error in words where it is known."""
 
     name: str
     views: Views
     score: str
-    """Its error in words; empty where unknown."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """One direction."""
+    """One direction; `ranked_by` names the score that orders worst and best."""
 
     direction: Direction
     even: list[Shown]
     worst: list[Shown]
     best: list[Shown]
     ranked_by: str
-    """The score that orders worst and best."""
 
 
 def gallery(translator: Translator, held_out: HeldOut, scores: Sequence[Mapping[str, Any]]) -> Gallery:
-    """The images of the translator's direction.
-
-    Args:
-        translator: Turned to the direction to show.
-        held_out: The test images.
-        scores: `images` of an evaluation in this direction; without them there are no worst and best.
-    """
+    """The test images of the translator's direction; without the scores of an evaluation no worst and best."""
     direction = translator.direction
     files = held_out.side(direction[0])
     truths = dict(zip(files, held_out.side(direction[-1]), strict=True)) if held_out.aligned else {}
@@ -96,10 +111,8 @@ def _views(
     for path, image in inputs.items():
         by_size.setdefault(image.shape, []).append(path)
     columns: dict[ImageFile, list[tuple[str, OneImage]]] = {path: [("input", inputs[path])] for path in paths}
-    both = len(translator.directions) == 2
-    back = translator.to(opposite(translator.direction)) if both else None
-    batches = [same[k : k + BATCH] for same in by_size.values() for k in range(0, len(same), BATCH)]
-    for same in batches:
+    back = translator.to(opposite(translator.direction)) if len(translator.directions) == 2 else None
+    for same in (files[k : k + BATCH] for files in by_size.values() for k in range(0, len(files), BATCH)):
         translated = translator.translate(torch.stack([inputs[path] for path in same]))
         cycled = back.translate(translated) if back is not None else [None] * len(same)
         for path, output, again in zip(same, translated, cycled, strict=True):
@@ -116,3 +129,32 @@ def middle(image: OneImage) -> OneImage:
     height, width = image.shape[1:]
     top, left = max(0, height - LARGEST_INPUT) // 2, max(0, width - LARGEST_INPUT) // 2
     return image[:, top : top + LARGEST_INPUT, left : left + LARGEST_INPUT]
+
+
+def embed(image: OneImage) -> Embedded:
+    """An image in [-1, 1]; small ones exactly."""
+    shown = Image.fromarray(_rgb(to_pixels(image)))
+    if max(shown.size) <= EXACT_SIDE:
+        return Embedded(_uri(shown, "PNG"), *shown.size)
+    shown.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return Embedded(_uri(shown, "WEBP"), *shown.size)
+
+
+def embed_grid(path: Path) -> Embedded:
+    """A sample grid of the trainer's."""
+    grid = Image.fromarray(_rgb(to_pixels(to_tensor(read_image(path).pixels))))
+    size = grid.size
+    grid.thumbnail((GRID_SIDE, GRID_SIDE))
+    small = path.stat().st_size <= GRID_BYTES and grid.size == size
+    return Embedded(_uri(grid, "PNG" if small else "WEBP"), *grid.size)
+
+
+def _rgb(pixels: Pixels) -> Pixels:
+    """Gray or two-channel images as gray, the first three of more channels as colours."""
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
+
+
+def _uri(image: Image.Image, kind: str) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": 80} if kind == "WEBP" else {"optimize": True}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -21,10 +21,9 @@ from unpaired.data.heldout import HeldOut, open_held_out
 from unpaired.data.manifest import directions_of, domain_names, read_manifest
 from unpaired.evaluation.report.curves import draw_charts
 from unpaired.evaluation.report.facts import command, data_name, head, progress_line
-from unpaired.evaluation.report.gallery import Gallery, gallery
-from unpaired.evaluation.report.images import embed_grid
-from unpaired.evaluation.report.numbers import tables
+from unpaired.evaluation.report.gallery import Gallery, embed_grid, gallery
 from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log, read_run_facts
+from unpaired.evaluation.tables import tables
 from unpaired.experiment import read_experiment, to_dict
 from unpaired.inference.translator import Translator
 
@@ -67,9 +66,10 @@ def write_report(
     log = read_log(run / "metrics.jsonl")
     manifest = read_manifest(data) if data is not None else {}
     directions = directions_of(manifest)
-    galleries, missing = (
-        ([], "Shown when training ends.") if live else galleries_of(run, data, evaluation, translator, device)
-    )
+    least_squares = (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
+    galleries, missing = [], "Shown when training ends."
+    if not live:
+        galleries, missing = galleries_of(run, data, evaluation, translator, device)
     page = render(
         "page.html.j2",
         name=run.resolve().name,
@@ -83,16 +83,15 @@ def write_report(
         tables=tables(evaluation),
         recipe=evaluation.get("recipe", {}),
         findings=_findings(log, directions),
-        charts=draw_charts(log, _is_least_squares(config), domain_names(manifest)),
+        charts=draw_charts(log, least_squares, domain_names(manifest)),
         samples=_samples(run / "samples"),
         galleries=galleries,
         missing=missing,
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         recipe_text=yaml.safe_dump(evaluation["recipe"], sort_keys=False) if "recipe" in evaluation else "",
     )
-    path = run / REPORT
-    write_text(path, page)
-    return path
+    write_text(run / REPORT, page)
+    return run / REPORT
 
 
 def render(template: str, **values: Any) -> str:
@@ -137,16 +136,11 @@ def galleries_of(
     return [gallery(translator.to(d), held_out, images.get(d, [])) for d in translator.directions], ""
 
 
-def _is_least_squares(config: Mapping[str, Any]) -> bool:
-    return (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
-
-
 def _samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Sample grids through training, per direction: the first, the last, and an even choice between."""
     by_direction: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted(folder.glob("step-*_*.png")):
-        match = SAMPLE.search(path.name)
-        if match:
+        if match := SAMPLE.search(path.name):
             by_direction.setdefault(match[2], []).append((int(match[1]), path))
     shown = {}
     for direction, found in sorted(by_direction.items()):

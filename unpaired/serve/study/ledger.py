@@ -42,29 +42,22 @@ class OutOfTurn(Exception):
 class Ledger:
     """The sessions of a study, and the file they are in."""
 
-    def __init__(self, study: Study, file: BinaryIO) -> None:
-        self.study, self.file = study, file
-        self.sessions: dict[str, Session] = {}
+    def __init__(self, study: Study, file: BinaryIO, sessions: dict[str, Session]) -> None:
+        self.study, self.file, self.sessions = study, file, sessions
 
     def session(self, code: str) -> Session:
         """The participant's session, begun if there is none."""
         if code not in self.sessions:
             algorithm = algorithm_for(self.study, code, [each.algorithm for each in self.sessions.values()])
             self._append({"event": "session", "code": code, "algorithm": algorithm})
-            self._begin(code, algorithm)
+            self.sessions[code] = Session(code, algorithm, trials(self.study, algorithm, code))
         return self.sessions[code]
 
     def answer(self, code: str, number: int, choice: Side, **measured: float) -> Trial:
-        """Record the answer to a trial; the same answer sent again changes nothing.
-
-        Args:
-            code: The participant's; the session must have begun.
-            number: Of the trial, from 0.
-            choice: The side taken for real.
-            measured: Times in milliseconds, kept beside it.
+        """Record the answer to a trial, counted from 0, with times in ms; the same answer sent again changes nothing.
 
         Raises:
-            KeyError: no such session.
+            KeyError: no session of this code has begun.
             OutOfTurn: not the next trial, and not one that was answered.
         """
         session = self.sessions[code]
@@ -76,17 +69,6 @@ class Ledger:
             self._append({"event": "answer", "code": code, "trial": number, **shown, "choice": choice, **measured})
             session.choices.append(choice)
         return trial
-
-    def replay(self, lines: list[dict[str, Any]]) -> None:
-        """Take up what was recorded."""
-        for line in lines:
-            if line["event"] == "session":
-                self._begin(line["code"], line["algorithm"])
-            else:
-                self.sessions[line["code"]].choices.append(line["choice"])
-
-    def _begin(self, code: str, algorithm: str) -> None:
-        self.sessions[code] = Session(code, algorithm, trials(self.study, algorithm, code))
 
     def _append(self, event: dict[str, Any]) -> None:
         """On the disk when this returns; a line that could not be written whole is taken back."""
@@ -116,28 +98,25 @@ def open_ledger(folder: Path, study: Study) -> Iterator[Ledger]:
         file.seek(0)
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)
-        ledger = Ledger(study, file)
-        ledger.replay(_lines(path, content))
-        yield ledger
+        yield Ledger(study, file, _replayed(study, path, content))
 
 
 def read_sessions(folder: Path, study: Study) -> list[Session]:
-    """All sessions as they are now, also while they go on.
-
-    Raises:
-        BadInput: its lines are not those of this study.
-    """
+    """All sessions as they are now, also while they are served; `BadInput` if a line is not of this study."""
     path = folder / ANSWERS
-    content = path.read_bytes() if path.exists() else b""
-    with open(os.devnull, "r+b") as nowhere:
-        ledger = Ledger(study, nowhere)
-        ledger.replay(_lines(path, content))
-    return list(ledger.sessions.values())
+    return list(_replayed(study, path, path.read_bytes() if path.exists() else b"").values())
 
 
-def _lines(path: Path, content: bytes) -> list[dict[str, Any]]:
-    """The whole lines."""
+def _replayed(study: Study, path: Path, content: bytes) -> dict[str, Session]:
+    """The sessions by code, from the whole lines."""
+    sessions: dict[str, Session] = {}
     try:
-        return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-    except ValueError as error:
+        for line in map(json.loads, content[: content.rfind(b"\n") + 1].splitlines()):
+            code = line["code"]
+            if line["event"] == "session":
+                sessions[code] = Session(code, line["algorithm"], trials(study, line["algorithm"], code))
+            else:
+                sessions[code].choices.append(line["choice"])
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: expected one JSON object a line ({error})") from error
+    return sessions

@@ -25,17 +25,15 @@ class Trial:
 
 
 def trials(study: Study, algorithm: str, code: str) -> list[Trial]:
-    """Practice first, then the scored trials with the checks among them.
+    """Practice first, then the scored trials with the checks among them, for the participant `code`.
 
     Every pair of the algorithm is shown once before one is shown twice.
-
-    Args:
-        study: The study.
-        algorithm: Whose fakes.
-        code: The participant's.
     """
     rng = Random(f"{study.seed}/{algorithm}/{code}")
-    drawn = _drawn(study.pairs[algorithm], study.practice + study.scored, rng)
+    drawn: list[tuple[str, str]] = []
+    while len(drawn) < study.practice + study.scored:
+        drawn += rng.sample(study.pairs[algorithm], len(study.pairs[algorithm]))
+    drawn = drawn[: study.practice + study.scored]
     practice = [_trial("practice", pair, rng) for pair in drawn[: study.practice]]
     others = [_trial("scored", pair, rng) for pair in drawn[study.practice :]]
     others += [_trial("check", pair, rng) for pair in study.obvious]
@@ -44,22 +42,9 @@ def trials(study: Study, algorithm: str, code: str) -> list[Trial]:
 
 
 def algorithm_for(study: Study, code: str, started: Sequence[str]) -> str:
-    """The algorithm that the fewest sessions have been started with; among equals one chosen by the code.
-
-    Args:
-        study: The study.
-        code: The participant's.
-        started: The algorithm of every session so far.
-    """
+    """The algorithm that the fewest sessions have been started with; among equals one chosen by the code."""
     fewest = min(started.count(name) for name in study.pairs)
     return Random(f"{study.seed}/{code}").choice([name for name in study.pairs if started.count(name) == fewest])
-
-
-def _drawn(pairs: Sequence[tuple[str, str]], number: int, rng: Random) -> list[tuple[str, str]]:
-    drawn: list[tuple[str, str]] = []
-    while len(drawn) < number:
-        drawn += rng.sample(pairs, len(pairs))
-    return drawn[:number]
 
 
 def _trial(kind: Kind, pair: tuple[str, str], rng: Random) -> Trial:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -49,22 +50,11 @@ class Study:
 
     def __post_init__(self) -> None:
         for name, least in (("exposure_ms", 1), ("practice", 0), ("scored", 1), ("checks", 0)):
-            if getattr(self, name) < least:
-                name, found = name.replace("_", "-"), getattr(self, name)
-                raise BadInput(f"{name}: expected at least {least}, got {found}")
+            if (found := getattr(self, name)) < least:
+                raise BadInput(f"{name.replace('_', '-')}: expected at least {least}, got {found}")
 
 
-def prepare_study(
-    out: Path,
-    real: Path,
-    fakes: Mapping[str, Path],
-    seed: int = 0,
-    *,
-    exposure_ms: int = 1000,
-    practice: int = 10,
-    scored: int = 40,
-    checks: int = 6,
-) -> Study:
+def prepare_study(out: Path, real: Path, fakes: Mapping[str, Path], seed: int = 0, **settings: Any) -> Study:
     """Make the folder of a study.
 
     A fake is shown beside the real image of the same name, where all names match (the truth for its input);
@@ -76,10 +66,8 @@ def prepare_study(
         real: Folder of real images.
         fakes: For each algorithm the folder of its images.
         seed: Decides pairs, order and sides.
-        exposure_ms: How long a pair is shown, in milliseconds (the paper: 1000).
-        practice: Trials with feedback, not scored (the paper: 10).
-        scored: Scored trials (the paper: 40).
-        checks: Trials with an obvious fake; the paper tells of none.
+        settings: exposure_ms, practice, scored and checks; see `Study`, whose defaults are the paper's, which tells
+            of no checks.
 
     Raises:
         BadInput: a folder without images, images that cannot be read or differ in size, or `out` in use.
@@ -87,10 +75,10 @@ def prepare_study(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: already there; choose another folder, answers are never overwritten")
-    study = Study(seed=seed, exposure_ms=exposure_ms, practice=practice, scored=scored, checks=checks)
+    study = Study(seed=seed, **settings)
     if not fakes or REAL in fakes:
         raise BadInput('a study needs the images of at least one algorithm, and none may be named "real"')
-    files = {name: _files(Path(folder)) for name, folder in {REAL: real, **fakes}.items()}
+    files = {name: _files(folder) for name, folder in {REAL: real, **fakes}.items()}
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -121,10 +109,9 @@ def open_study(folder: Path) -> Study:
         facts["pairs"] = {name: [(real, fake) for real, fake in pairs] for name, pairs in facts["pairs"].items()}
         facts["obvious"] = [(real, fake) for real, fake in facts["obvious"]]
         return Study(**facts)
-    except OSError as error:
-        raise BadInput(f"{path}: expected a study made by `unpaired study prepare` ({error.strerror})") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: expected a study made by `unpaired study prepare` ({error})") from error
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", error)
+        raise BadInput(f"{path}: expected a study made by `unpaired study prepare` ({reason})") from error
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -136,11 +123,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _store(folder: Path, files: Mapping[str, Mapping[str, Path]], seed: int) -> dict[str, Names]:
-    """Write every image under a name that tells nothing.
-
-    Raises:
-        BadInput: some cannot be read, or not all are of one size, by which the fakes could be told.
-    """
+    """Write every image under a name that tells nothing."""
     folder.mkdir(parents=True)
     names: dict[str, Names] = {}
     sizes: dict[tuple[int, int], Path] = {}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -42,11 +41,7 @@ class Result:
 
 
 def study_results(folder: Path) -> list[Result]:
-    """A result for each algorithm of a study.
-
-    Raises:
-        BadInput: not a study, or a damaged record.
-    """
+    """A result for each algorithm of a study's folder; `BadInput` if it is none, or its record is damaged."""
     study = open_study(folder)
     return results(study, read_sessions(folder, study))
 
@@ -91,11 +86,6 @@ def _result(algorithm: str, sessions: list[Session]) -> Result:
     error = float(rates.std(ddof=1) / math.sqrt(len(rates)))
     how = "percentile bootstrap over participants"
     return Result(algorithm, *numbers, trials, rate, error, spread.low, spread.high, how)
-
-
-def as_json(found: list[Result]) -> dict[str, Any]:
-    """For programs."""
-    return {each.algorithm: asdict(each) for each in found}
 
 
 def rows(found: list[Result]) -> list[tuple[str, ...]]:

@@ -6,13 +6,11 @@ import asyncio
 import hmac
 import re
 import secrets
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query
-from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from unpaired.core.version import __version__
@@ -20,10 +18,10 @@ from unpaired.serve.study.ledger import Ledger, OutOfTurn, Session
 from unpaired.serve.study.plan import Side
 from unpaired.serve.study.prepare import IMAGES
 from unpaired.serve.study.results import results, rows
-from unpaired.serve.web import add_files, add_handlers
+from unpaired.serve.web import add_files, add_handlers, page_of
 
 CODE = r"^[A-Za-z0-9_-]{4,64}$"
-FOLDER = "unpaired.serve.study"
+PACKAGE = "unpaired.serve.study"
 FILES = {
     "/": ("index.html", "text/html"),
     "/study.css": ("study.css", "text/css"),
@@ -48,16 +46,10 @@ class Answer(BaseModel):
 
 
 def build_study_app(folder: Path, ledger: Ledger, key: str) -> FastAPI:
-    """The app of a study.
-
-    Args:
-        folder: The study's.
-        ledger: Where answers go.
-        key: Asked for by the page of results.
-    """
+    """The app of the study in a folder; its page of results asks for the key."""
     app = FastAPI(title="unpaired study", version=__version__, docs_url=None, redoc_url=None)
     add_handlers(app)
-    add_files(app, resources.files(FOLDER) / "page", FILES)
+    add_files(app, PACKAGE, FILES)
     study, turn = ledger.study, asyncio.Lock()
     shown = {name for pairs in (*study.pairs.values(), study.obvious) for pair in pairs for name in pair}
 
@@ -102,7 +94,10 @@ def build_study_app(folder: Path, ledger: Ledger, key: str) -> FastAPI:
         """The table of results, for who has the key."""
         if not hmac.compare_digest(given.encode(), key.encode()):
             raise HTTPException(403, "the results ask for the key that the server printed")
-        return HTMLResponse(_page(ledger))
+        found = results(study, list(ledger.sessions.values()))
+        head, *body = rows(found)
+        how = sorted({each.interval for each in found if each.rate is not None})
+        return page_of(PACKAGE, "results.html.j2", head=head, rows=body, how=how)
 
     return app
 
@@ -115,11 +110,3 @@ def _next(session: Session) -> dict[str, Any]:
         trial = session.trials[done]
         about["next"] = {"left": trial.left, "right": trial.right, "practice": trial.kind == "practice"}
     return about
-
-
-def _page(ledger: Ledger) -> str:
-    found = results(ledger.study, list(ledger.sessions.values()))
-    head, *body = rows(found)
-    loader = FileSystemLoader(str(resources.files(FOLDER) / "page"))
-    template = Environment(loader=loader, autoescape=True).get_template("results.html.j2")
-    return template.render(head=head, rows=body, how=sorted({each.interval for each in found if each.rate is not None}))
