@@ -6,20 +6,10 @@ docs/switching.md shows the same tables to people.
 from __future__ import annotations
 
 OLD_NAMES = {
-    "niter": "n_epochs",
-    "niter_decay": "n_epochs_decay",
-    "loadSize": "load_size",
-    "fineSize": "crop_size",
-    "batchSize": "batch_size",
-    "nThreads": "num_threads",
-    "resize_or_crop": "preprocess",
-    "which_direction": "direction",
-    "which_epoch": "epoch",
-    "which_model_netG": "netG",
-    "which_model_netD": "netD",
-    "identity": "lambda_identity",
-    "how_many": "num_test",
-    "display_single_pane_ncols": "display_ncols",
+    **{"niter": "n_epochs", "niter_decay": "n_epochs_decay", "loadSize": "load_size", "fineSize": "crop_size"},
+    **{"batchSize": "batch_size", "nThreads": "num_threads", "resize_or_crop": "preprocess"},
+    **{"which_direction": "direction", "which_epoch": "epoch", "which_model_netG": "netG", "which_model_netD": "netD"},
+    **{"identity": "lambda_identity", "how_many": "num_test", "display_single_pane_ncols": "display_ncols"},
 }
 """Flags of 2017 and 2018 by their later names."""
 
@@ -82,15 +72,10 @@ CHOICES: dict[str, dict[str, dict[str, str]]] = {
     },
     "netD": {"basic": {}, "n_layers": {}, "pixel": {"method.discriminator.name": "pixelgan"}},
     "norm": dict.fromkeys(("instance", "batch", "syncbatch", "none"), {}),
-    "gan_mode": {
-        "lsgan": {"method.adversarial": "least-squares"},
-        "vanilla": {"method.adversarial": "log-likelihood"},
-    },
+    "gan_mode": {"lsgan": {"method.adversarial": "least-squares"}, "vanilla": {"method.adversarial": "log-likelihood"}},
     "lr_policy": {
-        "linear": {},
-        "lambda": {},
-        "step": {"optim.schedule": "step"},
-        "cosine": {"optim.schedule": "cosine"},
+        **{"linear": {}, "lambda": {}},
+        **{"step": {"optim.schedule": "step"}, "cosine": {"optim.schedule": "cosine"}},
     },
     "init_type": dict.fromkeys(("normal", "xavier", "kaiming", "orthogonal"), {}),
     "CUT_mode": dict.fromkeys(("CUT", "cut", "FastCUT", "fastcut"), {}),

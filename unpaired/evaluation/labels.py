@@ -97,10 +97,8 @@ def label_scores(
                 advance(len(batch.indices))
             result[direction] = scores(total)
     result["recipe"] = {
-        "data": manifest.get("name"),
-        "data_sha256": manifest.get("sha256"),
-        "classes": list(palette.names),
-        "images": len(held_out.a),
+        **{"data": manifest.get("name"), "data_sha256": manifest.get("sha256")},
+        **{"classes": list(palette.names), "images": len(held_out.a)},
         "photo -> labels": "nearest palette colour; mean over classes pooled over the test set",
         "labels -> photo": f"read by {segmenter.label}: {NOT_COMPARABLE}" if segmenter else "no segmenter given",
         "ceiling": segmenter.facts.get("ceiling") if segmenter else None,

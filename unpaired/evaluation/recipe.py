@@ -37,15 +37,15 @@ def recipe(
     no_training: bool,
 ) -> dict[str, Any]:
     """All that the numbers depend on, so that they can be computed again."""
-    named = isinstance(model, str | Path)
+    file = bundle_file(Path(model)) if isinstance(model, str | Path) else None
     groups = {side: held_out.groups(side) for side in ("A", "B")}
     return {
         "format": FORMAT,
         "unpaired": __version__,
         "torch": str(torch.__version__),
-        "model": str(model) if named else "a translator in memory",
+        "model": str(model) if file else "a translator in memory",
         "runtime": translator.runtime.label,
-        "model_sha256": _sha256(Path(model)) if named else None,
+        "model_sha256": file_sha256(file) if file and file.is_file() else None,
         "data": str(held_out.root),
         "data_name": held_out.manifest.get("name"),
         "domains": dict(zip("AB", domain_names(held_out.manifest), strict=True)),
@@ -57,30 +57,20 @@ def recipe(
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
         "water_bluer_by": held_out.manifest.get("water"),
-        "bootstrap": {
-            "level": bootstrap.LEVEL,
-            "draws": bootstrap.DRAWS,
-            "seed": bootstrap.SEED,
-            "groups": {side: len(set(g)) if g else None for side, g in groups.items()},
-        },
-        "swd": {
-            "levels": levels,
-            "projections": swd.PROJECTIONS,
-            "neighbourhood": swd.SIDE,
-            "per_image": {side: swd.per_image(len(held_out.side(side))) for side in ("A", "B")},
-            "seed": 0,
-            "interval": f"1.96 deviations of {swd.HALVES} half-samples",
-        },
+        "bootstrap": {"level": bootstrap.LEVEL, "draws": bootstrap.DRAWS, "seed": bootstrap.SEED}
+        | {"groups": {side: len(set(g)) if g else None for side, g in groups.items()}},
+        "swd": {"levels": levels, "projections": swd.PROJECTIONS, "neighbourhood": swd.SIDE}
+        | {"per_image": {side: swd.per_image(len(held_out.side(side))) for side in ("A", "B")}, "seed": 0}
+        | {"interval": f"1.96 deviations of {swd.HALVES} half-samples"},
         "notes": _notes(held_out, groups["A"], no_training, translator.bundle),
     }
 
 
 def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
-    few = warning(held_out.independent)
-    notes = [
-        *([few] if few else []),
-        "intervals cover the choice of test images, not the luck of training: train with several seeds for that",
-    ]
+    notes = [few] if (few := warning(held_out.independent)) else []
+    notes.append(
+        "intervals cover the choice of test images, not the luck of training: train with several seeds for that"
+    )
     if bundle is not None and bundle.chosen is not None:
         notes.append(
             f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the images "
@@ -101,8 +91,3 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
     if no_training:
         notes.append("no trainA and trainB, so mean colour and histogram matching could not be fitted")
     return notes
-
-
-def _sha256(model: Path) -> str | None:
-    file = bundle_file(model)
-    return file_sha256(file) if file.is_file() else None

@@ -47,7 +47,7 @@ class Segmenter:
     """Photos in, class numbers out."""
 
     classify: Callable[[Images], Tensor]
-    """(b, 3, h, w) in [-1, 1] to scores (b, classes, h, w)."""
+    """(b, 3, h, w) in [-1, 1] to scores (b, classes, h, w), classes in the palette's order."""
     label: str
     """Name of the network, for the tables."""
     facts: dict[str, Any]
@@ -141,9 +141,7 @@ def _draft(settings: Mapping[str, int]) -> FCN:
 
 
 def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
-    """A segmenter of the user's own: `module:function`, called with the weight file, gives what classifies photos.
-
-    The function gets (b, 3, h, w) in [-1, 1] and returns scores (b, classes, h, w), classes in the palette's order.
+    """A segmenter of the user's own: `module:function`, called with the weight file, gives `Segmenter.classify`.
 
     Raises:
         BadInput: no such module or function, or no weight file.
@@ -161,10 +159,9 @@ def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
 def ceiling(segmenter: Segmenter, data: Path) -> dict[str, float]:
     """The segmenter's scores on the real test photos: what no translation can be expected to pass."""
     palette, held_out = Palette.of(read_manifest(data), data), open_held_out(data, "yes")
-    labels_of = held_out.side(palette.domain)
-    photos_of = held_out.side("A" if palette.domain == "B" else "B")
+    photos, labels = (held_out.a, held_out.b) if palette.domain == "B" else (held_out.b, held_out.a)
     total = torch.zeros(len(palette.names), len(palette.names), dtype=torch.long)
-    for photo, label in zip(photos_of, labels_of, strict=True):
+    for photo, label in zip(photos, labels, strict=True):
         truth = palette.exact(_read(label)[None])
         total += confusion_matrix(*same_size(segmenter(_read(photo)[None]), truth), len(palette.names), IGNORE)
     return scores(total)
@@ -179,18 +176,14 @@ def same_size(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 def scores(confusion: Tensor) -> dict[str, float]:
     """The three numbers of Tables 2 to 5."""
-    return {
-        "pixel_accuracy": round(pixel_accuracy(confusion), 5),
-        "class_accuracy": round(mean_class_accuracy(confusion), 5),
-        "class_iou": round(mean_class_iou(confusion), 5),
-    }
+    pixels, classes, iou = (score(confusion) for score in (pixel_accuracy, mean_class_accuracy, mean_class_iou))
+    return {"pixel_accuracy": round(pixels, 5), "class_accuracy": round(classes, 5), "class_iou": round(iou, 5)}
 
 
 def _pairs(data: Path, palette: Palette) -> tuple[Tensor, Tensor]:
     """All training photos (n, 3, h, w), and their labels (n, h, w)."""
     labels_in, photos_in = f"train{palette.domain}", f"train{'A' if palette.domain == 'B' else 'B'}"
-    photos = {path.name: path for path in domain_files(data, photos_in)}
-    labels = {path.name: path for path in domain_files(data, labels_in)}
+    photos, labels = ({path.name: path for path in domain_files(data, side)} for side in (photos_in, labels_in))
     if photos.keys() != labels.keys():
         raise BadInput(
             f"{data}: a segmenter learns from pairs: expected {photos_in} and {labels_in} to hold the same names, "

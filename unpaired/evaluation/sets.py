@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,12 @@ from unpaired.metrics.halves import HALVES, half_widths
 from unpaired.metrics.kid import SEED, SUBSETS, cmmd, kernel_distance
 from unpaired.metrics.prdc import NEIGHBOURS, prdc
 
-if TYPE_CHECKING:
-    from unpaired.metrics.fid import Features
-
 FORMAT = 1
 FEW = 500
 """Below this many images FID depends more on n than on the images."""
 SHARES = ("precision", "recall", "coverage")
 Numbers = dict[str, float]
+Features = NDArray[np.float32]
 
 
 def compare_sets(
@@ -112,7 +110,7 @@ def _images(folder: Path) -> list[Path]:
     return paths
 
 
-def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> NDArray[np.float32]:
+def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> Features:
     bad: list[str] = []
 
     def images():
@@ -122,7 +120,7 @@ def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> NDArra
             except BadInput as error:
                 bad.append(str(error))
 
-    rows = extractor(images()) if paths else np.zeros((0, 0), np.float32)
+    rows = extractor(images())
     if bad:
         raise BadInput(f"{len(bad)} of {len(paths)} images cannot be scored: {'; '.join(bad)}")
     return rows
@@ -140,9 +138,7 @@ def _levels(path: Path) -> NDArray[np.uint8]:
 
 def _recipe(extractor: Extractor) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "unpaired": __version__,
-        "features": extractor.name,
+        **{"format": FORMAT, "unpaired": __version__, "features": extractor.name},
         **extractor.recipe,
         "quantisation": "8-bit images as stored; resized values are not rounded",
         "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
@@ -152,8 +148,8 @@ def _recipe(extractor: Extractor) -> dict[str, Any]:
 
 
 def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor) -> list[str]:
-    fewest = min(len(paths) for paths in files.values())
-    notes = [warning(fewest)] if warning(fewest) else []
+    fewest = min(map(len, files.values()))
+    notes = [few] if (few := warning(fewest)) else []
     if fewest < FEW:
         notes.append(
             f"n = {fewest}: a Frechet distance of so few images is biased upwards, by an amount that depends on n; "

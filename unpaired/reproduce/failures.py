@@ -37,7 +37,7 @@ def failures(shop: Workshop) -> list[Section]:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A photo, the labels made of it, the true ones, and how many pixels agree."""
+    """A photo, the labels made of it, the true ones, and the share of pixels that agree."""
 
     photo: Pixels
     output: Pixels
@@ -104,17 +104,13 @@ def antarctic_tiles(size: int, globe_width: int) -> list[tuple[Pixels, Pixels]]:
     mask = read_labels(folder / MASK, globe_width)
     photo, elevation = (read_globe(folder / f"{name}.jpg", globe_width) for name in ("bmng", "etopo1"))
     label = painted(earth_labels(mask, photo, elevation))
-    top = int((90 - SOUTH) * globe_width / 360)
-    boxes = [
-        (left, upper, left + size, upper + size)
-        for upper in range(globe_width // 2 - size, top - size // 4 - 1, -size)
-        for left in range(0, globe_width - size + 1, size)
-    ]
-    return [
-        (np.asarray(photo.crop(box)), np.asarray(label.crop(box)))
-        for box in boxes
-        if (mask[box[1] : box[3], box[0] : box[2]] == 1).any()
-    ]
+    top, tiles = int((90 - SOUTH) * globe_width / 360), []
+    for upper in range(globe_width // 2 - size, top - size // 4 - 1, -size):
+        for left in range(0, globe_width - size + 1, size):
+            box = (left, upper, left + size, upper + size)
+            if (mask[upper : upper + size, left : left + size] == 1).any():
+                tiles.append((np.asarray(photo.crop(box)), np.asarray(label.crop(box))))
+    return tiles
 
 
 def draw_shapes(out: Path, size: int, count: int = 120, tests: int = 24) -> None:

@@ -86,11 +86,10 @@ def findings(shop: Workshop, seeds: Sequence[int]) -> list[list[str]]:
     """For each finding whether it holds here, on class IoU, with the numbers."""
     rows = [["finding", "direction", "class IoU", "here"]]
     for finding in FINDINGS:
-        better, worse = (
-            values(shop, name, seeds, finding.direction, "class_iou") for name in (finding.better, finding.worse)
-        )
+        methods = (finding.better, finding.worse)
+        better, worse = (values(shop, name, seeds, finding.direction, "class_iou") for name in methods)
         verdict = "not run" if not (better and worse) else ("holds" if mean(better) > mean(worse) else "does not hold")
-        if better and worse and len(better) > 1 and len(worse) > 1:
+        if len(better) > 1 and len(worse) > 1:
             apart = abs(mean(better) - mean(worse)) > stdev(better) + stdev(worse)
             verdict += "" if apart else ", within the spread"
         way = "photo to labels" if finding.direction == "AtoB" else "labels to photo"

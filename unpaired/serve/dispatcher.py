@@ -21,6 +21,8 @@ from unpaired.serve.wire import packed, receive
 
 ATTEMPTS = 2
 """A request is given to this many workers; one that two died on is likely what killed them."""
+BATCH_WAIT = 0.004
+"""Seconds in which a request waits for others to join it."""
 LONGEST_PAUSE = 10.0
 """Seconds at most between two attempts to start a worker."""
 START_TIMEOUT = 300.0
@@ -70,12 +72,10 @@ class Dispatcher:
     def __init__(self, paths: Mapping[str, Path], limits: Limits, metrics: Metrics) -> None:
         self.paths, self.limits, self.metrics = paths, limits, metrics
         self.models: dict[str, Any] = {}
-        """What the worker said of its models, once it was warm."""
-        self.ready = False
-        self.unusable = ""
-        """Why the first worker refused its models."""
-        self._waiting: deque[Job] = deque()
-        self._arrived = asyncio.Event()
+        """What the worker reported of its models, once it was warm."""
+        self.ready, self.unusable = False, ""
+        """The second: why the first worker refused its models."""
+        self._waiting, self._arrived = deque[Job](), asyncio.Event()
         self._seconds_each = 1.0
         """An image's usual time, for Retry-After."""
 
@@ -88,13 +88,9 @@ class Dispatcher:
         while self._waiting and self._waiting[0].reply.done():
             self._waiting.popleft()
         if len(self._waiting) >= self.limits.queue:
-            raise Busy(self.seconds_to_wait())
+            raise Busy(min(60, math.ceil(self._seconds_each * (len(self._waiting) + 1))))
         self._waiting.append(job)
         self._noticed()
-
-    def seconds_to_wait(self) -> int:
-        """How long the queue is, in whole seconds."""
-        return min(60, math.ceil(self._seconds_each * (len(self._waiting) + 1)))
 
     async def run(self) -> None:
         """Keep a worker at work until cancelled; returns early only if the first one refuses its models."""
@@ -150,7 +146,7 @@ class Dispatcher:
             if reading.done():
                 return []
             if len(self._waiting) < self.limits.batch:
-                await asyncio.sleep(self.limits.batch_wait)
+                await asyncio.sleep(BATCH_WAIT)
             if batch := self._take():
                 return batch
 

@@ -28,8 +28,6 @@ class Limits:
     """Requests that may wait for the worker; the next is told to come back (503)."""
     batch: int = 8
     """Images handed to the worker at once; those of one padded size go through the network together."""
-    batch_wait: float = 0.004
-    """Seconds in which a request waits for others to join it."""
     timeout: float = 120.0
     """Seconds from a request's first byte to its answer (504), and between a worker's signs of life."""
     grace: float = 30.0

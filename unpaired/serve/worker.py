@@ -100,12 +100,12 @@ def load_models(paths: Mapping[str, str], device: str, memory: float, seconds: f
     models: dict[str, dict[str, Served]] = {}
     for name, path in paths.items():
         first = Translator.load(Path(path), device=device)
-        translators = {direction: first.to(direction) for direction in first.directions}
-        for translator in translators.values():
+        translators = [first.to(direction) for direction in first.directions]
+        for translator in translators:
             warm_up(translator, f"{name} ({path})")
         served = Served(first, memory, seconds)
         served.measure()
-        models[name] = {direction: replace(served, translator=each) for direction, each in translators.items()}
+        models[name] = {each.direction: replace(served, translator=each) for each in translators}
         for each in models[name].values():
             print(f"{name}: {each.translator.describe()}; {each.describe()}", file=sys.stderr, flush=True)
     return models

@@ -19,14 +19,10 @@ from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import OneImage, Pixels, read_image, to_pixels, to_tensor
 from unpaired.inference.translator import Translator
 
-EXACT_SIDE = 128
-"""Images up to this side are embedded as they are, as PNG."""
-LARGEST_SIDE = 240
-"""Larger ones are brought down to this side, as WebP."""
-GRID_BYTES = 60_000
-"""A sample grid above this size is embedded as WebP."""
-GRID_SIDE = 640
-"""Longest side of an embedded grid of larger images."""
+EXACT_SIDE, LARGEST_SIDE = 128, 240
+"""Images up to the first side are embedded as they are, as PNG; larger ones are brought down to the second, as WebP."""
+GRID_BYTES, GRID_SIDE = 60_000, 640
+"""A sample grid above this size is embedded as WebP, with at most this side."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,7 @@ class Embedded:
 Views = tuple[tuple[str, Embedded], ...]
 """(what it is, the image), from left to right."""
 
-EVEN = 8
-EXTREMES = 4
+EVEN, EXTREMES = 8, 4
 BATCH = 4
 """Translated together."""
 LARGEST_INPUT = 512
@@ -110,7 +105,7 @@ def _views(
     by_size: dict[torch.Size, list[ImageFile]] = {}
     for path, image in inputs.items():
         by_size.setdefault(image.shape, []).append(path)
-    columns: dict[ImageFile, list[tuple[str, OneImage]]] = {path: [("input", inputs[path])] for path in paths}
+    columns = {path: [("input", inputs[path])] for path in paths}
     back = translator.to(opposite(translator.direction)) if len(translator.directions) == 2 else None
     for same in (files[k : k + BATCH] for files in by_size.values() for k in range(0, len(files), BATCH)):
         translated = translator.translate(torch.stack([inputs[path] for path in same]))
