@@ -19,6 +19,7 @@ class Rule:
     channels_out: int = 3
     bundle: None = None
     pages: str = "first"
+    device: torch.device = torch.device("cpu")
 
     @property
     def runtime(self) -> SimpleNamespace:

@@ -46,7 +46,7 @@ def reproduce(
     resumes.
 
     Raises:
-        BadInput: an unknown experiment, method or budget, or `out` in use by something else.
+        BadInput: an unknown experiment or method, or `out` in use by something else.
         Stopped: after a signal.
     """
     wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS

@@ -14,7 +14,6 @@ from typing import Any
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
 from unpaired.config.networks import CoupledConfig
-from unpaired.core.errors import BadInput
 from unpaired.experiment import Experiment
 from unpaired.methods import (
     ABLATIONS,
@@ -134,12 +133,6 @@ def experiment(name: str, budget: Budget, data: Path, seed: int, threads: int, d
 
 
 def budget_of(name: str, steps: int | None, features: Path | None) -> Budget:
-    """The budget called `name`, with another number of steps and VGG-16's weights where given.
-
-    Raises:
-        BadInput: there is none of this name.
-    """
-    if name not in BUDGETS:
-        raise BadInput(f"--budget: there are {', '.join(BUDGETS)}, got {name}")
+    """The budget called `name`, with another number of steps and VGG-16's weights where given."""
     budget = replace(BUDGETS[name], features=str(features.absolute()) if features else "")
     return replace(budget, steps=steps) if steps else budget

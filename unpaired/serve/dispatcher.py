@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,9 @@ class Dispatcher:
         self.paths, self.limits, self.metrics = paths, limits, metrics
         self.models: dict[str, Any] = {}
         """What the worker reported of its models, once it was warm."""
-        self.ready, self.unusable = False, ""
-        """The second: why the first worker refused its models."""
+        self.ready = False
+        self.unusable = ""
+        """Why the first worker refused its models."""
         self._waiting, self._arrived = deque[Job](), asyncio.Event()
         self._seconds_each = 1.0
         """An image's usual time, for Retry-After."""
@@ -110,10 +111,8 @@ class Dispatcher:
             await asyncio.sleep(pause)
 
     async def _launch(self) -> asyncio.subprocess.Process:
-        limits = self.limits
-        settings = {"models": {name: str(path) for name, path in self.paths.items()}, "device": limits.device}
-        settings |= {"max_pixels": limits.max_pixels, "exact": limits.exact, "timeout": limits.timeout}
-        settings |= {"memory": int(limits.memory_gb * 1e9), "held": limits.held_bytes}
+        settings = asdict(self.limits) | {"models": {name: str(path) for name, path in self.paths.items()}}
+        settings |= {"memory": int(self.limits.memory_gb * 1e9), "held": self.limits.held_bytes}
         command = [sys.executable, "-m", "unpaired.serve.worker", json.dumps(settings)]
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=MIB)
