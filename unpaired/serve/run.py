@@ -94,7 +94,6 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, guard: Guard, listener: socket.socket, grace: float) -> None:
-        off: dict[str, Any] = dict.fromkeys(("access_log", "server_header", "proxy_headers"), False)
         config = uvicorn.Config(
             guard,
             http=HeaderTimeoutProtocol,
@@ -103,12 +102,14 @@ class Server(uvicorn.Server):
             lifespan="on",
             log_config=None,
             log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=1,  # beyond the grace that draining had
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=1024,
             backlog=1024,
-            **off,
         )
         super().__init__(config)
         self.guard, self.grace = guard, grace
