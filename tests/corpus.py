@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from unpaired.imaging.codecs import ORIENTATION
+from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, encode_image
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp")

@@ -19,7 +19,7 @@ from PIL import Image
 from tests import corpus
 from unpaired.core.errors import BadInput, shown
 from unpaired.data.sources.folder import image_files
-from unpaired.imaging.codecs import ORIENTATION
+from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import (
     DecodedImage,
     encode_image,

@@ -25,10 +25,11 @@ from unpaired.data.checks import examine
 from unpaired.data.masks import by_name
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.sources.folder import image_names
-from unpaired.imaging.codecs import DecodedImage, read_header, suffix_of
 from unpaired.imaging.images import encode_image, read_image, write_image
+from unpaired.imaging.kinds import suffix_of
 from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import open_pages
+from unpaired.imaging.pages import open_pages, read_header
+from unpaired.imaging.pixels import DecodedImage
 from unpaired.inference import translate_files
 
 RAMP = np.arange(24 * 20, dtype=np.uint16).reshape(24, 20)

@@ -13,10 +13,10 @@ import tifffile
 from PIL import Image
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import NoData, read_header
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import Layout, open_pages
+from unpaired.imaging.pages import open_pages, read_header
+from unpaired.imaging.pixels import Layout, NoData
 
 UM = {"PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "um", "PhysicalSizeZ": 0.5}
 
@@ -176,6 +176,15 @@ def test_a_frame_of_a_gif_has_a_palette_of_its_own(tmp_path):
     with open_pages(tmp_path / "a.gif") as again:
         for page, wanted in zip(again, pages, strict=True):
             np.testing.assert_array_equal(page.pixels, wanted.pixels)
+
+
+def test_an_animated_png_shows_its_first_frame_not_the_still_image_before_it(tmp_path):
+    still, *frames = (Image.new("L", (9, 8), level) for level in (10, 20, 30))
+    still.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True)
+    image = read_image(tmp_path / "a.png")
+    assert (image.pages, image.pixels[0, 0, 0]) == (2, 20)
+    with open_pages(tmp_path / "a.png") as pages:
+        assert [page.pixels[0, 0, 0] for page in pages] == [20, 30]
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".gif", ".png", ".webp"])

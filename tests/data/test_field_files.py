@@ -12,9 +12,9 @@ from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
 from unpaired.data.sources.folder import image_names, left_out, other_names
-from unpaired.imaging.codecs import DecodedImage
 from unpaired.imaging.images import encode_image, read_image, write_image
 from unpaired.imaging.masks import read_mask
+from unpaired.imaging.pixels import DecodedImage
 from unpaired.imaging.values import Domain
 from unpaired.training import train
 

@@ -12,9 +12,9 @@ from tests.data_sets import make_model
 from unpaired import Translator
 from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import NoData
 from unpaired.imaging.images import DecodedImage, read_image, to_array, to_pixels, write_image
 from unpaired.imaging.metadata import NODATA, Metadata
+from unpaired.imaging.pixels import NoData
 from unpaired.inference import Options, translate_files
 from unpaired.inference.scale import advice, is_much_larger, train_size
 

@@ -16,8 +16,8 @@ from tests.data_sets import make_model, shapes
 from unpaired import Translator
 from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image, to_pixels, to_tensor
+from unpaired.imaging.kinds import suffix_of
 from unpaired.inference.runtimes import Runtime
 from unpaired.inference.runtimes.torch import pad_to_multiple
 

@@ -18,9 +18,9 @@ from unpaired.data.ranges import Side
 from unpaired.data.shared_structure import by_content
 from unpaired.data.sources import ImageFile, StoredImage
 from unpaired.data.sources.pages import PageArchive
-from unpaired.imaging.codecs import read_header
 from unpaired.imaging.images import Images, OneImage, read_image, to_tensor
 from unpaired.imaging.kinds import without_suffix
+from unpaired.imaging.pages import read_header
 from unpaired.imaging.values import Domain
 
 Paired = Literal["auto", "yes", "no"]

@@ -14,8 +14,8 @@ import numpy as np
 from unpaired.core.errors import BadInput, counted, shown
 from unpaired.data.ranges import Values, values_of
 from unpaired.data.sources import ImageFile
-from unpaired.imaging.codecs import DecodedImage, marked
 from unpaired.imaging.images import Pixels, read_image
+from unpaired.imaging.pixels import DecodedImage, marked
 
 Seen = Callable[[str, ImageFile, Pixels], None]
 """Gets the folder's name, e.g. trainA, an image's path and its pixels as they were decoded."""

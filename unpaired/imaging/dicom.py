@@ -23,10 +23,10 @@ from pydicom.uid import (
 )
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import DAMAGE, DecodedImage, marked
 from unpaired.imaging.dicom_header import DicomOrigin, numbers_of, padding_of
 from unpaired.imaging.medical import check_shape
 from unpaired.imaging.metadata import NODATA, Metadata
+from unpaired.imaging.pixels import DAMAGE, DecodedImage, marked
 from unpaired.imaging.segments import IMAGES
 
 logging.getLogger("pydicom").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr

@@ -19,8 +19,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import Pixels
 from unpaired.imaging.medical import Numbers
+from unpaired.imaging.pixels import Pixels
 
 INVERTED, GRAY = "MONOCHROME1", "MONOCHROME2"
 WINDOW = (

@@ -38,11 +38,6 @@ class Entry:
     data: bytes
 
 
-def short(value: int) -> Entry:
-    """A 16-bit number as a tag's value."""
-    return Entry(3, struct.pack("<H", value))
-
-
 def read_exif(block: bytes) -> Directory:
     """The first directory of a block, with those within; the thumbnail's is left out.
 

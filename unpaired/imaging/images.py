@@ -15,8 +15,6 @@ Torch is imported only where tensors are named, so that exported models translat
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,17 +23,10 @@ from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
-from unpaired.imaging.codecs import (
-    BYTES_PER_PIXEL,
-    DAMAGE,
-    MAX_PIXELS,
-    DecodedImage,
-    Pixels,
-    decode,
-    encode,
-    full_scale,
-)
+from unpaired.imaging.codecs import encode
 from unpaired.imaging.kinds import suffix_of_name
+from unpaired.imaging.pages import decode
+from unpaired.imaging.pixels import BYTES_PER_PIXEL, MAX_PIXELS, DecodedImage, Pixels, full_scale, one_line_errors
 
 if TYPE_CHECKING:
     import torch
@@ -73,24 +64,6 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
     """
     with one_line_errors("image" if isinstance(source, bytes) else source):
         return decode(_content(source, max_pixels), max_pixels)
-
-
-@contextmanager
-def one_line_errors(name: object) -> Iterator[None]:
-    """Turn what readers raise on unusable files into one line that names the file.
-
-    Raises:
-        BadInput: in place of OSError and DAMAGE.
-    """
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(shown(f"{name}: {error}")) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadInput(shown(f"{name}: cannot be read ({reason}); replace or remove it")) from error
-    except DAMAGE as error:
-        raise BadInput(shown(f"{name}: damaged ({type(error).__name__}: {error}); replace or remove it")) from error
 
 
 def write_image(decoded: DecodedImage, path: Path, suffix: str = "") -> None:

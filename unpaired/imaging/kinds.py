@@ -1,4 +1,4 @@
-"""What a file is by its first bytes or its name: medical images, and in words what is no image."""
+"""Formats by the first bytes or the name of a file, and in words what is no image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ import zlib
 from pathlib import PurePath
 from typing import TypeVar
 
+from unpaired.core.errors import BadInput
+
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 HEAD = 1024
 """Bytes of a file that tell its kind."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIC", "DICOM", "NIfTI")
+ALIASES = {
+    **{".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"},
+    **{".pgm": ".ppm", ".pnm": ".ppm", ".heif": ".heic"},
+    **{".dicom": ".dcm", ".ima": ".dcm"},
+}
+"""Suffixes that mean the same as another."""
+MEDICAL = (".dcm", ".nii", ".nii.gz")
+SUFFIXES = frozenset({".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".heic", *MEDICAL, *ALIASES})
+MAGICS = (
+    ((b"\x89PNG\r\n\x1a\n",), ".png"),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), ".tif"),
+    ((b"\xff\xd8\xff",), ".jpg"),
+    ((b"RIFF",), ".webp"),
+    ((b"BM",), ".bmp"),
+    ((b"GIF87a", b"GIF89a"), ".gif"),
+    ((b"P5", b"P6"), ".ppm"),
+)
+"""How files of each format begin."""
 KINDS = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a ZIP archive",
@@ -40,6 +61,24 @@ def suffix_of_name(name: PurePath | str) -> str:
 def without_suffix(path: AnyPath) -> AnyPath:
     """A path without what `suffix_of_name` finds."""
     return path.with_name(path.name[: len(path.name) - len(suffix_of_name(path.name))])
+
+
+def suffix_of(data: bytes) -> str:
+    """The suffix of the format that a file's first bytes tell.
+
+    Raises:
+        BadInput: of no known format.
+    """
+    for magics, suffix in MAGICS:
+        if data.startswith(magics):
+            return suffix
+    if data[4:8] == b"ftyp":  # a file of ISO base media boxes
+        return ".avif" if data[8:12] in (b"avif", b"avis") else ".heic"
+    if suffix := medical_suffix(data[:HEAD]):
+        return suffix
+    if not data:
+        raise BadInput("empty (0 bytes); replace or remove it")
+    raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
 
 
 def medical_suffix(head: bytes) -> str:

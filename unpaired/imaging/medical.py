@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import BYTES_PER_PIXEL, DAMAGE, DecodedImage, Pixels
-from unpaired.imaging.tiff_pages import MAX_PAGES
+from unpaired.imaging.pixels import BYTES_PER_PIXEL, DAMAGE, MAX_PAGES, DecodedImage, Pixels, check_size
 
 if TYPE_CHECKING:
     from unpaired.imaging.dicom import DicomSlices
@@ -87,7 +86,7 @@ def open_medical(file: BinaryIO, suffix: str, max_pixels: int) -> Slices:
     """Read the header of a file of the kind that `suffix` names.
 
     Raises:
-        BadInput: without the extra `medical`, of a kind that is not read, or too large; or one of `codecs.DAMAGE`.
+        BadInput: without the extra `medical`, of a kind that is not read, or too large; or one of `pixels.DAMAGE`.
     """
     try:
         if suffix == ".dcm":
@@ -111,8 +110,7 @@ def check_shape(shape: tuple[int, int, int], number_bytes: int, max_pixels: int)
     count, height, width = shape
     if min(shape) < 1:
         raise BadInput(f"{width}x{height}x{count} holds no pixels; replace or remove it")
-    if height * width > max_pixels:
-        raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
+    check_size(width, height, max_pixels)
     size, limit = count * height * width * number_bytes, max_pixels * BYTES_PER_PIXEL
     if count > MAX_PAGES or size > limit:
         raise BadInput(f"{count} slices that unpack to {size} bytes, over the limits of {MAX_PAGES} and {limit}")

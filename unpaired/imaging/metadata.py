@@ -7,7 +7,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,10 +19,10 @@ from unpaired.imaging.exif import (
     Entry,
     read_directory,
     read_exif,
-    short,
     write_directory,
     write_exif,
 )
+from unpaired.imaging.kinds import ALIASES
 
 if TYPE_CHECKING:
     from unpaired.imaging.medical import Origin
@@ -39,18 +39,15 @@ GEO_TYPES = {34735: (3,), 34737: (2,), NODATA: (2,)}
 EXIF, GPS, XMP, ICC = 34665, 34853, 700, 34675
 COLOURS = {b"RGB ": 3, b"GRAY": 1}
 """Channels of the pixels that a colour profile speaks of, by the word in its header."""
-NO_METADATA = frozenset({".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
-NO_RESOLUTION = frozenset({".webp", ".gif", ".ppm", ".pgm", ".pnm", ".avif", ".heic", ".heif"})
+NO_METADATA = frozenset({".bmp", ".gif", ".ppm"})
+NO_RESOLUTION = frozenset({".webp", ".gif", ".ppm", ".avif", ".heic"})
 """Formats that hold no profile, EXIF and XMP, or no resolution."""
-LONGEST_IN_JPEG = 65_533
-"""Bytes that a JPEG's EXIF or XMP block may have."""
-BLOCKS_IN_JPEG = 254
-"""Such blocks that a colour profile may fill; each of the 255 there are has 14 bytes of its own."""
+MOST_IN_JPEG = {"icc_profile": 254 * 65_533, "exif": 65_533, "xmp": 65_533}
+"""Bytes of each in a JPEG, whose blocks have 65,533; a colour profile may fill 254 of them."""
 LONGEST_PROFILE = 2**24
 """Bytes at which unpacking a colour profile stops."""
 FINEST, FINEST_IN_JPEG = 50_000_000, 65_535
 """Pixels for each inch that a PNG or BMP and a JPEG can hold."""
-JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Keyword of the text chunk that holds XMP, not compressed, in no language."""
 OWN_WORDS = re.compile(rb'^\{"shape"|^ImageJ=|<OME')
@@ -93,7 +90,7 @@ class Metadata:
         """For pixels that were brought upright; a georeference speaks of the file's own rows and columns."""
         exif = self.exif
         if exif and ORIENTATION in exif:
-            exif = {**exif, ORIENTATION: short(1)}
+            exif = {**exif, ORIENTATION: Entry(3, b"\1\0")}
         xmp = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", self.xmp)
         lost = (*self.lost, "georeference (the image was turned)") if turned and self.geo else self.lost
         return replace(self, exif=exif, xmp=xmp, geo=() if turned else self.geo, lost=lost)
@@ -116,35 +113,26 @@ class Metadata:
         """In words, what a file of this kind does not take along."""
         if self.origin:
             return self.lost if suffix in self.origin.suffixes else (*self.lost, self.origin.name)
-        parts = {"colour profile": self.icc, "EXIF": self.exif, "XMP": self.xmp, "georeference": self.geo}
-        if suffix in (".tif", ".tiff"):
+        suffix = ALIASES.get(suffix, suffix)
+        if suffix == ".tif":
             return self.lost
-        there = set() if suffix in NO_METADATA else {"colour profile", "EXIF", "XMP"}
-        if suffix in JPEG:
-            sizes = {
-                "EXIF": len(self._block()),
-                "XMP": len(self.xmp),
-                "colour profile": len(self.icc) // BLOCKS_IN_JPEG,
-            }
-            there -= {word for word, size in sizes.items() if size > LONGEST_IN_JPEG}
-        lost = tuple(word for word, part in parts.items() if part and word not in there)
-        return self.lost + lost + (("resolution",) if self.resolution and not self._holds_resolution(suffix) else ())
-
-    def _holds_resolution(self, suffix: str) -> bool:
-        return suffix not in NO_RESOLUTION and (suffix not in JPEG or max(self.dpi or (0,)) <= FINEST_IN_JPEG)
+        resolution = self.resolution if suffix in NO_RESOLUTION else self.dpi
+        kept, parts = self.for_pillow(suffix), {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp}
+        parts |= {"georeference": self.geo, "dpi": resolution}
+        words = {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
+        return (*self.lost, *(words.get(name, name) for name, part in parts.items() if part and name not in kept))
 
     def for_pillow(self, suffix: str) -> dict[str, Any]:
-        """Arguments of `Image.save` for JPEG, WebP and BMP."""
-        lost, options = self.dropped(suffix), {}
-        if self.icc and "colour profile" not in lost:
-            options["icc_profile"] = self.icc
-        if self.exif and "EXIF" not in lost:
-            options["exif"] = b"Exif\0\0" + self._block()
-        if self.xmp and "XMP" not in lost:
-            options["xmp"] = self.xmp
-        if self.dpi and self._holds_resolution(suffix):
-            options["dpi"] = self.dpi
-        return options
+        """Arguments of `Image.save`: what a file of this kind holds."""
+        parts: dict[str, Any] = {"dpi": self.dpi} if self.dpi and suffix not in NO_RESOLUTION else {}
+        if suffix not in NO_METADATA:
+            exif = b"Exif\0\0" + write_exif(self.exif) if self.exif else b""
+            parts |= {"icc_profile": self.icc, "exif": exif, "xmp": self.xmp}
+        if suffix == ".jpg":
+            parts = {name: part for name, part in parts.items() if name == "dpi" or len(part) <= MOST_IN_JPEG[name]}
+            if max(parts.get("dpi", (0,))) > FINEST_IN_JPEG:
+                del parts["dpi"]
+        return {name: part for name, part in parts.items() if part}
 
     @property
     def dpi(self) -> tuple[float, float] | None:
@@ -160,10 +148,9 @@ class Metadata:
         if self.icc:
             chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)))
         if self.dpi:
-            metre = [round(value / 0.0254) for value in self.dpi]
-            chunks.append((b"pHYs", struct.pack(">IIB", *metre, 1)))
+            chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in self.dpi), 1)))
         if self.exif:
-            chunks.append((b"eXIf", self._block()))
+            chunks.append((b"eXIf", write_exif(self.exif)))
         if self.xmp:
             chunks.append((b"iTXt", XMP_IN_PNG + self.xmp))
         body = b"".join(png_chunk(kind, data) for kind, data in chunks)
@@ -205,9 +192,6 @@ class Metadata:
                     file.seek(place)
                     file.write(struct.pack(form, number))
 
-    def _block(self) -> bytes:
-        return write_exif(self.exif) if self.exif else b""
-
 
 NOTHING = Metadata()
 
@@ -221,8 +205,7 @@ def metadata_of(info: Mapping[Any, Any]) -> Metadata:
         except ValueError:
             lost.append("EXIF (damaged)")
     dpi, xmp = info.get("dpi"), info.get("xmp") or b""
-    resolution = (float(dpi[0]), float(dpi[1]), 2) if dpi else None
-    resolution = resolution if resolution and _plausible(resolution) else None
+    resolution = _plausible((float(dpi[0]), float(dpi[1]), 2)) if dpi else None
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     return Metadata(info.get("icc_profile") or b"", exif, xmp, resolution, lost=tuple(lost))
 
@@ -230,6 +213,15 @@ def metadata_of(info: Mapping[Any, Any]) -> Metadata:
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     """A chunk of a PNG: length, kind, content, checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_chunks(png: Bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind of each chunk of a PNG, and the chunk: length, kind, content, checksum."""
+    at = 8
+    while at + 8 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        yield png[at + 4 : at + 8], png[at:end]
+        at = end
 
 
 def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -261,8 +253,10 @@ def tiff_metadata(tiff: Any, data: Bytes, page: Any) -> Metadata:
             exif[tag.code] = Entry(2, tag.value.encode() + b"\0")
     for code, name in ((EXIF, "EXIF"), (GPS, "GPS")):
         if code in tags:
-            try:
-                exif[code] = read_directory(data, tiff.byteorder, _offset(tags[code], tiff, data), tiff.is_bigtiff)
+            form, head = ("Q", 12) if tiff.is_bigtiff else ("I", 8)
+            try:  # the tag's value again: tifffile has followed the offset
+                (at,) = struct.unpack_from(tiff.byteorder + form, data, tags[code].offset + head)
+                exif[code] = read_directory(data, tiff.byteorder, at, tiff.is_bigtiff)
             except ValueError:
                 lost.append(f"{name} (damaged)")
     geo = []
@@ -272,14 +266,13 @@ def tiff_metadata(tiff: Any, data: Bytes, page: Any) -> Metadata:
         else:
             lost.append(f"GeoTIFF tag {tag.code} (of a wrong type)")
     icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
-    lost += [
-        f"{name} (of a wrong type)"
-        for name, value in (("colour profile", icc), ("XMP", xmp))
-        if value and not _bytes(value)
-    ]
+    for name, value in (("colour profile", icc), ("XMP", xmp)):
+        if value and not isinstance(value, bytes):
+            lost.append(f"{name} (of a wrong type)")
+    icc, xmp = (value if isinstance(value, bytes) else b"" for value in (icc, xmp))
     resolution = _tiff_resolution(tags)
     lost += ["resolution (not a size)"] if resolution is None and 282 in tags else []
-    return Metadata(_bytes(icc), exif or None, _bytes(xmp), resolution, tuple(geo), tuple(lost))
+    return Metadata(icc, exif or None, xmp, resolution, tuple(geo), tuple(lost))
 
 
 def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
@@ -299,30 +292,20 @@ def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
     raise KeyError(code)
 
 
-def _offset(tag: Any, tiff: Any, data: Bytes) -> int:
-    """Where a tag points to; tifffile has followed it already."""
-    form, head = ("Q", 12) if tiff.is_bigtiff else ("I", 8)
-    return struct.unpack_from(tiff.byteorder + form, data, tag.offset + head)[0]
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
-
-
 def _is_geo(tag: Any) -> bool:
     """Whether the value of a GeoTIFF tag has a type that the tag may have."""
     kind = int(tag.dtype)
     return kind in GEO_TYPES.get(tag.code, (11, 12)) and (kind == 2) == isinstance(tag.value, str)
 
 
-def _plausible(resolution: tuple[float, float, int]) -> bool:
-    return all(0 < value <= FINEST for value in resolution[:2]) and resolution[2] in (1, 2, 3)
+def _plausible(resolution: tuple[float, float, int]) -> tuple[float, float, int] | None:
+    x, y, unit = resolution
+    return resolution if 0 < x <= FINEST and 0 < y <= FINEST and unit in (1, 2, 3) else None
 
 
 def _tiff_resolution(tags: Any) -> tuple[float, float, int] | None:
     try:
         x, y = (tags[code].value[0] / tags[code].value[1] for code in (282, 283))
-        found = x, y, int(tags[296].value) if 296 in tags else 2
+        return _plausible((x, y, int(tags[296].value) if 296 in tags else 2))
     except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError):
         return None
-    return found if _plausible(found) else None

@@ -24,9 +24,9 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import DecodedImage, Pixels, marked
 from unpaired.imaging.medical import Numbers, check_shape
 from unpaired.imaging.metadata import Metadata
+from unpaired.imaging.pixels import DecodedImage, Pixels, marked
 
 AXIAL = axcodes2ornt(("L", "P", "S"))
 LONGEST_EXTENSION = 2**24
@@ -101,7 +101,7 @@ class NiftiSlices:
     """The slices of an open NIfTI file."""
 
     def __init__(self, file: BinaryIO, compressed: bool, max_pixels: int) -> None:
-        """Read the header; raises `BadInput` or one of `codecs.DAMAGE`."""
+        """Read the header; raises `BadInput` or one of `pixels.DAMAGE`."""
         self.file, self.compressed = file, compressed
         file.seek(0)
         content = self._content()
@@ -126,7 +126,7 @@ class NiftiSlices:
         check_shape(self.origin.shape, dtype.itemsize, max_pixels)
 
     def read(self, number: int) -> DecodedImage:
-        """One slice; raises `BadInput` or one of `codecs.DAMAGE`."""
+        """One slice; raises `BadInput` or one of `pixels.DAMAGE`."""
         plane = np.ascontiguousarray(self.origin.axial(self._voxels())[:, :, number].T)
         pixels = self.origin.numbers.values(plane)[..., None]
         about = Metadata(origin=replace(self.origin, dtype=pixels.dtype))

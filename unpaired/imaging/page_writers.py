@@ -15,12 +15,13 @@ from PIL import Image
 
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
-from unpaired.imaging.codecs import ALIASES, MEDICAL, DecodedImage, Pixels, encode, tiff_layout
+from unpaired.imaging.codecs import encode
 from unpaired.imaging.exif import Directory
-from unpaired.imaging.kinds import suffix_of_name
+from unpaired.imaging.kinds import ALIASES, MEDICAL, suffix_of_name
 from unpaired.imaging.medical import encode_medical
-from unpaired.imaging.metadata import EXIF, GPS, Metadata, png_chunk
-from unpaired.imaging.pages import Layout
+from unpaired.imaging.metadata import EXIF, GPS, Metadata, png_chunk, png_chunks
+from unpaired.imaging.pixels import DecodedImage, Layout, Pixels
+from unpaired.imaging.tiff import tiff_layout
 
 BIG = 2**32 - 2**25
 """Bytes of pixels from which a TIFF needs 64-bit offsets."""
@@ -174,11 +175,12 @@ def _write_png(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, l
     with path.open("wb") as file:
         for place, page in enumerate(pages):
             _eight_bits(page, ".png")
-            chunks = list(_chunks(encode(_with_alpha(page, first), ".png")))
+            chunks = list(png_chunks(encode(_with_alpha(page, first), ".png")))
             if place == 0:
                 file.write(b"\x89PNG\r\n\x1a\n")
-                for kind, data in (chunk for chunk in chunks if chunk[0] not in (b"IDAT", b"IEND")):
-                    file.write(png_chunk(kind, data))
+                for kind, chunk in chunks:
+                    if kind not in (b"IDAT", b"IEND"):
+                        file.write(chunk)
                     if kind == b"IHDR":
                         file.write(png_chunk(b"acTL", struct.pack(">II", layout.count, layout.loop)))
             height, width, _ = page.pixels.shape
@@ -186,11 +188,11 @@ def _write_png(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, l
             control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, min(delay, 65_535), 1000, 0, 0)
             file.write(png_chunk(b"fcTL", control))
             number += 1
-            for data in (data for kind, data in chunks if kind == b"IDAT"):
+            for chunk in (chunk for kind, chunk in chunks if kind == b"IDAT"):
                 if place == 0:
-                    file.write(png_chunk(b"IDAT", data))
+                    file.write(chunk)
                 else:
-                    file.write(png_chunk(b"fdAT", struct.pack(">I", number) + data))
+                    file.write(png_chunk(b"fdAT", struct.pack(">I", number) + chunk[8:-4]))
                     number += 1
         file.write(png_chunk(b"IEND", b""))
 
@@ -202,14 +204,6 @@ def _with_alpha(page: DecodedImage, first: DecodedImage) -> DecodedImage:
     if page.alpha is not None and first.alpha is None:
         raise BadInput("an animated .png whose first frame is opaque has no transparent ones; choose .webp or .gif")
     return page
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 8
-    while at < len(png):
-        (size,) = struct.unpack_from(">I", png, at)
-        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + size]
-        at += 12 + size
 
 
 def _write_webp(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:

@@ -1,33 +1,26 @@
-"""Files of several images: stacks of a TIFF, medical volumes, frames of an animated GIF, PNG or WebP.
+"""Image files of every format, opened by content: one image, a stack, a medical volume or an animation.
 
-A page decodes to a `DecodedImage`; `unpaired.imaging.page_writers` writes such files. One page is in memory at a time.
+One image is in memory at a time. `unpaired.imaging.page_writers` writes files of several images.
 """
 
 from __future__ import annotations
 
+import io
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, NamedTuple
 
-from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import (
-    MAX_PIXELS,
-    MEDICAL,
-    DecodedImage,
-    first_frame,
-    frame_count,
-    open_medical,
-    pillow_image,
-    pillow_reader,
-    suffix_of,
-    tiff_image,
-)
-from unpaired.imaging.images import one_line_errors
-from unpaired.imaging.kinds import HEAD
-from unpaired.imaging.tiff_pages import Kind, open_tiff, tiff_stack
+from unpaired.imaging.codecs import open_deep_png, open_ppm
+from unpaired.imaging.exif import Bytes
+from unpaired.imaging.kinds import HEAD, MEDICAL, suffix_of
+from unpaired.imaging.medical import open_medical
+from unpaired.imaging.pillow import pillow_image, pillow_reader, quieten
+from unpaired.imaging.pixels import DAMAGE, MAX_PAGES, MAX_PIXELS, DecodedImage, Layout, Pages, one_line_errors
+from unpaired.imaging.tiff import tiff_image
+from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
 
 IMAGEJ_WORDS = ("unit", "spacing", "finterval", "fps", "frameinterval", "Info", "ROI", "Overlays")
 """What ImageJ says of a stack that stays true of its translation; not its contrast and labels of channels."""
@@ -35,61 +28,43 @@ OME_WORDS = tuple(f"PhysicalSize{axis}{part}" for axis in "XYZ" for part in ("",
 OME_WORDS = (*OME_WORDS, "TimeIncrement", "TimeIncrementUnit")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the images of a file belong together."""
+class Header(NamedTuple):
+    """Size and number of images of a file, without its pixels."""
 
-    count: int
-    kind: Kind | Literal["animation"]
-    axes: str = ""
-    """Of the images, slowest first, by tifffile's letters: "TZ"; empty where none are described."""
-    sizes: tuple[int, ...] = ()
-    """Images along each axis."""
-    by_page: bool = False
-    """Whether channels are pages."""
-    words: Mapping[str, Any] = field(default_factory=dict)
-    """Scale in space and time, as ImageJ or OME has it."""
-    loop: int = 0
-    """Times that an animation is shown; 0 for ever."""
+    height: int
+    """Before the image is turned."""
+    width: int
+    pages: int
+    """Images of a stack or frames of an animation."""
 
 
-@dataclass(frozen=True)
-class Pages:
-    """The images of an open file."""
+def read_header(path: Path) -> Header:
+    """Size and pages by a file's header; zeros where they cannot be read, as the reader of the image will report."""
+    if path.is_file():  # opening a pipe would wait for its other end
+        try:
+            with path.open("rb") as file, open_images(file, MAX_PIXELS) as pages:
+                return Header(pages.height, pages.width, pages.layout.count)
+        except DAMAGE:  # BadInput is one of them, too
+            pass
+    return Header(0, 0, 1)
 
-    layout: Layout
-    left_out: int
-    """Pages of other sizes, such as previews."""
-    read: Callable[[int], DecodedImage]
-    """The image of a number from 0; raises `BadInput`, which names the file."""
 
-    def __iter__(self) -> Iterator[DecodedImage]:
-        return map(self.read, range(self.layout.count))
+def decode(data: bytes, max_pixels: int) -> DecodedImage:
+    """The first image in a file's bytes; raises BadInput or one of DAMAGE."""
+    with open_images(io.BytesIO(data), max_pixels) as pages:
+        return replace(pages.read(0), pages=pages.layout.count)
 
 
 @contextmanager
 def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
-    """The images of a file, read while it is open.
+    """The images of a file, read while it is open; errors of `Pages.read` name the file, too.
 
     Raises:
         BadInput: of no known format, or damaged.
     """
     with ExitStack() as held:
         with one_line_errors(path):
-            file = held.enter_context(path.open("rb"))
-            head = file.read(HEAD)
-            suffix = suffix_of(head)
-            file.seek(0)
-            if suffix == ".tif":
-                data = held.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                pages = _stack(held.enter_context(open_tiff(file)), data, max_pixels)
-            elif suffix in MEDICAL:
-                slices = open_medical(file, suffix, max_pixels)
-                pages = Pages(Layout(slices.origin.shape[0], "plain"), 0, slices.read)
-            else:
-                pages = _frames(held.enter_context(pillow_reader(suffix)(file)), max_pixels)
-                if suffix == ".png" and head[24:25] == b"\x10" and pages.layout.count > 1:  # Pillow reads 8 of 16 bits
-                    raise BadInput("animated PNG of 16 bits; save it with 8 bits, or each frame as a file")
+            pages = held.enter_context(open_images(held.enter_context(path.open("rb")), max_pixels))
 
         def read(number: int) -> DecodedImage:
             with one_line_errors(path):
@@ -98,11 +73,46 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
         yield replace(pages, read=read)
 
 
-def _stack(tiff: Any, data: mmap.mmap, max_pixels: int) -> Pages:
-    stack = tiff_stack(tiff)
-    words = {"imagej": _imagej_words, "ome": _ome_words}.get(stack.kind, lambda tiff: {})(tiff)
+@contextmanager
+def open_images(file: BinaryIO, max_pixels: int) -> Iterator[Pages]:
+    """The images of an open file.
+
+    Raises:
+        BadInput: of no known format; or one of DAMAGE.
+    """
+    quieten()
+    head = file.read(HEAD)
+    suffix = suffix_of(head)
+    file.seek(0)
+    if suffix == ".tif":
+        with open_tiff(file) as tiff:
+            yield _stack(tiff, _content(file), max_pixels)
+    elif suffix in MEDICAL:
+        slices = open_medical(file, suffix, max_pixels)
+        count, height, width = slices.origin.shape
+        yield Pages(Layout(count), height, width, slices.read)
+    elif suffix == ".ppm":
+        yield open_ppm(_content(file), max_pixels)
+    elif suffix == ".png" and head[24:25] == b"\x10":  # IHDR: width, height, bit depth
+        yield open_deep_png(_content(file), max_pixels)
+    else:
+        with pillow_reader(suffix)(file) as image:
+            yield _frames(image, max_pixels)
+
+
+def _content(file: BinaryIO) -> Bytes:
+    return file.getvalue() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _stack(tiff: Any, data: Bytes, max_pixels: int) -> Pages:
+    stack, page = tiff_stack(tiff), tiff.pages.first.aspage()
+    words = _imagej_words(tiff) if stack.kind == "imagej" else _ome_words(tiff) if stack.kind == "ome" else {}
     layout = Layout(stack.count, stack.kind, stack.axes, stack.sizes, stack.channels > 1, words)
-    return Pages(layout, stack.left_out, lambda number: tiff_image(tiff, stack, number, data, max_pixels))
+
+    def read(number: int) -> DecodedImage:
+        return tiff_image(tiff, stack, number, data, max_pixels)
+
+    return Pages(layout, page.imagelength, page.imagewidth, read, stack.left_out)
 
 
 def _imagej_words(tiff: Any) -> dict[str, Any]:
@@ -120,14 +130,15 @@ def _ome_words(tiff: Any) -> dict[str, Any]:
 
 
 def _frames(image: Any, max_pixels: int) -> Pages:
-    first = first_frame(image)
+    first = int(getattr(image, "default_image", False))  # an animated PNG may have a still image before its frames
+    count = max(1, min(getattr(image, "n_frames", 1), MAX_PAGES) - first)
 
     def read(number: int) -> DecodedImage:
         image.seek(first + number)
         decoded = pillow_image(image, max_pixels)
         duration = float(image.info.get("duration") or 0)
-        return replace(decoded, labels=None, about=replace(decoded.about, duration=duration))
+        return replace(decoded, about=replace(decoded.about, duration=duration))
 
-    loop = image.info.get("loop")
-    once = loop is None and image.format == "GIF"
-    return Pages(Layout(frame_count(image), "animation", loop=1 if once else int(loop or 0)), 0, read)
+    once = "loop" not in image.info and image.format == "GIF"
+    layout = Layout(count, "animation", loop=1 if once else int(image.info.get("loop") or 0))
+    return Pages(layout, image.height, image.width, read)

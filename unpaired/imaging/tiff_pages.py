@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
+from unpaired.imaging.pixels import MAX_PAGES
 
-MAX_PAGES = 65_536
-"""Pages that are counted."""
 MAX_PLANES = 4096
 """Pages of a stack with described axes; of longer ones each page is an image."""
 MAX_TAGS = 4096

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import DecodedImage, NoData, Pixels, marked
 from unpaired.imaging.images import Readable, read_image, with_channels
+from unpaired.imaging.pixels import DecodedImage, NoData, Pixels, marked
 
 TYPES = ("uint8", "uint16", "int16", "float32")
 FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}

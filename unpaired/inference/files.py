@@ -19,9 +19,9 @@ from unpaired.core.errors import BadInput, naming
 from unpaired.core.progress import Advance, progress
 from unpaired.data.diagnosis import counted
 from unpaired.data.sources.folder import image_files, left_out, other_names
-from unpaired.imaging.codecs import SUFFIXES, read_header, suffix_of
 from unpaired.imaging.images import Array, DecodedImage, encode_image, read_image, write_image
-from unpaired.imaging.kinds import HEAD, suffix_of_name
+from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
+from unpaired.imaging.pages import read_header
 from unpaired.inference.masks import Weight, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
 from unpaired.inference.outcome import Outcome, conclude

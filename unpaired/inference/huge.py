@@ -19,10 +19,11 @@ from unpaired.core.device import ieee_fp32
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import progress
-from unpaired.imaging.codecs import MAX_PIXELS, NoData, full_scale, tiff_layout, without_data
 from unpaired.imaging.images import DecodedImage, Images, Pixels, to_tensor, with_channels, write_image
 from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.page_writers import BIG
+from unpaired.imaging.pixels import MAX_PIXELS, NoData, full_scale, without_data
+from unpaired.imaging.tiff import tiff_layout
 from unpaired.imaging.values import clipped_words, converted, restored
 from unpaired.inference.masks import Weight, blended_pixels, read_selecting, weights
 from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
@@ -81,7 +82,7 @@ def translate_huge(
 
     What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped. The
     bundle computes the tiles in torch and fp32 whatever the runtime. Big sources other than TIFF need the extra `big`;
-    targets of more than `codecs.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
+    targets of more than `imaging.pixels.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
     alone; the translation fades in over `feather` pixels inside the mask's edge. See `tiling` for `statistics`.
 
     Raises:

@@ -1,6 +1,6 @@
 """Pixels without data in an image on disk: found, and filled with the median of the others, as in memory.
 
-`imaging.codecs.marked` is the rule; here it is applied band by band, so that memory does not grow with the image.
+`imaging.pixels.marked` is the rule; here it is applied band by band, so that memory does not grow with the image.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import without_data
 from unpaired.imaging.images import Pixels
+from unpaired.imaging.pixels import without_data
 from unpaired.imaging.values import ValueRange
 
 HIGH, LOW = 1 << 16, 0xFFFF

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
+from unpaired.imaging.kinds import suffix_of
 
 BESIDE = ("icc_profile", "exif", "xmp", "dpi")
 """What goes along of a PIL image's `info`."""

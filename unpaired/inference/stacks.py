@@ -10,7 +10,8 @@ from pathlib import Path
 from unpaired.core.progress import Advance
 from unpaired.imaging.images import DecodedImage
 from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import Pages, open_pages
+from unpaired.imaging.pages import open_pages
+from unpaired.imaging.pixels import Pages
 from unpaired.inference.masks import Weight, masked
 from unpaired.inference.options import Options
 from unpaired.inference.pipeline import in_batches, in_order

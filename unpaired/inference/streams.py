@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput, naming
-from unpaired.imaging.codecs import DAMAGE, MAX_PIXELS, read_header, suffix_of
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
-from unpaired.imaging.kinds import HEAD
+from unpaired.imaging.kinds import HEAD, suffix_of
 from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
+from unpaired.imaging.pages import read_header
+from unpaired.imaging.pixels import DAMAGE, MAX_PIXELS
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
 from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
 from unpaired.imaging.values import stored_values

@@ -18,7 +18,7 @@ from unpaired.imaging.hdr import LUMA, UNTAGGED, WideColours, rgb_of
 from unpaired.imaging.images import DecodedImage, Pixels
 from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import Layout
+from unpaired.imaging.pixels import Layout
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -23,8 +23,8 @@ import numpy as np
 
 from unpaired.core.device import free_bytes
 from unpaired.core.errors import BadInput
-from unpaired.imaging.codecs import suffix_of
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
+from unpaired.imaging.kinds import suffix_of
 from unpaired.inference import Translator
 from unpaired.serve.cost import Served, TooLarge, bound_memory
 from unpaired.serve.limits import MEDIA_TYPES, OTHER

@@ -35,31 +35,31 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "pixels are not counted before they are decoded",
-        "unpaired.imaging.codecs._check_size",
+        "unpaired.imaging.pixels.check_size",
         never("max_pixels"),
         f"{IMAGES}::test_the_pixel_limit_is_judged_by_the_header_in_every_format",
     )
     yield Mutation(
         "an image without pixels is decoded",
-        "unpaired.imaging.codecs._check_size",
+        "unpaired.imaging.pixels.check_size",
         never("height", nth=0),
         HEADER,
     )
     yield Mutation(
         "a TIFF may have any number of channels",
-        "unpaired.imaging.codecs._check_tiff_size",
+        "unpaired.imaging.tiff._check_tiff_size",
         never("MAX_CHANNELS"),
         HEADER,
     )
     yield Mutation(
         "a TIFF may unpack to any size",
-        "unpaired.imaging.codecs._check_tiff_size",
+        "unpaired.imaging.tiff._check_tiff_size",
         never("BYTES_PER_PIXEL"),
         HEADER,
     )
     yield Mutation(
         "a TIFF may lack the offsets of its strips",
-        "unpaired.imaging.codecs._check_tiff_size",
+        "unpaired.imaging.tiff._check_tiff_size",
         never("dataoffsets"),
         HEADER,
     )
@@ -72,19 +72,19 @@ def images() -> Iterator[Mutation]:
     )
     yield Mutation(
         "an image without data is decoded",
-        "unpaired.imaging.codecs.marked",
+        "unpaired.imaging.pixels.marked",
         never("where", "all"),
         HEADER,
     )
     yield Mutation(
         "float images may hold infinite values",
-        "unpaired.imaging.codecs.tiff_image",
+        "unpaired.imaging.tiff.tiff_image",
         never("isinf"),
         "tests/data/test_ranges.py::test_a_value_for_no_data_may_be_given_and_an_image_without_data_is_refused",
     )
     yield Mutation(
         "a library's exceptions for damaged files are not caught",
-        "unpaired.imaging.images.one_line_errors",
+        "unpaired.imaging.pixels.one_line_errors",
         uncaught("DAMAGE"),
         f"{IMAGES}::test_hostile_files_end_in_one_line_that_names_them_and_print_nothing",
     )

@@ -24,9 +24,9 @@ from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.masks import GRAY_OR_RGB, by_name
 from unpaired.data.sources import RECORDS, RecordArchive, StoredImage, read_bytes
 from unpaired.data.sources.folder import image_files, image_names, left_out, names_with, other_names
-from unpaired.imaging.codecs import BYTES_PER_PIXEL, FORMATS, MAX_PIXELS, suffix_of
 from unpaired.imaging.images import read_image
-from unpaired.imaging.kinds import suffix_of_name, without_suffix
+from unpaired.imaging.kinds import FORMATS, suffix_of, suffix_of_name, without_suffix
+from unpaired.imaging.pixels import BYTES_PER_PIXEL, MAX_PIXELS
 
 FEWEST_GROUPS = 5
 """Sub-folders, or beginnings of names, from which they are taken for groups."""

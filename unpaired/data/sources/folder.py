@@ -9,8 +9,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from unpaired.core.errors import BadInput, counted, some_of
-from unpaired.imaging.codecs import SUFFIXES, suffix_of
-from unpaired.imaging.kinds import HEAD, suffix_of_name
+from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
 
 NAMED = 5
 """Files named in the line about those left out."""

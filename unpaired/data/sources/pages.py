@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unpaired.data.sources.base import Archive
-from unpaired.imaging.codecs import encode, read_header
-from unpaired.imaging.pages import open_pages
+from unpaired.imaging.codecs import encode
+from unpaired.imaging.pages import open_pages, read_header
 from unpaired.imaging.values import stored_values
 
 

@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from unpaired.core.errors import BadInput
 from unpaired.data.sources.base import Archive, Stamp
-from unpaired.imaging.codecs import SUFFIXES
-from unpaired.imaging.kinds import suffix_of_name
+from unpaired.imaging.kinds import SUFFIXES, suffix_of_name
 
 SUFFIX = ".tar"
 Index = dict[str, tuple[int, int]]

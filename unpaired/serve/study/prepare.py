@@ -17,9 +17,9 @@ from unpaired.core.errors import BadInput
 from unpaired.core.files import flush, write_text
 from unpaired.core.progress import track
 from unpaired.data.sources.folder import image_files
-from unpaired.imaging.codecs import full_scale
 from unpaired.imaging.images import DecodedImage, Pixels, encode_image, read_image, with_channels
 from unpaired.imaging.kinds import without_suffix
+from unpaired.imaging.pixels import full_scale
 
 STUDY, IMAGES = "study.json", "images"
 FORMAT = 1
