@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unpaired.core.errors import BadInput
@@ -49,12 +50,11 @@ def pick_device(name: str = "auto", setting: str = "--device") -> torch.device:
     present = {"cuda": cards > 0, "mps": torch.backends.mps.is_available(), "cpu": True}
     kind, _, number = name.partition(":")
     kind = next(each for each, there in present.items() if there) if kind == "auto" else kind
+    has = f"{setting}: {name} was asked for, but this machine has"
     if not present[kind]:
-        found = ", ".join(each for each, there in present.items() if there)
-        raise BadInput(f"{setting}: {name} was asked for, but this machine has {found}; use {setting} auto")
+        raise BadInput(f"{has} {', '.join(each for each, there in present.items() if there)}; use {setting} auto")
     if number and int(number) >= cards:
-        found = ", ".join(f"cuda:{each}" for each in range(cards))
-        raise BadInput(f"{setting}: {name} was asked for, but this machine has {found}")
+        raise BadInput(f"{has} {', '.join(f'cuda:{each}' for each in range(cards))}")
     if kind == "cuda" and not number:
         number = str(torch.cuda.current_device())
     return torch.device(f"{kind}:{number}" if number else kind)
@@ -172,22 +172,19 @@ def ieee_fp32(device: torch.device | None = None) -> Iterator[None]:
 
 
 def _available_bytes() -> int:
-    """Free memory of the machine, by the kernel's own estimate where there is one."""
+    """Free memory of the machine by the kernel's estimate; without one, half of all memory."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             kilobytes = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
         return kilobytes * 1024
     except (OSError, StopIteration):
-        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**20
-        return pages * (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) // 2
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 2**31
 
 
 def _cgroup_bytes() -> int:
     """Memory left under the container's limit; the largest number if there is none."""
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit:
-            most = limit.read().strip()
-        with open("/sys/fs/cgroup/memory.current", encoding="ascii") as current:
-            return max(int(most) - int(current.read()), 0) if most != "max" else 2**62
+    group = Path("/sys/fs/cgroup")
+    try:  # "max" is no number
+        return max(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()), 0)
     except (OSError, ValueError):
         return 2**62

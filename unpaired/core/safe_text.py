@@ -1,7 +1,6 @@
-"""JSON and YAML that nobody vouches for: plain values, bounded in length and depth, without references.
+"""Untrusted JSON and YAML: plain values, bounded in length and depth, without references.
 
-A text is parsed only where it is short, so that neither billions of shared references, nor brackets without end, nor
-a million empty lists take more memory than the text itself is worth.
+Only short texts are parsed: shared references, endless brackets or a million empty lists would take much memory.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ MAX_LINE = 2**14
 """Characters of a line of a log."""
 MAX_DEPTH = 32
 """Nested lists and mappings; an experiment has four."""
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -36,7 +36,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         return _shallow(json.loads(text, object_pairs_hook=_once))
     except RecursionError:
-        raise ValueError(_too_deep()) from None
+        raise ValueError(TOO_DEEP) from None
 
 
 def parse_yaml(text: str) -> Any:
@@ -48,7 +48,7 @@ def parse_yaml(text: str) -> Any:
     try:
         return _shallow(yaml.load(text, _WithoutReferences))  # a SafeLoader: plain types, no objects
     except RecursionError:
-        raise ValueError(_too_deep()) from None
+        raise ValueError(TOO_DEEP) from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
@@ -133,11 +133,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _shallow(value: Any, left: int = MAX_DEPTH) -> Any:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | set) else ()
     if inside and not left:
-        raise ValueError(_too_deep())
+        raise ValueError(TOO_DEEP)
     for each in inside:
         _shallow(each, left - 1)
     return value
-
-
-def _too_deep() -> str:
-    return f"nested more than {MAX_DEPTH} deep"

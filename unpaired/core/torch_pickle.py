@@ -27,6 +27,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
 """Names under which training tools keep the weights of a larger checkpoint."""
 MOST_WRAPPERS = 4
 """Wrappers within wrappers that are opened."""
+OPTIMIZER = re.compile("optim|sched|scaler", re.IGNORECASE)
+"""Names of training state that holds tensors but no weights."""
 PREFIXES = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile add to every name."""
 
@@ -60,7 +62,7 @@ def save_foreign(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _checked_size(path: Path, max_bytes: int) -> int:
-    """The file's size, where neither it nor what it unpacks to is beyond measure."""
+    """The file's size; a `BadInput` where it, or what it unpacks to, is too large."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise BadInput(f"{path}: expected a .pth file, found something that is not a regular file")
@@ -107,12 +109,9 @@ def _kind(path: Path) -> str:
 
 def _reason(error: Exception) -> str:
     words = " ".join(str(error).split())
-    refused = re.search(r"GLOBAL ([\w.]+)", words)
-    if refused:
-        return (
-            f"holds more than tensors ({refused[1]}), which is never loaded: it could run code; have its author save "
-            f"the state_dict alone"
-        )
+    if refused := re.search(r"GLOBAL ([\w.]+)", words):
+        advice = "have its author save the state_dict alone"
+        return f"holds more than tensors ({refused[1]}), which is never loaded: it could run code; {advice}"
     return f"not a readable .pth file ({type(error).__name__}: {words[:120]})"
 
 
@@ -126,14 +125,10 @@ def _state(path: Path, content: Any) -> dict[str, Tensor]:
         raise BadInput(f"{path}: expected a dictionary of tensors (a state_dict), found {type(content).__name__}")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
-        networks = {str(name): _unwrapped(part) for name, part in content.items() if not _is_optimizer(str(name))}
-        tensors = {
-            f"{name}.{_plain_name(str(key))}": value
-            for name, part in networks.items()
-            if isinstance(part, Mapping)
-            for key, value in part.items()
-            if isinstance(value, Tensor)
-        }
+        networks = {str(name): _unwrapped(part) for name, part in content.items() if not OPTIMIZER.search(str(name))}
+        for name, part in networks.items():
+            parts = part.items() if isinstance(part, Mapping) else ()
+            tensors |= {f"{name}.{_plain_name(str(key))}": value for key, value in parts if isinstance(value, Tensor)}
     if not tensors:
         names = ", ".join(sorted(map(str, content))[:8])
         raise BadInput(f"{path}: expected a dictionary of tensors (a state_dict), found none under {shown(names)}")
@@ -143,19 +138,9 @@ def _state(path: Path, content: Any) -> dict[str, Tensor]:
 def _unwrapped(content: Any) -> Any:
     """The content under the names that training tools give to the weights, at any depth."""
     for _ in range(MOST_WRAPPERS):
-        inner = (
-            next((content[n] for n in WRAPPERS if isinstance(content.get(n), Mapping)), None)
-            if (isinstance(content, Mapping))
-            else None
-        )
-        if inner is None:
-            return content
-        content = inner
+        names = WRAPPERS if isinstance(content, Mapping) else ()
+        content = next((content[name] for name in names if isinstance(content.get(name), Mapping)), content)
     return content
-
-
-def _is_optimizer(name: str) -> bool:
-    return any(word in name.lower() for word in ("optim", "sched", "scaler"))
 
 
 def _plain_name(key: str) -> str:
