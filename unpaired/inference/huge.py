@@ -82,7 +82,7 @@ def translate_huge(
 
     What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped. The
     bundle computes the tiles in torch and fp32 whatever the runtime. Big sources other than TIFF need the extra `big`;
-    targets of more than `imaging.pixels.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
+    targets of more than `pixels.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
     alone; the translation fades in over `feather` pixels inside the mask's edge. See `tiling` for `statistics`.
 
     Raises:
