@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
+from unpaired.config import DataConfig
 from unpaired.imaging.values import Domain
 
 
@@ -18,7 +19,7 @@ class Rule:
     channels_in: int = 3
     channels_out: int = 3
     bundle: None = None
-    pages: str = "first"
+    data: DataConfig = DataConfig()
     device: torch.device = torch.device("cpu")
 
     @property
