@@ -118,7 +118,4 @@ class CoGAN(Method):
     def translators(self) -> dict[Direction, Generator]:
         """The latent of an image of one domain, rendered in the other."""
         cfg = self.cfg.generator
-        return {
-            "AtoB": Rendering(cfg, self.E_X, self.G, self.G_Y),
-            "BtoA": Rendering(cfg, self.E_Y, self.G, self.G_X),
-        }
+        return {"AtoB": Rendering(cfg, self.E_X, self.G, self.G_Y), "BtoA": Rendering(cfg, self.E_Y, self.G, self.G_X)}

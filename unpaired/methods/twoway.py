@@ -20,12 +20,7 @@ from unpaired.losses.masks import Masks
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, discriminator_losses
 from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
-from unpaired.models import (
-    Discriminator,
-    Generator,
-    build_discriminator,
-    build_generator,
-)
+from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
 
 OneDirection = Callable[[Generator, Generator, Discriminator, Images, Images, Masks | None], tuple[Losses, Images]]
 """Of G, F, D, x, y and the mask of x: losses by name, and G(x)."""

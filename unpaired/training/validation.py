@@ -83,11 +83,7 @@ class Validator:
     """The test images of a run, the feature extractor, and the results so far."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        skipped: Collection[str] = (),
-        steps: int = 0,
-        store: PixelStore | None = None,
+        self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0, store: PixelStore | None = None
     ) -> None:
         """Choose the images, if the run validates at all.
 
