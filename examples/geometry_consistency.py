@@ -115,21 +115,6 @@ class GcGAN(Method):
         return {f"discriminator/{name}": self.loss.discriminator(*forward_many(D, real, past(fake)))}, {}
 
     @property
-    def generators(self) -> dict[str, Generator]:
-        """G alone."""
-        return {"G": self.G}
-
-    @property
-    def discriminators(self) -> dict[str, Discriminator]:
-        """D_Y, and D_T for turned images."""
-        return {"D_Y": self.D_Y, "D_T": self.D_T}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """Past translations for D_Y and D_T."""
-        return {"Y": self.past_y, "T": self.past_t}
-
-    @property
     def translators(self) -> dict[Direction, Generator]:
         """One direction only."""
         return {"AtoB": self.G}

@@ -77,6 +77,6 @@ def test_without_a_policy_nothing_is_drawn_and_the_images_are_shown():
     make("cyclegan", augment=ALL)
     with_policy = torch.random.get_rng_state()
     method = make("cyclegan")
-    assert method.choices == {} and not torch.equal(with_policy, torch.random.get_rng_state())
+    assert method.planned.keys() == {"past_x", "past_y"} and not torch.equal(with_policy, torch.random.get_rng_state())
     discriminator_losses(method, IMAGES, IMAGES, {"G": IMAGES, "F": IMAGES})
     assert method.D_Y.shown[0] is IMAGES

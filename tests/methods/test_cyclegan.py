@@ -257,7 +257,7 @@ def test_directions_and_networks_carry_the_letters_of_the_paper():
     assert method.translators == {"AtoB": method.G, "BtoA": method.F}
     assert method.generators == {"G": method.G, "F": method.F}
     assert method.discriminators == {"D_X": method.D_X, "D_Y": method.D_Y}
-    assert method.histories == {"X": method.past_x, "Y": method.past_y}
+    assert method.planned == {"past_x": method.past_x, "past_y": method.past_y}
     assert [method.G.model[1].in_channels, method.F.model[1].in_channels] == [2, 3]
     assert [method.D_X.model[0].in_channels, method.D_Y.model[0].in_channels] == [2, 3]
 

@@ -64,7 +64,7 @@ def test_every_loaded_tensor_is_placed_as_the_code_that_makes_it_places_it(state
     assert any("running_mean" in key for key in fresh) and any("num_batches" in key for key in fresh)
     made.load(foreign(state))
     assert places(made) == fresh
-    for history in made.method.histories.values():
+    for history in made.method.planned.values():
         assert len(history.images) == 2 and all(image.device == made.engine.device for image in history.images)
     assert made.steps == 3
 

@@ -73,10 +73,10 @@ def test_an_image_of_weight_0_touches_neither_weights_nor_histories(tmp_path):
     before = weights(trainer)
     trainer.train_step(Batch(*images(0), weight=0.0))
     assert unchanged(trainer, before)
-    assert not any(history.images for history in trainer.method.histories.values())
+    assert not any(history.images for history in trainer.method.planned.values())
     trainer.train_step(Batch(*images(0), weight=1.0))
     assert not unchanged(trainer, before)
-    assert all(history.images for history in trainer.method.histories.values())
+    assert all(history.images for history in trainer.method.planned.values())
 
 
 def test_accumulating_four_images_equals_a_batch_of_four(data, tmp_path, promise):
@@ -164,7 +164,7 @@ def test_signalling_one_of_two_stops_both_and_the_run_goes_on_exactly(seven, tmp
         load_file(run / "checkpoints/step-00000060" / name)
         for name in ("state.safetensors", "process-0001.safetensors")
     ]
-    assert not torch.equal(histories[0]["history/X/image/0000"], histories[1]["history/X/image/0000"])
+    assert not torch.equal(histories[0]["planned/past_x/image/0000"], histories[1]["planned/past_x/image/0000"])
 
 
 def test_a_killed_process_ends_the_other_within_30_seconds(data, tmp_path, promise):

@@ -533,8 +533,8 @@ KINDS = {
     "Adam's step": "optimizer/generators/0000/step",
     "an averaged weight": "network/ema F/model.1.weight",
     "the steps done": "steps",
-    "a past translation": "history/Y/image/0000",
-    "the history's dice": "history/X/random",
+    "a past translation": "planned/past_y/image/0000",
+    "the history's dice": "planned/past_x/random",
     "dropout's dice": "random/torch",
 }
 

@@ -70,7 +70,7 @@ def test_a_larger_crop_on_resume_works(tmp_path, capsys, batch):
     train(larger, run, allow_config_change=True)
     state, _ = load_state(run)
     assert state.step == 8
-    past = [value for key, value in state.tensors.items() if key.startswith("history/") and "/image" in key]
+    past = [value for key, value in state.tensors.items() if key.startswith("planned/") and "/image/" in key]
     assert past and {tuple(image.shape[-2:]) for image in past} == {(44, 44)}
     assert "data.crop_size was 32 and is now 44" in capsys.readouterr().err
 

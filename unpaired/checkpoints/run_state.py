@@ -33,7 +33,7 @@ FORMAT = 1
 """Version of a checkpoint; newer ones are refused."""
 CHECKPOINTS, LATEST = "checkpoints", "latest"
 STATE, MANIFEST = "state.safetensors", "manifest.json"
-OWN = ("random/", "history/", "choices/")
+OWN = ("random/", "planned/")
 """Beginnings of the names of the tensors that differ between processes."""
 PROTECTED = ("pinned", "best")
 """A checkpoint whose folder holds a file of one of these names is never deleted."""

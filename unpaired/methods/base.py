@@ -26,7 +26,7 @@ LossFunction = Callable[[], tuple[Losses, Fakes]]
 
 
 class Method(nn.Module, ABC):
-    """Networks and their losses; no optimiser, device, precision, logger or file."""
+    """Networks, histories and random choices, each an attribute, and losses; no optimiser, device, logger or file."""
 
     masked = False
     """Whether it can be trained with masks."""
@@ -34,29 +34,24 @@ class Method(nn.Module, ABC):
     """Whether a step updates the discriminators before the generators: it then has `translations`."""
 
     @property
-    @abstractmethod
-    def generators(self) -> Mapping[str, nn.Module]:
-        """The networks that minimise `generator_losses`, by name."""
+    def generators(self) -> dict[str, nn.Module]:
+        """The networks that minimise `generator_losses`, by attribute: all but the discriminators."""
+        return {name: network for name, network in self.named_children() if not name.startswith("D")}
 
     @property
-    @abstractmethod
-    def discriminators(self) -> Mapping[str, nn.Module]:
-        """The networks that minimise `discriminator_losses`, by name."""
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The networks that minimise `discriminator_losses`: those whose attribute begins with D, as in the papers."""
+        return {name: network for name, network in self.named_children() if name.startswith("D")}
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         """Generators and discriminators."""
-        return {**self.generators, **self.discriminators}
+        return self.generators | self.discriminators
 
     @property
-    @abstractmethod
-    def histories(self) -> Mapping[str, History]:
-        """Past translations that the discriminators are shown, by name."""
-
-    @property
-    def choices(self) -> Mapping[str, Choices]:
-        """Its other random choices that the host makes, by name."""
-        return {}
+    def planned(self) -> dict[str, History | Choices]:
+        """What makes random choices on the host before a step, by attribute: past translations, and other choices."""
+        return {name: each for name, each in vars(self).items() if isinstance(each, History | Choices)}
 
     @property
     @abstractmethod
@@ -68,7 +63,7 @@ class Method(nn.Module, ABC):
         """The losses of the generators on a batch, in independent parts."""
 
     def paired_losses(self, x: Images, y: Images) -> Sequence[LossFunction]:
-        """Further losses of the generators on aligned images, if a data set has some; none by default."""
+        """Further losses of the generators on aligned images; none by default."""
         return []
 
     def translations(self, batch: Batch) -> Fakes:
@@ -91,15 +86,10 @@ def forward_many(network: Generator | Discriminator, *batches: Tensor) -> Sequen
 def discriminator_losses(
     loss: Adversarial, r1_weight: float, domain: str, D: Discriminator, real: Images, fake: Images
 ) -> Losses:
-    """The losses of the discriminator of a domain: adversarial (Eq. 1), and R1 unless its weight is 0.
+    """The losses of the discriminator D of a domain, X or Y: adversarial (Eq. 1), and R1 unless its weight is 0.
 
-    Args:
-        loss: The form of the adversarial loss.
-        r1_weight: Gamma of R1.
-        domain: X or Y.
-        D: Its discriminator.
-        real: Images of the domain as D is shown them, augmented or not: R1 differentiates by these.
-        fake: Translations into the domain, without gradient, as D is shown them.
+    Real images and translations (without gradient) are those that D is shown, augmented or not: R1 differentiates by
+    the real ones.
     """
     real = real.detach().requires_grad_() if r1_weight else real
     real_scores, fake_scores = forward_many(D, real, fake)

@@ -18,7 +18,7 @@ from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.history import History
-from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
+from unpaired.models import Generator, build_discriminator, build_generator
 
 
 class BiGAN(Method):
@@ -56,21 +56,6 @@ class BiGAN(Method):
         """The discriminator's loss on pairs of both kinds."""
         scores = forward_many(self.D, self.past_forward(forward), self.past_backward(backward))
         return {"discriminator": self.loss.discriminator(*scores)}, {}
-
-    @property
-    def generators(self) -> dict[str, Generator]:
-        """G and F."""
-        return {"G": self.G, "F": self.F}
-
-    @property
-    def discriminators(self) -> dict[str, Discriminator]:
-        """D of pairs."""
-        return {"D": self.D}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """Past pairs of either kind."""
-        return {"forward": self.past_forward, "backward": self.past_backward}
 
     @property
     def translators(self) -> dict[Direction, Generator]:

@@ -36,7 +36,7 @@ class Choices:
         self._as_planned = False
 
     def plan(self, sizes: Sequence[int], device: torch.device, keep: bool = True) -> None:
-        """Draw a step's choices. Arguments are those of `History.plan`; nothing here depends on them."""
+        """Draw a step's choices; the arguments are those of `History.plan`, on which nothing here depends."""
         self._seed = int(torch.randint(2**62, (), generator=self.random))
         self.plan_is_static, self._as_planned = self._as_planned, True
         self.rewind()
@@ -51,14 +51,7 @@ class Choices:
         self._calls.clear()
 
     def __call__(self, name: str, size: Hashable, draw: Draw, device: torch.device) -> Tensor:
-        """The next choice of this name, on the device.
-
-        Args:
-            name: Its kind.
-            size: All that `draw` depends on beside the generator.
-            draw: Makes it.
-            device: Where it is read.
-        """
+        """The next choice of this name, on the device; `size` is all that `draw` depends on beside the generator."""
         key = name, self._calls[name]
         self._calls[name] += 1
         if key in self._known and self._known[key][0] == size:
@@ -85,11 +78,8 @@ class Choices:
 def augmented(choices: Choices | None, name: str, augment_with: str, *batches: Tensor) -> Sequence[Tensor]:
     """Every batch as a discriminator is shown it: the k-th images of all batches are changed by the same numbers.
 
-    Args:
-        choices: Where the numbers come from; not read if nothing is augmented.
-        name: Of the choice: one per loss.
-        augment_with: The setting `augment` of the method; if empty, the batches are returned.
-        batches: Images in [-1, 1].
+    The images are in [-1, 1]; each loss has its own `name`. Where the setting `augment_with` is empty, the batches are
+    returned.
     """
     policy = augmentations(augment_with)
     if not policy:

@@ -21,7 +21,6 @@ from unpaired.losses.adversarial import ADVERSARIAL
 from unpaired.losses.cycle import l1
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method
 from unpaired.methods.batch import Batch
-from unpaired.methods.history import History
 from unpaired.models import Generator
 from unpaired.models.coupled import Rendering, encoder, own_layers, shared_layers
 from unpaired.models.init import initialise
@@ -65,11 +64,8 @@ class CoGAN(Method):
         """G_X(G(z)) and G_Y(G(z)) for as many z as there are images."""
         features = self.G(self.noise(like))
         fake_x, fake_y = self.G_X(features), self.G_Y(features)
-        losses = {
-            "gan/X": self.loss.generator(self.D(self.D_X(fake_x))),
-            "gan/Y": self.loss.generator(self.D(self.D_Y(fake_y))),
-        }
-        return losses, {"G_X": fake_x.detach(), "G_Y": fake_y.detach()}
+        gan_x, gan_y = self.loss.generator(self.D(self.D_X(fake_x))), self.loss.generator(self.D(self.D_Y(fake_y)))
+        return {"gan/X": gan_x, "gan/Y": gan_y}, {"G_X": fake_x.detach(), "G_Y": fake_y.detach()}
 
     def encode(self, domain: str, E: nn.Module, own: nn.Module, images: Images) -> tuple[Losses, Fakes]:
         """|own(G(E(x))) - x| for the encoder E; the generators get no gradient."""
@@ -98,21 +94,6 @@ class CoGAN(Method):
         for network in (self.G, own):
             z = functional_call(network, {name: weight.detach() for name, weight in network.named_parameters()}, z)
         return z
-
-    @property
-    def generators(self) -> dict[str, nn.Module]:
-        """The tied and the own layers of the generators, and the encoders."""
-        return {"G": self.G, "G_X": self.G_X, "G_Y": self.G_Y, "E_X": self.E_X, "E_Y": self.E_Y}
-
-    @property
-    def discriminators(self) -> dict[str, nn.Module]:
-        """The own and the tied layers of the discriminators."""
-        return {"D_X": self.D_X, "D_Y": self.D_Y, "D": self.D}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """None: the discriminators see what was drawn in this step."""
-        return {}
 
     @property
     def translators(self) -> dict[Direction, Generator]:

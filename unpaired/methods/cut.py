@@ -20,8 +20,7 @@ from unpaired.losses.patchnce import draw_places, features_at, patch_nce
 from unpaired.methods.base import Fakes, Losses, LossFunction, Method, discriminator_losses, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.choices import Choices, augmented
-from unpaired.methods.history import History
-from unpaired.models import Discriminator, Generator, build_discriminator, build_generator
+from unpaired.models import Generator, build_discriminator, build_generator
 from unpaired.models.projection import ProjectionHead
 
 
@@ -51,7 +50,7 @@ class CUT(Method):
         """The compared layers of G."""
         self.heads = nn.ModuleList(ProjectionHead(count) for count in self.G.encoder.values())
         self.loss = ADVERSARIAL[cfg.adversarial]
-        self.drawn = Choices()
+        self.drawn = Choices()  # flips, the places compared, and augmentations
 
     def generator_losses(self, batch: Batch) -> list[LossFunction]:
         """One function: all losses read the same translations."""
@@ -68,12 +67,9 @@ class CUT(Method):
         return [partial(self._discriminate, y, fakes["G"])]
 
     def contrast(self, source: Images, target: Images, flip: Tensor | None = None) -> Scalar:
-        """PatchNCE of a translation and its input, the mean over the compared layers (Eq. 4).
+        """PatchNCE of a translation `target` and its input, the mean over the compared layers (Eq. 4).
 
-        Args:
-            source: The input, not mirrored.
-            target: Its translation, made of the mirrored input where `flip`.
-            flip: Whether to mirror the features of `target` back; None for no.
+        Where `flip` is true, `target` was made of the mirrored input: its features are mirrored back.
         """
         with torch.no_grad():
             keys = self.G.features(source, self.layers)
@@ -118,21 +114,6 @@ class CUT(Method):
     def generators(self) -> dict[str, nn.Module]:
         """G and the projection heads, which minimise the same losses."""
         return {"G": self.G, **{f"H{layer}": head for layer, head in zip(self.layers, self.heads, strict=True)}}
-
-    @property
-    def discriminators(self) -> dict[str, Discriminator]:
-        """D_Y alone."""
-        return {"D_Y": self.D_Y}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """None: the discriminator sees the translations of the step."""
-        return {}
-
-    @property
-    def choices(self) -> dict[str, Choices]:
-        """Flips, the places compared, and augmentations."""
-        return {"drawn": self.drawn}
 
     @property
     def translators(self) -> dict[Direction, Generator]:

@@ -66,11 +66,6 @@ class CycleGAN(TwoWay):
         """Images as a discriminator is shown them, augmented; `name` is the network that gets the loss."""
         return augmented(self.drawn, name, self.cfg.augment, *images)
 
-    @property
-    def choices(self) -> dict[str, Choices]:
-        """Augmentations, if there are any."""
-        return {"drawn": self.drawn} if self.drawn is not None else {}
-
     def paired_losses(self, x: Images, y: Images) -> list[LossFunction]:
         """The distance of both translations to the truth, where it is known: semi-paired training."""
         return self.both_ways(self.supervised, Batch(x, y)) if self.cfg.paired_weight else []

@@ -85,21 +85,6 @@ class TwoWay(Method):
         return images
 
     @property
-    def generators(self) -> dict[str, Generator]:
-        """G and F."""
-        return {"G": self.G, "F": self.F}
-
-    @property
-    def discriminators(self) -> dict[str, Discriminator]:
-        """D_X and D_Y."""
-        return {"D_X": self.D_X, "D_Y": self.D_Y}
-
-    @property
-    def histories(self) -> dict[str, History]:
-        """Past translations shown to D_X and to D_Y."""
-        return {"X": self.past_x, "Y": self.past_y}
-
-    @property
     def translators(self) -> dict[Direction, Generator]:
         """G translates AtoB, F translates BtoA."""
         return {"AtoB": self.G, "BtoA": self.F}

@@ -348,6 +348,6 @@ def _new_trainer(experiment: Experiment, engine: Engine) -> Trainer:
         trainer.start_from(load_bundle(Path(experiment.optim.start)).translators)
     if index:
         seed_everything(seed + 1_000_003 * index)
-        for each in (*trainer.method.histories.values(), *trainer.method.choices.values()):
+        for each in trainer.method.planned.values():
             each.random.manual_seed(int(torch.randint(2**62, ())))
     return trainer

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -252,10 +253,8 @@ def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, proc
 
 def _without_past_images(state: RunState) -> RunState:
     """A state with empty histories: images of another size cannot share a batch with new ones."""
-    tensors = {
-        key: value for key, value in state.tensors.items() if not key.startswith("history/") or "/image" not in key
-    }
-    return RunState(state.step, tensors, state.facts, state.folder)
+    past = [key for key in state.tensors if key.startswith("planned/") and "/image/" in key]
+    return replace(state, tensors={key: value for key, value in state.tensors.items() if key not in past})
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unpaired.config import Direction, OptimConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.safetensors_file import tensors_under
-from unpaired.methods import Batch, Choices, Fakes, History, Losses, Method
+from unpaired.methods import Batch, Fakes, Losses, Method
 from unpaired.models import require_fit
 from unpaired.models.kernels import refreshed
 from unpaired.models.layers import fixed_statistics, kept_noise
@@ -60,23 +60,14 @@ class Trainer:
             raise NotImplementedError(f"{type(self.method).__name__} takes no masks")
         number = self.steps + 1
         sizes = [len(part.x) for part in batch.split(self.optim.accumulate)]
-        for each in self._planned().values():
+        for each in self.method.planned.values():
             each.plan(sizes, self.engine.device, keep=batch.weight > 0)
         self._ema_weight.fill_(1 - min(self.optim.ema_decay, number / (number + 10)))
         with explained(batch, number, self.optim.accumulate):
-            values = self._run(batch, self._learning, self._is_static)
+            static = all(each.plan_is_static for each in self.method.planned.values())
+            values = self._run(batch, self._learning, static)
         self.steps = number
         return self._checked(values)
-
-    @property
-    def _is_static(self) -> bool:
-        """Whether a recording can make the planned step."""
-        return all(each.plan_is_static for each in self._planned().values())
-
-    def _planned(self) -> dict[str, History | Choices]:
-        """What makes random choices on the host before a step, by the name of its state."""
-        histories = {f"history/{name}/": history for name, history in self.method.histories.items()}
-        return histories | {f"choices/{name}/": choices for name, choices in self.method.choices.items()}
 
     @property
     def _learning(self) -> bool:
@@ -97,7 +88,7 @@ class Trainer:
                 with refreshed(networks):
                     first = self._update_discriminators(parts, self._translations(parts))
                 repeat_noise()
-                for each in self._planned().values():
+                for each in self.method.planned.values():
                     each.rewind()
                 with refreshed(networks):  # the generators learn from the discriminators' new weights
                     return self._update_generators(batch, parts)[0] | first
@@ -176,8 +167,8 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """All that decides the next step, as named tensors: weights, moments, histories, random state."""
         state = {"steps": torch.tensor(self.steps)} | {f"random/{name}": value for name, value in rng_state().items()}
-        for prefix, each in self._planned().items():
-            state |= {prefix + key: value for key, value in each.state().items()}
+        for name, each in self.method.planned.items():
+            state |= {f"planned/{name}/{key}": value for key, value in each.state().items()}
         return state | self._fixed_state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -189,16 +180,17 @@ class Trainer:
             RuntimeError, LookupError, TypeError, ValueError: the state is of another trainer.
         """
         fixed = self._fixed_state()
-        if unknown := [key for key in state if key.startswith(("network/", "optimizer/")) and key not in fixed]:
-            if not all("/ema " in key for key in unknown):
-                raise LookupError(f"{unknown[0]}: no such tensor")
+        known = ("steps", "random/", "planned/")
+        unknown = [key for key in state if key not in fixed and not key.startswith(known) and "/ema " not in key]
+        if unknown:
+            raise LookupError(f"{unknown[0]}: no such tensor")
         for name, tensor in fixed.items():
             value = state[name] if name in state else state[name.replace("/ema ", "/")]
             if value.shape != tensor.shape:
                 raise ValueError(f"{name}: expected {tuple(tensor.shape)}, found {tuple(value.shape)}")
             tensor.copy_(value)
-        for prefix, each in self._planned().items():
-            if past := tensors_under(state, prefix):
+        for name, each in self.method.planned.items():
+            if past := tensors_under(state, f"planned/{name}/"):
                 each.load(past, self.engine.device)
         self._run.forget()  # a history may have new memory
         set_rng_state(tensors_under(state, "random/"))
