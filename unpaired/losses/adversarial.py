@@ -7,7 +7,6 @@ minimises when the discriminator scores its translations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 
 import torch
@@ -25,11 +24,7 @@ Scalar = Float[Tensor, ""]
 def lsgan_discriminator(real: Scores, fake: Scores) -> Scalar:
     """Half of E[(D(y) - 1)^2] + E[D(G(x))^2]; >= 0, 0.25 when the discriminator answers one half to everything.
 
-    Args:
-        real: D(y) for real images.
-        fake: D(G(x)) for translations that no longer carry a gradient.
-
-    Source: CycleGAN (arXiv:1703.10593) Sec. 4, after Mao et al. 2017.
+    `real` is D(y), `fake` D(G(x)) without gradient. Source: CycleGAN (arXiv:1703.10593) Sec. 4, after Mao et al. 2017.
     """
     return 0.5 * ((real - 1).square().mean() + fake.square().mean())
 
@@ -81,20 +76,15 @@ def over_outputs(loss: Loss) -> Loss:
     return mean
 
 
-@dataclass(frozen=True)
 class Adversarial:
     """One form of the game: what each side minimises, for one output of a discriminator or a tuple of several."""
 
-    discriminator: Loss
-    generator: Loss
-
-
-def _adversarial(discriminator: Loss, generator: Loss) -> Adversarial:
-    return Adversarial(over_outputs(discriminator), over_outputs(generator))
+    def __init__(self, discriminator: Loss, generator: Loss) -> None:
+        self.discriminator, self.generator = over_outputs(discriminator), over_outputs(generator)
 
 
 ADVERSARIAL: dict[AdversarialName, Adversarial] = {
-    "least-squares": _adversarial(lsgan_discriminator, lsgan_generator),
-    "log-likelihood": _adversarial(log_likelihood_discriminator, log_likelihood_generator),
-    "hinge": _adversarial(hinge_discriminator, hinge_generator),
+    "least-squares": Adversarial(lsgan_discriminator, lsgan_generator),
+    "log-likelihood": Adversarial(log_likelihood_discriminator, log_likelihood_generator),
+    "hinge": Adversarial(hinge_discriminator, hinge_generator),
 }

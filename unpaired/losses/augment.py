@@ -32,10 +32,7 @@ def augment(
 ) -> Float[Tensor, "b c h w"]:
     """Colour, translation and cutout, those of the policy in this order; no value is read from the device.
 
-    Args:
-        images: In [-1, 1]; outside of the frame they count as 0.
-        numbers: From `draw_numbers`, one row per image.
-        policy: The kinds of change; with none of them the images are returned.
+    Images are in [-1, 1] and count as 0 outside of the frame; `numbers` are from `draw_numbers`, a row per image.
     """
     channels_last = images.is_contiguous(memory_format=torch.channels_last)
     amounts = numbers.to(images.dtype)

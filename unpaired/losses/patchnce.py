@@ -39,22 +39,15 @@ def features_at(features: Features, places: Places) -> Vectors:
 def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE) -> Scalar:
     """Mean cross entropy of picking, by cosine similarity, the key of a query's own place among those of its image.
 
-    log(n) if the n keys of an image are equal, near 0 where each query is closest to its own key. Computed in fp32.
-
-    Args:
-        queries: Vectors of translations, n places of each image.
-        keys: Vectors of the inputs at the same places; no gradient goes to them.
-        temperature: Divisor of the similarities, above 0.
+    Queries are vectors of translations, keys those of the inputs at the same places, which get no gradient. log(n) if
+    the n keys of an image are equal, near 0 where each query is closest to its own key. Computed in fp32.
 
     Source: Eq. 2 of arXiv:2007.15651; the keys are constants in the authors' code.
     """
     with without_autocast(queries.device):
-        queries, keys = normalize(_full(queries), dim=2), normalize(_full(keys.detach()), dim=2)
+        queries, keys = (
+            normalize(v if v.dtype == torch.float64 else v.float(), dim=2) for v in (queries, keys.detach())
+        )
         similarities = queries @ keys.transpose(1, 2) / temperature
         own = torch.arange(queries.shape[1], device=queries.device).repeat(len(queries))
         return cross_entropy(similarities.flatten(0, 1), own)
-
-
-def _full(vectors: Vectors) -> Vectors:
-    """In fp32 where they are in fewer bits."""
-    return vectors if vectors.dtype == torch.float64 else vectors.float()

@@ -35,31 +35,7 @@ METHODS: dict[str, type[Method]] = {
 }
 """By name. A method from outside the package is one more entry: examples/geometry_consistency.py."""
 
-__all__ = [
-    "ABLATIONS",
-    "CUT",
-    "METHODS",
-    "Batch",
-    "BiGAN",
-    "BiGANConfig",
-    "CUTConfig",
-    "Choices",
-    "CoGAN",
-    "CoGANConfig",
-    "CycleGAN",
-    "CycleGANConfig",
-    "Fakes",
-    "FeatureGAN",
-    "FeatureGANConfig",
-    "History",
-    "LossFunction",
-    "Losses",
-    "Method",
-    "MethodConfig",
-    "Pix2Pix",
-    "Pix2PixConfig",
-    "SimGAN",
-    "SimGANConfig",
-    "evaluate",
-    "forward_many",
-]
+__all__ = ["METHODS", "ABLATIONS", "Batch", "Choices", "Fakes", "History", "LossFunction", "Losses", "Method"]
+__all__ += ["BiGAN", "BiGANConfig", "CUT", "CUTConfig", "CoGAN", "CoGANConfig", "CycleGAN", "CycleGANConfig"]
+__all__ += ["FeatureGAN", "FeatureGANConfig", "MethodConfig", "Pix2Pix", "Pix2PixConfig", "SimGAN", "SimGANConfig"]
+__all__ += ["evaluate", "forward_many"]

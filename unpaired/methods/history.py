@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,8 +13,7 @@ from torch import Tensor
 from unpaired.core.device import copy_to
 
 
-@dataclass(frozen=True)
-class Exchange:
+class Exchange(NamedTuple):
     """The choice made for one image of a batch; slots are numbered from 0, and `History.size` stands for none."""
 
     source: int
@@ -57,7 +56,9 @@ class History:
         With `keep` False nothing is drawn: the batches are returned, and none of their images is stored.
         """
         self._calls = 0
-        self._planned = [self._draw(size) if keep else self._pass_by(size) for size in sizes] if self.size else []
+        none = self.size
+        ignored = [[Exchange(k, none, none) for k in range(size)] for size in sizes]
+        self._planned = ([self._draw(size) for size in sizes] if keep else ignored) if self.size else []
         for call, exchanges in enumerate(self._planned):
             key = call, len(exchanges)
             if key not in self._indices:
@@ -134,20 +135,13 @@ class History:
         kept = set(newest.items())
         return [Exchange(e.source, e.read, e.write if (e.write, k) in kept else none) for k, e in enumerate(drawn)]
 
-    def _pass_by(self, size: int) -> list[Exchange]:
-        return [Exchange(k, self.size, self.size) for k in range(size)]
-
     def state(self) -> dict[str, Tensor]:
         """Everything needed to resume exactly: copies of the images, and the state of the random choices."""
         images = {f"image/{k:04d}": image.clone() for k, image in enumerate(self.images)}
         return {"random": self.random.get_state(), **images}
 
     def load(self, state: dict[str, Tensor], device: torch.device | None = None) -> None:
-        """Resume from a `state()`, its images copied to the device where translations are made.
-
-        Raises:
-            ValueError: more images than slots, or a tensor that is no finite image.
-        """
+        """Resume from a `state()`, its images copied to the device; ValueError for more than fit or no finite ones."""
         images = [state[name] for name in sorted(state) if name.startswith("image/")]
         if len(images) > self.size or any(image.dim() != 3 or not image.isfinite().all() for image in images):
             raise ValueError(f"a history of {self.size} finite images was expected, {len(images)} tensors found")
@@ -168,4 +162,4 @@ class History:
 
 def _as_tensor(exchanges: Sequence[Exchange]) -> Tensor:
     """Rows `source`, `read` and `write`, (3, images)."""
-    return torch.tensor([(each.source, each.read, each.write) for each in exchanges]).T.contiguous()
+    return torch.tensor(exchanges).T.contiguous()

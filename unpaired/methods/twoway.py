@@ -30,13 +30,7 @@ class TwoWay(Method):
     """G: X -> Y against D_Y, F: Y -> X against D_X; a method writes the losses of one direction."""
 
     def __init__(self, cfg: TwoWayConfig, channels: tuple[int, int], inputs: tuple[int, int] | None = None) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y).
-
-        Args:
-            cfg: The networks and the adversarial loss.
-            channels: Of X and of Y.
-            inputs: Input channels of D_X and D_Y; those of X and of Y unless given.
-        """
+        """Fresh networks for images of `channels` = (of X, of Y); D_X and D_Y see `inputs` channels, if given."""
         super().__init__()
         x, y = channels
         self.G, self.F = build_generator(cfg.generator, x, y), build_generator(cfg.generator, y, x)
