@@ -112,14 +112,8 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment:
-    """The inverse of `to_dict`; absent settings take their defaults.
-
-    Raises:
-        BadInput: a setting that does not exist (the nearest name is offered) or a value it cannot take.
-    """
-    flat = _flatten(values)
-    name = flat.pop("name", "custom")
-    return with_settings(Experiment(name=str(name)), flat, source)
+    """The inverse of `to_dict`; absent settings take their defaults. Raises BadInput as `with_settings`."""
+    return _from_flat(_flatten(values), source)
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Any], source: str = "settings") -> Experiment:
@@ -168,8 +162,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def read_experiment(path: Path) -> Experiment:
     """The experiment of a run's `config.yaml`."""
-    settings = read_settings(path)
-    return with_settings(Experiment(name=str(settings.pop("name", "custom"))), settings, str(path))
+    return _from_flat(read_settings(path), str(path))
 
 
 def with_root(experiment: Experiment, root: Path | str) -> Experiment:
@@ -177,17 +170,8 @@ def with_root(experiment: Experiment, root: Path | str) -> Experiment:
     return replace(experiment, data=replace(experiment.data, root=str(root)))
 
 
-def with_data(experiment: Experiment, data: DataConfig) -> Experiment:
-    """The experiment with other settings of the data."""
-    return replace(experiment, data=data)
-
-
 def config_of(name: Any) -> type:
-    """The dataclass of settings of the method called `name`, of this package or added to METHODS from outside.
-
-    Raises:
-        BadInput: there is no such method.
-    """
+    """The dataclass of settings of the method called `name`, or BadInput; METHODS may have it from outside."""
     if isinstance(name, str) and name in METHOD_CONFIGS:
         return METHOD_CONFIGS[name]
     from unpaired.methods import METHODS
@@ -198,23 +182,18 @@ def config_of(name: Any) -> type:
     return get_type_hints(METHODS[name].__init__)["cfg"]
 
 
+def _from_flat(settings: dict[str, Any], source: str) -> Experiment:
+    return with_settings(Experiment(name=str(settings.pop("name", "custom"))), settings, source)
+
+
 _check = lru_cache(TypeAdapter)
 
 
-def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The type of each top-level part of an experiment."""
-    method = config_of(values["method"].get("name"))
-    return {"name": str, "data": DataConfig, "method": method, "optim": OptimConfig, "runtime": RuntimeConfig}
-
-
 def _validated(values: Mapping[str, Any]) -> Experiment:
-    """An experiment of checked parts.
-
-    Raises:
-        BadInput: names every value that cannot be taken.
-    """
-    parts, problems = {}, []
-    for part, kind in _parts(values).items():
+    """An experiment of checked parts; BadInput names every value that cannot be taken."""
+    parts, problems, method = {}, [], config_of(values["method"].get("name"))
+    kinds = {"name": str, "data": DataConfig, "method": method, "optim": OptimConfig, "runtime": RuntimeConfig}
+    for part, kind in kinds.items():
         try:
             parts[part] = _check(kind).validate_python(values[part])
         except ValidationError as error:

@@ -50,12 +50,8 @@ def cut() -> Experiment:
 
     unpaired train cut --data DATA --out RUN
     """
-    return Experiment(
-        name="cut",
-        method=CUTConfig(),
-        optim=OptimConfig(epochs=200, decay_epochs=200),
-        runtime=RuntimeConfig(sample_every=2000, save_every=5000),
-    )
+    optim, runtime = OptimConfig(epochs=200, decay_epochs=200), RuntimeConfig(sample_every=2000, save_every=5000)
+    return Experiment(name="cut", method=CUTConfig(), optim=optim, runtime=runtime)
 
 
 def fastcut() -> Experiment:
@@ -64,12 +60,8 @@ def fastcut() -> Experiment:
     unpaired train fastcut --data DATA --out RUN
     """
     base = cut()
-    return replace(
-        base,
-        name="fastcut",
-        method=replace(base.method, nce_weight=10.0, identity=False, flip_equivariance=True),
-        optim=OptimConfig(epochs=150, decay_epochs=50),
-    )
+    method = replace(base.method, nce_weight=10.0, identity=False, flip_equivariance=True)
+    return replace(base, name="fastcut", method=method, optim=OptimConfig(epochs=150, decay_epochs=50))
 
 
 def pix2pix() -> Experiment:
@@ -77,12 +69,11 @@ def pix2pix() -> Experiment:
 
     unpaired train pix2pix --data DATA --out RUN
     """
+    generator, discriminator = UNetConfig(norm="batch", dropout=True), PatchGANConfig(norm="batch")
     return Experiment(
         name="pix2pix",
         data=DataConfig(paired=True),
-        method=Pix2PixConfig(
-            generator=UNetConfig(norm="batch", dropout=True), discriminator=PatchGANConfig(norm="batch")
-        ),
+        method=Pix2PixConfig(generator=generator, discriminator=discriminator),
         runtime=RuntimeConfig(sample_every=2000, save_every=5000),
     )
 
@@ -156,19 +147,9 @@ def earth() -> Experiment:
     unpaired prepare earth earth64
     unpaired train earth --data earth64 --out runs/earth
     """
-    return Experiment(
-        name="earth",
-        data=DataConfig(preprocess="none", load_size=64, crop_size=64),
-        method=CycleGANConfig(
-            generator=UNetConfig(width=32, downs=5, upsampling="resize"),
-            discriminator=PatchGANConfig(layers=2, norm="none"),
-            forward_cycle_weight=2.0,
-            backward_cycle_weight=2.0,
-            identity_weight=1.0,
-        ),
-        optim=OptimConfig(steps=4000, ema_decay=0.998, colour_start=300),
-        runtime=RuntimeConfig(log_every=20),
-    )
+    base = quick(64)
+    data = DataConfig(preprocess="none", load_size=64, crop_size=64)
+    return replace(base, name="earth", data=data, optim=replace(base.optim, steps=4000, colour_start=300))
 
 
 def earth_labels() -> Experiment:
@@ -237,36 +218,16 @@ def cityscapes() -> Experiment:
     unpaired train cityscapes --data datasets/cityscapes --out runs/cityscapes
     """
     base = maps()
-    return replace(
-        base,
-        name="cityscapes",
-        data=DataConfig(load_size=143, crop_size=128),
-        method=replace(base.method, generator=ResNetConfig(blocks=6)),
-    )
+    method = replace(base.method, generator=ResNetConfig(blocks=6))
+    return replace(base, name="cityscapes", data=DataConfig(load_size=143, crop_size=128), method=method)
 
 
+_OWN_FOLDERS = (smoke, quick, standard, cyclegan, cut, fastcut, pix2pix)
+_EARTH = (earth, earth_labels, earth128)
+_TRANSFER = (horse2zebra, apple2orange, summer2winter_yosemite, monet2photo, cezanne2photo, ukiyoe2photo, vangogh2photo)
+_PAIRED = (maps, cityscapes, facades)
 PRESETS: dict[str, Callable[[], Experiment]] = {
-    "smoke": smoke,
-    "quick": quick,
-    "standard": standard,
-    "cyclegan": cyclegan,
-    "cut": cut,
-    "fastcut": fastcut,
-    "pix2pix": pix2pix,
-    "earth": earth,
-    "earth_labels": earth_labels,
-    "earth128": earth128,
-    "horse2zebra": horse2zebra,
-    "apple2orange": apple2orange,
-    "summer2winter_yosemite": summer2winter_yosemite,
-    "monet2photo": monet2photo,
-    "cezanne2photo": cezanne2photo,
-    "ukiyoe2photo": ukiyoe2photo,
-    "vangogh2photo": vangogh2photo,
-    "iphone2dslr_flower": iphone2dslr_flower,
-    "maps": maps,
-    "cityscapes": cityscapes,
-    "facades": facades,
+    build.__name__: build for build in (*_OWN_FOLDERS, *_EARTH, *_TRANSFER, iphone2dslr_flower, *_PAIRED)
 }
 
 
@@ -282,9 +243,7 @@ def crop_in(settings: Mapping[str, Any]) -> int | str | None:
 def preset(name: str, crop: int | str | None = None) -> Experiment:
     """The preset called `name`.
 
-    Args:
-        name: As `PRESETS` has it.
-        crop: Size of the training crops (`Size.parse`), for presets that follow it (`SCALED`); others ignore it.
+    Presets that follow the size of the training crops (`SCALED`) take it from `crop`; others ignore it.
 
     Raises:
         BadInput: there is none; the nearest name is offered.

@@ -50,6 +50,13 @@ def _at_least(value: float, least: float, name: str) -> None:
         raise ValueError(f"{name} must be at most {MOST[name]}, got {brief(value)}")
 
 
+def _all_at_least(least: float, settings: object, part: str, *names: str) -> None:
+    """Check these settings of a part, except those that are None."""
+    for name in names:
+        if (value := getattr(settings, name)) is not None:
+            _at_least(value, least, f"{part}.{name}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The images and their preprocessing."""
@@ -102,15 +109,12 @@ class DataConfig:
         for name in ("name_a", "name_b"):
             if len(getattr(self, name)) > LONGEST_NAME:
                 raise ValueError(f"data.{name} must have at most {LONGEST_NAME} characters")
-        for name in ("channels_a", "channels_b", "batch"):
-            _at_least(getattr(self, name), 1, f"data.{name}")
-        for name, size in (("load_size", self.load), ("crop_size", self.crop)):
-            for side in size:
-                _at_least(side, 1, f"data.{name}")
-        _at_least(self.workers or 0, 0, "data.workers")
-        _at_least(self.pairs, 0, "data.pairs")
-        _at_least(self.cache_gb, 0, "data.cache_gb")
+        _all_at_least(1, self, "data", "channels_a", "channels_b", "batch")
+        _all_at_least(0, self, "data", "workers", "pairs", "cache_gb")
         load, crop = self.load, self.crop
+        for name, side in (("load_size", load), ("crop_size", crop)):
+            for length in side:
+                _at_least(length, 1, f"data.{name}")
         if self.preprocess == "resize_and_crop" and (crop.width > load.width or crop.height > load.height):
             raise ValueError(f"data.crop_size ({crop}) must not exceed data.load_size ({load})")
         if self.preprocess.startswith("scale_width") and load.width != load.height:
@@ -175,18 +179,12 @@ class OptimConfig:
         for name in ("beta1", "beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optim.{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("epochs", "decay_epochs", "colour_start", "discriminator_warmup"):
-            _at_least(getattr(self, name), 0, f"optim.{name}")
+        _all_at_least(0, self, "optim", "epochs", "decay_epochs", "colour_start", "discriminator_warmup", "min_steps")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
-        _at_least(self.min_steps, 0, "optim.min_steps")
-        if self.max_steps is not None:
-            _at_least(self.max_steps, max(1, self.min_steps), "optim.max_steps")
-        _at_least(self.decay_every, 1, "optim.decay_every")
+        _all_at_least(max(1, self.min_steps), self, "optim", "max_steps")
         if self.schedule == "cosine":
             _at_least(self.epochs, 1, "optim.epochs")
-        for name in ("steps", "accumulate"):
-            if getattr(self, name) is not None:
-                _at_least(getattr(self, name), 1, f"optim.{name}")
+        _all_at_least(1, self, "optim", "decay_every", "steps", "accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,12 +231,8 @@ class RuntimeConfig:
     """Steps between checkpoints that are never deleted, to translate with an earlier step; 0 for none."""
 
     def __post_init__(self) -> None:
-        _at_least(self.seed, 0, "runtime.seed")
         if not is_device_name(self.device):
             raise ValueError(f"runtime.device: expected {NAMES}, found {self.device}")
-        _at_least(self.threads, 0, "runtime.threads")
-        for name in ("validate_every", "keep_every"):
-            _at_least(getattr(self, name), 0, f"runtime.{name}")
-        _at_least(self.validate_images, FEWEST_VALIDATED, "runtime.validate_images")
-        for name in ("log_every", "sample_every", "save_every", "samples", "keep"):
-            _at_least(getattr(self, name), 1, f"runtime.{name}")
+        _all_at_least(0, self, "runtime", "seed", "threads", "validate_every", "keep_every")
+        _all_at_least(1, self, "runtime", "log_every", "sample_every", "save_every", "samples", "keep")
+        _all_at_least(FEWEST_VALIDATED, self, "runtime", "validate_images")

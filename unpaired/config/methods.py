@@ -23,7 +23,15 @@ from unpaired.config.networks import (
 from unpaired.core.errors import brief
 
 AdversarialName = Literal["least-squares", "log-likelihood", "hinge"]
+Generator = Annotated[GeneratorConfig, Field(discriminator="name")]
+Discriminator = Annotated[DiscriminatorConfig, Field(discriminator="name")]
 AUGMENTATIONS = ("colour", "translation", "cutout")
+
+
+def _require_weights(settings: object, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(settings, name) < math.inf:
+            raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(settings, name)}")
 
 
 def augmentations(text: str) -> frozenset[str]:
@@ -43,9 +51,9 @@ class TwoWayConfig:
     """Networks, adversarial loss and image history; defaults as published."""
 
     name: str
-    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(default_factory=ResNetConfig)
+    generator: Generator = field(default_factory=ResNetConfig)
     """Architecture of G and F."""
-    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(default_factory=PatchGANConfig)
+    discriminator: Discriminator = field(default_factory=PatchGANConfig)
     """Architecture of D_X and D_Y."""
     adversarial: AdversarialName = "least-squares"
     """Form of the adversarial loss (CycleGAN Sec. 4)."""
@@ -55,9 +63,7 @@ class TwoWayConfig:
     """Gamma of the gradient penalty on real images (R1, Mescheder et al. 2018); 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ("history", *(name for name in vars(self) if name.endswith("_weight"))):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
+        _require_weights(self, "history", *(name for name in vars(self) if name.endswith("_weight")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +146,11 @@ class Pix2PixConfig(TwoWayConfig):
     """The published weight and networks: needs `data.paired`."""
 
     name: Literal["pix2pix"] = "pix2pix"
-    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(
-        default_factory=lambda: UNetConfig(dropout=True)
-    )
+    generator: Generator = field(default_factory=lambda: UNetConfig(dropout=True))
     """Architecture of G and F; its dropout is the noise of the paper (App. 6.1.1)."""
     l1_weight: float = 100.0
     """Lambda of |y - G(x)| and |x - F(y)| (Eq. 4)."""
-    adversarial: Literal["least-squares", "log-likelihood", "hinge"] = "log-likelihood"
+    adversarial: AdversarialName = "log-likelihood"
     """Form of the adversarial loss (Eq. 1)."""
     history: int = 0
     """Past pairs kept for the discriminators; none in the paper."""
@@ -157,13 +161,11 @@ class CUTConfig:
     """Weights, networks and sampling of CUT as published; the preset `fastcut` has those of FastCUT."""
 
     name: Literal["cut"] = "cut"
-    generator: Annotated[GeneratorConfig, Field(discriminator="name")] = field(
+    generator: Generator = field(
         default_factory=lambda: ResNetConfig(init="xavier", downsampling="blur", upsampling="blur")
     )
     """Architecture of G, whose encoder gives the features."""
-    discriminator: Annotated[DiscriminatorConfig, Field(discriminator="name")] = field(
-        default_factory=lambda: PatchGANConfig(init="xavier", downsampling="blur")
-    )
+    discriminator: Discriminator = field(default_factory=lambda: PatchGANConfig(init="xavier", downsampling="blur"))
     """Architecture of D_Y."""
     adversarial: AdversarialName = "least-squares"
     """Form of the adversarial loss."""
@@ -187,9 +189,7 @@ class CUTConfig:
     """The direction that is trained."""
 
     def __post_init__(self) -> None:
-        for name in ("gan_weight", "nce_weight", "r1_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"method.{name} must be at least 0 and finite, got {getattr(self, name)}")
+        _require_weights(self, "gan_weight", "nce_weight", "r1_weight")
         if not (self.gan_weight or self.nce_weight):
             raise ValueError("method: expected one weight above 0, got none: nothing would be learnt")
         augmentations(self.augment)

@@ -10,7 +10,6 @@ from unpaired.config.size import Size
 from unpaired.core.progress import duration
 from unpaired.data.transforms import crops
 from unpaired.experiment import Experiment
-from unpaired.presets import PRESETS
 from unpaired.training.monitor import Context
 from unpaired.training.schedule import Schedule
 
@@ -71,6 +70,6 @@ class TimeEstimate:
             load = Size(*(max(round(side * factor), least) for side, least in zip(data.load, crop, strict=True)))
             less = duration(seconds * factor**2)
             options.append(f"{crop} px (--data.load-size {load} --data.crop-size {crop}), about {less}")
-        if "quick" in PRESETS and self.experiment.name != "quick":
+        if self.experiment.name != "quick":
             options.append("the preset `quick`")
         return options

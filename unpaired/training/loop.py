@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from unpaired.data.resident import ResidentImages
 from unpaired.data.selection import ImageSelection, decide, keep
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import in_words
-from unpaired.experiment import Experiment, build_method, to_dict, with_data, with_root
+from unpaired.experiment import Experiment, build_method, to_dict, with_root
 from unpaired.methods.batch import Batch
 from unpaired.training.colour_start import colour_start, first_batches
 from unpaired.training.doctor import Doctor
@@ -107,12 +107,12 @@ class Run:
         self.out, self.engine, self.processes = out, engine, engine.processes
         self.trainer = _new_trainer(experiment, engine)
         root = self.processes.from_first(lambda: pinned_root(experiment, out))
-        self.experiment = experiment = with_data(experiment, with_names(with_root(experiment, root).data))
+        self.experiment = experiment = replace(experiment, data=with_names(with_root(experiment, root).data))
         store = PixelStore(experiment.data)
         if engine.device.type == "cuda":
             store.resident = ResidentImages(engine.device)
         images = self._select_images(store)
-        self.experiment = experiment = with_data(experiment, with_ranges(experiment.data, images.ranges or {}))
+        self.experiment = experiment = replace(experiment, data=with_ranges(experiment.data, images.ranges or {}))
         store.cfg = experiment.data
         part = Part(self.processes.index, self.processes.count, experiment.optim.accumulate)
         self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, part, store)
