@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unpaired.config import DataConfig, OptimConfig, RuntimeConfig
 from unpaired.config.methods import METHOD_CONFIGS, CycleGANConfig, MethodConfig, Pix2PixConfig
-from unpaired.config.networks import DISCRIMINATOR_NAMES, GENERATOR_NAMES
+from unpaired.config.networks import NETWORK_NAMES
 from unpaired.core.errors import LONGEST, BadInput, brief, shown
 from unpaired.core.safe_text import MAX_SETTINGS, parse_json, parse_yaml, read_text
 
@@ -77,33 +77,24 @@ def draft_method(experiment: Experiment) -> Method:
 def _method(experiment: Experiment) -> Method:
     from unpaired.methods import METHODS
 
-    data = experiment.data
+    data, kind = experiment.data, METHODS[experiment.method.name]
+    a, b = data.channels_a, data.channels_b
     if isinstance(experiment.method, Pix2PixConfig) and not data.paired:
         raise BadInput(
             "method.name: pix2pix learns from pairs; set --data.paired, with trainA and trainB of the same names"
         )
-    try:
-        method = METHODS[experiment.method.name](experiment.method, (data.channels_a, data.channels_b))
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    if data.masks:
-        _check_masks(experiment, method)
-    return method
-
-
-def _check_masks(experiment: Experiment, method: Method) -> None:
-    """Refuse masks where the method takes none, or where the unmasked part cannot be copied."""
-    from unpaired.methods import METHODS
-
-    a, b = experiment.data.channels_a, experiment.data.channels_b
-    if not method.masked:
-        able = ", ".join(name for name, kind in METHODS.items() if kind.masked)
+    if data.masks and not kind.masked:
+        able = ", ".join(name for name, each in METHODS.items() if each.masked)
         raise BadInput(f"data.masks: {experiment.method.name} takes no masks; set --method.name to one of: {able}")
-    if a != b:
+    if data.masks and a != b:
         raise BadInput(
             f"data.masks: what is outside of a mask stays as it is, which needs equal channels, got {a} and {b}; set "
             f"--data.masks false"
         )
+    try:
+        return kind(experiment.method, (a, b))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -113,7 +104,7 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 def from_dict(values: Mapping[str, Any], source: str = "settings") -> Experiment:
     """The inverse of `to_dict`; absent settings take their defaults. Raises BadInput as `with_settings`."""
-    return _from_flat(_flatten(values), source)
+    return _from_flat(flattened(values), source)
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Any], source: str = "settings") -> Experiment:
@@ -133,7 +124,7 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any], source: s
 
 def flatten(experiment: Experiment) -> dict[str, Any]:
     """Every setting by its dotted name, as `with_settings` takes them."""
-    return _flatten(to_dict(experiment))
+    return flattened(to_dict(experiment))
 
 
 def to_yaml(experiment: Experiment) -> str:
@@ -157,7 +148,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     version = values.pop("format", FORMAT)
     if version != FORMAT:
         raise BadInput(f"{path}: format {brief(version)}, this version reads {FORMAT}; upgrade unpaired")
-    return _flatten(values)
+    return flattened(values)
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -235,10 +226,11 @@ def _means_none(experiment: Experiment, key: str, value: Any) -> bool:
     return NoneType in kinds and not any(kind is str or get_origin(kind) is Literal for kind in kinds)
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
@@ -255,8 +247,8 @@ def _nearest(key: str, known: set[str]) -> str:
 
 
 def _explain(part: str, problem: Any) -> str:
-    tags = GENERATOR_NAMES | DISCRIMINATOR_NAMES  # pydantic names the member of a union as a step of the path
-    where = ".".join(str(step) for step in (part, *problem["loc"]) if step not in tags)
+    steps = (part, *problem["loc"])  # pydantic names the member of a union as a step of the path
+    where = ".".join(str(step) for step in steps if step not in NETWORK_NAMES)
     words = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":  # the check of a network's config does not know its place
         return words if words.startswith(where) else f"{where}: {words}"

@@ -6,8 +6,9 @@ import torch
 from tests.data_sets import make_data, tiny
 from unpaired.config import RuntimeConfig
 from unpaired.data.pairing import UnpairedImages
+from unpaired.inference.pipeline import one_ahead
 from unpaired.training.engine import Engine
-from unpaired.training.prefetch import one_ahead, prefetch
+from unpaired.training.prefetch import prefetch
 
 
 def assert_fed(root, runtime):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unpaired.bench.plain_cyclegan import PlainCycleGAN, generator
-from unpaired.bench.timing import Taken, Timing, environment, interleaved
+from unpaired.bench.timing import Taken, Timing, Work, environment, interleaved
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.core.errors import BadInput
 from unpaired.inference import Translator
@@ -60,19 +60,19 @@ class Case:
 
 def bench(case: Case) -> dict[str, object]:
     """Measure a case; returns what `unpaired bench` prints as JSON, times in milliseconds."""
-    return _train(case) if case.name == "train" else _translate(case)
-
-
-def _train(case: Case) -> dict[str, object]:
     engine = Engine(case.runtime)
+    work, facts = _train(case, engine) if case.name == "train" else _translate(case, engine)
+    return _result(case, interleaved(work, engine.device, case.repeats), engine.device) | facts
+
+
+def _train(case: Case, engine: Engine) -> tuple[Work, dict[str, object]]:
     plain, trainer = both_sides(case, engine)
     x, y = case.images(0).to(engine.device), case.images(1).to(engine.device)
     batch = Batch(engine.put(case.images(0)), engine.put(case.images(1)))
     expected, found = plain.step(x, y), trainer.train_step(batch)
     apart = max(abs(float(found[name]) / value - 1) for name, value in expected.items())
-    work = {"reference": lambda: plain.step(x, y), "unpaired": lambda: trainer.train_step(batch)}
-    result = _result(case, interleaved(work, engine.device, case.repeats), engine.device)
-    return result | {"precision": engine.describe(), "terms_apart": float(f"{apart:.2g}")}
+    work: Work = {"reference": lambda: plain.step(x, y), "unpaired": lambda: trainer.train_step(batch)}
+    return work, {"precision": engine.describe(), "terms_apart": float(f"{apart:.2g}")}
 
 
 def both_sides(case: Case, engine: Engine) -> tuple[PlainCycleGAN, Trainer]:
@@ -86,8 +86,7 @@ def both_sides(case: Case, engine: Engine) -> tuple[PlainCycleGAN, Trainer]:
     return plain, Trainer(method, OptimConfig(), engine)
 
 
-def _translate(case: Case) -> dict[str, object]:
-    engine = Engine(case.runtime)
+def _translate(case: Case, engine: Engine) -> tuple[Work, dict[str, object]]:
     plain = generator(case.width, case.depth).eval().to(engine.device)
     ours = fast_translator(case, engine, plain) if case.model is None else Translator.load(case.model).runtime
     x = case.images(0)
@@ -98,9 +97,8 @@ def _translate(case: Case) -> dict[str, object]:
         return plain(there)
 
     apart = float(np.abs(ours(array) - reference().cpu().numpy()).mean()) if case.model is None else None
-    work = {"reference": reference, "unpaired": lambda: ours(array)}
-    result = _result(case, interleaved(work, engine.device, case.repeats), engine.device)
-    return result | {"precision": ours.label, "levels_apart": apart and round(127.5 * apart, 3)}
+    work: Work = {"reference": reference, "unpaired": lambda: ours(array)}
+    return work, {"precision": ours.label, "levels_apart": apart and round(127.5 * apart, 3)}
 
 
 def fast_translator(case: Case, engine: Engine, plain: nn.Module) -> Runtime:
@@ -108,9 +106,9 @@ def fast_translator(case: Case, engine: Engine, plain: nn.Module) -> Runtime:
     network = ResNetGenerator(ResNetConfig(width=case.width, blocks=case.depth), 3, 3).eval()
     network.model.load_state_dict(plain.state_dict())
     return (
-        TorchRuntime(network, 3, 3)
-        if not engine.fast
-        else TorchRuntime.placed(network, (3, 3), engine.device, engine.dtype)
+        TorchRuntime.placed(network, (3, 3), engine.device, engine.dtype)
+        if engine.fast
+        else TorchRuntime(network, 3, 3)
     )
 
 

@@ -40,9 +40,11 @@ class Timing:
         return cls(round(float(median), 2), round(float(low), 2), round(float(high), 2))
 
 
-def interleaved(
-    work: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, warmup: int = 1
-) -> dict[str, list[Taken]]:
+Work = Mapping[str, Callable[[], object]]
+"""What is timed, by name."""
+
+
+def interleaved(work: Work, device: torch.device, repeats: int, warmup: int = 1) -> dict[str, list[Taken]]:
     """Every repetition by name. The cases alternate, so that other load on the machine affects all alike."""
     times: dict[str, list[Taken]] = {name: [] for name in work}
     with progress("measuring", (warmup + repeats) * len(work)) as advance:

@@ -69,7 +69,6 @@ class UNetConfig(InitConfig):
     """Normalisation after the inner convolutions."""
     dropout: bool = False
     """Dropout of one half in the innermost full-width decoder steps (on in pix2pix)."""
-
     downsampling: Downsampling = "strided"
     """"strided" as published, or "blur": a 3x3 convolution, then a blur at stride 2."""
     upsampling: Upsampling = "transposed"
@@ -175,5 +174,4 @@ class CoupledConfig:
 
 GeneratorConfig = ResNetConfig | UNetConfig
 DiscriminatorConfig = PatchGANConfig | PixelGANConfig | ProjectedConfig | JointConfig
-GENERATOR_NAMES = frozenset(kind.name for kind in get_args(GeneratorConfig))
-DISCRIMINATOR_NAMES = frozenset(kind.name for kind in get_args(DiscriminatorConfig))
+NETWORK_NAMES = frozenset(kind.name for kind in get_args(GeneratorConfig) + get_args(DiscriminatorConfig))

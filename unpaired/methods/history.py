@@ -141,7 +141,7 @@ class History:
         return {"random": self.random.get_state(), **images}
 
     def load(self, state: dict[str, Tensor], device: torch.device | None = None) -> None:
-        """Resume from a `state()`, its images copied to the device; ValueError for more than fit or no finite ones."""
+        """Resume from a `state()`, its images copied to the device; ValueError for too many or non-finite ones."""
         images = [state[name] for name in sorted(state) if name.startswith("image/")]
         if len(images) > self.size or any(image.dim() != 3 or not image.isfinite().all() for image in images):
             raise ValueError(f"a history of {self.size} finite images was expected, {len(images)} tensors found")

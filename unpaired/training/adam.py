@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,13 +31,13 @@ class Adam(torch.optim.Adam):
         super().__init__(views, lr=lr, betas=betas, fused=fused)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Torch's, without its decorator."""
-        _plain(torch.optim.Adam.add_param_group)(self, param_group)
+        """Torch's, without its decorator for torch.compile, which imports torch._dynamo: seconds at every start."""
+        inspect.unwrap(torch.optim.Adam.add_param_group)(self, param_group)
 
     @torch.no_grad()
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Torch's, without its decorator and without a closure."""
-        _plain(torch.optim.Adam.step)(self)
+        inspect.unwrap(torch.optim.Adam.step)(self)
 
     @property
     def views(self) -> list[Tensor]:
@@ -47,8 +47,7 @@ class Adam(torch.optim.Adam):
     def follow(self, gradients: Sequence[Tensor | None]) -> None:
         """Take a step down the gradients of the given parameters; None leaves a parameter as it is.
 
-        Raises:
-            RuntimeError: a parameter has other memory than at the start, as after `network.double()`.
+        Raises RuntimeError if a parameter has other memory than at the start, as after `network.double()`.
         """
         for parameter, view, gradient in zip(self.given, self.views, gradients, strict=True):
             if view.data_ptr() != parameter.data_ptr():
@@ -67,17 +66,16 @@ class Adam(torch.optim.Adam):
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate; one that is a tensor keeps its address."""
-        for group in self.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
+        (group,) = self.param_groups
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
     def make_capturable(self) -> None:
         """Keep learning rates and step counters on the device, so that a CUDA graph reads them there."""
-        for group in self.param_groups:
-            device = group["params"][0].device
-            group["capturable"], group["lr"] = True, torch.tensor(float(group["lr"]), device=device)
+        (group,) = self.param_groups
+        group["capturable"], group["lr"] = True, torch.tensor(float(group["lr"]), device=self.views[0].device)
         self._warned_capturable_if_run_uncaptured = True  # the warm-up runs uncaptured on purpose
 
     def create_state(self) -> None:
@@ -85,20 +83,12 @@ class Adam(torch.optim.Adam):
 
         So all state exists from the start, at addresses that do not change: a checkpoint is copied into it.
         """
-        for group in self.param_groups:
-            for view in group["params"]:
-                device = view.device if group["fused"] or group["capturable"] else torch.device("cpu")
-                dtype = torch.float32 if group["fused"] else torch.tensor(0.0).dtype
-                self.state[view] = {
-                    "step": torch.zeros((), dtype=dtype, device=device),
-                    "exp_avg": torch.zeros_like(view),
-                    "exp_avg_sq": torch.zeros_like(view),
-                }
-
-
-def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method without the decorators for torch.compile, which import torch._dynamo: seconds at every start."""
-    return inspect.unwrap(method)
+        (group,) = self.param_groups
+        dtype = torch.float32 if group["fused"] else torch.tensor(0.0).dtype
+        for view in self.views:
+            device = view.device if group["fused"] or group["capturable"] else torch.device("cpu")
+            step = torch.zeros((), dtype=dtype, device=device)
+            self.state[view] = {"step": step, "exp_avg": torch.zeros_like(view), "exp_avg_sq": torch.zeros_like(view)}
 
 
 def _is_permuted(parameter: Tensor) -> bool:

@@ -10,7 +10,7 @@ Source: Pitie, Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unpaired.core.errors import BadInput
-from unpaired.data.pairing import UnpairedImages
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.batch import Batch
-from unpaired.training.engine import Engine
-from unpaired.training.prefetch import prefetch
 from unpaired.training.trainer import Trainer
 
 RATE = 5.0
@@ -90,14 +87,8 @@ def colour_map(source: ColourMoments, target: ColourMoments) -> ColourMap:
 def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> None:
     """Train the generators, and their moving averages, to be the colour maps between the domains of these batches.
 
-    Training itself starts with fresh optimizers. All processes end with the same weights.
-
-    Args:
-        trainer: Before its first step.
-        batches: Gives the same batches each time: once for the colours of the domains, once to train on them.
-
-    Raises:
-        BadInput: domains of different channels.
+    `batches` gives the same ones twice: for the colours of the domains, then to train on. Training itself starts with
+    fresh optimizers. All processes end with the same weights. Raises BadInput for domains of different channels.
     """
     generators = trainer.method.translators
     forward, backward = _colour_maps(trainer, batches())
@@ -117,20 +108,14 @@ def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> No
     trainer.start_from(generators)
 
 
-def first_batches(data: UnpairedImages, engine: Engine, count: int) -> Iterator[Batch]:
-    """The batches of the first `count` steps, on the device."""
-    return (fed.batch for fed in prefetch(data.batches(0, count), engine))
-
-
 def _colour_maps(trainer: Trainer, batches: Iterable[Batch]) -> tuple[ColourMap, ColourMap]:
     """From A to B and from B to A."""
     x = y = None
     for batch in batches:
-        if batch.x.shape[1] != batch.y.shape[1]:
-            raise BadInput(
-                f"optim.colour_start needs domains of equal channels, got {batch.x.shape[1]} and {batch.y.shape[1]}"
-            )
-        x, y = x or ColourMoments.none(batch.x.shape[1]), y or ColourMoments.none(batch.y.shape[1])
+        channels_x, channels_y = batch.x.shape[1], batch.y.shape[1]
+        if channels_x != channels_y:
+            raise BadInput(f"optim.colour_start needs domains of equal channels, got {channels_x} and {channels_y}")
+        x, y = x or ColourMoments.none(channels_x), y or ColourMoments.none(channels_y)
         x.add(batch.x)
         y.add(batch.y)
     if x is None or y is None:

@@ -7,8 +7,7 @@ reported when two samplings in a row show it, and not before the warm-up of its 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from unpaired.config import Direction, opposite
 from unpaired.experiment import Experiment, flatten
 from unpaired.imaging.images import Images, OneImage
 from unpaired.metrics import symptoms
-from unpaired.training.findings import Finding
 from unpaired.training.monitor import Context
 from unpaired.training.samples import FAINT, FixedSamples, SampleOutputs
 from unpaired.training.validation import ValidationResult, Validator
@@ -56,6 +54,28 @@ WARM_UP = {
 """Training steps before which a symptom has no meaning: untrained networks copy, collapse and leave patterns."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A symptom: what was observed, in which images, and what to change."""
+
+    symptom: str
+    where: str
+    """A direction, or the name of a discriminator's loss."""
+    seen: str
+    images: tuple[str, ...]
+    advice: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for findings of the same symptom in the same place."""
+        return self.symptom, self.where
+
+    def __str__(self) -> str:
+        more = ", ..." if len(self.images) > 3 else ""
+        images = f" ({', '.join(self.images[:3])}{more})" if self.images else ""
+        return f"doctor: {self.where}: {self.symptom}: {self.seen}{images}; {self.advice}"
+
+
 class Doctor:
     """Reports symptoms that last from one sampling to the next."""
 
@@ -81,7 +101,7 @@ class Doctor:
             findings += self.examine(step, self.samples.outputs, context.log.latest)
         if self.validator is not None and self.validator.has_result(step):
             findings += plateau(self.validator.past)
-        context.log.add_findings(step, findings)
+        context.log.add_findings(step, [asdict(finding) for finding in findings])
         for finding in findings:
             once = "" if finding.symptom == "plateau" else str(finding.key)
             context.say(f"step {step}: {finding}", once)
@@ -89,13 +109,7 @@ class Doctor:
     def examine(
         self, step: int, outputs: Mapping[Direction, SampleOutputs], losses: Mapping[str, float]
     ) -> list[Finding]:
-        """The symptoms that are found now, were found at the last sampling, and are past their warm-up.
-
-        Args:
-            step: Training steps taken.
-            outputs: The fixed images and what the networks make of them.
-            losses: Means of the logged losses.
-        """
+        """The symptoms that are found now, were found at the last sampling, and are past their warm-up."""
         found = [finding for direction in outputs for finding in examine(outputs, direction, self.settings)]
         found += overwhelmed(losses, self.chance, self.settings) if self.chance else []
         found = [finding for finding in found if step >= WARM_UP[finding.symptom]]
@@ -110,24 +124,13 @@ class Case:
 
     direction: Direction
     sampled: SampleOutputs
-    real: SampleOutputs | None
-    """The other direction, whose inputs are real images of the target domain."""
     settings: Mapping[str, Any]
-
-    @cached_property
-    def inputs(self) -> Images:
-        """The images translated."""
-        return _batch(self.sampled.inputs)
-
-    @cached_property
-    def outputs(self) -> Images:
-        """The translations."""
-        return _batch(self.sampled.outputs)
-
-    @cached_property
-    def targets(self) -> Images | None:
-        """Real images of the target domain."""
-        return _batch(self.real.inputs) if self.real else None
+    inputs: Images
+    """The images translated."""
+    outputs: Images
+    """The translations."""
+    targets: Images | None
+    """Real images of the target domain, which the other direction translates."""
 
     def finding(self, symptom: str, seen: str, advice: str, which: Tensor | None = None) -> Finding:
         """A finding of this direction, in the images where `which` is true."""
@@ -137,14 +140,8 @@ class Case:
 
     def flags(self, factor: float, *names: str) -> str:
         """Flags that multiply settings, e.g. `--method.identity-weight 2.5`, of those that the method has and uses."""
-        return flags(self.settings, factor, *names)
-
-
-def flags(settings: Mapping[str, Any], factor: float, *names: str) -> str:
-    """Flags that multiply the settings of these names by a factor; empty if none is set."""
-    values = {name: settings.get(name) for name in names}
-    changed = {name: f"{value * factor:g}" for name, value in values.items() if value}
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed.items())
+        values = {name: self.settings.get(name) for name in names}
+        return " ".join(f"--{name.replace('_', '-')} {value * factor:g}" for name, value in values.items() if value)
 
 
 CYCLE = ("method.forward_cycle_weight", "method.backward_cycle_weight")
@@ -155,7 +152,9 @@ def examine(
     sampled: Mapping[Direction, SampleOutputs], direction: Direction, settings: Mapping[str, Any] | None = None
 ) -> list[Finding]:
     """Every symptom of one direction."""
-    case = Case(direction, sampled[direction], sampled.get(opposite(direction)), settings or {})
+    each, other = sampled[direction], sampled.get(opposite(direction))
+    targets = _batch(other.inputs) if other else None
+    case = Case(direction, each, settings or {}, _batch(each.inputs), _batch(each.outputs), targets)
     return [finding for detect in DETECTORS if (finding := detect(case)) is not None]
 
 
@@ -178,10 +177,6 @@ def plateau(past: Sequence[ValidationResult], patience: int = PATIENCE) -> list[
 
     A gain is a mean KID below the interval of the result it is compared with; a smaller one could be due to the choice
     of test images. Each result is compared with the last that was a gain, so small gains add up.
-
-    Args:
-        past: Results in their order, of one recipe.
-        patience: Results without a gain that make a plateau.
     """
     if not past:
         return []
@@ -263,9 +258,8 @@ def hiding(case: Case) -> Finding | None:
         return None
     seen = f"each level of noise on the translation changes the way back by {float(growth.median()):.1f} levels"
     lower = case.flags(0.5, *CYCLE)
-    advice = (
-        f"the cycle relies on a hidden signal, not on content: {lower or 'a lower cycle weight'}, or closer domains"
-    )
+    relies = "the cycle relies on a hidden signal, not on content"
+    advice = f"{relies}: {lower or 'a lower cycle weight'}, or closer domains"
     return case.finding("hidden signal", seen, advice, growth >= HIDDEN)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,14 @@ from unpaired.training.concurrency import (
 from unpaired.training.graphs import Compute, StaticSteps, Values, on_recording_stream, record_cuda_graph
 from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep, PendingChecks
 from unpaired.training.processes import join_processes, synchronise_norms
+
+
+class Part(NamedTuple):
+    """One loss function, evaluated."""
+
+    losses: Losses
+    fakes: Fakes
+    gradients: Gradients
 
 
 class Engine:
@@ -80,7 +87,7 @@ class Engine:
             self._place(network)
         marks = (nn.Dropout, nn.BatchNorm2d)  # with these the order of passes shows
         ordered = any(isinstance(module, marks) for network in networks.values() for module in network.modules())
-        able = self.device.type == "cuda" or (self._fuses and torch.get_num_threads() > 1)
+        able = self.device.type == "cuda" or (self.device.type == "cpu" and torch.get_num_threads() > 1)
         self.concurrent = self.fast and able and self.processes.count == 1 and not ordered
 
     def _place(self, network: nn.Module) -> None:
@@ -152,10 +159,9 @@ class Engine:
         return Part(values, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
 
     def finish(self, step: OptimizerStep, number: int, networks: str) -> Values:
-        """Check an optimiser's step and take it; returns its losses, and its health where that is read later.
+        """Check an optimiser's step and take it; returns its losses and, where it has an optimiser, its health.
 
-        Raises:
-            NotFinite: a loss or gradient is not finite, where reading that costs nothing.
+        Raises NotFinite for a loss or gradient that is not finite, where reading that costs nothing.
         """
         values: Values = {(networks, name): loss for name, loss in step.losses.items()}
         if step.optimizer is None:
@@ -169,27 +175,9 @@ class Engine:
         return values | {(networks, ""): health}
 
     def check_pending(self, keep: int = 0) -> None:
-        """Read all but the last `keep` finite checks from the device.
-
-        Raises:
-            NotFinite: one failed.
-        """
+        """Read all but the last `keep` finite checks from the device; raises NotFinite if one failed."""
         if self.pending is not None:
             self.pending.check(keep)
-
-    @property
-    def _fuses(self) -> bool:
-        """Whether layers run in fused units: on a CPU, unless exact."""
-        return self.fast and self.device.type == "cpu"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One loss function, evaluated."""
-
-    losses: Losses
-    fakes: Fakes
-    gradients: Gradients
 
 
 @contextmanager

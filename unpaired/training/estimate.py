@@ -47,15 +47,9 @@ class TimeEstimate:
             context.say(self.describe(step, left))
 
     def describe(self, step: int, seconds: float) -> str:
-        """The estimate in a line, with faster settings if it is long.
-
-        Args:
-            step: Steps taken.
-            seconds: Estimated time for the remaining ones.
-        """
-        per_epoch, total = self.schedule.steps_per_epoch, self.schedule.steps
-        steps = total - step
-        epochs = round(steps / per_epoch)
+        """The estimated time for the steps after `step` in a line, with faster settings if it is long."""
+        steps = self.schedule.steps - step
+        epochs = round(steps / self.schedule.steps_per_epoch)
         work = f"{epochs} epochs" if epochs >= 2 and self.schedule.in_epochs else f"{steps} steps"
         faster = self._faster(seconds) if seconds > LONG else []
         return f"about {duration(seconds)} for {work}{'; faster: ' if faster else ''}{', '.join(faster)}"

@@ -45,21 +45,14 @@ class StaticSteps:
         """Of the scalars of the last step that was written out; `recorded` of those that a replay gives."""
 
     def __call__(self, batch: Batch, mode: Hashable, static: bool) -> Values:
-        """One step.
-
-        Args:
-            batch: Its images.
-            mode: Further settings for which a recorded step is valid.
-            static: Whether this step can run from fixed buffers at all.
-        """
+        """One step; a recorded one is valid for its `mode`, and only a `static` one can run from fixed buffers."""
         key = tuple(tensor.shape for tensor in batch.tensors), batch.masks is None, batch.weight, mode
         self.in_a_row = self.in_a_row + 1 if key == self.last else 1
         self.last = key
         if self.record is None:
             return self.compute(batch)
         if not static or (key != self.key and self.in_a_row <= WARM_UP):
-            values = self._work(batch)
-            return _named(self.names, values)
+            return _named(self.names, self._work(batch))
         if key != self.key or self.again is None:
             self.again = None  # its memory is for the next recording
             self.buffers = _copied(batch)

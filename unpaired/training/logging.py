@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from unpaired.core.safe_text import json_lines
 from unpaired.experiment import read_experiment, to_dict
 from unpaired.imaging.images import OneImage, Pixels, to_pixels
 from unpaired.training.events import EventFile
-from unpaired.training.findings import Finding
 from unpaired.training.processes import ALONE, Processes
 from unpaired.training.trackers import Trackers
 
@@ -47,16 +45,10 @@ class RunLog:
         steps_per_epoch: int = 1,
         total: int | None = None,
     ) -> None:
-        """Continue a log after step `start`; its later lines are deleted. Only the first process writes.
+        """Continue the log in `run` after step `start`; its later lines are deleted. Only the first process writes.
 
-        Args:
-            run: The run's folder.
-            start: Steps already taken.
-            batch: Images of each domain in a step.
-            processes: Over which losses are averaged.
-            trackers: Get the same numbers and images.
-            steps_per_epoch: To write the epoch of a step.
-            total: Steps of the whole run, written with the losses.
+        A step has `batch` images of each domain. Losses are averaged over the processes; trackers get the same numbers
+        and images. Lines have the epoch of their step and the `total` steps of the whole run.
         """
         self.run, self.batch, self.processes, self.trackers = run, batch, processes, trackers
         self.steps_per_epoch, self.total = steps_per_epoch, total
@@ -98,22 +90,18 @@ class RunLog:
             self._publish(step, {**losses, "lr": lr, "images_per_second": speed})
 
     def add_validation(self, step: int, record: Mapping[str, Any], values: Mapping[str, float], note: str) -> None:
-        """Write a validation result as a separate line.
+        """Write a validation result as a separate line of metrics.jsonl, its numbers to TensorBoard and trackers.
 
-        Args:
-            step: The step validated.
-            record: The result, for metrics.jsonl.
-            values: Its numbers, for TensorBoard and trackers.
-            note: A few words, shown after the losses from now on.
+        From now on the note, a few words, is shown after the losses.
         """
         self.validation_note = f"  {note}"
         self._append(step, {"validation": record})
         self._publish(step, values)
 
-    def add_findings(self, step: int, findings: Sequence[Finding]) -> None:
+    def add_findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
         """Write the doctor's findings as a line of their own."""
         if findings:
-            self._append(step, {"findings": [asdict(finding) for finding in findings]})
+            self._append(step, {"findings": findings})
 
     def add_samples(self, step: int, name: str, grid: Pixels) -> None:
         """Write an image grid, for example of name AtoB, as a PNG and to TensorBoard and trackers."""
@@ -163,9 +151,7 @@ class RunLog:
 def log_evaluation(run: Path, evaluation: Mapping[str, Any]) -> None:
     """Send the numbers of an evaluation to a run's TensorBoard folder and to its trackers, at the step of its bundle.
 
-    Args:
-        run: The run's folder, with its config.yaml.
-        evaluation: The result of `unpaired.evaluation.evaluate`; the numbers under AtoB and BtoA are sent.
+    Of the result of `unpaired.evaluation.evaluate`, the numbers under AtoB and BtoA are sent.
     """
     experiment, step = read_experiment(run / "config.yaml"), load_bundle(run).step
     values = {

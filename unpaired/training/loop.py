@@ -25,7 +25,8 @@ from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import in_words
 from unpaired.experiment import Experiment, build_method, to_dict, with_root
 from unpaired.methods.batch import Batch
-from unpaired.training.colour_start import colour_start, first_batches
+from unpaired.training import run_folder
+from unpaired.training.colour_start import colour_start
 from unpaired.training.doctor import Doctor
 from unpaired.training.engine import Engine, same_bits
 from unpaired.training.estimate import TimeEstimate
@@ -34,18 +35,6 @@ from unpaired.training.monitor import Context, Interval, Monitor, ReportWriter
 from unpaired.training.optimizer_step import NotFinite
 from unpaired.training.prefetch import Prefetched, prefetch
 from unpaired.training.rng import seed_everything
-from unpaired.training.run_folder import (
-    facts,
-    has_begun,
-    open_folder,
-    pinned_root,
-    removal_reported,
-    restore_best,
-    resume,
-    save,
-    write_config,
-    write_start,
-)
 from unpaired.training.samples import FixedSamples
 from unpaired.training.schedule import Schedule
 from unpaired.training.sizes import SizeChecks
@@ -89,7 +78,7 @@ def train(
         engine = Engine(experiment.runtime)
         request.patience = 2.0 if engine.processes.count > 1 else 0.0
         stack.enter_context(engine.processes.end_together())
-        stack.enter_context(removal_reported(out))
+        stack.enter_context(run_folder.removal_reported(out))
         run = Run(experiment, out, engine, allow_config_change, stack)
         if run.start < run.schedule.steps or run.validation_is_pending(run.start):
             run.train(request, report, stack)
@@ -106,7 +95,7 @@ class Run:
         """
         self.out, self.engine, self.processes = out, engine, engine.processes
         self.trainer = _new_trainer(experiment, engine)
-        root = self.processes.from_first(lambda: pinned_root(experiment, out))
+        root = self.processes.from_first(lambda: run_folder.pinned_root(experiment, out))
         self.experiment = experiment = replace(experiment, data=with_names(with_root(experiment, root).data))
         store = PixelStore(experiment.data)
         if engine.device.type == "cuda":
@@ -127,44 +116,41 @@ class Run:
             self.validator.load_extractor(engine.device)
             self.sizes.check_samples(self.samples.sizes("A"), self.samples.sizes("B"))
             self.sizes.check_training(store.sizes["trainA"], store.sizes["trainB"])
-            stack.enter_context(open_folder(experiment, out, allow))
+            stack.enter_context(run_folder.open_folder(experiment, out, allow))
         self.processes.wait()
-        state = resume(experiment, out, allow, self.processes)
+        state = run_folder.resume(experiment, out, allow, self.processes)
         self.start = state.step if state is not None else 0
         if state is not None:
             self._load_state(state)
         if self.processes.first:
             keep(images, out, experiment.data.root, self.data.a, self.data.b)
-            write_config(experiment, out)
+            run_folder.write_config(experiment, out)
             if state is None:
-                write_start(out, engine.describe())
-            restore_best(out, state)
+                run_folder.write_start(out, engine.describe())
+            run_folder.restore_best(out, state)
             self._announce(images)
 
     def _select_images(self, store: PixelStore) -> ImageSelection:
         """The images that the first process finds usable, or that the run began with."""
-        begun = has_begun(self.out)
+        begun = run_folder.has_begun(self.out)
         chosen = self.processes.from_first(lambda: asdict(decide(self.experiment.data, self.out, begun, store)))
         return _SELECTION.validate_python(chosen)
 
     def _load_state(self, state: RunState) -> None:
+        def refused(words: str) -> BadInput:
+            return BadInput(f"{self.out}: its checkpoint {words}; start another run")
+
         try:
             self.trainer.load(state.tensors)
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"{self.out}: its checkpoint does not fit its settings ({shown(error)}); start another run"
-            ) from error
+            raise refused(f"does not fit its settings ({shown(error)})") from error
         if self.trainer.steps != state.step:
-            raise BadInput(
-                f"{self.out}: its checkpoint of step {state.step} holds step {self.trainer.steps}; start another run"
-            )
+            raise refused(f"of step {state.step} holds step {self.trainer.steps}")
         if self.processes.first:
             try:
                 note = self.validator.load_state(state.facts)
             except ValueError as error:
-                raise BadInput(
-                    f"{self.out}: its checkpoint holds invalid validation results ({shown(error)}); start another run"
-                ) from error
+                raise refused(f"holds invalid validation results ({shown(error)})") from error
             if note:
                 say(f"{self.out}: {note}")
 
@@ -176,9 +162,7 @@ class Run:
         say(f"{name}: {self.engine.describe()}")
         if self.start:
             say(f"{self.out}: resumes after step {self.start}")
-        if images.skipped:
-            say(images.describe(self.out))
-        for note in images.notes:
+        for note in (*([images.describe(self.out)] if images.skipped else []), *images.notes):
             say(note)
         say(f"{name}: {len(self.data.a)} images of A, {len(self.data.b)} of B, {total} steps")
         say(f"{name}: images {in_words(self.experiment.data)}")
@@ -232,18 +216,14 @@ class Run:
         with self.log.pause(), progress("colour start", 2 * steps, quiet=not self.processes.first) as advance:
 
             def batches() -> Iterator[Batch]:  # passed through twice
-                for batch in first_batches(self.data, self.engine, steps):
-                    yield batch
+                for prefetched in prefetch(self.data.batches(0, steps), self.engine):
+                    yield prefetched.batch
                     advance()
 
             colour_start(self.trainer, batches)
 
     def step(self, step: int, prefetched: Prefetched) -> None:
-        """One step of training.
-
-        Raises:
-            BadInput: an image of a size that does not fit, or numbers that are no longer finite.
-        """
+        """One step of training; raises BadInput for an image of another size, or numbers that are not finite."""
         batch, files = prefetched.batch, prefetched.files
         self.recent = (*self.recent[-1:], (step, files))
         self.sizes.check(batch.x, batch.y, files[0], files[-1])
@@ -254,11 +234,7 @@ class Run:
             raise self._not_finite(fault) from fault
 
     def observe(self, step: int, monitors: Sequence[Monitor], request: Request) -> bool:
-        """Run the monitors that are due, in the first process; returns whether a stop is requested in any process.
-
-        Raises:
-            BadInput: weights that are not finite.
-        """
+        """Run the monitors that are due, in the first process; returns whether a stop is requested in any process."""
         due = [monitor for monitor in monitors if monitor.due(step)]
         if due:
             self.require_finite(step)
@@ -275,29 +251,21 @@ class Run:
         return self.processes.from_first(lambda: self.validator.is_pending(step))
 
     def repeat_validation(self, step: int, request: Request) -> None:
-        """Validate again after a stop interrupted it.
-
-        Raises:
-            Stopped: it was interrupted again.
-        """
+        """Validate again after a stop interrupted it; raises Stopped if it is interrupted again."""
         self.observe(step, [self.validator, self.doctor], request)
         if self.validation_is_pending(step):
             raise self.stopped(step)
         self.save(step)
 
     def save(self, step: int) -> None:
-        """Write the bundle, and the state to resume from.
-
-        Raises:
-            BadInput: a weight is not finite; nothing is written.
-        """
+        """Write the bundle, and the state to resume from; nothing where a weight is not finite."""
         self.require_finite(step)
         if self.processes.first:
             save_bundle(self.out / BUNDLE, self.experiment, self.trainer.ema, step)
-        about = facts(self.experiment, self.processes, *divmod(step, self.data.steps_per_epoch))
+        about = run_folder.facts(self.experiment, self.processes, *divmod(step, self.data.steps_per_epoch))
         about |= self.validator.facts()
         state, runtime = self.trainer.state(), self.experiment.runtime
-        for note in save(self.out, step, state, runtime, about, self.processes):
+        for note in run_folder.save(self.out, step, state, runtime, about, self.processes):
             self.context.say(note, once=note)
 
     def stopped(self, step: int) -> Stopped:
@@ -307,21 +275,13 @@ class Run:
         return Stopped(f"stopped after step {step} of {self.schedule.steps}; the same command resumes")
 
     def require_finite(self, step: int) -> None:
-        """Refuse to use weights that are not finite.
-
-        Raises:
-            BadInput: names the networks.
-        """
+        """Refuse to use weights that are not finite: raises BadInput with the names of the networks."""
         self.require_finite_gradients()
         if broken := self.trainer.broken():
             raise BadInput(f"after step {step} the weights of {', '.join(broken)} are not finite; {ADVICE}")
 
     def require_finite_gradients(self) -> None:
-        """Read the finite-gradient checks that are still pending on the device.
-
-        Raises:
-            BadInput: names the step, the networks and the files.
-        """
+        """Read the finite-gradient checks that are still pending on the device; BadInput names step and files."""
         try:
             self.engine.check_pending()
         except NotFinite as fault:

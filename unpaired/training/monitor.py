@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from unpaired.core.errors import BadInput
-from unpaired.training.logging import RunLog
+from unpaired.training.logging import RunLog, say
 from unpaired.training.trainer import Trainer
 
 
@@ -65,8 +64,3 @@ class ReportWriter:
             self.write(context.out)
         except (BadInput, OSError) as error:
             context.say(f"step {step}: the report was not written ({error})", once="report")
-
-
-def say(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)

@@ -40,11 +40,7 @@ class PendingChecks:
         self.waiting.append((OnItsWay(health), step, networks, losses))
 
     def check(self, keep: int = 0) -> None:
-        """Read all but the last `keep`.
-
-        Raises:
-            NotFinite: one is not finite; its optimiser has left the weights unchanged.
-        """
+        """Read all but the last `keep`; raises NotFinite for one, whose optimiser has left the weights unchanged."""
         while len(self.waiting) > keep:
             health, step, networks, losses = self.waiting.pop(0)
             if not math.isfinite(health.read()):
@@ -54,8 +50,7 @@ class PendingChecks:
 class OnItsWay:
     """A scalar that is copied to the host as soon as it is computed.
 
-    Reading it waits for the step that computed it. A read from the device would also wait for every later step that is
-    queued, and the device would then be idle until the host has prepared another one.
+    Reading it waits for its own step. A read from the device would also wait for every later step that is queued.
     """
 
     def __init__(self, value: Tensor) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 
 from unpaired.data.pairing import Batch as HostBatch
 from unpaired.data.sources import ImageFile
+from unpaired.inference.pipeline import one_ahead
 from unpaired.methods import Batch
 from unpaired.training.engine import Engine
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,3 @@ def _on_second_stream(batches: Iterable[HostBatch], engine: Engine) -> Iterator[
         for tensor in item.batch.tensors:
             tensor.record_stream(here)  # so that its memory is not reused before the step has read it
         yield item
-
-
-def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, each drawn before the one in front of it is yielded."""
-    held: list[Item] = []
-    for item in items:
-        yield from held
-        held = [item]
-    yield from held

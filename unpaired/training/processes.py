@@ -35,9 +35,8 @@ class Processes:
     """The rank of this process, the number of processes, and their communication."""
 
     def __init__(self, index: int = 0, count: int = 1, group: Any = None) -> None:
-        self.index, self.count = index, count
-        self.group = group
-        """Group of the CPU backend for flags and texts; None for the default group."""
+        self.index, self.count, self.group = index, count, group
+        """The group is of the CPU backend, for flags and texts; None for the default group."""
         self.store = dist.distributed_c10d._get_default_store() if count > 1 else None
 
     @property
@@ -86,16 +85,10 @@ class Processes:
         return json.loads(self.gather(json.dumps(work() if self.first else None))[0])
 
     def run_in_first(self, work: Callable[[Poll], object], requested: Poll) -> bool:
-        """Run `work(poll)` in the first process while the others wait.
+        """Run `work(poll)` in the first process while the others wait; returns whether any process is to stop.
 
-        `poll` shares a requested stop among all processes; long work calls it to end early.
-
-        Args:
-            work: Runs in the first process only.
-            requested: Whether a stop was requested in this process.
-
-        Returns:
-            Whether a stop was requested in any process.
+        `requested` says whether a stop was requested in this process. `poll` shares that among all processes; long work
+        calls it to end early.
         """
         if self.first:
             work(lambda: self._sum(True, requested())[1] > 0)
@@ -117,12 +110,7 @@ class Processes:
 
     @contextmanager
     def end_together(self) -> Iterator[None]:
-        """Inside, the failure of one process ends the others with its message.
-
-        Raises:
-            BadInput: another process failed, or the connection to it was lost.
-            Stopped: another process was stopped.
-        """
+        """Inside, the failure of one process ends the others with its message, as BadInput or Stopped."""
         if self.count == 1:
             yield
             return
@@ -164,11 +152,7 @@ ALONE = Processes()
 def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     """Join the processes that torchrun (or a launcher that sets its variables) started.
 
-    Args:
-        device: The kind of device to compute on; of several CUDA devices each process takes the one of its local rank.
-
-    Returns:
-        The processes, and the device of this one.
+    Returns them and the device of this one: of several CUDA devices, that of its local rank.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE, device
@@ -197,18 +181,13 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         mean = total[:-1] / count
         centred = x - mean[:, None, None]
         variance = _AllSum.apply(centred.square().sum((0, 2, 3))) / count
-        self._update_statistics(mean.detach(), variance.detach() * count / (count - 1))
-        out = centred * (variance + self.eps).rsqrt()[:, None, None]
-        return (out * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
-
-    @torch.no_grad()
-    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
-        """Update the running statistics, which evaluation mode uses."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
         self.num_batches_tracked += 1
+        out = centred * (variance + self.eps).rsqrt()[:, None, None]
+        return (out * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
 
 class _AllSum(torch.autograd.Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -63,8 +64,7 @@ def pinned_root(experiment: Experiment, out: Path) -> str:
 def open_folder(experiment: Experiment, out: Path, allow: bool) -> Iterator[None]:
     """Make the run's folder and lock it; its files are not changed.
 
-    Raises:
-        BadInput: it holds a run with other settings, something else, or another process trains there.
+    Raises BadInput if it holds a run with other settings or something else, or if another process trains there.
     """
     path = out / CONFIG
     if path.exists() and has_begun(out):
@@ -98,18 +98,12 @@ def write_start(out: Path, device: str) -> None:
 
 @contextmanager
 def run_lock(out: Path) -> Iterator[None]:
-    """Lock the folder against a second training; the lock ends with the process, however that ends.
-
-    Raises:
-        BadInput: another process trains there.
-    """
+    """Lock the folder against a second training; the lock ends with the process, however that ends."""
     try:
         import fcntl
     except ImportError:  # not on this system
         yield
         return
-    import os
-
     handle = os.open(out, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,20 +120,14 @@ def run_lock(out: Path) -> Iterator[None]:
 
 @contextmanager
 def removal_reported(out: Path) -> Iterator[None]:
-    """Inside, an error of a run whose folder is gone names that as its cause.
-
-    Raises:
-        BadInput: the folder is gone.
-    """
+    """Inside, an error of a run whose folder is gone becomes BadInput, which names that as its cause."""
     try:
         yield
     except OSError as error:
         if out.is_dir():
             raise
-        raise BadInput(
-            f"{out}: the run's folder was removed or renamed during training, so nothing can be saved; "
-            f"put it back and train again, or give another --out"
-        ) from error
+        gone = f"{out}: the run's folder was removed or renamed during training, so nothing can be saved"
+        raise BadInput(f"{gone}; put it back and train again, or give another --out") from error
 
 
 def settings(experiment: Experiment) -> dict[str, Any]:
@@ -162,12 +150,8 @@ def facts(experiment: Experiment, processes: Processes, epoch: int, position: in
 
 def versions() -> dict[str, str]:
     """Versions on which the bits of the numbers depend."""
-    return {
-        "unpaired": metadata.version("unpaired"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+    own = {"unpaired": metadata.version("unpaired"), "python": platform.python_version()}
+    return own | {"torch": torch.__version__, "numpy": np.__version__}
 
 
 def save(
@@ -201,8 +185,7 @@ def save(
 def resume(experiment: Experiment, out: Path, allow: bool, processes: Processes) -> RunState | None:
     """The newest complete checkpoint, with the own state of this process.
 
-    Raises:
-        BadInput: it was made with other settings or another number of processes, and `allow` is false.
+    Raises BadInput if it is of other settings or another number of processes, and `allow` is false.
     """
     state, notes = load_state(out) if processes.first else (None, [])
     for note in notes:

@@ -49,10 +49,7 @@ class FixedSamples:
     def __init__(self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0) -> None:
         """Read images evenly spread over testA and testB, or over the training images where there are none.
 
-        Args:
-            experiment: Names the data set, the number of images and the interval.
-            skipped: Paths inside the data set to leave out.
-            steps: Steps of the whole run.
+        Paths inside the data set that are `skipped` are left out. The whole run has `steps` steps.
         """
         cfg, root, count = experiment.data, Path(experiment.data.root), experiment.runtime.samples
         self.due = Interval(experiment.runtime.sample_every, steps)
@@ -92,18 +89,12 @@ class FixedSamples:
 
     def sizes(self, side: str) -> dict[tuple[int, int], ImageFile]:
         """An image of each (width, height)."""
-        return {
-            (image.shape[2], image.shape[1]): file
-            for image, file in zip(self.images[side], self.files[side], strict=True)
-        }
+        images = zip(self.images[side], self.files[side], strict=True)
+        return {(image.shape[2], image.shape[1]): file for image, file in images}
 
 
 def read_sample(file: ImageFile, side: Side, cfg: DataConfig) -> OneImage:
-    """The middle of an image, sized as in training.
-
-    Raises:
-        BadInput: it cannot be read, or does not fit the settings; the message names it.
-    """
+    """The middle of an image, sized as in training; BadInput names one that cannot be read, or does not fit."""
     pixels = domain_of(cfg, side).read(file)
     try:
         return to_tensor(central(pixels, cfg))

@@ -32,14 +32,9 @@ class SizeChecks:
         """The size of the first batch of each domain."""
 
     def check_samples(self, a: Found, b: Found) -> None:
-        """Check images that are only translated, one at a time.
+        """Check images of A and of B that are only translated, one at a time, by their sizes after `data.preprocess`.
 
-        Args:
-            a: Sizes after `data.preprocess`, with an image of each, in domain A.
-            b: The same in domain B.
-
-        Raises:
-            BadInput: names an image, its size and the setting to change.
+        Raises BadInput with an image, its size and the setting to change, as all checks here.
         """
         for found in (a, b):
             for size, file in found.items():
@@ -61,11 +56,7 @@ class SizeChecks:
         self.check_samples(a, b)
 
     def check(self, x: Images, y: Images, file_x: ImageFile, file_y: ImageFile) -> None:
-        """Check one batch; a pair of sizes that was accepted before is not checked again.
-
-        Raises:
-            BadInput: names the image, its size and the setting to change.
-        """
+        """Check one batch; a pair of sizes that was accepted before is not checked again."""
         sizes = (x.shape[3], x.shape[2]), (y.shape[3], y.shape[2])
         if sizes in self.accepted:
             return
@@ -96,11 +87,7 @@ class SizeChecks:
 
 
 def check_sides(method: Method, size: Size, file: ImageFile) -> None:
-    """Refuse an image whose sides the generators cannot divide.
-
-    Raises:
-        BadInput: names the file, its size and the setting to change.
-    """
+    """Refuse an image whose sides the generators cannot divide."""
     width, height = size
     multiple = max(network.size_multiple for network in method.translators.values())
     if height % multiple or width % multiple:

@@ -48,7 +48,6 @@ class Trainer:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
 
         Methods with `discriminators_first` have it the other way round, at the cost of one more pass of the generators.
-
         With `optim.accumulate` n the batch passes through the networks in n parts.
 
         Raises:
@@ -133,15 +132,14 @@ class Trainer:
 
     def _checked(self, values: Values) -> Losses:
         """The losses of a step; on CUDA their finite checks are read in the next one."""
-        losses: dict[str, Losses] = {"generators": {}, "discriminators": {}}
-        for (networks, name), value in values.items():
-            if name:
-                losses[networks][name] = value
-        for networks, named in losses.items():
+        losses: Losses = {}
+        for networks in ("generators", "discriminators"):
+            named = {name: value for (whose, name), value in values.items() if whose == networks and name}
             if (networks, "") in values and self.engine.pending is not None:
                 self.engine.pending.add(values[networks, ""], self.steps, networks, named)
+            losses |= named
         self.engine.check_pending(keep=2)
-        return losses["generators"] | losses["discriminators"]
+        return losses
 
     def set_lr(self, factor: float) -> None:
         """Set the learning rates of both optimisers to their base rates times the schedule's factor."""
@@ -206,11 +204,9 @@ class Trainer:
 
     def _fixed_state(self) -> dict[str, Tensor]:
         """The tensors of the state that exist from the start: weights, buffers, moments, step counters."""
-        state = {
-            f"network/{name}/{key}": value
-            for name, network in self._networks().items()
-            for key, value in network.state_dict().items()
-        }
+        state: dict[str, Tensor] = {}
+        for name, network in self._networks().items():
+            state |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in self._optimizers().items():
             for index, moments in enumerate(optimizer.moments()):
                 state |= {f"optimizer/{name}/{index:04d}/{key}": value for key, value in moments.items()}
@@ -227,8 +223,7 @@ class Trainer:
 
     def _adam(self, networks: Mapping[str, nn.Module], lr: float) -> Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in networks.values()))
-        betas = (self.optim.beta1, self.optim.beta2)
-        cuda = self.engine.device.type == "cuda"
+        betas, cuda = (self.optim.beta1, self.optim.beta2), self.engine.device.type == "cuda"
         optimizer = Adam(parameters, lr=lr, betas=betas, fused=True if self.engine.fast or cuda else None)
         if cuda:
             optimizer.make_capturable()

@@ -87,19 +87,12 @@ class Validator:
     ) -> None:
         """Choose the images, if the run validates at all.
 
-        Args:
-            experiment: Names the data set, the interval, the number of images and the features.
-            skipped: Paths inside the data set to leave out.
-            steps: Steps of the whole run.
-            store: Keeps test images in memory, while it lasts; without it nothing is kept.
-
-        Raises:
-            BadInput: too few test images, or channels that feature extractors do not take.
+        Paths inside the data set that are `skipped` are left out. The whole run has `steps` steps. A `store` keeps test
+        images in memory. Raises BadInput for too few test images, or channels that feature extractors do not take.
         """
         runtime, data = experiment.runtime, experiment.data
         self.experiment, self.interval = experiment, Interval(runtime.validate_every, steps)
         self.store = store or PixelStore(replace(data, cache_gb=0))
-        self.channels = {"A": data.channels_a, "B": data.channels_b}
         self.past: list[ValidationResult] = []
         self.recipe: dict[str, Any] = {}
         """Results are comparable only where this is equal."""
@@ -107,26 +100,25 @@ class Validator:
         self.real: dict[str, Features] = {}
         self.extractor: Extractor | None = None
         if runtime.validate_every:
-            for side, channels in self.channels.items():
+            for side, channels in (("A", data.channels_a), ("B", data.channels_b)):
                 self.files[side] = _test_files(data, side, skipped, runtime.validate_images)
-                _require_colours(side, channels)
+                if channels not in (1, 3):
+                    raise BadInput(
+                        f"runtime.validate_every: feature extractors take gray or colour images, and "
+                        f"data.channels_{side.lower()} is {channels}; set it to 0"
+                    )
 
     def load_extractor(self, device: torch.device = CPU) -> None:
         """Load the feature extractor on a device, if the run validates: in the first process, before the run is made.
 
-        Raises:
-            BadInput: its weights or its package are missing.
+        Raises BadInput if its weights or its package are missing.
         """
         if self.files:
             self.extractor = _extractor(self.experiment.runtime, device)
             self.recipe = _recipe(self.extractor, self.files, Path(self.experiment.data.root))
 
     def prepare(self, method: Method) -> None:
-        """Read every test image once, for the features of the real ones.
-
-        Raises:
-            BadInput: one cannot be read, or has a size that the generators do not accept.
-        """
+        """Read every test image once, for the features of the real ones; BadInput names one that does not fit."""
         if self.extractor is not None:
             for side in self.files:
                 self.real[side] = _float64(self.extractor(self._real(side, method)))
@@ -153,13 +145,13 @@ class Validator:
     def validate(self, step: int, method: Method, engine: Engine, stopping: Callable[[], bool]) -> bool:
         """Add a result to `past`; False if `stopping`, polled before each batch of images, became true.
 
-        Raises:
-            BadInput: an image that can no longer be read, or a translation that is not finite.
+        Raises BadInput for an image that can no longer be read, or a translation that is not finite.
         """
         assert self.extractor is not None
-        rows: dict[Direction, list[Features]] = {direction: [] for direction in method.translators}
-        errors: dict[Direction, list[float]] = {direction: [] for direction in method.translators}
+        rows: dict[Direction, list[Features]] = {}
+        errors: dict[Direction, list[float]] = {}
         for direction in method.translators:
+            rows[direction], errors[direction] = [], []
             for files, images in self._batches(direction[0], engine.device):
                 if stopping():
                     return False
@@ -183,13 +175,9 @@ class Validator:
             write_bundle(out / BEST, Bundle(self.experiment, method.translators, self.best.step, chosen=chosen))
 
     def load_state(self, facts: Mapping[str, Any]) -> str:
-        """Restore the results from the facts of a checkpoint.
+        """Restore the results from the facts of a checkpoint; raises ValueError if `facts()` did not make them.
 
-        Returns:
-            A note for the user if former results are dropped because they are not comparable; else an empty text.
-
-        Raises:
-            ValueError: `facts()` did not make this.
+        Returns a note for the user if former results are dropped because they are not comparable; else an empty text.
         """
         if "validation" not in facts:
             return ""
@@ -209,14 +197,12 @@ class Validator:
     def record(self) -> dict[str, Any]:
         """The latest result for metrics.jsonl."""
         last = self.past[-1]
+        low = {direction: last.kid[direction] - half for direction, half in last.half_width.items()}
+        high = {direction: last.kid[direction] + half for direction, half in last.half_width.items()}
+        numbers = {"kid": last.kid, "low": low, "high": high, "cycle_error": last.cycle_error}
         return {
-            "features": self.recipe["features"],
-            "weights_sha256": self.recipe["weights_sha256"],
-            "n": self.recipe["n"],
-            "kid": _rounded(last.kid),
-            "low": _rounded({direction: last.kid[direction] - half for direction, half in last.half_width.items()}),
-            "high": _rounded({direction: last.kid[direction] + half for direction, half in last.half_width.items()}),
-            "cycle_error": _rounded(last.cycle_error),
+            **{key: self.recipe[key] for key in ("features", "weights_sha256", "n")},
+            **{key: {way: round(v, 6) for way, v in values.items()} for key, values in numbers.items()},
             "mean_kid": round(last.mean_kid, 6),
             "best": {"step": self.best.step, "mean_kid": round(self.best.mean_kid, 6)},
         }
@@ -244,8 +230,8 @@ class Validator:
 
     def _read(self, file: ImageFile, side: str) -> OneImage:
         """The middle of an image, sized as in training."""
-        domain = domain_of(self.experiment.data, "A" if side == "A" else "B")
-        return to_tensor(central(self.store.read(file, domain), self.experiment.data))
+        cfg = self.experiment.data
+        return to_tensor(central(self.store.read(file, domain_of(cfg, "A" if side == "A" else "B")), cfg))
 
     def _batches(self, side: str, device: torch.device) -> Iterator[tuple[list[ImageFile], Images]]:
         """Test images of a domain, several of one size at a time on a card, where one at a time would not fill it."""
@@ -271,13 +257,12 @@ class Validator:
     def _result(
         self, step: int, rows: Mapping[Direction, list[Features]], errors: Mapping[Direction, list[float]]
     ) -> ValidationResult:
-        fakes = {direction: _float64(np.concatenate(each)) for direction, each in rows.items()}
-        real = {direction: self.real[direction[-1]] for direction in rows}
+        sets = {way: (_float64(np.concatenate(each)), self.real[way[-1]]) for way, each in rows.items()}
         return ValidationResult(
             step,
-            {direction: unbiased_mmd(fakes[direction], real[direction]) for direction in rows},
-            {direction: half_widths(fakes[direction], real[direction], _kid, min_rows=2)["kid"] for direction in rows},
-            {direction: sum(each) / len(each) for direction, each in errors.items() if each},
+            {way: unbiased_mmd(*sets[way]) for way in rows},
+            {way: half_widths(*sets[way], _kid, min_rows=2)["kid"] for way in rows},
+            {way: sum(each) / len(each) for way, each in errors.items() if each},
         )
 
 
@@ -311,14 +296,6 @@ def _test_files(cfg: DataConfig, side: str, skipped: Collection[str], limit: int
             f"{len(files)}; keep more out of training, or set it to 0"
         )
     return spread(files, limit)
-
-
-def _require_colours(side: str, channels: int) -> None:
-    if channels not in (1, 3):
-        raise BadInput(
-            f"runtime.validate_every: feature extractors take gray or colour images, and data.channels_{side.lower()} "
-            f"is {channels}; set it to 0"
-        )
 
 
 def _extractor(runtime: RuntimeConfig, device: torch.device) -> Extractor:
@@ -356,7 +333,3 @@ def _kid(fake: Features, real: Features) -> dict[str, float]:
 def _float64(features: Features) -> Features:
     """KID is computed in double precision."""
     return np.asarray(features, np.float64)
-
-
-def _rounded(values: Mapping[Direction, float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in values.items()}

@@ -5,25 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-
-class Tracker(Protocol):
-    """The interface of each service."""
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """Numbers after a step."""
-        ...
-
-    def image(self, step: int, name: str, path: str) -> None:
-        """An image after a step."""
-        ...
-
-    def finish(self) -> None:
-        """The run has ended."""
-        ...
+from unpaired.experiment import flattened
 
 
 class WandB:
@@ -59,13 +46,11 @@ class MLflow:
         tags = {"unpaired": start["id"]}
         self.run = (before[0] if before else self.client.create_run(experiment, tags=tags, run_name=start["id"])).info
         if not before:
-            for key, value in _flat(start["settings"]).items():
+            for key, value in flattened(start["settings"]).items():
                 self.client.log_param(self.run.run_id, key, str(value)[:500])
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """All numbers of a step at once."""
-        import time
-
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -81,7 +66,7 @@ class MLflow:
         self.client.set_terminated(self.run.run_id)
 
 
-def _open(name: str, start: Mapping[str, Any]) -> Tracker:
+def _open(name: str, start: Mapping[str, Any]) -> WandB | MLflow:
     if name == "mlflow":
         return MLflow(start)
     if name == "trackio":
@@ -91,13 +76,6 @@ def _open(name: str, start: Mapping[str, Any]) -> Tracker:
     import wandb
 
     return WandB(wandb, start, id=start["id"], name=start["id"], dir=start["run"])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def main(name: str) -> None:
