@@ -47,8 +47,7 @@ MAX_PARAMETERS = 10**9
 def build_method(experiment: Experiment) -> Method:
     """The method with fresh networks, initialised from torch's global generator.
 
-    Raises:
-        BadInput: as `draft_method`, or networks of more than `MAX_PARAMETERS`.
+    Raises BadInput as `draft_method`, and for networks of more than `MAX_PARAMETERS`.
     """
     size = sum(weight.numel() for weight in draft_method(experiment).parameters())
     if size > MAX_PARAMETERS:
@@ -62,8 +61,7 @@ def build_method(experiment: Experiment) -> Method:
 def draft_method(experiment: Experiment) -> Method:
     """The method on the meta device: shapes without memory, no random number drawn.
 
-    Raises:
-        BadInput: settings of method and data that cannot go together, or weights too large to count.
+    Raises BadInput for settings of method and data that cannot go together, or weights too large to count.
     """
     import torch
 

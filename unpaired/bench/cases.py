@@ -105,11 +105,9 @@ def fast_translator(case: Case, engine: Engine, plain: nn.Module) -> Runtime:
     """A generator with the plain one's weights, in the arithmetic of the engine."""
     network = ResNetGenerator(ResNetConfig(width=case.width, blocks=case.depth), 3, 3).eval()
     network.model.load_state_dict(plain.state_dict())
-    return (
-        TorchRuntime.placed(network, (3, 3), engine.device, engine.dtype)
-        if engine.fast
-        else TorchRuntime(network, 3, 3)
-    )
+    if not engine.fast:
+        return TorchRuntime(network, 3, 3)
+    return TorchRuntime.placed(network, (3, 3), engine.device, engine.dtype)
 
 
 def _result(case: Case, times: dict[str, list[Taken]], device: torch.device) -> dict[str, object]:

@@ -35,11 +35,7 @@ def _require_weights(settings: object, *names: str) -> None:
 
 
 def augmentations(text: str) -> frozenset[str]:
-    """The kinds of augmentation in a setting `augment`.
-
-    Raises:
-        ValueError: an unknown one.
-    """
+    """The kinds of augmentation in a setting `augment`; raises ValueError for an unknown one."""
     kinds = frozenset(kind.strip() for kind in text.split(",")) if text else frozenset()
     if unknown := sorted(kinds - {*AUGMENTATIONS}):
         raise ValueError(f"method.augment must be some of {', '.join(AUGMENTATIONS)}, got {brief(unknown[0])}")

@@ -20,11 +20,7 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, value: object) -> Size:
-        """The size that a side or a text stands for: 256, "256" and "256x256" are equal.
-
-        Raises:
-            ValueError: neither of them.
-        """
+        """The size that a side or a text stands for, or ValueError: 256, "256" and "256x256" are equal."""
         if isinstance(value, int) and not isinstance(value, bool):
             return cls(value, value)
         found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None

@@ -18,11 +18,8 @@ def r1(scores: Scores | tuple[Scores, ...], images: Images) -> Scalar:
     With n patches, |gradient of the sum of the scores|^2 / n stands for the squared norm. Of a fully convolutional D
     the gradient of the sum is as large in a pixel at any image size, so gamma keeps its meaning when the size changes;
     the penalty on the mean of the scores (FUNIT, arXiv:1905.01723, with a PatchGAN) is n times smaller. With one
-    score per image all are Eq. 9. Penalties of several outputs are averaged, as their losses are.
-
-    Args:
-        scores: D(x), one map of scores per output.
-        images: x, which the scores are computed from; requires a gradient.
+    score per image all are Eq. 9. Penalties of several outputs are averaged, as their losses are. The scores are D(x),
+    one map per output; the images x require a gradient.
     """
 
     def penalty(output: Scores) -> Scalar:

@@ -45,9 +45,8 @@ def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE)
     Source: Eq. 2 of arXiv:2007.15651; the keys are constants in the authors' code.
     """
     with without_autocast(queries.device):
-        queries, keys = (
-            normalize(v if v.dtype == torch.float64 else v.float(), dim=2) for v in (queries, keys.detach())
-        )
+        both = (each if each.dtype == torch.float64 else each.float() for each in (queries, keys.detach()))
+        queries, keys = (normalize(each, dim=2) for each in both)
         similarities = queries @ keys.transpose(1, 2) / temperature
         own = torch.arange(queries.shape[1], device=queries.device).repeat(len(queries))
         return cross_entropy(similarities.flatten(0, 1), own)

@@ -41,11 +41,8 @@ class CoGAN(Method):
         super().__init__()
         self.cfg = cfg
         x, y = channels
-        self.G, self.G_X, self.G_Y = (
-            shared_layers(cfg.generator),
-            own_layers(cfg.generator, x),
-            own_layers(cfg.generator, y),
-        )
+        self.G = shared_layers(cfg.generator)
+        self.G_X, self.G_Y = own_layers(cfg.generator, x), own_layers(cfg.generator, y)
         self.E_X, self.E_Y = encoder(cfg.generator, x), encoder(cfg.generator, y)
         self.D_X, self.D_Y = PatchGAN(cfg.discriminator, x).model[:FIRST], PatchGAN(cfg.discriminator, y).model[:FIRST]
         self.D = PatchGAN(cfg.discriminator, x).model[FIRST:]

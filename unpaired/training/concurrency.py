@@ -19,10 +19,9 @@ def run_sequentially(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
 
 
 def run_in_halves(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
-    """One after another with half of the threads: the bits of `run_on_threads`.
+    """One after another with half of the threads: the bits of `run_on_threads`, for shapes that are new.
 
-    For shapes that are new. Where two threads prepare the same convolution at once, torch's libraries now and then
-    sum in another order, in some of a hundred fresh processes.
+    Where two threads prepare the same convolution at once, torch's libraries now and then sum in another order.
     """
     with half_of_the_threads():
         return run_sequentially(tasks)

@@ -66,11 +66,6 @@ class Engine:
             return StaticSteps(compute, None)
         return StaticSteps(on_recording_stream(compute), record_cuda_graph)
 
-    @property
-    def low_precision(self) -> bool:
-        """Whether networks compute in fewer bits than their weights have."""
-        return self.dtype != torch.float32
-
     def describe(self) -> str:
         """Device, threads and precision in a few words, for the line at the start of a run."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
@@ -113,7 +108,7 @@ class Engine:
 
     def precision(self) -> AbstractContextManager[object]:
         """Inside, convolutions run in the chosen precision."""
-        if not self.low_precision:
+        if self.dtype == torch.float32:
             return nullcontext()
         # fused layers round their weights themselves; on a CPU another thread would find or empty autocast's cache
         return torch.autocast(self.device.type, self.dtype, cache_enabled=self.device.type != "cpu")
@@ -199,19 +194,16 @@ def same_bits(wanted: bool) -> Iterator[None]:
         yield
         return
     memory: Any = torch.utils.deterministic
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.backends.cudnn.benchmark,
-        memory.fill_uninitialized_memory,
-    )
+    strict = torch.are_deterministic_algorithms_enabled()
+    before = torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
+        torch.use_deterministic_algorithms(strict)
+        torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -42,12 +42,9 @@ from unpaired.training.trackers import Trackers, required
 from unpaired.training.trainer import Trainer
 from unpaired.training.validation import Validator
 
-ADVICE = (
-    "the last checkpoint is kept; `unpaired check` finds blank images, "
-    "a lower optim.lr or runtime.precision fp32 may help"
-)
+HELP = "`unpaired check` finds blank images, a lower optim.lr or runtime.precision fp32 may help"
+ADVICE = f"the last checkpoint is kept; {HELP}"
 STARTS_AGAIN = "stopped before the first step; the same command starts again"
-_SELECTION = TypeAdapter(ImageSelection)
 
 
 def train(
@@ -100,7 +97,9 @@ class Run:
         store = PixelStore(experiment.data)
         if engine.device.type == "cuda":
             store.resident = ResidentImages(engine.device)
-        images = self._select_images(store)
+        begun = run_folder.has_begun(out)
+        chosen = self.processes.from_first(lambda: asdict(decide(experiment.data, out, begun, store)))
+        images = TypeAdapter(ImageSelection).validate_python(chosen)
         self.experiment = experiment = replace(experiment, data=with_ranges(experiment.data, images.ranges or {}))
         store.cfg = experiment.data
         part = Part(self.processes.index, self.processes.count, experiment.optim.accumulate)
@@ -129,12 +128,6 @@ class Run:
                 run_folder.write_start(out, engine.describe())
             run_folder.restore_best(out, state)
             self._announce(images)
-
-    def _select_images(self, store: PixelStore) -> ImageSelection:
-        """The images that the first process finds usable, or that the run began with."""
-        begun = run_folder.has_begun(self.out)
-        chosen = self.processes.from_first(lambda: asdict(decide(self.experiment.data, self.out, begun, store)))
-        return _SELECTION.validate_python(chosen)
 
     def _load_state(self, state: RunState) -> None:
         def refused(words: str) -> BadInput:

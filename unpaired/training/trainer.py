@@ -150,8 +150,7 @@ class Trainer:
     def start_from(self, translators: Mapping[Direction, nn.Module]) -> None:
         """Give the generators and their averages the weights of trained ones, in the directions that these have.
 
-        Raises:
-            BadInput: no direction in common, or another architecture; the message names a weight and both shapes.
+        Raises BadInput for no direction in common, or another architecture, with a weight and both shapes.
         """
         if not set(translators) & set(self.method.translators):
             raise BadInput(f"optim.start: has {', '.join(translators)}, not {', '.join(self.method.translators)}")
@@ -173,14 +172,11 @@ class Trainer:
         """Resume from a `state()`; averages that it does not hold start from the trained weights.
 
         Every value is copied into the tensor that this trainer made, and so has its device, dtype and memory layout.
-
-        Raises:
-            RuntimeError, LookupError, TypeError, ValueError: the state is of another trainer.
+        A state of another trainer raises RuntimeError, LookupError, TypeError or ValueError.
         """
         fixed = self._fixed_state()
         known = ("steps", "random/", "planned/")
-        unknown = [key for key in state if key not in fixed and not key.startswith(known) and "/ema " not in key]
-        if unknown:
+        if unknown := [key for key in state if not (key in fixed or key.startswith(known) or "/ema " in key)]:
             raise LookupError(f"{unknown[0]}: no such tensor")
         for name, tensor in fixed.items():
             value = state[name] if name in state else state[name.replace("/ema ", "/")]

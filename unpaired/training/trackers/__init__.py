@@ -34,11 +34,7 @@ class Trackers:
     """The trackers of one run."""
 
     def __init__(self, names: str, run: Path, project: str, settings: Mapping[str, Any]) -> None:
-        """Start a process for each of `names`, separated by commas; none for an empty text.
-
-        Raises:
-            BadInput: a name that is none of NAMES, or whose package is not installed.
-        """
+        """Start a process for each of `names`, separated by commas; none for an empty text. Raises as `required`."""
         wanted = required(names)
         start = {"project": project, "run": str(run), "id": _identity(run) if wanted else "", "settings": settings}
         self.all = [_Tracker(name, run / LOG, start) for name in wanted]
@@ -117,11 +113,7 @@ class _Tracker:
 
 
 def required(names: str) -> list[str]:
-    """The trackers in `names`, all installed.
-
-    Raises:
-        BadInput: an unknown one, or one whose package is missing.
-    """
+    """The trackers in `names`, all installed; raises BadInput for an unknown one, or one whose package is missing."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in NAMES]
     if unknown:
