@@ -132,11 +132,9 @@ class PlainCycleGAN:
         losses["gan/F"] = self.gan(self.D_X(fake_x), 1.0)
         losses["cycle/G"] = self.l1(rec_x, x) * self.cycle
         losses["cycle/F"] = self.l1(rec_y, y) * self.cycle
-        order = [
-            name for name in ("gan/G", "gan/F", "cycle/G", "cycle/F", "identity/G", "identity/F") if name in losses
-        ]
+        order = ("gan/G", "gan/F", "cycle/G", "cycle/F", "identity/G", "identity/F")
         self.adam_g.zero_grad()
-        sum(losses[name] for name in order).backward()  # pyright: ignore[reportAttributeAccessIssue]
+        sum(losses[name] for name in order if name in losses).backward()  # pyright: ignore[reportAttributeAccessIssue]
         self.adam_g.step()
 
         for p in self.discriminators:

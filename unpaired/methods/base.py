@@ -26,7 +26,10 @@ LossFunction = Callable[[], tuple[Losses, Fakes]]
 
 
 class Method(nn.Module, ABC):
-    """Networks, histories and random choices, each an attribute, and losses; no optimiser, device, logger or file."""
+    """Networks, histories and random choices, each an attribute, and losses; no optimiser, precision, logger or file.
+
+    A method is made of its settings and `channels` = (channels of X, channels of Y), with fresh networks.
+    """
 
     masked = False
     """Whether it can be trained with masks."""

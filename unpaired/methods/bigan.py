@@ -28,7 +28,6 @@ class BiGAN(Method):
     """
 
     def __init__(self, cfg: BiGANConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         super().__init__()
         self.cfg = cfg
         x, y = channels

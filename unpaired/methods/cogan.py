@@ -37,7 +37,6 @@ class CoGAN(Method):
     """
 
     def __init__(self, cfg: CoGANConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         super().__init__()
         self.cfg = cfg
         x, y = channels

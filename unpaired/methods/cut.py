@@ -35,7 +35,6 @@ class CUT(Method):
     discriminators_first = True
 
     def __init__(self, cfg: CUTConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         x, y = channels
         if x != y:
             raise ValueError(

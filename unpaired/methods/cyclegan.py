@@ -29,7 +29,6 @@ class CycleGAN(TwoWay):
     masked = True
 
     def __init__(self, cfg: CycleGANConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         if cfg.identity_weight and channels[0] != channels[1]:
             raise ValueError(
                 f"method.identity_weight compares G(y) with y, which needs equal channels, got {channels[0]} and "

@@ -28,7 +28,6 @@ class Pix2Pix(TwoWay):
     discriminators_first = True
 
     def __init__(self, cfg: Pix2PixConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         pair_channels = sum(channels)
         super().__init__(cfg, channels, inputs=(pair_channels, pair_channels))
         self.cfg = cfg

@@ -18,7 +18,6 @@ class SimGAN(TwoWay):
     """L(G, D_Y) = L_GAN(G, D_Y) + lambda |x - G(x)|_1, and the same for F, independently."""
 
     def __init__(self, cfg: SimGANConfig, channels: tuple[int, int]) -> None:
-        """Fresh networks for images of `channels` = (channels of X, channels of Y)."""
         if channels[0] != channels[1]:
             raise ValueError(
                 f"method.content_weight compares G(x) with x, which needs equal channels, got {channels[0]} and "

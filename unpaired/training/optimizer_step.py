@@ -17,14 +17,12 @@ Gradients = Sequence[Tensor | None]
 
 
 class NotFinite(Exception):
-    """A loss or a gradient is NaN or infinite; the weights have not been changed."""
+    """A loss or gradient of `networks` (generators or discriminators) is NaN or infinite; no weight has changed."""
 
     def __init__(self, step: int, networks: str, losses: Mapping[str, Tensor]) -> None:
         super().__init__(step)
-        self.step = step
-        """The step it happened in, counted from 1."""
-        self.networks = networks
-        """Whose gradient it is: generators or discriminators."""
+        self.step, self.networks = step, networks
+        """The step is counted from 1."""
         self.broken = [name for name, loss in losses.items() if not bool(loss.isfinite())]
         """The losses of this process that are not finite; none where only a gradient is."""
 

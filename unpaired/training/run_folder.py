@@ -132,7 +132,8 @@ def removal_reported(out: Path) -> Iterator[None]:
 
 def settings(experiment: Experiment) -> dict[str, Any]:
     """Every setting that affects the numbers."""
-    return {key: value for key, value in flatten(experiment).items() if not _may_change(key)}
+    every = flatten(experiment).items()
+    return {key: value for key, value in every if key in MAY_NOT_CHANGE or not key.startswith(MAY_CHANGE)}
 
 
 def facts(experiment: Experiment, processes: Processes, epoch: int, position: int) -> dict[str, Any]:
@@ -242,10 +243,6 @@ def _without_past_images(state: RunState) -> RunState:
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} was {before.get(k)} and is now {v}" for k, v in now.items() if before.get(k) != v)
-
-
-def _may_change(key: str) -> bool:
-    return key.startswith(MAY_CHANGE) and key not in MAY_NOT_CHANGE
 
 
 def _not_writable(out: Path, error: OSError) -> BadInput:

@@ -13,7 +13,7 @@ from typing import Any
 from unpaired.experiment import flattened
 
 
-class WandB:
+class _WandB:
     """Weights & Biases, and trackio, which has the same interface; configured by their own environment variables."""
 
     def __init__(self, module: Any, start: Mapping[str, Any], **options: Any) -> None:
@@ -21,19 +21,16 @@ class WandB:
         self.run = module.init(project=start["project"], config=start["settings"], resume="allow", **options)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """One row."""
         self.module.log(values, step=step)
 
     def image(self, step: int, name: str, path: str) -> None:
-        """Under samples/NAME."""
         self.module.log({f"samples/{name}": self.module.Image(path)}, step=step)
 
     def finish(self) -> None:
-        """Send the remaining data."""
         self.module.finish()
 
 
-class MLflow:
+class _MLflow:
     """MLflow, at MLFLOW_TRACKING_URI."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -50,7 +47,6 @@ class MLflow:
                 self.client.log_param(self.run.run_id, key, str(value)[:500])
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """All numbers of a step at once."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -58,24 +54,22 @@ class MLflow:
         self.client.log_batch(self.run.run_id, metrics=metrics)
 
     def image(self, step: int, name: str, path: str) -> None:
-        """An artefact."""
         self.client.log_artifact(self.run.run_id, path, "samples")
 
     def finish(self) -> None:
-        """Mark the run as finished."""
         self.client.set_terminated(self.run.run_id)
 
 
-def _open(name: str, start: Mapping[str, Any]) -> WandB | MLflow:
+def _open(name: str, start: Mapping[str, Any]) -> _WandB | _MLflow:
     if name == "mlflow":
-        return MLflow(start)
+        return _MLflow(start)
     if name == "trackio":
         import trackio  # pyright: ignore[reportMissingImports]
 
-        return WandB(trackio, start, name=start["id"])
+        return _WandB(trackio, start, name=start["id"])
     import wandb
 
-    return WandB(wandb, start, id=start["id"], name=start["id"], dir=start["run"])
+    return _WandB(wandb, start, id=start["id"], name=start["id"], dir=start["run"])
 
 
 def main(name: str) -> None:
