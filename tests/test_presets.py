@@ -1,6 +1,7 @@
 import pytest
 
 from unpaired.presets import SCALED, crop_in, preset, quick, standard
+from unpaired.training.schedule import Schedule
 
 
 def test_presets_for_own_folders_follow_the_crop():
@@ -11,16 +12,17 @@ def test_presets_for_own_folders_follow_the_crop():
             e.method.generator.downs,
             e.method.discriminator.patchgan.layers,
             e.method.discriminator.projected.side,
-            e.optim.steps,
+            e.optim.epochs + e.optim.decay_epochs,
+            *(Schedule(e.optim, images).steps for images in (100, 1000, 9000)),
             e.data.load_size,
         )
         for crop, e in sizes.items()
     }
     assert found == {
-        64: (32, 5, 2, 128, 10_000, 72),
-        128: (48, 6, 2, 128, 20_000, 144),
-        256: (64, 7, 3, 256, 40_000, 288),
-        512: (64, 7, 3, 256, 40_000, 576),
+        64: (32, 5, 2, 128, 10, 5_000, 10_000, 40_000, 72),
+        128: (48, 6, 2, 128, 20, 10_000, 20_000, 80_000, 144),
+        256: (64, 7, 3, 256, 40, 20_000, 40_000, 160_000, 288),
+        512: (64, 7, 3, 256, 40, 20_000, 40_000, 160_000, 576),
     }
     assert {crop: quick(crop).method.generator.downs for crop in (32, 64, 128, 256)} == {32: 5, 64: 5, 128: 6, 256: 7}
 

@@ -107,8 +107,9 @@ def quick(crop: int | str = 64) -> Experiment:
 def standard(crop: int | str = 256) -> Experiment:
     """For two folders of your own on a GPU: `quick` with a projected discriminator beside the PatchGAN.
 
-    Width, depth, receptive field and steps follow the smaller side of the crop. Needs the extra `metrics` for the
-    frozen features.
+    Width, depth, receptive field and epochs follow the smaller side of the crop, the steps the number of images too:
+    10 to 40 passes over the larger folder, within limits for few and many. Needs the extra `metrics` for the frozen
+    features.
 
     unpaired train standard --data DATA --out RUN
     """
@@ -123,7 +124,14 @@ def standard(crop: int | str = 256) -> Experiment:
         base,
         name="standard",
         method=replace(base.method, generator=generator, discriminator=discriminator),
-        optim=replace(base.optim, steps=10_000 * size, colour_start=500),
+        optim=OptimConfig(
+            epochs=5 * size,
+            decay_epochs=5 * size,
+            min_steps=5_000 * size,
+            max_steps=40_000 * size,
+            ema_decay=0.998,
+            colour_start=500,
+        ),
         runtime=RuntimeConfig(sample_every=1000, save_every=1000),
     )
 
