@@ -52,7 +52,8 @@ class StaticSteps:
         if self.record is None:
             return self.compute(batch)
         if not static or (key != self.key and self.in_a_row <= WARM_UP):
-            return _named(self.names, self._work(batch))
+            values = self._work(batch)  # which sets the names
+            return _named(self.names, values)
         if key != self.key or self.again is None:
             self.again = None  # its memory is for the next recording
             self.buffers = _copied(batch)
