@@ -1,8 +1,7 @@
 """`translate --cluster`: many images on many machines, through Ray Data.
 
-Tasks read and decode files, actors of one model each translate, other tasks encode and write. Every image is written
-beside its place and renamed, so the same command makes only what is missing: after a lost worker, node or driver alike.
-A file that cannot be translated is a row of the report, never the end of the work.
+Tasks decode files, actors of one model each translate, other tasks encode. Every image is written beside its place and
+renamed, so after a lost worker, node or driver the same command makes only what is missing.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from unpaired.core.files import file_sha256, write_text
 from unpaired.core.progress import progress
 from unpaired.core.safe_text import read_json
 from unpaired.imaging.images import DecodedImage, read_image, write_image
-from unpaired.inference.files import Job, jobs_of, outcome_of
-from unpaired.inference.outcome import conclude
+from unpaired.inference.files import Job, conclude, jobs_of, outcome_of
 from unpaired.inference.translator import Translator
 
 MARK = ".unpaired.json"
@@ -51,12 +49,9 @@ def translate_on_cluster(
     Every machine sees the paths of the model (a run, a bundle or an exported file), of the images and of `out`. The
     address is that of a running cluster, `auto` for the one this machine belongs to, or `local`. The device is auto,
     cpu, cuda or mps: auto takes the cluster's cards where it has some, and Ray gives each actor a card. The other
-    arguments are those of `translate_files`.
-
-    Raises:
-        BadInput: nothing to translate, no cluster at that address, Ray not installed, or an `out` that holds the
-            translations of another model, or some files that could not be translated; the others are written. Or a
-            device that the cluster does not have.
+    arguments are those of `translate_files`. Raises BadInput if there is nothing to translate, no cluster at that
+    address, no Ray or no such device, if `out` holds translations of another model, and if files could not be
+    translated; the others are written.
     """
     if device not in DEVICES:
         raise BadInput(f"--device {device}: with --cluster expected {', '.join(DEVICES)}; Ray assigns the cards")
@@ -145,7 +140,7 @@ class _Model:
 
 
 def _encode(row: Row) -> Row:
-    """Write one translation, whole or not at all."""
+    """Write one translation."""
     decoded, error = row["image"], row["error"]
     if isinstance(decoded, DecodedImage):
         target = Path(row["target"])

@@ -6,16 +6,18 @@ Three stages overlap: threads read ahead, the network translates batches of one 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unpaired.core.errors import BadInput, naming
+from unpaired.core.files import write_text
 from unpaired.core.progress import Advance, progress
 from unpaired.data.diagnosis import counted
 from unpaired.data.sources.folder import image_files, left_out, other_names
@@ -24,7 +26,6 @@ from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
 from unpaired.imaging.pages import read_header
 from unpaired.inference.masks import Weight, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
-from unpaired.inference.outcome import Outcome, conclude
 from unpaired.inference.pipeline import in_batches, in_order, one_ahead
 from unpaired.inference.scale import advice, is_much_larger
 from unpaired.inference.stacks import translate_stack
@@ -60,13 +61,10 @@ def translate_files(
 ) -> list[Path]:
     """Translate an image, a folder (its tree kept), a glob, a video or standard input; returns what was written.
 
-    Of a stack or an animation every image is translated, and a file of the same kind is written.
-    One image goes to `out` itself when that ends in an image suffix, otherwise into the folder `out`. Every file is
-    tried; those that cannot be translated are named together at the end. What files say beside their pixels goes
-    along; where the new format cannot hold it, a line tells so.
-
-    Raises:
-        BadInput: nothing to translate, or some files could not be; the others are written.
+    Of a stack or an animation every image is translated, and a file of the same kind is written. One image goes to
+    `out` itself when that ends in an image suffix, otherwise into the folder `out`. Every file is tried; those that
+    cannot be translated are named together at the end. Metadata are kept; a line on stderr names what the new format
+    cannot hold. Raises BadInput if there is nothing to translate, or if files could not be; the others are written.
     """
     if STREAM in (source, str(out)):
         return _translate_stream(translator, source, str(out), options)
@@ -91,9 +89,33 @@ def translate_files(
     return [job.target for job in jobs]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """One file: what was written of it, or why nothing was."""
+
+    file: str
+    written: str | None
+    error: str | None
+
+
 def outcome_of(job: Job, error: str | None) -> Outcome:
     """What became of one file."""
     return Outcome(str(job.source), None if error else str(job.target), error)
+
+
+def conclude(outcomes: Sequence[Outcome], report: Path | None = None) -> None:
+    """Write the report, if any: one JSON object a line, in the order of the files.
+
+    Raises BadInput, which names all files that were not translated, or a report that cannot be written.
+    """
+    if report is not None:
+        try:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            write_text(report, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
+        except OSError as error:
+            raise BadInput(f"{report}: cannot be written ({error.strerror}); choose another --report") from error
+    if bad := [outcome.error for outcome in outcomes if outcome.error]:
+        raise BadInput(f"{len(bad)} of {len(outcomes)} files could not be translated: {'; '.join(bad)}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ class _Work:
             self._side_by_side(jobs, advance)
 
     def _side_by_side(self, jobs: list[Job], advance: Advance) -> None:
-        """Read ahead and write behind while the network works."""
+        """Read ahead and write behind while the network computes."""
         ahead = AHEAD + self.options.batch
         with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
             try:
@@ -188,7 +210,7 @@ class _Work:
             return _Apart(job, header.pages, tile) if header.pages > 1 or tile else None
 
     def _whole(self, images: Iterable[_Read | _Apart | None], advance: Advance) -> Iterator[_Read]:
-        """The images that go through the network whole; files translated by themselves are, on the way."""
+        """The images that go through the network whole; the other files are translated here."""
         for read in images:
             if isinstance(read, _Read):
                 yield read
@@ -263,7 +285,7 @@ def _translate_video(translator: Translator, source: Path, out: Path, options: O
 
 
 def _translate_stream(translator: Translator, source: str, out: str, options: Options) -> list[Path]:
-    """One image from standard input or to standard output; there, in the format it came in."""
+    """One image from standard input or to standard output, which gets the format of the input."""
     data = sys.stdin.buffer.read() if source == STREAM else b""
     name = "standard input" if source == STREAM else source
     decoded = read_image(data if source == STREAM else Path(source))
@@ -281,11 +303,7 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
 
 
 def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
-    """What to read and where to write it, in order.
-
-    Raises:
-        BadInput: nothing there, two inputs that would become one output, or an output that is an input.
-    """
+    """What to read and where to write it; BadInput for nothing, two inputs of one output, or an overwritten input."""
     path = Path(source)
     if path.is_file():
         target = out if suffix_of_name(out) in SUFFIXES and not out.is_dir() else out / path.name

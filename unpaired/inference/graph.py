@@ -37,11 +37,7 @@ Statistics = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
 def steps_of(network: Generator, size: Size, channels: int) -> list[Step]:
-    """The network on an image of `size`, mirrored out to what it divides by and cut back at the end.
-
-    Raises:
-        BadInput: it contains a layer without a spatial rule.
-    """
+    """The network on an image of `size`, padded to sides that it takes; BadInput for a layer without spatial rule."""
     steps = [Step(None, (), size, channels)]
     below, beside = (padding(side, network.size_multiple, network.min_size) for side in size)
     if below or beside:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
 from unpaired.inference.options import TILE, Statistics
 from unpaired.inference.scratch import Scratch, require_room, resumable
 from unpaired.inference.streams import IN_MEMORY, Stream, open_stream
-from unpaired.inference.tiling import Tiling, boxes, in_tiles, spread
+from unpaired.inference.tiling import Memory, Tiling, boxes, spread
 from unpaired.inference.translator import Translator
 from unpaired.models import Generator
 from unpaired.models.spatial import Box
@@ -83,11 +84,8 @@ def translate_huge(
     What is done is kept in a folder beside `target` until all is: the same call resumes where the last one stopped. The
     bundle computes the tiles in torch and fp32 whatever the runtime. Big sources other than TIFF need the extra `big`;
     targets of more than `pixels.MAX_PIXELS` are TIFF. What is not light in `mask`, an image of the same size, is left
-    alone; the translation fades in over `feather` pixels inside the mask's edge. See `tiling` for `statistics`.
-
-    Raises:
-        BadInput: a file that cannot be read or written, or not enough room on the disk.
-        Stopped: by Ctrl-C.
+    alone; the translation fades in over `feather` pixels inside the mask's edge. See `tiling` for `statistics`. Raises
+    BadInput for a file that cannot be read or written or a disk that is too small, and Stopped after Ctrl-C.
     """
     network = translator.layers
     if tile < LEAST_TILE:
@@ -119,13 +117,24 @@ def translate_in_tiles(
 ) -> DecodedImage:
     """Translate an image in memory tile by tile; planes between layers are kept in files under `folder`, if given.
 
-    Raises:
-        BadInput: an exported model, or channels that the model does not take.
+    Raises BadInput for an exported model, or channels that the model does not take.
     """
     array, network = translator.prepare(decoded), translator.layers
+    image, (channels, height, width) = torch.from_numpy(array)[None], array.shape
     planes = nullcontext() if folder is None else TemporaryDirectory(prefix=".unpaired-", dir=folder)
     with planes as scratch, ieee_fp32(translator.device):
-        out = in_tiles(network, array, tile, Scratch(Path(scratch)) if scratch else None, statistics == "sampled")
+        if statistics == "sampled":
+            small = array[np.ix_(np.arange(channels), spread(height), spread(width))]
+            plan = Tiling.sampled(network, (height, width), torch.from_numpy(small)[None], tile)
+        else:
+            plan = Tiling.exact(network, (height, width), channels, tile)
+        out = np.empty((plan.steps[-1].channels, height, width), np.float32)
+
+        def write(box: Box, part: Tensor) -> None:
+            out[:, slice(*box[0]), slice(*box[1])] = part[0].numpy()
+
+        arrays = Scratch(Path(scratch)) if scratch else Memory()
+        plan.run(lambda box: image[..., slice(*box[0]), slice(*box[1])], write, arrays)
     return translator.finish(decoded, out)
 
 

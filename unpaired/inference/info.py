@@ -15,11 +15,7 @@ from unpaired.inference.runtimes import is_exported, open_exported
 
 
 def describe(model: Path, as_json: bool = False) -> str:
-    """The preset, steps, directions, sizes and settings of a run's folder or a bundle; an exported file's facts.
-
-    Raises:
-        BadInput: not a model.
-    """
+    """Preset, steps, directions, sizes and settings of a run or bundle, or an exported file's facts; else BadInput."""
     if is_exported(model):
         return _describe_exported(model, as_json)
     bundle = load_bundle(model)

@@ -25,10 +25,7 @@ Weight = NDArray[np.float32]
 def read_selecting(path: Path, name: str) -> Mask:
     """What is lighter than half in an image, or any label but 0; see `unpaired.imaging.masks`.
 
-    A line on stderr says where the mask selects nothing of the image called `name`.
-
-    Raises:
-        BadInput: it cannot be read.
+    A warning names the image, `name`, of which the mask selects nothing. Raises BadInput if it cannot be read.
     """
     pixels = read_mask(path)
     mask = pixels[..., 0] > full_scale(pixels.dtype) / 2
@@ -40,10 +37,7 @@ def read_selecting(path: Path, name: str) -> Mask:
 def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:
     """The mask of each source: `masks` itself, or the image under it with the same name but for the suffix.
 
-    A folder `masks` repeats the tree under `root`; the file's own name alone will do, too.
-
-    Raises:
-        BadInput: neither an image nor a folder.
+    A folder `masks` repeats the tree under `root`, or has the files' names alone. Raises BadInput if it is neither.
     """
     if masks.is_file():
         return [masks] * len(sources)
@@ -55,10 +49,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
 
 
 def weights(mask: Mask, feather: int) -> Weight:
-    """0 outside, 1 inside; within `feather` pixels of the outside, it rises in proportion to the distance.
-
-    The border of the image is no edge of the mask.
-    """
+    """0 outside, 1 inside, linear over `feather` pixels from the outside; the image's border is no edge of the mask."""
     reach = feather + 1
     square = np.where(mask, np.float32(reach**2), np.float32(0))
     for axis in (0, 1):  # squared Euclidean distances: first along columns, then the least of d^2 + that along rows
@@ -73,8 +64,7 @@ def weights(mask: Mask, feather: int) -> Weight:
 def masked(original: DecodedImage, translated: DecodedImage, weight: Weight | None) -> DecodedImage:
     """The translation where the weight is 1 (None: everywhere), the original where it is 0, in proportion between.
 
-    Raises:
-        BadInput: sizes that differ, or an original that has no place in the translation's channels.
+    Raises BadInput for sizes that differ, or an original whose channels do not fit the translation's.
     """
     if weight is None:
         return translated

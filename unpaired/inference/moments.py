@@ -17,10 +17,7 @@ Moments = NDArray[np.float64]
 
 
 def moments(x: Tensor) -> Moments:
-    """Of one part of a plane, (1, c, h, w).
-
-    Differences from the part's mean are summed row by row in the plane's own precision, the rows in float64.
-    """
+    """Of one part of a plane, (1, c, h, w): differences from its mean are summed in its precision, rows in float64."""
     values, count = x[0], x.shape[2] * x.shape[3]
     centre = values.mean((1, 2))
     away = values - centre[:, None, None]

@@ -34,10 +34,7 @@ class Gaps:
 def find_gaps(bands: Bands, values: tuple[float | None, ...]) -> Gaps | None:
     """Pixels without data by the first of `values` that marks some; None where there are none.
 
-    `values` are the file's value (NaN where it names none), and that of the settings.
-
-    Raises:
-        BadInput: no pixel has data.
+    `values` are the file's value (NaN if it has none) and that of the settings. Raises BadInput if no pixel has data.
     """
     is_float = next(bands()).dtype.kind == "f"
     for value in values:
@@ -58,32 +55,23 @@ def median(bands: Bands, value: float) -> tuple[float, ...]:
     """The exact median of each channel over the pixels with data, in two passes over the upper and lower 16 bits."""
     first = next(bands())
     dtype, channels = first.dtype, first.shape[2]
-
-    def keys() -> Iterator[NDArray[np.uint32]]:
-        for band in bands():
-            yield _keys(band[~without_data(band, value)])
-
-    upper = np.zeros((channels, HIGH), np.int64)
-    for part in keys():
+    upper, lower = np.zeros((channels, HIGH), np.int64), np.zeros((channels, 2, HIGH), np.int64)
+    for keys in (_keys(band[~without_data(band, value)]) for band in bands()):
         for channel in range(channels):
-            upper[channel] += np.bincount(part[:, channel] >> 16, minlength=HIGH)
-    count = int(upper[0].sum())
+            upper[channel] += np.bincount(keys[:, channel] >> 16, minlength=HIGH)
+    below, count = upper.cumsum(axis=1), int(upper[0].sum())
     ranks = ((count - 1) // 2, count // 2)
-    below = upper.cumsum(axis=1)
-    buckets = np.array([[np.searchsorted(below[c], rank, side="right") for rank in ranks] for c in range(channels)])
-    lower = np.zeros((channels, 2, HIGH), np.int64)
-    for part in keys():
-        for channel in range(channels):
-            for place in range(2):
-                inside = part[:, channel] >> 16 == buckets[channel, place]
-                lower[channel, place] += np.bincount(part[inside, channel] & LOW, minlength=HIGH)
+    buckets = np.array([[np.searchsorted(each, rank, side="right") for rank in ranks] for each in below])
+    for keys in (_keys(band[~without_data(band, value)]) for band in bands()):
+        for channel, place in np.ndindex(channels, 2):
+            inside = keys[:, channel] >> 16 == buckets[channel, place]
+            lower[channel, place] += np.bincount(keys[inside, channel] & LOW, minlength=HIGH)
     middle = np.zeros((channels, 2), np.uint32)
-    for channel in range(channels):
-        for place, rank in enumerate(ranks):
-            bucket = buckets[channel, place]
-            rest = rank - (below[channel, bucket] - upper[channel, bucket])
-            inside = lower[channel, place].cumsum()
-            middle[channel, place] = (bucket << 16) + np.searchsorted(inside, rest, side="right")
+    for channel, place in np.ndindex(channels, 2):
+        bucket = buckets[channel, place]
+        rest = ranks[place] - (below[channel, bucket] - upper[channel, bucket])
+        found = np.searchsorted(lower[channel, place].cumsum(), rest, side="right")
+        middle[channel, place] = (bucket << 16) + found
     return tuple(float(np.median(pair).astype(dtype)) for pair in _values(middle, dtype))
 
 

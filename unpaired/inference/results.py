@@ -16,8 +16,7 @@ from unpaired.core.files import write_text
 from unpaired.core.progress import progress
 from unpaired.data.transforms import resize
 from unpaired.imaging.images import DecodedImage, Pixels, read_image, write_image
-from unpaired.inference.files import jobs_of
-from unpaired.inference.outcome import Outcome, conclude
+from unpaired.inference.files import Outcome, conclude, jobs_of
 from unpaired.inference.translator import Translator
 
 LABEL = re.compile(r"(.+?)_((?:real|fake)(?:_[AB])?)\.png$")
@@ -37,12 +36,8 @@ def write_results(translator: Translator, source: str, out: Path, *, single: boo
 
     Where `translator.scale` is train, originals are written at that size, too: as the network saw them. `source` is an
     image, a folder or a pattern. `single` takes the names of the official `--model test`: STEM_real.png, STEM_fake.png.
-
-    Returns:
-        The translations.
-
-    Raises:
-        BadInput: nothing to translate, stems that are not unique, or files that could not be; the others are written.
+    Returns the translations. Raises BadInput if there is nothing to translate, stems are not unique, or files could
+    not be translated; the others are written.
     """
     start, end = ("", "") if single else (f"_{translator.direction[0]}", f"_{translator.direction[-1]}")
     files = [job.source for job in jobs_of(source, out, masks=None)]

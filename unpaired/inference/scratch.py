@@ -64,10 +64,8 @@ class Scratch:
 def resumable(out: Path, settings: Sequence[object], *refusals: type[Exception]) -> Iterator[Scratch]:
     """A folder beside `out` for work known by its settings; those of other work on the same output are removed.
 
-    It is removed when the work is done, or refused by an error of one of these types; otherwise it stays.
-
-    Raises:
-        Stopped: by Ctrl-C; names the folder.
+    It is removed when the work is done, or refused by an error of one of these types; otherwise it stays. Ctrl-C
+    becomes Stopped, which names the folder.
     """
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     folder = out.with_name(f".{out.name}.work-{key[:16]}")
@@ -86,11 +84,7 @@ def resumable(out: Path, settings: Sequence[object], *refusals: type[Exception])
 
 
 def require_room(folder: Path, size: int) -> None:
-    """Refuse what the disk cannot hold, less what is there already.
-
-    Raises:
-        BadInput: says how much is needed and how much is free.
-    """
+    """Raise BadInput if the disk cannot hold `size` bytes, less what is in the folder already."""
     have = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if size - have > free:

@@ -23,11 +23,8 @@ def translate_stack(
 ) -> tuple[str, ...]:
     """Translate every image of one file, in memory that does not grow with their number.
 
-    Returns:
-        In words, what `target` does not take along.
-
-    Raises:
-        BadInput: a file that cannot be read, or images that the target's format cannot hold.
+    Returns in words what `target` does not hold. Raises BadInput for a file that cannot be read, or images that the
+    target's format cannot hold.
     """
     with open_pages(source) as pages:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from unpaired.core.errors import BadInput, naming
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.kinds import HEAD, suffix_of
-from unpaired.imaging.metadata import NOTHING, Metadata, metadata_of, tiff_metadata
+from unpaired.imaging.metadata import Metadata, metadata_of, tiff_metadata
 from unpaired.imaging.pages import read_header
 from unpaired.imaging.pixels import DAMAGE, MAX_PIXELS
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
@@ -59,11 +59,7 @@ class Stream:
         return height, width, self.channels
 
     def pour(self, into: Callable[[], NDArray]) -> None:
-        """Write every block at its place of the upright image.
-
-        Raises:
-            BadInput: the file is damaged, or holds infinite values.
-        """
+        """Write every block at its place of the upright image; BadInput if it is damaged or holds infinite values."""
         try:
             for place, block in self.blocks():
                 if block.dtype.kind == "f" and np.isinf(block).any():
@@ -85,8 +81,7 @@ def as_stored(upright: NDArray, orientation: int) -> NDArray:
 def open_stream(path: Path) -> Stream:
     """The image in a file, by the rule of `unpaired.imaging.images`, without its pixels in memory where that can be.
 
-    Raises:
-        BadInput: it cannot be read, or only with the extra `big`.
+    Raises BadInput if it cannot be read, or only with the extra `big`.
     """
     try:
         height, width, _ = read_header(path)
@@ -132,7 +127,7 @@ def _tiff(path: Path) -> Stream | None:
         check_segments(page)
         size, orientation = (page.imagelength, page.imagewidth), page.tags.get(ORIENTATION)
         turn = int(orientation.value) if orientation else 1
-        about = (_tiff_about(path) or NOTHING).upright(turned=turn in range(2, 9))
+        about = _tiff_about(path).upright(turned=turn in range(2, 9))
         about = about.with_channels(page.samplesperpixel - (extra == 2))
         blocks = partial(_tiff_blocks, path)
         return Stream(size, page.samplesperpixel, kind.newbyteorder("="), extra == 2, turn, about, blocks)
@@ -168,11 +163,7 @@ def _mapped_blocks(path: Path, page: Any, order: str) -> Iterator[Block]:
 
 
 def _vips(path: Path, needed: bool) -> Stream | None:
-    """By libvips, of the extra `big`; None where it is not there or does not read the file.
-
-    Raises:
-        BadInput: the same, where no other reader takes so many pixels.
-    """
+    """By libvips, of the extra `big`. Where it cannot: None, or BadInput if no other reader takes so many pixels."""
     try:
         image = _opened_by_vips(path)
     except BadInput:
@@ -182,7 +173,8 @@ def _vips(path: Path, needed: bool) -> Stream | None:
     names = {"icc-profile-data": "icc_profile", "exif-data": "exif", "xmp-data": "xmp"}
     info: dict[str, Any] = {names[name]: image.get(name) for name in names if image.get_typeof(name)}
     info["dpi"] = (image.xres * 25.4, image.yres * 25.4)
-    about, alpha = _tiff_about(path) or metadata_of(info), bool(image.hasalpha())
+    about = _tiff_about(path) if _magic(path) == ".tif" else metadata_of(info)
+    alpha = bool(image.hasalpha())
     turn = int(image.get("orientation")) if image.get_typeof("orientation") else 1
     about = about.upright(turned=turn in range(2, 9)).with_channels(image.bands - alpha)
     size, dtype = (image.height, image.width), np.dtype(VIPS_KINDS[image.format])
@@ -214,10 +206,8 @@ def _has_plain_ycbcr(path: Path) -> bool:
         return page.photometric == YCBCR and page.compression not in (6, 7)
 
 
-def _tiff_about(path: Path) -> Metadata | None:
-    """What a TIFF says, which libvips passes on in part only; None for other formats."""
-    if _magic(path) != ".tif":
-        return None
+def _tiff_about(path: Path) -> Metadata:
+    """The metadata of a TIFF, of which libvips passes on a part only."""
     with open_tiff(path) as tiff, path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return tiff_metadata(tiff, data, tiff.pages.first.aspage())
 

@@ -1,14 +1,12 @@
 """An image of any size through a generator, tile by tile, without seams.
 
-InstanceNorm normalises by the whole image, so a tile translated alone comes out in colours of its own. Here every
-InstanceNorm gets the statistics of its whole plane:
+A tile translated alone has colours of its own. Here every InstanceNorm gets the statistics of its whole plane:
 
-- exact: plane after plane. A sweep over the tiles computes the plane before a norm, keeps it outside of memory and sums
-  up its statistics; the next sweep starts from there. Each layer is computed once; only planes of the image's own
-  size, the widest, are computed a second time instead of kept. The output equals the whole-image output.
-- sampled: the statistics are those of a smaller image put together from parts that are spread over the whole one,
-  and each tile goes through the network once, with as much around it as the network sees. Nothing is kept, and the
-  output is near the exact one. (A shrunk image would not do: norms react to texture, which shrinking changes.)
+- exact: a sweep over the tiles computes the plane before a norm, keeps it outside of memory and sums up its statistics;
+  the next sweep starts from there. Only planes of the image's own size, the widest, are computed a second time instead
+  of kept. The output equals the whole-image output.
+- sampled: the statistics are those of a smaller image put together from parts spread over the whole one (a shrunk one
+  has other textures), and each tile goes through the network once. Nothing is kept; the output is near the exact one.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unpaired.imaging.images import Array, Images
+from unpaired.imaging.images import Images
 from unpaired.inference.graph import Statistics, Step, evaluate, normalised, steps_of
 from unpaired.inference.moments import merged, moments
 from unpaired.inference.options import TILE
@@ -104,21 +102,13 @@ class Tiling:
 
     @classmethod
     def exact(cls, network: Generator, size: Size, channels: int, tile: int = TILE) -> Tiling:
-        """Statistics of whole planes, found on the way.
-
-        Raises:
-            BadInput: the network has a layer that cannot be tiled.
-        """
+        """Statistics of whole planes, found on the way; raises BadInput for a layer that cannot be tiled."""
         steps = steps_of(network, size, channels)
         return cls(steps, _sweeps(steps, tile), {}, device_of(network))
 
     @classmethod
     def sampled(cls, network: Generator, size: Size, small: Images, tile: int = TILE) -> Tiling:
-        """Statistics of `small`, (1, c, h, w), which stands for the image.
-
-        Raises:
-            BadInput: the network has a layer that cannot be tiled.
-        """
+        """Statistics of `small`, (1, c, h, w), which stands for the image; raises BadInput as `exact`."""
         steps = steps_of(network, size, small.shape[1])
         given = dict(zip(normalised(steps), statistics_of(network, small), strict=True))
         return cls(steps, _sweeps(steps, tile)[-1:], given, device_of(network))
@@ -153,11 +143,9 @@ class Tiling:
     ) -> None:
         """Carry out what is not done yet.
 
-        Args:
-            image: Gives a box of the image, (1, c, h, w) in [-1, 1].
-            write: Takes a tile of the output, (1, d, h, w) in [-1, 1], and keeps it as the array "out".
-            arrays: Planes and marks; with the same ones, a second run resumes where the first stopped.
-            advance: Takes how many more tiles are done.
+        `image` gives a box of the image, (1, c, h, w) in [-1, 1]; `write` takes a tile of the output, (1, d, h, w) in
+        [-1, 1], and keeps it as the array "out". With the same `arrays`, of planes and marks, a second run resumes
+        where the first stopped. `advance` takes how many more tiles are done.
         """
         found = dict(self.given)
         for now, sweep in enumerate(self.sweeps):
@@ -214,33 +202,6 @@ class Tiling:
     def _plane(self, number: int, arrays: Arrays) -> NDArray:
         step = self.steps[number]
         return arrays.open(f"plane-{number}", (*step.size, step.channels), np.float32)
-
-
-def in_tiles(
-    network: Generator, image: Array, tile: int = TILE, arrays: Arrays | None = None, sampled: bool = False
-) -> Array:
-    """One image (c, h, w) in [-1, 1], translated in tiles of a side of `tile` pixels.
-
-    Planes take `Tiling.room` bytes of `arrays`, which are in memory unless given. `sampled` takes the statistics of
-    parts of the image.
-
-    Raises:
-        BadInput: the network has a layer that cannot be tiled.
-    """
-    channels, height, width = image.shape
-    if sampled:
-        small = image[np.ix_(np.arange(channels), spread(height), spread(width))]
-        plan = Tiling.sampled(network, (height, width), torch.from_numpy(small)[None], tile)
-    else:
-        plan = Tiling.exact(network, (height, width), channels, tile)
-    out = np.empty((plan.steps[-1].channels, height, width), np.float32)
-    x = torch.from_numpy(image)[None]
-
-    def write(box: Box, part: Tensor) -> None:
-        out[:, slice(*box[0]), slice(*box[1])] = part[0].numpy()
-
-    plan.run(lambda box: x[..., slice(*box[0]), slice(*box[1])], write, arrays or Memory())
-    return out
 
 
 def spread(side: int) -> NDArray[np.intp]:

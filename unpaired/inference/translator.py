@@ -49,7 +49,6 @@ class Translator:
     runtime: Runtime
     bundle: Bundle | None = None
     """Where the network came from; None for an exported file, which has one direction and no torch network."""
-
     reopen: Callable[[Direction], Runtime] | None = None
     """Another direction of the same model in the same way."""
     scale: Scale = "own"
@@ -70,17 +69,11 @@ class Translator:
     ) -> Translator:
         """From a run, a bundle, an exported file, the hub (`hub:user/name`) or a model that comes with the package.
 
-        Args:
-            model: The run, the bundle, the file or the name.
-            direction: AtoB or BtoA; the first that the model has unless given.
-            runtime: The engine; docs/export.md lists what auto chooses.
-            precision: bf16 on a CUDA card and fp32 elsewhere unless given; an exported file has its own.
-            make_export: `unpaired.export.export`, to export a bundle on demand for onnx and openvino.
-            device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
-            scale: Size of the translations: the images' own, or train, that of training (see `inference.scale`).
-
-        Raises:
-            BadInput: not a model, or not in this direction, runtime, precision or on this device.
+        The direction is the first that the model has, and the precision bf16 on a CUDA card and fp32 elsewhere, unless
+        given. docs/export.md lists the `runtime` that auto chooses; `make_export` is `unpaired.export.export`, to
+        export a bundle on demand. The device is auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:N or mps. The
+        scale is that of the images (own) or of training (train, see `inference.scale`). Raises BadInput for what is no
+        model, or not in this direction, runtime, precision or on this device.
         """
         path = Path(model)
         if is_exported(path):
@@ -144,10 +137,7 @@ class Translator:
     def layers(self) -> Generator:
         """The bundle's network in fp32, layer by layer, for what computes it in parts: tiles and smoothed videos.
 
-        On a CUDA card a copy of it there; on other devices the network itself, on the CPU.
-
-        Raises:
-            BadInput: an exported file.
+        On CUDA a copy of it there; else the network itself, on the CPU. Raises BadInput for an exported file.
         """
         if self.bundle is None:
             found = f"found an exported file ({self.runtime.label})"
@@ -166,11 +156,7 @@ class Translator:
         return self.runtime.channels_out
 
     def to(self, direction: Direction) -> Translator:
-        """The same model in the other direction.
-
-        Raises:
-            BadInput: the model does not have it.
-        """
+        """The same model in another direction; raises BadInput if it does not have it."""
         if direction not in self.directions:
             raise BadInput(f"this model translates {', '.join(self.directions)}, not {direction}")
         if direction == self.direction or self.reopen is None:
@@ -178,21 +164,13 @@ class Translator:
         return replace(self, direction=direction, runtime=self.reopen(direction))
 
     def at(self, scale: Scale) -> Translator:
-        """The same model with translations of the images' own size, or of that of training.
-
-        Raises:
-            BadInput: an exported file, which keeps no training size.
-        """
+        """The same model at another scale; raises BadInput for an exported file, which keeps no training size."""
         if scale == "train" and self.bundle is None:
             raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
         return replace(self, scale=scale)
 
     def translate(self, images: Images) -> Images:
-        """A batch of tensors in [-1, 1], of any size and on any device; the result is on the same device.
-
-        Raises:
-            BadInput: not float images (b, c, h, w) of the channels that the model takes.
-        """
+        """Floats (b, c, h, w) in [-1, 1] of any size, translated on their device; raises BadInput for anything else."""
         import torch
 
         from unpaired.inference.runtimes.torch import TorchRuntime
@@ -255,8 +233,7 @@ class Translator:
     def prepare(self, decoded: DecodedImage) -> Array:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1]; resized where `scale` is train.
 
-        Raises:
-            BadInput: several pages or frames, or channels that the model does not take.
+        Raises BadInput for several pages or frames, or channels that the model does not take.
         """
         if decoded.pages > 1:
             found = f"holds {decoded.pages} pages or frames where one image is expected"
@@ -266,7 +243,7 @@ class Translator:
         return to_array(resize(pixels, width, height))
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
-        """The network's answer to `image` as an image of the same kind, in the values of the files it was trained on.
+        """The network's output as an image of the original's kind, in the values of the training files.
 
         Pixels without data stay without data.
         """
@@ -282,7 +259,7 @@ class Translator:
         return replace(about, lost=(*about.lost, *filter(None, lost)), derived=derived)
 
     def values_of(self, image: Array, dtype: np.dtype) -> Pixels:
-        """The network's answer in the values of the files it was trained on; `dtype` is that of the input file."""
+        """The network's output in the values of the training files; `dtype` is that of the input file."""
         values = self.domain_out.values
         if values is not None:
             return values.from_unit(to_pixels(image, np.float32))
@@ -292,10 +269,8 @@ class Translator:
         """A PIL image, an array (h, w[, c]), a tensor in [-1, 1], a file's path or bytes, or a list of these.
 
         The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
-        images of one padded size go through the network up to `batch` at a time.
-
-        Raises:
-            BadInput: a file that cannot be read, or channels that the model does not take.
+        images of one padded size go through the network up to `batch` at a time. Raises BadInput for a file that cannot
+        be read, or channels that the model does not take.
         """
         images = image if isinstance(image, list) else [image]
         decoded = [None if is_tensor(each) else opened(each) for each in images]

@@ -1,7 +1,6 @@
 """Videos, frame by frame: a stopped translation resumes after the last whole segment.
 
-Frames are brought upright, as images are. They are encoded in segments, each finished before the next is begun; at
-the end these are joined, and sound is copied beside them packet by packet.
+Upright frames are encoded in segments, one after the other; at the end these are joined, and sound is copied.
 """
 
 from __future__ import annotations
@@ -63,12 +62,9 @@ def translate_video(translator: Translator, source: Path, target: Path, *, smoot
 
     Time stamps are kept as they are, sound is copied, subtitles and other streams are named and left out. The same call
     resumes after the last whole segment. The suffix of `target` decides the container. `smooth` is the decay of the
-    InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own.
-
-    Raises:
-        BadInput: the extra `video` is missing, a file cannot be read or written, its wide colours are not converted,
-            or sound does not fit the container.
-        Stopped: by Ctrl-C.
+    InstanceNorm statistics from frame to frame, 0 to below 1; 0 leaves each frame its own. Raises BadInput if the
+    extra `video` is missing, a file cannot be read or written, its wide colours are not converted, or sound does not
+    fit the container, and Stopped after Ctrl-C.
     """
     av = video_files.require_av()
     if not 0 <= smooth < 1:

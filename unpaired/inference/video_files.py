@@ -39,11 +39,7 @@ MUXERS = {".mkv": "matroska", ".m4v": "mp4", ".ts": "mpegts", ".mts": "mpegts", 
 
 
 def require_av() -> Any:
-    """The module of PyAV.
-
-    Raises:
-        BadInput: it is not installed.
-    """
+    """The module of PyAV; raises BadInput if it is not installed."""
     try:
         import av
         from av import logging
@@ -112,11 +108,7 @@ def video_stream(out: Any, codec: str, options: dict[str, str], pixels: Pixels, 
 
 
 def check_sound(av: Any, container: InputContainer, target: Path) -> None:
-    """Whether the container of `target` takes the sound as it is; prints what else is left out.
-
-    Raises:
-        BadInput: it does not, or there is no such container.
-    """
+    """Raise BadInput unless the container of `target` takes the sound as it is; print what else is left out."""
     probe = target.with_name(f".{target.name}.probe")
     try:
         with av.open(str(probe), "w", format=_muxer(av, target)) as out:

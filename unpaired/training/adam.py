@@ -45,10 +45,7 @@ class Adam(torch.optim.Adam):
         return self.param_groups[0]["params"]
 
     def follow(self, gradients: Sequence[Tensor | None]) -> None:
-        """Take a step down the gradients of the given parameters; None leaves a parameter as it is.
-
-        Raises RuntimeError if a parameter has other memory than at the start, as after `network.double()`.
-        """
+        """Take a step down the gradients, None for no change; RuntimeError if a parameter's memory has moved."""
         for parameter, view, gradient in zip(self.given, self.views, gradients, strict=True):
             if view.data_ptr() != parameter.data_ptr():
                 raise RuntimeError("a parameter was moved or cast after its optimiser was made")
@@ -79,10 +76,7 @@ class Adam(torch.optim.Adam):
         self._warned_capturable_if_run_uncaptured = True  # the warm-up runs uncaptured on purpose
 
     def create_state(self) -> None:
-        """Make every moment and step counter as torch makes it at a parameter's first step.
-
-        So all state exists from the start, at addresses that do not change: a checkpoint is copied into it.
-        """
+        """Make the state of torch's first step now, at addresses that do not change: a checkpoint is copied into it."""
         (group,) = self.param_groups
         dtype = torch.float32 if group["fused"] else torch.tensor(0.0).dtype
         for view in self.views:

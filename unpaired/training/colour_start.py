@@ -1,9 +1,8 @@
 """Generators that begin as the linear colour map between their domains.
 
-A generator of random weights may take any correspondence of colours, and with a cycle loss the exchange of two classes
-(land for sea) costs nothing. So before the first step both generators learn the map that moves the colours of one
-domain to those of the other with the least change: the optimal transport between two Gaussian distributions, which is
-linear, symmetric and positive definite. It needs no pairs. The map of the other direction is its inverse.
+A generator of random weights may take any correspondence of colours: to the cycle loss the exchange of two classes
+(land for sea) costs nothing. So both generators first learn the optimal transport between Gaussian distributions of
+the domains' colours: linear, symmetric, positive definite, and the inverse of the other direction's. It needs no pairs.
 
 Source: Pitie, Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer", 2007.
 """

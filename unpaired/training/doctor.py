@@ -49,7 +49,6 @@ WARM_UP = {
     "hidden signal": 1000,
     "checkerboard": 1000,
     "copying": 2000,
-    "plateau": 0,
 }
 """Training steps before which a symptom has no meaning: untrained networks copy, collapse and leave patterns."""
 
@@ -175,8 +174,7 @@ def overwhelmed(losses: Mapping[str, float], chance: float, settings: Mapping[st
 def plateau(past: Sequence[ValidationResult], patience: int = PATIENCE) -> list[Finding]:
     """No gain in `patience` validations, reported once: when the latest result completes the plateau.
 
-    A gain is a mean KID below the interval of the result it is compared with; a smaller one could be due to the choice
-    of test images. Each result is compared with the last that was a gain, so small gains add up.
+    A gain is a mean KID below the interval of the last result that was a gain, so small gains add up.
     """
     if not past:
         return []

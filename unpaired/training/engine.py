@@ -154,10 +154,7 @@ class Engine:
         return Part(values, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
 
     def finish(self, step: OptimizerStep, number: int, networks: str) -> Values:
-        """Check an optimiser's step and take it; returns its losses and, where it has an optimiser, its health.
-
-        Raises NotFinite for a loss or gradient that is not finite, where reading that costs nothing.
-        """
+        """Check and take an optimiser's step; returns losses and health. NotFinite is raised where reading is free."""
         values: Values = {(networks, name): loss for name, loss in step.losses.items()}
         if step.optimizer is None:
             return values

@@ -75,11 +75,9 @@ def _named(names: list[Name], values: Tensor) -> Values:
 
 
 def record_cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Record the work as a CUDA graph. Recording computes nothing; each call launches the graph.
-
-    Only this thread is kept from calls that a recording forbids: others read ahead and log meanwhile.
-    """
+    """Record the work as a CUDA graph. Recording computes nothing; each call launches the graph."""
     graph = torch.cuda.CUDAGraph()
+    # only this thread is kept from calls that a recording forbids: others read ahead and log meanwhile
     with torch.cuda.graph(graph, stream=_stream(torch.cuda.current_device()), capture_error_mode="thread_local"):
         result = work()
 

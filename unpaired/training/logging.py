@@ -47,8 +47,7 @@ class RunLog:
     ) -> None:
         """Continue the log in `run` after step `start`; its later lines are deleted. Only the first process writes.
 
-        A step has `batch` images of each domain. Losses are averaged over the processes; trackers get the same numbers
-        and images. Lines have the epoch of their step and the `total` steps of the whole run.
+        A step has `batch` images of each domain, the run `total` steps. Losses are averaged over the processes.
         """
         self.run, self.batch, self.processes, self.trackers = run, batch, processes, trackers
         self.steps_per_epoch, self.total = steps_per_epoch, total
@@ -90,10 +89,7 @@ class RunLog:
             self._publish(step, {**losses, "lr": lr, "images_per_second": speed})
 
     def add_validation(self, step: int, record: Mapping[str, Any], values: Mapping[str, float], note: str) -> None:
-        """Write a validation result as a separate line of metrics.jsonl, its numbers to TensorBoard and trackers.
-
-        From now on the note, a few words, is shown after the losses.
-        """
+        """Write a validation result to metrics.jsonl, TensorBoard and trackers; the progress bar shows the note."""
         self.validation_note = f"  {note}"
         self._append(step, {"validation": record})
         self._publish(step, values)
@@ -149,10 +145,7 @@ class RunLog:
 
 
 def log_evaluation(run: Path, evaluation: Mapping[str, Any]) -> None:
-    """Send the numbers of an evaluation to a run's TensorBoard folder and to its trackers, at the step of its bundle.
-
-    Of the result of `unpaired.evaluation.evaluate`, the numbers under AtoB and BtoA are sent.
-    """
+    """Send an evaluation's numbers of AtoB and BtoA to a run's TensorBoard and trackers, at its bundle's step."""
     experiment, step = read_experiment(run / "config.yaml"), load_bundle(run).step
     values = {
         f"evaluation/{name}/{direction}": float(value)

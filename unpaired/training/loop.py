@@ -56,17 +56,10 @@ def train(
 ) -> Path:
     """Train to the last step, resuming the run that `out` holds; returns `out`.
 
-    Started by torchrun, this is one of several processes that train one model.
-
-    Args:
-        experiment: Data, method, optimisation and runtime.
-        out: Folder of the run.
-        allow_config_change: Resume from a checkpoint of other settings; the run then belongs to no single experiment.
-        report: Rewrites the report of the run's folder; called with each sample grid and after a stop.
-
-    Raises:
-        BadInput: data or settings that cannot be used, or `out` holds a run with other settings.
-        Stopped: after a signal; the state is saved, and the same call resumes.
+    Started by torchrun, this is one of several processes that train one model. `allow_config_change` resumes from a
+    checkpoint of other settings; the run then belongs to no single experiment. `report` rewrites the report of the
+    run's folder; it is called with each sample grid and after a stop. Raises BadInput for data or settings that cannot
+    be used, or an `out` that holds a run with other settings. Raises Stopped after a signal, once the state is saved.
     """
     required(experiment.runtime.trackers)
     with ExitStack() as stack:

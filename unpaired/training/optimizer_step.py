@@ -46,10 +46,7 @@ class PendingChecks:
 
 
 class OnItsWay:
-    """A scalar that is copied to the host as soon as it is computed.
-
-    Reading it waits for its own step. A read from the device would also wait for every later step that is queued.
-    """
+    """A scalar copied to the host at once: a read from the device would wait for every later step that is queued."""
 
     def __init__(self, value: Tensor) -> None:
         self.host, self.done = value.detach(), None

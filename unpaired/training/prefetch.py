@@ -23,24 +23,13 @@ class Prefetched:
 
 
 def prefetch(batches: Iterable[HostBatch], engine: Engine) -> Iterator[Prefetched]:
-    """The batches, in order, each on the engine's device when its turn comes."""
-    if engine.device.type == "cuda":
-        yield from _on_second_stream(batches, engine)
-    else:
-        for batch in batches:
-            yield to_device(batch, engine)
+    """The batches, in order, each on the engine's device when its turn comes.
 
-
-def to_device(host: HostBatch, engine: Engine) -> Prefetched:
-    """A batch, copied; on CUDA pixels are scaled and mirrored there."""
-    x, y, *pairs = (pixels.on(engine.device, engine.layout) for pixels in (host.a, host.b, *(host.aligned or ())))
-    masks = (engine.put(host.masks[0]), engine.put(host.masks[1])) if host.masks else None
-    batch = Batch(x, y, masks, (pairs[0], pairs[1]) if pairs else None, host.share)
-    return Prefetched(batch, host.files)
-
-
-def _on_second_stream(batches: Iterable[HostBatch], engine: Engine) -> Iterator[Prefetched]:
-    """Copied, scaled and mirrored on a stream of their own, each while the step before it computes."""
+    On CUDA they are copied, scaled and mirrored on a second stream, each while the step before it computes.
+    """
+    if engine.device.type != "cuda":
+        yield from (to_device(batch, engine) for batch in batches)
+        return
     side = torch.cuda.Stream(engine.device)
 
     def copy(batch: HostBatch) -> tuple[Prefetched, torch.Event]:
@@ -53,3 +42,10 @@ def _on_second_stream(batches: Iterable[HostBatch], engine: Engine) -> Iterator[
         for tensor in item.batch.tensors:
             tensor.record_stream(here)  # so that its memory is not reused before the step has read it
         yield item
+
+
+def to_device(host: HostBatch, engine: Engine) -> Prefetched:
+    """A batch, copied; on CUDA pixels are scaled and mirrored there."""
+    x, y, *pairs = (pixels.on(engine.device, engine.layout) for pixels in (host.a, host.b, *(host.aligned or ())))
+    masks = (engine.put(host.masks[0]), engine.put(host.masks[1])) if host.masks else None
+    return Prefetched(Batch(x, y, masks, (pairs[0], pairs[1]) if pairs else None, host.share), host.files)

@@ -87,8 +87,7 @@ class Processes:
     def run_in_first(self, work: Callable[[Poll], object], requested: Poll) -> bool:
         """Run `work(poll)` in the first process while the others wait; returns whether any process is to stop.
 
-        `requested` says whether a stop was requested in this process. `poll` shares that among all processes; long work
-        calls it to end early.
+        `requested` is true after a stop request in this process; long work ends early where `poll` is true.
         """
         if self.first:
             work(lambda: self._sum(True, requested())[1] > 0)
@@ -150,10 +149,7 @@ ALONE = Processes()
 
 
 def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
-    """Join the processes that torchrun (or a launcher that sets its variables) started.
-
-    Returns them and the device of this one: of several CUDA devices, that of its local rank.
-    """
+    """The processes that torchrun (or a launcher with its variables) started, and this one's device by local rank."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE, device
     if device.type == "cuda":

@@ -62,10 +62,7 @@ def pinned_root(experiment: Experiment, out: Path) -> str:
 
 @contextmanager
 def open_folder(experiment: Experiment, out: Path, allow: bool) -> Iterator[None]:
-    """Make the run's folder and lock it; its files are not changed.
-
-    Raises BadInput if it holds a run with other settings or something else, or if another process trains there.
-    """
+    """Make and lock the run's folder; BadInput for other settings, foreign files or another process training there."""
     path = out / CONFIG
     if path.exists() and has_begun(out):
         changed = _changes(settings(read_experiment(path)), settings(experiment))
@@ -184,10 +181,7 @@ def save(
 
 
 def resume(experiment: Experiment, out: Path, allow: bool, processes: Processes) -> RunState | None:
-    """The newest complete checkpoint, with the own state of this process.
-
-    Raises BadInput if it is of other settings or another number of processes, and `allow` is false.
-    """
+    """The newest complete checkpoint, with this process's own state; other settings raise BadInput unless `allow`."""
     state, notes = load_state(out) if processes.first else (None, [])
     for note in notes:
         say(note)

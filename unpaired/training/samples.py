@@ -47,10 +47,7 @@ class FixedSamples:
     """A few test images of each domain: the same throughout the run."""
 
     def __init__(self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0) -> None:
-        """Read images evenly spread over testA and testB, or over the training images where there are none.
-
-        Paths inside the data set that are `skipped` are left out. The whole run has `steps` steps.
-        """
+        """Read images spread over the test images, else over the training images, without those that are `skipped`."""
         cfg, root, count = experiment.data, Path(experiment.data.root), experiment.runtime.samples
         self.due = Interval(experiment.runtime.sample_every, steps)
         self.images: dict[str, list[OneImage]] = {}

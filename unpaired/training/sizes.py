@@ -32,10 +32,7 @@ class SizeChecks:
         """The size of the first batch of each domain."""
 
     def check_samples(self, a: Found, b: Found) -> None:
-        """Check images of A and of B that are only translated, one at a time, by their sizes after `data.preprocess`.
-
-        Raises BadInput with an image, its size and the setting to change, as all checks here.
-        """
+        """Check images of A and B that are only translated, by their sizes after `data.preprocess`; else BadInput."""
         for found in (a, b):
             for size, file in found.items():
                 check_sides(self.trainer.method, size, file)
@@ -44,10 +41,7 @@ class SizeChecks:
             self._pass(x, y, a[x], b[y])
 
     def check_training(self, a: Found, b: Found) -> None:
-        """Check the training images before the first step; as `check_samples`, and the same sizes in a batch.
-
-        A crop makes all sizes equal to that of the samples.
-        """
+        """Check uncropped training images before the first step as `check_samples`, and for one size in a batch."""
         if crops(self.data) or not (a and b):
             return
         for found in (a, b):

@@ -48,12 +48,9 @@ class Trainer:
         """Update the generators against frozen discriminators, then the discriminators, on one batch.
 
         Methods with `discriminators_first` have it the other way round, at the cost of one more pass of the generators.
-        With `optim.accumulate` n the batch passes through the networks in n parts.
-
-        Raises:
-            NotFinite: before the weights are changed; on CUDA at a later step.
-            BadInput: the device has too little memory, or fails.
-            NotImplementedError: masks, which the method does not support.
+        With `optim.accumulate` n the batch passes through the networks in n parts. Raises NotFinite before the weights
+        are changed (on CUDA at a later step), BadInput if the device has too little memory or fails, and
+        NotImplementedError for masks that the method does not support.
         """
         if batch.masks is not None and not self.method.masked:
             raise NotImplementedError(f"{type(self.method).__name__} takes no masks")
@@ -148,10 +145,7 @@ class Trainer:
             optimizer.set_lr(lr * factor)
 
     def start_from(self, translators: Mapping[Direction, nn.Module]) -> None:
-        """Give the generators and their averages the weights of trained ones, in the directions that these have.
-
-        Raises BadInput for no direction in common, or another architecture, with a weight and both shapes.
-        """
+        """Load trained generators in the common directions, averages too; BadInput for none, or for other shapes."""
         if not set(translators) & set(self.method.translators):
             raise BadInput(f"optim.start: has {', '.join(translators)}, not {', '.join(self.method.translators)}")
         for method in (self.method, self.ema):

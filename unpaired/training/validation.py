@@ -1,7 +1,7 @@
 """Validation during training: test images are translated and compared, as a set, with real ones.
 
-Losses do not measure the quality of translations, since generators and discriminators improve together; KID on images
-kept out of training does. Validation draws no random numbers and changes nothing that is trained.
+Losses do not measure quality, since both sides improve together; KID on images kept out of training does.
+Validation draws no random numbers and changes nothing that is trained.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,10 +86,9 @@ class Validator:
     def __init__(
         self, experiment: Experiment, skipped: Collection[str] = (), steps: int = 0, store: PixelStore | None = None
     ) -> None:
-        """Choose the images, if the run validates at all.
+        """Choose images that are not `skipped`, if the run of `steps` steps validates; `store` keeps them in memory.
 
-        Paths inside the data set that are `skipped` are left out. The whole run has `steps` steps. A `store` keeps test
-        images in memory. Raises BadInput for too few test images, or channels that feature extractors do not take.
+        Raises BadInput for too few test images, or channels that feature extractors do not take.
         """
         runtime, data = experiment.runtime, experiment.data
         self.experiment, self.interval = experiment, Interval(runtime.validate_every, steps)
@@ -109,10 +109,7 @@ class Validator:
                     )
 
     def load_extractor(self, device: torch.device = CPU) -> None:
-        """Load the feature extractor on a device, if the run validates: in the first process, before the run is made.
-
-        Raises BadInput if its weights or its package are missing.
-        """
+        """Load the feature extractor, if the run validates; raises BadInput if its weights or package are missing."""
         if self.files:
             self.extractor = _extractor(self.experiment.runtime, device)
             self.recipe = _recipe(self.extractor, self.files, Path(self.experiment.data.root))
@@ -175,10 +172,7 @@ class Validator:
             write_bundle(out / BEST, Bundle(self.experiment, method.translators, self.best.step, chosen=chosen))
 
     def load_state(self, facts: Mapping[str, Any]) -> str:
-        """Restore the results from the facts of a checkpoint; raises ValueError if `facts()` did not make them.
-
-        Returns a note for the user if former results are dropped because they are not comparable; else an empty text.
-        """
+        """Restore what `facts()` gave, else ValueError; returns a note if results are dropped as not comparable."""
         if "validation" not in facts:
             return ""
         try:
@@ -233,20 +227,14 @@ class Validator:
         cfg = self.experiment.data
         return to_tensor(central(self.store.read(file, domain_of(cfg, "A" if side == "A" else "B")), cfg))
 
-    def _batches(self, side: str, device: torch.device) -> Iterator[tuple[list[ImageFile], Images]]:
+    def _batches(self, side: str, device: torch.device) -> Iterator[tuple[Sequence[ImageFile], Images]]:
         """Test images of a domain, several of one size at a time on a card, where one at a time would not fill it."""
-        files: list[ImageFile] = []
-        images: list[OneImage] = []
-        for file in self.files[side]:
-            image = self._read(file, side)
-            most = 1 if device.type == "cpu" else max(1, PIXELS_AT_ONCE // image[0].numel())
-            if images and (image.shape != images[0].shape or len(images) >= most):
+        read = ((file, self._read(file, side)) for file in self.files[side])
+        for shape, alike in groupby(read, key=lambda pair: pair[1].shape):
+            most = 1 if device.type == "cpu" else max(1, PIXELS_AT_ONCE // shape[1:].numel())
+            while batch := list(islice(alike, most)):
+                files, images = zip(*batch, strict=True)
                 yield files, torch.stack(images)
-                files, images = [], []
-            files.append(file)
-            images.append(image)
-        if images:
-            yield files, torch.stack(images)
 
     def _real(self, side: str, method: Method) -> Iterator[Pixels]:
         for file in track(self.files[side], f"features of the real test images of {side}"):

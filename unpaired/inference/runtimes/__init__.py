@@ -62,10 +62,8 @@ def open_exported(path: Path, name: RuntimeName = "auto", device: str = "auto") 
     """Load an exported file in an engine: `auto` takes the file's own; ONNX files run in OpenVINO too.
 
     ONNX Runtime takes the device auto, cpu, cuda or cuda:N, where its CUDA provider is installed; OpenVINO the CPU.
-
-    Raises:
-        BadInput: the engine is not installed, cannot run the file or lacks the device, the file is damaged or not of
-            `unpaired export`, or it is a `.pt2`, which is read by unpickling.
+    Raises BadInput if the engine is not installed, cannot run the file or lacks the device, and for a file that is
+    damaged, not of `unpaired export`, or a `.pt2`, which is read by unpickling.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a file of `unpaired export`")

@@ -51,10 +51,8 @@ def bundle_runtime(
 
     `auto` takes torch on a card. On a CPU it takes an export from the cache, OpenVINO's before ONNX Runtime's, and
     torch where there is none. int8, which torch does not offer, means OpenVINO. The precision is `default_precision`
-    for torch and fp32 for the others unless given. `make_export` makes an export that the cache does not have.
-
-    Raises:
-        BadInput: the engine is not installed, lacks this precision or device, or has no export and none can be made.
+    for torch and fp32 for the others unless given. `make_export` makes an export that the cache does not have. Raises
+    BadInput if the engine is not installed, lacks this precision or device, or has no export and none can be made.
     """
     file, place, exported = bundle_file(model), pick_device(device), precision or "fp32"
     if name == "auto" and place.type == "cpu":

@@ -70,11 +70,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, text: str | None, name: str) -> Facts:
-        """The inverse of `to_json`.
-
-        Raises:
-            BadInput: absent, of a newer format, or not what this version can translate with.
-        """
+        """The inverse of `to_json`; BadInput if absent, of a newer format, or not what this version translates with."""
         if not text:
             raise BadInput(f"{name}: a model, but not one of `unpaired export` (it carries no `{KEY}` metadata)")
         try:
@@ -106,11 +102,7 @@ class Facts:
 
 
 def onnx_content(path: Path) -> bytes:
-    """The bytes of an ONNX file that needs no other.
-
-    Raises:
-        BadInput: it points at other files.
-    """
+    """The bytes of an ONNX file; raises BadInput if it refers to other files."""
     content = path.read_bytes()
     if ELSEWHERE in content:
         raise BadInput(f"{path}: not a readable model of `unpaired export` (it points at weights in other files)")
@@ -128,11 +120,7 @@ def from_levels(levels: Array) -> Array:
 
 
 def through(run: Callable[[Array], Array], images: Array, facts: Facts) -> Array:
-    """Images (b, c, h, w) in [-1, 1] through a graph.
-
-    Raises:
-        BadInput: it fails, or gives something else than its facts promise; the file may be hostile.
-    """
+    """Images (b, c, h, w) in [-1, 1] through a graph; BadInput if it fails or breaks its facts: it may be hostile."""
     batch, _, height, width = images.shape
     try:
         levels = run(to_levels(images))

@@ -28,8 +28,7 @@ class OnnxRuntime(Exported):
     def open(cls, path: Path, device: str = "auto") -> OnnxRuntime:
         """Load a file of `unpaired export --format onnx`; auto takes the CUDA provider where there is one.
 
-        Raises:
-            BadInput: ONNX Runtime is not installed or lacks the device, or the file is damaged or not of this package.
+        Raises BadInput if ONNX Runtime is not installed or lacks the device, or for a damaged or foreign file.
         """
         try:
             import onnxruntime
@@ -61,10 +60,8 @@ class OnnxRuntime(Exported):
 def providers(device: str, available: list[str]) -> list[Any]:
     """ONNX Runtime's providers for a device, in order of preference.
 
-    fp32 is computed without TF32, so that a card's result equals the CPU's but for rounding.
-
-    Raises:
-        BadInput: the device is not one of ONNX Runtime's, or its CUDA package is not installed.
+    fp32 is computed without TF32, so that a card's result equals the CPU's but for rounding. Raises BadInput for
+    a device that is not one of ONNX Runtime's, or without its CUDA package.
     """
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cpu", "cuda"):

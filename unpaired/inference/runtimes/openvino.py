@@ -38,11 +38,7 @@ class OpenVinoRuntime(Exported):
 
     @classmethod
     def open(cls, path: Path) -> OpenVinoRuntime:
-        """Load a file of `unpaired export`: the .xml, with its .bin beside it, or an .onnx.
-
-        Raises:
-            BadInput: OpenVINO is not installed, or the file is damaged or not ours.
-        """
+        """Load an exported .xml (with .bin) or .onnx; BadInput without OpenVINO or for a damaged or foreign file."""
         try:
             import openvino
         except ImportError as error:

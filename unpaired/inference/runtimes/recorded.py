@@ -49,11 +49,7 @@ class Recorded:
 
 
 def record_cuda(run: Pass, example: Tensor) -> Pass:
-    """Record a pass as a CUDA graph with static input and output buffers.
-
-    It is recorded on the stream of the warm-up, for which libraries have allocated their workspaces by then. Only this
-    thread is kept from calls that a recording forbids: others decode and copy meanwhile.
-    """
+    """Record a pass as a CUDA graph with static buffers, on the stream for which the warm-up allocated workspaces."""
     static_in = torch.empty_like(example).copy_(example)
     side = torch.cuda.Stream(example.device)
     side.wait_stream(torch.cuda.current_stream(example.device))
@@ -62,6 +58,7 @@ def record_cuda(run: Pass, example: Tensor) -> Pass:
             run(static_in)
     torch.cuda.current_stream(example.device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
+    # only this thread is kept from calls that a recording forbids: others decode and copy meanwhile
     with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         static_out = run(static_in)
 

@@ -62,10 +62,7 @@ class TorchRuntime(Runtime):
         return cls(copy, *channels, kind, dtype, device, record_cuda if device.type == "cuda" else None)
 
     def translate(self, images: Images) -> Images:
-        """A batch in [-1, 1] of any size, on any device; the result is on the same device.
-
-        Reflected out to sides that the network divides by, and cut back.
-        """
+        """A batch in [-1, 1] of any size on any device, where the result is, too; padded by reflection and cut back."""
         with self._errors(images.shape), torch.inference_mode():
             return self._translate(images.to(self.device, non_blocking=True)).to(images)
 
@@ -117,10 +114,7 @@ class TorchRuntime(Runtime):
 
 
 def pad_to_multiple(images: Tensor, multiple: int, min_size: int = 1) -> Tensor:
-    """Reflect at the right and bottom until both sides divide; images too small to reflect repeat their edge.
-
-    `min_size` is the smallest side, itself divisible by `multiple`.
-    """
+    """Reflect at the right and bottom until both sides divide and reach `min_size`; small images repeat their edge."""
     height, width = images.shape[2:]
     bottom, right = (padding(side, multiple, min_size) for side in (height, width))
     if not bottom and not right:
