@@ -64,10 +64,8 @@ class DicomOrigin:
         channels, dtype = slices[0].shape[2], slices[0].dtype
         same = (channels, dtype) == (header.SamplesPerPixel, self.dtype)
         if channels != 1 and not same:
-            raise BadInput(
-                f"this .dcm cannot hold {channels} channels of {dtype}; choose .tif, or train with --data.channels-a 1 "
-                f"--data.channels-b 1"
-            )
+            advice = "choose .tif, or train with --data.channels-a 1 --data.channels-b 1"
+            raise BadInput(f"this .dcm cannot hold {channels} channels of {dtype}; {advice}")
         if channels == 1:
             data = (_kept(header, slices) if same else None) or _fresh(header, slices)
         else:
@@ -79,11 +77,7 @@ class DicomOrigin:
 
 
 def numbers_of(header: Dataset, frame: int) -> Numbers:
-    """Bits, sign, slope and intercept of one frame.
-
-    Raises:
-        BadInput: a slope of zero.
-    """
+    """Bits, sign, slope and intercept of one frame; raises `BadInput` for a slope of zero."""
     bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
     low = -(1 << bits - 1) if signed else 0
     groups = [*_groups(header, frame), header]

@@ -39,11 +39,7 @@ class Entry:
 
 
 def read_exif(block: bytes) -> Directory:
-    """The first directory of a block, with those within; the thumbnail's is left out.
-
-    Raises:
-        ValueError: damaged.
-    """
+    """The first directory of a block, with those within, without the thumbnail's; raises ValueError where damaged."""
     block = block.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None or len(block) < 8:
@@ -52,11 +48,7 @@ def read_exif(block: bytes) -> Directory:
 
 
 def read_directory(file: Bytes, order: str, at: int, big: bool = False) -> Directory:
-    """The directory at the place `at` of a TIFF (or BigTIFF) file in byte order "<" or ">".
-
-    Raises:
-        ValueError: damaged.
-    """
+    """The directory at `at` of a TIFF (or BigTIFF) file in byte order "<" or ">"; raises ValueError where damaged."""
     try:
         return _read(file, order, at, big, depth=0)
     except (struct.error, OverflowError) as error:
@@ -110,7 +102,7 @@ def write_directory(directory: Directory, at: int, big: bool = False) -> bytes:
         else:
             kind, number, data = 16 if big else 4, 1, struct.pack(f"<{offset}", place + len(values))
             values += write_directory(item, place + len(values), big)
-        if isinstance(item, Entry) and len(data) > inline:
+        if len(data) > inline:
             where = struct.pack(f"<{offset}", place + len(values))
             values += data + b"\0" * (-len(data) % 8)
         else:

@@ -127,9 +127,8 @@ class WideColours:
             matrix = BT2020 if primaries == BT2020 else BT709
         if transfer not in HDR and transfer not in SDR:
             have = "no tag of its transfer" if transfer == UNTAGGED else f"transfer {transfer} of H.273"
-            raise BadInput(
-                f"video with the primaries of {PRIMARIES[primaries][0]} and {have} is not converted; {_ADVICE}"
-            )
+            name = PRIMARIES[primaries][0]
+            raise BadInput(f"video with the primaries of {name} and {have} is not converted; {_ADVICE}")
         if primaries not in PRIMARIES or (matrix not in LUMA and matrix != RGB_MATRIX):
             have = f"primaries {primaries} and matrix {matrix} of H.273"
             raise BadInput(f"{(HDR | SDR)[transfer]} video with {have} is not converted; {_ADVICE}")

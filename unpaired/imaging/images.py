@@ -98,9 +98,8 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     if (have, channels) == (3, 1):
         luma = pixels.astype(np.float32) @ LUMA
         return (luma if pixels.dtype == np.float32 else np.rint(luma).astype(pixels.dtype))[..., None]
-    raise BadInput(
-        f"expected {channels} channels, found {have}; convert it, or train with data.channels-a / channels-b {have}"
-    )
+    advice = f"convert it, or train with data.channels-a / channels-b {have}"
+    raise BadInput(f"expected {channels} channels, found {have}; {advice}")
 
 
 def to_array(pixels: Pixels) -> Array:
@@ -128,11 +127,10 @@ def to_images(pixels: Tensor, layout: torch.memory_format) -> Images:
     """`to_array` for a batch of (b, h, w, c) pixels, on whatever device they lie: the same numbers."""
     import torch
 
-    batch, height, width, channels = pixels.shape
-    shape = (batch, channels, height, width)
-    images = torch.empty(shape, dtype=torch.float32, device=pixels.device, memory_format=layout)
+    channels_first = pixels.permute(0, 3, 1, 2)
+    images = torch.empty(channels_first.shape, dtype=torch.float32, device=pixels.device, memory_format=layout)
     scale = 2 / full_scale(np.dtype(str(pixels.dtype).removeprefix("torch.")))
-    return images.copy_(pixels.permute(0, 3, 1, 2)).mul_(scale).sub_(1)
+    return images.copy_(channels_first).mul_(scale).sub_(1)
 
 
 def to_pixels(image: OneImage | Array, dtype: np.dtype | type = np.uint8) -> Pixels:

@@ -64,11 +64,7 @@ def without_suffix(path: AnyPath) -> AnyPath:
 
 
 def suffix_of(data: bytes) -> str:
-    """The suffix of the format that a file's first bytes tell.
-
-    Raises:
-        BadInput: of no known format.
-    """
+    """The suffix of the format that a file's first bytes tell; raises `BadInput` for an unknown format."""
     for magics, suffix in MAGICS:
         if data.startswith(magics):
             return suffix

@@ -27,6 +27,5 @@ def read_mask(source: Path | bytes | Readable) -> Pixels:
     except BadInput as error:
         raise BadInput(f"{'mask' if isinstance(source, bytes) else source}: a mask is gray or RGB; {error}") from error
     top = full_scale(mask.dtype)
-    if mask.dtype.kind in "ui" and mask.max(initial=0) < top / 2:
-        return np.where(mask > 0, np.asarray(top, mask.dtype), np.asarray(0, mask.dtype))
-    return mask
+    is_labels = mask.dtype.kind in "ui" and mask.max(initial=0) < top / 2
+    return (mask > 0).astype(mask.dtype) * mask.dtype.type(top) if is_labels else mask

@@ -127,10 +127,8 @@ def encode_medical(pages: Sequence[DecodedImage], suffix: str) -> bytes:
         raise BadInput(f"{suffix} takes its geometry from a {suffix} file, which the input is not; choose .tif")
     found = (len(pages), *pages[0].pixels.shape[:2])
     if found != origin.shape:
-        words = ["x".join(map(str, shape[::-1])) for shape in (origin.shape, found)]
-        raise BadInput(
-            f"{suffix} keeps the geometry of {words[0]} pixels, found {words[1]}; leave out --scale, or .tif"
-        )
+        kept, other = ("x".join(map(str, shape[::-1])) for shape in (origin.shape, found))
+        raise BadInput(f"{suffix} keeps the geometry of {kept} pixels, found {other}; leave out --scale, or .tif")
     try:
         return origin.encode([page.pixels for page in pages], derived, suffix)
     except BadInput:

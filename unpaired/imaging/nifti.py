@@ -168,11 +168,7 @@ class NiftiSlices:
 
 
 def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The sides of one volume.
-
-    Raises:
-        BadInput: several volumes.
-    """
+    """The sides of one volume; raises `BadInput` for several volumes."""
     if math.prod(shape[3:]) != 1:
         raise BadInput(f"NIfTI of {len(shape)} dimensions ({'x'.join(map(str, shape))}); split it into volumes of 3")
     sides = (*shape[:3], 1, 1, 1)

@@ -75,11 +75,7 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
 
 @contextmanager
 def open_images(file: BinaryIO, max_pixels: int) -> Iterator[Pages]:
-    """The images of an open file.
-
-    Raises:
-        BadInput: of no known format; or one of DAMAGE.
-    """
+    """The images of an open file; raises `BadInput` for an unknown format, or one of DAMAGE."""
     quieten()
     head = file.read(HEAD)
     suffix = suffix_of(head)

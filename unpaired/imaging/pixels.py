@@ -110,8 +110,7 @@ def marked(decoded: DecodedImage, value: float) -> DecodedImage:
     if where.all():
         raise BadInput("no pixel has data; remove it")
     fill = np.median(pixels[~where], axis=0).astype(pixels.dtype)
-    filled = np.where(where[..., None], fill, pixels)
-    return replace(decoded, pixels=filled, nodata=NoData(where, value))
+    return replace(decoded, pixels=np.where(where[..., None], fill, pixels), nodata=NoData(where, value))
 
 
 def without_data(pixels: Pixels, value: float) -> NDArray[np.bool_]:

@@ -91,17 +91,14 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     """Whole samples of a known range, RGB or gray; else 8 bits at most, for Pillow to read."""
     kind, bits = page.dtype, page.bitspersample
     if not is_read(page) and page.compression not in BY_PILLOW:
-        raise BadInput(
-            f"TIFF compressed by {name_of(page.compression)}, which is not read; save it with deflate or LZW"
-        )
+        name = name_of(page.compression)
+        raise BadInput(f"TIFF compressed by {name}, which is not read; save it with deflate or LZW")
     simple = is_read(page) and page.photometric in TIFF_COLORS and page.imagedepth == 1
     straight = extra != PREMULTIPLIED or page.compression in IMAGES
     if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and straight) and page.compression in BY_PILLOW:
         return False
-    if (
-        kind not in (np.uint8, np.uint16, np.int16, np.float16, np.float32, np.float64)
-        or bits != 8 * np.dtype(kind).itemsize
-    ):
+    types = (np.uint8, np.uint16, np.int16, np.float16, np.float32, np.float64)
+    if kind not in types or bits != 8 * np.dtype(kind).itemsize:
         raise BadInput(f"TIFF of {kind} ({bits} bits) has no known range; convert to 8-bit, 16-bit or float")
     if not simple:
         colours = getattr(page.photometric, "name", page.photometric)

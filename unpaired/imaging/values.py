@@ -9,9 +9,8 @@ import numpy as np
 
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Readable, read_image, with_channels
-from unpaired.imaging.pixels import DecodedImage, NoData, Pixels, marked
+from unpaired.imaging.pixels import DecodedImage, NoData, Pixels, full_scale, marked
 
-TYPES = ("uint8", "uint16", "int16", "float32")
 FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}
 """Black and white of each type unless a data set sets others."""
 
@@ -39,7 +38,7 @@ class ValueRange:
             found = cls(float(black), float(white), dtype or "float32")
         except ValueError:
             raise ValueError(f"{setting}: expected BLACK,WHITE such as -1000,2000, got {text}") from None
-        if not -np.inf < found.black < found.white < np.inf or found.dtype not in TYPES:
+        if not -np.inf < found.black < found.white < np.inf or found.dtype not in FULL:
             raise ValueError(f"{setting}: expected finite BLACK,WHITE with white above black, got {text}")
         return found
 
@@ -104,10 +103,8 @@ class Domain:
         if self.values is not None:
             return self.values.to_unit(pixels)
         if pixels.dtype == np.int16:
-            raise BadInput(
-                "signed 16-bit values have no known black and white; set data.range-a / data.range-b BLACK,WHITE, or "
-                "train with data.range auto"
-            )
+            advice = "set data.range-a / data.range-b BLACK,WHITE, or train with data.range auto"
+            raise BadInput(f"signed 16-bit values have no known black and white; {advice}")
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" else pixels
 
     def marked(self, decoded: DecodedImage) -> DecodedImage:
@@ -149,8 +146,7 @@ def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
         return pixels, ""
     kind = pixels.dtype
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
-    holds = float(limits.min) <= nodata.value <= float(limits.max) or (kind.kind == "f" and np.isnan(nodata.value))
-    if not holds:
+    if not (limits.min <= nodata.value <= limits.max or (kind.kind == "f" and np.isnan(nodata.value))):
         return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
     return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""
 
@@ -167,6 +163,5 @@ def converted(alpha: Pixels, dtype: np.dtype) -> Pixels:
     """Opacity in another type."""
     if alpha.dtype == dtype:
         return alpha
-    part = alpha.astype(np.float64) / FULL[alpha.dtype.name][1]
-    top = FULL[dtype.name][1]
-    return (part if dtype.kind == "f" else np.rint(part * top)).astype(dtype)
+    part = alpha.astype(np.float64) / full_scale(alpha.dtype)
+    return (part if dtype.kind == "f" else np.rint(part * full_scale(dtype))).astype(dtype)
