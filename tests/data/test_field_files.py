@@ -13,9 +13,8 @@ from unpaired.data.checks import examine
 from unpaired.data.folders import domain_files
 from unpaired.data.sources.folder import image_names, left_out, other_names
 from unpaired.imaging.images import encode_image, read_image, write_image
-from unpaired.imaging.masks import read_mask
 from unpaired.imaging.pixels import DecodedImage
-from unpaired.imaging.values import Domain
+from unpaired.imaging.values import Domain, read_mask
 from unpaired.training import train
 
 

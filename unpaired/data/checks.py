@@ -27,9 +27,8 @@ from unpaired.data.sources.folder import left_out, other_names
 from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import crops, fitted_size
 from unpaired.imaging.images import with_channels
-from unpaired.imaging.masks import read_mask
 from unpaired.imaging.pixels import DecodedImage
-from unpaired.imaging.values import ValueRange, natural_range, with_bands
+from unpaired.imaging.values import ValueRange, natural_range, read_mask, with_bands
 
 Item = tuple[ImageFile, str]
 Fault = tuple[ImageFile, str, str, Severity]

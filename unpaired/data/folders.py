@@ -35,8 +35,7 @@ from unpaired.data.sources.pages import PageArchive
 from unpaired.data.transforms import BICUBIC, BILINEAR, fitted_size, resized
 from unpaired.imaging.images import Pixels, with_channels
 from unpaired.imaging.kinds import without_suffix
-from unpaired.imaging.masks import read_mask
-from unpaired.imaging.values import Domain
+from unpaired.imaging.values import Domain, read_mask
 
 if TYPE_CHECKING:
     from torch import Tensor

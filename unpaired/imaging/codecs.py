@@ -1,7 +1,4 @@
-"""PPM and deep PNG, which Pillow would round to 8 bits, and the bytes of an image file of any format.
-
-The rule of what becomes what is in the docstring of `unpaired.imaging.images`.
-"""
+"""PPM and deep PNG, which Pillow would round to 8 bits, and the bytes of an image file of any format."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from unpaired.imaging.exif import Bytes
 from unpaired.imaging.kinds import ALIASES, MEDICAL, SUFFIXES
 from unpaired.imaging.medical import encode_medical
 from unpaired.imaging.metadata import NOTHING, metadata_of, png_chunks, png_info
-from unpaired.imaging.pillow import orientation_of, pillow_reader
+from unpaired.imaging.pillow import orientation_of, pillow_reader, to_pillow
 from unpaired.imaging.pixels import DecodedImage, Layout, Pages, Pixels, check_size, finished
 from unpaired.imaging.tiff import encode_tiff
 
@@ -69,13 +66,8 @@ def _encode_ppm(pixels: Pixels) -> bytes:
 
 
 def encode(decoded: DecodedImage, suffix: str) -> bytes:
-    """The bytes of an image file of the kind that `suffix` names.
-
-    Raises:
-        BadInput: it cannot hold this bit depth, number of channels or size.
-    """
-    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
-    pixels = np.ascontiguousarray(np.concatenate(layers, axis=2))  # a network's output comes channels first
+    """The bytes of a file of the kind `suffix`; raises `BadInput` if it cannot hold this depth, channels or size."""
+    pixels = np.ascontiguousarray(decoded.layers)  # a network's output comes channels first
     colors, channels, deep = decoded.pixels.shape[2], pixels.shape[2], pixels.dtype != np.uint8
     plain = colors in (1, 3)  # two or four colours without alpha would come back as gray or RGB with alpha
     if suffix not in SUFFIXES:
@@ -94,9 +86,7 @@ def encode(decoded: DecodedImage, suffix: str) -> bytes:
     if deep or not plain or (channels in (2, 4) and suffix in (".jpg", ".bmp", ".ppm")):
         kind = f"{channels} channels of {pixels.dtype}"
         raise BadInput(f"{suffix} cannot hold {kind}; choose .png (to 16 bits) or .tif (any)")
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-    buffer = io.BytesIO()
-    image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    buffer, image = io.BytesIO(), to_pillow(pixels)
     options: dict[str, dict[str, Any]] = {".webp": {"lossless": True, "exact": True}, ".gif": {"optimize": False}}
     options |= dict.fromkeys((".jpg", ".avif", ".heic"), {"quality": 95})
     if suffix == ".gif" and channels == 3:

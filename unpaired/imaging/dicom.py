@@ -22,13 +22,11 @@ from unpaired.imaging.dicom_header import DicomOrigin, numbers_of, padding_of
 from unpaired.imaging.medical import check_shape
 from unpaired.imaging.metadata import NODATA, Metadata
 from unpaired.imaging.pixels import DAMAGE, DecodedImage, marked
-from unpaired.imaging.segments import IMAGES
+from unpaired.imaging.segments import jpeg2000_size
 
 logging.getLogger("pydicom").addHandler(logging.NullHandler())  # else its doubts about odd files go to stderr
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-JPEG2000 = 34712
-"""The number of its header reader in `segments.IMAGES`."""
 
 
 class DicomSlices:
@@ -75,17 +73,13 @@ class DicomSlices:
         return marked(DecodedImage(pixels, about=about), padding)
 
     def _check_frame(self, number: int) -> None:
-        """Compare the size that a compressed frame states with that of the header.
-
-        Raises:
-            BadInput: it is another one.
-        """
+        """Raise `BadInput` if a compressed frame states another size than the header."""
         if not self.syntax.is_encapsulated or self.syntax == RLELossless:
             return
         count, height, width = self.origin.shape
         data = get_frame(self._compressed, number, number_of_frames=count)
         if self.syntax in JPEG2000TransferSyntaxes:
-            found = IMAGES[JPEG2000][1](data)
+            found = jpeg2000_size(data)
         else:
             stated = _get_jpg_parameters(data)
             found = tuple(stated.get(word) for word in ("height", "width", "components"))
@@ -99,11 +93,7 @@ class DicomSlices:
 
 
 def _read_header(file: BinaryIO) -> tuple[Dataset, UID]:
-    """The elements before the pixels, and the transfer syntax.
-
-    Raises:
-        BadInput: of a compression that is not read here; or one of `DAMAGE`.
-    """
+    """The elements before the pixels, and the transfer syntax."""
     try:
         file.seek(0)
         read_preamble(file, force=False)
@@ -119,8 +109,8 @@ def _read_header(file: BinaryIO) -> tuple[Dataset, UID]:
     except NotImplementedError:
         raise BadInput(f"DICOM compressed by {syntax.name}, which is not read; save it uncompressed") from None
     if not decoder.is_available:
-        words = "which needs a decoder: pip install 'pylibjpeg[all]', or save it uncompressed"
-        raise BadInput(f"DICOM compressed by {syntax.name}, {words}")
+        advice = "pip install 'pylibjpeg[all]', or save it uncompressed"
+        raise BadInput(f"DICOM compressed by {syntax.name}, which needs a decoder: {advice}")
     return header, syntax
 
 

@@ -22,7 +22,6 @@ from unpaired.core.errors import BadInput
 from unpaired.imaging.medical import Numbers
 from unpaired.imaging.pixels import Pixels
 
-INVERTED, GRAY = "MONOCHROME1", "MONOCHROME2"
 WINDOW = (
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
     *("FrameVOILUTSequence", "RescaleType"),
@@ -55,10 +54,8 @@ class DicomOrigin:
     def encode(self, slices: Sequence[Pixels], derived: str, suffix: str) -> bytes:
         """A DICOM file with other pixels.
 
-        Stored type, slope and intercept stay where they hold all values; others that do replace them.
-
-        Raises:
-            BadInput: more than one channel in a gray file, or other channels than 8-bit RGB.
+        Stored type, slope and intercept stay where they hold all values; others that do replace them. Raises `BadInput`
+        for more than one channel in a gray file, or other channels than 8-bit RGB.
         """
         header = copy.deepcopy(self.header)
         channels, dtype = slices[0].shape[2], slices[0].dtype
@@ -87,7 +84,7 @@ def numbers_of(header: Dataset, frame: int) -> Numbers:
         for word, usual in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     has_unit = (slope, intercept) != (1, 0)  # Hounsfield units stay what they are, however they are displayed
-    inverted = header.PhotometricInterpretation == INVERTED and not has_unit
+    inverted = header.PhotometricInterpretation == "MONOCHROME1" and not has_unit
     return Numbers(low, low + (1 << bits) - 1, slope, intercept, inverted)
 
 
@@ -145,7 +142,7 @@ def _fresh(header: Dataset, slices: Sequence[Pixels]) -> bytes:
 
 
 def _set_format(header: Dataset, dtype: np.dtype, channels: int) -> None:
-    header.SamplesPerPixel, header.PhotometricInterpretation = channels, GRAY if channels == 1 else "RGB"
+    header.SamplesPerPixel, header.PhotometricInterpretation = channels, "MONOCHROME2" if channels == 1 else "RGB"
     header.BitsAllocated = header.BitsStored = 8 * dtype.itemsize
     header.HighBit, header.PixelRepresentation = header.BitsStored - 1, int(dtype.kind == "i")
     if channels > 1:

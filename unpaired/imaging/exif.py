@@ -26,8 +26,6 @@ WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 11: 4, 13: 4, 5: 4, 10: 4, 12: 8, 16: 8, 17: 8,
 """Bytes that change places where the byte order does, by type."""
 LAYOUT = {False: ("H", "HHI", "I", 4), True: ("Q", "HHQ", "Q", 8)}
 """Of TIFF and of BigTIFF: count of entries, entry, offset, and the bytes of a value that stand in the entry itself."""
-MOST = 1000
-"""More entries than this in a directory are damage."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def read_directory(file: Bytes, order: str, at: int, big: bool = False) -> Direc
 def _read(file: Bytes, order: str, at: int, big: bool, depth: int) -> Directory:
     count, entry, offset, inline = LAYOUT[big]
     (entries,) = struct.unpack_from(order + count, file, at)
-    if entries > MOST or depth > 2:
+    if entries > 1000 or depth > 2:
         raise ValueError(f"an EXIF directory of {entries} entries at depth {depth}")
     found: Directory = {}
     head = struct.calcsize(order + entry)
@@ -75,14 +73,11 @@ def _read(file: Bytes, order: str, at: int, big: bool, depth: int) -> Directory:
             inside = struct.unpack_from(order + (offset if SIZES[kind] == 8 else "I"), file, start)[0]
             found[tag] = _read(file, order, inside, big, depth + 1)
         else:
-            found[tag] = Entry(4 if kind == 13 else kind, _least_first(file[start : start + length], kind, order))
+            data = file[start : start + length]
+            if order == ">" and kind in WORDS:
+                data = np.frombuffer(data, f">u{WORDS[kind]}").astype(f"<u{WORDS[kind]}").tobytes()
+            found[tag] = Entry(4 if kind == 13 else kind, data)
     return found
-
-
-def _least_first(data: bytes, kind: int, order: str) -> bytes:
-    if order == "<" or kind not in WORDS:
-        return data
-    return np.frombuffer(data, f">u{WORDS[kind]}").astype(f"<u{WORDS[kind]}").tobytes()
 
 
 def write_exif(directory: Directory) -> bytes:

@@ -27,8 +27,6 @@ PRIMARIES = {
     12: ("Display P3", ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
 }
 """Name and chromaticities x, y of red, green and blue; white is D65."""
-OTHER_PRIMARIES = {11: "DCI-P3"}
-"""Wide primaries that are refused: their white is not D65."""
 REFERENCE_WHITE = 203.0
 """Luminance of HDR reference white in cd/m^2 (ITU-R BT.2408), for which the highest SDR value stands."""
 PEAK = 1000.0
@@ -112,13 +110,12 @@ class WideColours:
     def of(cls, transfer: int, primaries: int, matrix: int) -> WideColours | None:
         """By the tags of a video; None where they are those of SDR with about the primaries of BT.709.
 
-        Raises:
-            BadInput: wide colours whose transfer, primaries or matrix is not converted.
+        Raises `BadInput` for wide colours whose transfer, primaries or matrix is not converted.
         """
         if matrix in OTHER_MATRICES:
             raise BadInput(f"{OTHER_MATRICES[matrix]} video is not converted; {_ADVICE}")
-        if primaries in OTHER_PRIMARIES:
-            raise BadInput(f"video with the primaries of {OTHER_PRIMARIES[primaries]} is not converted; {_ADVICE}")
+        if primaries == 11:  # their white is not D65
+            raise BadInput(f"video with the primaries of DCI-P3 is not converted; {_ADVICE}")
         if primaries == UNTAGGED and (transfer in (PQ, HLG, 14, 15) or matrix == BT2020):
             primaries = BT2020  # the only ones that these standards have
         if transfer not in HDR and (primaries not in PRIMARIES or primaries == BT709):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -44,9 +45,6 @@ KINDS = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM video",
 }
 """Beginnings of files that are often taken for images."""
-SHOWN = 12
-"""Bytes of an unknown beginning that are shown."""
-
 DICOMDIR = b"UI\x14\x001.2.840.10008.1.3.10"
 """Class of the index of DICOM files on a disc."""
 
@@ -70,23 +68,18 @@ def suffix_of(data: bytes) -> str:
             return suffix
     if data[4:8] == b"ftyp":  # a file of ISO base media boxes
         return ".avif" if data[8:12] in (b"avif", b"avis") else ".heic"
-    if suffix := medical_suffix(data[:HEAD]):
-        return suffix
+    if data[128:132] == b"DICM":
+        if DICOMDIR not in data[:HEAD]:
+            return ".dcm"
+    elif data.startswith(b"\x1f\x8b"):
+        with suppress(zlib.error):
+            if _is_nifti(zlib.decompressobj(31).decompress(data[:HEAD], 352)):
+                return ".nii.gz"
+    elif _is_nifti(data):
+        return ".nii"
     if not data:
         raise BadInput("empty (0 bytes); replace or remove it")
     raise BadInput(f"not a {', '.join(FORMATS)} image ({beginning_of(data)}); replace or remove it")
-
-
-def medical_suffix(head: bytes) -> str:
-    """`.dcm`, `.nii` or `.nii.gz` by the first `HEAD` bytes of a file; empty for other kinds."""
-    if head[128:132] == b"DICM":
-        return "" if DICOMDIR in head else ".dcm"
-    if head.startswith(b"\x1f\x8b"):
-        try:
-            return ".nii.gz" if _is_nifti(zlib.decompressobj(31).decompress(head, 352)) else ""
-        except zlib.error:
-            return ""
-    return ".nii" if _is_nifti(head) else ""
 
 
 def _is_nifti(head: bytes) -> bool:
@@ -104,7 +97,8 @@ def beginning_of(data: bytes) -> str:
             return f"it is {kind}"
     if data[4:8] == b"ftyp":
         return "it is an MP4 or HEIF file"
-    text = data[:SHOWN].decode("ascii", "replace")
+    shown = data[:12]
+    text = shown.decode("ascii", "replace")
     if text.isprintable() and "\ufffd" not in text:
         return f'it begins with "{text}"'
-    return f"it begins with bytes {data[:SHOWN].hex(' ')}"
+    return f"it begins with bytes {shown.hex(' ')}"

@@ -19,15 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.pixels import BYTES_PER_PIXEL, DAMAGE, MAX_PAGES, DecodedImage, Pixels, check_size
+from unpaired.imaging.pixels import BYTES_PER_PIXEL, DAMAGE, MAX_PAGES, DecodedImage, Layout, Pages, Pixels, check_size
 
 if TYPE_CHECKING:
-    from unpaired.imaging.dicom import DicomSlices
     from unpaired.imaging.dicom_header import DicomOrigin
-    from unpaired.imaging.nifti import NiftiOrigin, NiftiSlices
+    from unpaired.imaging.nifti import NiftiOrigin
 
-    Slices = DicomSlices | NiftiSlices
-    """An open file: its `origin`, and `read(number)` for one slice."""
     Origin = DicomOrigin | NiftiOrigin
     """The header of a medical image, which a file with other pixels takes along."""
 
@@ -47,20 +44,11 @@ class Numbers:
         if self.slope == 0 or not np.isfinite([self.slope, self.intercept]).all():
             raise BadInput(f"damaged (slope {self.slope:g} and intercept {self.intercept:g}); replace or remove it")
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether values are the stored numbers."""
-        return (self.slope, self.intercept) == (1, 0)
-
     def values(self, numbers: NDArray) -> Pixels:
-        """Values of stored numbers, in the type of this module's docstring.
-
-        Raises:
-            BadInput: infinite values, or too large for float32.
-        """
+        """Values of stored numbers, typed as in this module's docstring; raises `BadInput` if infinite in float32."""
         values = self.low + self.high - numbers.astype(np.int64) if self.inverted else numbers
         stored = numbers.dtype.newbyteorder("=")
-        if self.is_plain and stored in (np.uint8, np.uint16, np.int16, np.float32):
+        if (self.slope, self.intercept) == (1, 0) and stored in (np.uint8, np.uint16, np.int16, np.float32):
             values = values.astype(stored)
         else:
             values = values.astype(np.float64) * self.slope + self.intercept
@@ -82,31 +70,29 @@ class Numbers:
         return found.astype(dtype)
 
 
-def open_medical(file: BinaryIO, suffix: str, max_pixels: int) -> Slices:
-    """Read the header of a file of the kind that `suffix` names.
+def open_medical(file: BinaryIO, suffix: str, max_pixels: int) -> Pages:
+    """The slices of a file of the kind that `suffix` names.
 
-    Raises:
-        BadInput: without the extra `medical`, of a kind that is not read, or too large; or one of `pixels.DAMAGE`.
+    Raises `BadInput` without the extra `medical`, for a kind that is not read, or too large; or one of `pixels.DAMAGE`.
     """
     try:
         if suffix == ".dcm":
             from unpaired.imaging.dicom import DicomSlices
 
-            return DicomSlices(file, max_pixels)
-        from unpaired.imaging.nifti import NiftiSlices
+            slices = DicomSlices(file, max_pixels)
+        else:
+            from unpaired.imaging.nifti import NiftiSlices
 
-        return NiftiSlices(file, suffix == ".nii.gz", max_pixels)
+            slices = NiftiSlices(file, suffix == ".nii.gz", max_pixels)
     except ImportError as error:
         kind, package = ("DICOM", "pydicom") if suffix == ".dcm" else ("NIfTI", "nibabel")
         raise BadInput(f"{kind} needs {package}; pip install 'unpaired[medical]'") from error
+    count, height, width = slices.origin.shape
+    return Pages(Layout(count), height, width, slices.read)
 
 
 def check_shape(shape: tuple[int, int, int], number_bytes: int, max_pixels: int) -> None:
-    """Refuse what would take too much memory.
-
-    Raises:
-        BadInput: no pixels, over `max_pixels` in a slice, too many slices or too many bytes.
-    """
+    """Raise `BadInput` for no pixels, over `max_pixels` in a slice, too many slices or too many bytes."""
     count, height, width = shape
     if min(shape) < 1:
         raise BadInput(f"{width}x{height}x{count} holds no pixels; replace or remove it")
@@ -119,8 +105,7 @@ def check_shape(shape: tuple[int, int, int], number_bytes: int, max_pixels: int)
 def encode_medical(pages: Sequence[DecodedImage], suffix: str) -> bytes:
     """A DICOM or NIfTI file with the header of the file that the pages come from.
 
-    Raises:
-        BadInput: they come from a file of another kind, have another size, or channels that it cannot hold.
+    Raises `BadInput` if they come from another kind of file, have another size, or channels that it cannot hold.
     """
     origin, derived = pages[0].about.origin, pages[0].about.derived
     if origin is None or suffix not in origin.suffixes:

@@ -9,19 +9,9 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from unpaired.imaging.exif import (
-    LAYOUT,
-    ORIENTATION,
-    Bytes,
-    Directory,
-    Entry,
-    read_directory,
-    read_exif,
-    write_directory,
-    write_exif,
-)
+from unpaired.imaging.exif import ORIENTATION, Bytes, Directory, Entry, read_directory, read_exif, write_exif
 from unpaired.imaging.kinds import ALIASES
 
 if TYPE_CHECKING:
@@ -44,8 +34,6 @@ NO_RESOLUTION = frozenset({".webp", ".gif", ".ppm", ".avif", ".heic"})
 """Formats that hold no profile, EXIF and XMP, or no resolution."""
 MOST_IN_JPEG = {"icc_profile": 254 * 65_533, "exif": 65_533, "xmp": 65_533}
 """Bytes of each in a JPEG, whose blocks have 65,533; a colour profile may fill 254 of them."""
-LONGEST_PROFILE = 2**24
-"""Bytes at which unpacking a colour profile stops."""
 FINEST, FINEST_IN_JPEG = 50_000_000, 65_535
 """Pixels for each inch that a PNG or BMP and a JPEG can hold."""
 XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
@@ -144,20 +132,19 @@ class Metadata:
 
     def into_png(self, png: bytes) -> bytes:
         """The chunks of a PNG with these beside them, in front of the pixels."""
-        chunks = []
+        body = b""
         if self.icc:
-            chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)))
+            body += png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
         if self.dpi:
-            chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in self.dpi), 1)))
+            body += png_chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in self.dpi), 1))
         if self.exif:
-            chunks.append((b"eXIf", write_exif(self.exif)))
+            body += png_chunk(b"eXIf", write_exif(self.exif))
         if self.xmp:
-            chunks.append((b"iTXt", XMP_IN_PNG + self.xmp))
-        body = b"".join(png_chunk(kind, data) for kind, data in chunks)
+            body += png_chunk(b"iTXt", XMP_IN_PNG + self.xmp)
         return png[:33] + body + png[33:]  # behind the signature and IHDR, which always have 33 bytes
 
     def for_tiff(self) -> dict[str, Any]:
-        """Arguments of tifffile's writer. The directories within EXIF follow by `finish_tiff`."""
+        """Arguments of tifffile's writer. The directories within EXIF follow by `tiff.finish_tiff`."""
         tags: list[tuple] = [
             (code, kind, 0, value.encode(), True) if isinstance(value, str) else (code, kind, count, value, True)
             for code, kind, count, value in self.geo
@@ -170,27 +157,10 @@ class Metadata:
         if self.xmp:
             tags.append((XMP, 1, len(self.xmp), self.xmp, True))
         options: dict[str, Any] = {"extratags": tags, "metadata": None, "software": False}
-        if self.icc:
-            options["iccprofile"] = self.icc
+        options["iccprofile"] = self.icc or None
         if self.resolution:
             options |= {"resolution": self.resolution[:2], "resolutionunit": self.resolution[2]}
         return options
-
-    def finish_tiff(self, file: BinaryIO) -> None:
-        """Append the directories within EXIF to a written TIFF (open for reading and writing), and point to them.
-
-        `for_tiff` kept places for their tags, numbered one too low.
-        """
-        for code in (EXIF, GPS):
-            directory = (self.exif or {}).get(code)
-            if isinstance(directory, dict):
-                tag, value, big = _places(file, code - 1)
-                end = file.seek(0, 2)
-                end += file.write(b"\0" * (-end % 8))
-                file.write(write_directory(directory, end, big))
-                for place, form, number in ((tag, "<H", code), (value, "<I", end)):
-                    file.seek(place)
-                    file.write(struct.pack(form, number))
 
 
 NOTHING = Metadata()
@@ -231,9 +201,8 @@ def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
         if kind == b"eXIf":
             info["exif"] = data
         elif kind == b"iCCP":
-            unpack = zlib.decompressobj()
-            with contextlib.suppress(zlib.error):
-                info["icc_profile"] = unpack.decompress(data.partition(b"\0")[2][1:], LONGEST_PROFILE)
+            with contextlib.suppress(zlib.error):  # a profile is cut at 16 MiB
+                info["icc_profile"] = zlib.decompressobj().decompress(data.partition(b"\0")[2][1:], 2**24)
         elif kind == b"pHYs" and len(data) == 9 and data[8] == 1:
             info["dpi"] = tuple(value * 0.0254 for value in struct.unpack(">II", data[:8]))
         elif kind == b"iTXt" and data.startswith(XMP_IN_PNG):
@@ -253,49 +222,23 @@ def tiff_metadata(tiff: Any, data: Bytes, page: Any) -> Metadata:
             exif[tag.code] = Entry(2, tag.value.encode() + b"\0")
     for code, name in ((EXIF, "EXIF"), (GPS, "GPS")):
         if code in tags:
-            form, head = ("Q", 12) if tiff.is_bigtiff else ("I", 8)
-            try:  # the tag's value again: tifffile has followed the offset
-                (at,) = struct.unpack_from(tiff.byteorder + form, data, tags[code].offset + head)
-                exif[code] = read_directory(data, tiff.byteorder, at, tiff.is_bigtiff)
+            try:
+                exif[code] = read_directory(data, tiff.byteorder, tags[code].valueoffset, tiff.is_bigtiff)
             except ValueError:
                 lost.append(f"{name} (damaged)")
     geo = []
     for tag in (tags[code] for code in GEO if code in tags):
-        if _is_geo(tag):
-            geo.append((tag.code, int(tag.dtype), tag.count, tag.value))
+        kind, is_text = int(tag.dtype), isinstance(tag.value, str)
+        if kind in GEO_TYPES.get(tag.code, (11, 12)) and (kind == 2) == is_text:
+            geo.append((tag.code, kind, tag.count, tag.value))
         else:
             lost.append(f"GeoTIFF tag {tag.code} (of a wrong type)")
-    icc, xmp = (tags[code].value if code in tags else b"" for code in (ICC, XMP))
-    for name, value in (("colour profile", icc), ("XMP", xmp)):
-        if value and not isinstance(value, bytes):
-            lost.append(f"{name} (of a wrong type)")
-    icc, xmp = (value if isinstance(value, bytes) else b"" for value in (icc, xmp))
+    found = {name: tags[code].value if code in tags else b"" for code, name in ((ICC, "colour profile"), (XMP, "XMP"))}
+    lost += [f"{name} (of a wrong type)" for name, value in found.items() if value and not isinstance(value, bytes)]
+    icc, xmp = (value if isinstance(value, bytes) else b"" for value in found.values())
     resolution = _tiff_resolution(tags)
     lost += ["resolution (not a size)"] if resolution is None and 282 in tags else []
     return Metadata(icc, exif or None, xmp, resolution, tuple(geo), tuple(lost))
-
-
-def _places(file: BinaryIO, code: int) -> tuple[int, int, bool]:
-    """Where a tag of a little-endian TIFF's first directory and its value stand; and whether it is a BigTIFF."""
-    file.seek(0)
-    head = file.read(16)
-    big = head[2:4] == b"+\0"
-    count, entry, offset, inline = LAYOUT[big]
-    at = file.seek(struct.unpack_from("<" + offset, head, 8 if big else 4)[0])
-    (entries,) = struct.unpack("<" + count, file.read(struct.calcsize("<" + count)))
-    width = struct.calcsize("<" + entry)
-    at += struct.calcsize("<" + count)
-    for place in range(at, at + (width + inline) * entries, width + inline):
-        file.seek(place)
-        if struct.unpack("<H", file.read(2))[0] == code:
-            return place, place + width, big
-    raise KeyError(code)
-
-
-def _is_geo(tag: Any) -> bool:
-    """Whether the value of a GeoTIFF tag has a type that the tag may have."""
-    kind = int(tag.dtype)
-    return kind in GEO_TYPES.get(tag.code, (11, 12)) and (kind == 2) == isinstance(tag.value, str)
 
 
 def _plausible(resolution: tuple[float, float, int]) -> tuple[float, float, int] | None:

@@ -29,8 +29,6 @@ from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.pixels import DecodedImage, Pixels, marked
 
 AXIAL = axcodes2ornt(("L", "P", "S"))
-LONGEST_EXTENSION = 2**24
-"""Bytes between header and voxels."""
 _LAST: dict[Any, NDArray] = {}
 """The voxels of the compressed file read last, so that its slices cost one decompression."""
 _LOCK = threading.Lock()
@@ -74,8 +72,7 @@ class NiftiOrigin:
     def encode(self, slices: Sequence[Pixels], derived: str, suffix: str) -> bytes:
         """A NIfTI file with other voxels; stored type and scaling stay where they hold all values.
 
-        Raises:
-            BadInput: more than one channel.
+        Raises `BadInput` for more than one channel.
         """
         if slices[0].shape[2] != 1:
             raise BadInput(f"{suffix} holds one channel, not {slices[0].shape[2]}; choose .tif, or train with one")
@@ -119,7 +116,7 @@ class NiftiSlices:
             raise BadInput(f"NIfTI of {header.get_value_label('datatype')}, which is not read; save it as float32")
         if np.isnan(orientation).any():
             raise BadInput("damaged (NIfTI with axes that are not independent); replace or remove it")
-        if not kind.sizeof_hdr <= self.offset <= LONGEST_EXTENSION:
+        if not kind.sizeof_hdr <= self.offset <= 2**24:  # at most 16 MiB of extensions
             raise BadInput(f"damaged (NIfTI with voxels at byte {self.offset}); replace or remove it")
         extension = content.read(self.offset - kind.sizeof_hdr)
         self.origin = NiftiOrigin(header, extension, stored, ornt_transform(orientation, AXIAL))
@@ -153,11 +150,7 @@ class NiftiSlices:
         return flat.reshape(self.origin.stored, order="F")
 
     def _unpacked(self, size: int) -> bytes:
-        """No more bytes than the header asks for, however many the file would unpack to.
-
-        Raises:
-            BadInput: there are fewer.
-        """
+        """No more bytes than the header states, however many the file would unpack to; raises `BadInput` for fewer."""
         self.file.seek(0)
         content = self._content()
         content.read(self.offset)

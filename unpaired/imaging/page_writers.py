@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,55 +19,42 @@ from unpaired.imaging.exif import Directory
 from unpaired.imaging.kinds import ALIASES, MEDICAL, suffix_of_name
 from unpaired.imaging.medical import encode_medical
 from unpaired.imaging.metadata import EXIF, GPS, Metadata, png_chunk, png_chunks
+from unpaired.imaging.pillow import to_pillow
 from unpaired.imaging.pixels import DecodedImage, Layout, Pixels
 from unpaired.imaging.tiff import tiff_layout
 
 BIG = 2**32 - 2**25
 """Bytes of pixels from which a TIFF needs 64-bit offsets."""
-DESCRIPTION = 270
-"""The TIFF tag in which ImageJ, OME and tifffile describe the axes."""
 DURATION = 100.0
 """Milliseconds of a frame where the source has none."""
-OPAQUE = 128
-"""Alpha from which a pixel of a GIF is opaque."""
 
 
 def write_pages(pages: Iterator[DecodedImage], layout: Layout, path: Path) -> tuple[str, ...]:
     """Write a file of several images in the format of its suffix; beside it, then renamed.
 
-    Args:
-        pages: `layout.count` images; taken one at a time.
-        layout: How they belong together. ImageJ's, OME's and tifffile's axes are kept in a TIFF.
-        path: Ends in .tif, .gif, .png, .webp, or in the suffix of a medical image that the pages come from.
-
-    Returns:
-        In words, what the pages have and the file cannot hold.
-
-    Raises:
-        BadInput: the format cannot hold several images, or not these.
+    The `layout.count` pages are taken one at a time. A TIFF keeps the axes of ImageJ, OME and tifffile. `path` ends in
+    .tif, .gif, .png, .webp, or in the suffix of a medical image that the pages come from. Returns, in words, what the
+    pages have and the file cannot hold. Raises `BadInput` if the format cannot hold several images, or not these.
     """
     first = next(pages)
     origin = first.about.origin
     suffix = suffix_of_name(path) or (origin.suffixes[0] if origin else "")
     suffix = ALIASES.get(suffix, suffix)
     writers = {".tif": _write_tiff, ".gif": _write_gif, ".png": _write_png, ".webp": _write_webp}
-    writers |= {medical: partial(_write_medical, suffix=medical) for medical in MEDICAL}
-    if suffix not in writers:
+    if suffix not in (*writers, *MEDICAL):
         raise BadInput(f"{suffix} holds one image, not {layout.count}; choose .tif, .webp, .gif or .png")
     lost = dict.fromkeys(first.about.dropped(suffix))
     if suffix == ".tif" and any(code in (first.about.exif or {}) for code in (EXIF, GPS)):
         lost["EXIF"] = None
     try:
         with written_whole(path, durable=False) as part:
-            writers[suffix](part, chain([first], pages), first, layout)
+            if suffix in MEDICAL:  # of all slices in memory: slope and intercept must hold the values of each
+                part.write_bytes(encode_medical([first, *pages], suffix))
+            else:
+                writers[suffix](part, chain([first], pages), first, layout)
     except OSError as error:
         raise BadInput(shown(f"{path}: cannot be written ({error.strerror or error})")) from error
     return tuple(lost)
-
-
-def _write_medical(path: Path, pages: Iterator[DecodedImage], *_: object, suffix: str) -> None:
-    """All slices are in memory: slope and intercept must hold the values of each."""
-    path.write_bytes(encode_medical(list(pages), suffix))
 
 
 def _write_tiff(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:
@@ -78,7 +64,7 @@ def _write_tiff(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, 
     if layout.kind in ("plain", "animation") or first.alpha is not None or (layout.kind == "imagej" and size > BIG):
         with tifffile.TiffWriter(path, bigtiff=size > BIG) as tiff:
             for page in pages:
-                pixels = _layers(page)
+                pixels = page.layers
                 flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
                 tiff.write(flat, compression="zlib", contiguous=False, **tiff_layout(page), **_tags(page.about))
         return
@@ -89,19 +75,10 @@ def _write_tiff(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, 
     shape = (*shape, colors) if colors > 1 and not by_page else shape
     axes = layout.axes + ("CYX" if by_page else "YXS" if colors > 1 else "YX")
     options: dict[str, Any] = _tags(first.about) | {"metadata": {"axes": axes, **layout.words}}
-    options["extratags"] = [tag for tag in options["extratags"] if tag[0] != DESCRIPTION]
-    tifffile.imwrite(
-        path,
-        _planes(pages, by_page),
-        shape=shape,
-        dtype=first.pixels.dtype,
-        photometric="rgb" if axes.endswith("S") else "minisblack",
-        compression=None if layout.kind == "imagej" else "zlib",
-        bigtiff=size > BIG,
-        imagej=layout.kind == "imagej",
-        ome=layout.kind == "ome",
-        **options,
-    )
+    options["extratags"] = [tag for tag in options["extratags"] if tag[0] != 270]  # the description holds the axes
+    options |= {"imagej": layout.kind == "imagej", "ome": layout.kind == "ome", "bigtiff": size > BIG}
+    options |= {"shape": shape, "dtype": first.pixels.dtype, "photometric": "rgb" if axes[-1] == "S" else "minisblack"}
+    tifffile.imwrite(path, _planes(pages, by_page), compression=None if options["imagej"] else "zlib", **options)
 
 
 def _planes(pages: Iterator[DecodedImage], by_page: bool) -> Iterator[Pixels]:
@@ -119,26 +96,12 @@ def _tags(about: Metadata) -> dict[str, Any]:
     return replace(about, exif=words or None).for_tiff()
 
 
-def _layers(page: DecodedImage) -> Pixels:
-    return page.pixels if page.alpha is None else np.concatenate([page.pixels, page.alpha], axis=2)
-
-
 def _eight_bits(page: DecodedImage, suffix: str) -> Pixels:
-    """Colours and alpha for an animation.
-
-    Raises:
-        BadInput: more than 8 bits, or neither gray nor RGB.
-    """
+    """Colours and alpha for an animation; raises `BadInput` for more than 8 bits, or neither gray nor RGB."""
     if page.pixels.dtype != np.uint8 or page.pixels.shape[2] not in (1, 3):
         kind = f"{page.pixels.shape[2]} channels of {page.pixels.dtype}"
         raise BadInput(f"an animated {suffix} cannot hold {kind}; choose .tif")
-    return np.ascontiguousarray(_layers(page))
-
-
-def _image(page: DecodedImage, suffix: str) -> Image.Image:
-    pixels = _eight_bits(page, suffix)
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
-    return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    return np.ascontiguousarray(page.layers)
 
 
 def _write_gif(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:
@@ -156,10 +119,10 @@ def _write_gif(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, l
 def _write_gif_frame(file: BinaryIO, page: DecodedImage) -> None:
     from PIL.GifImagePlugin import getdata
 
-    image = _image(DecodedImage(page.pixels), ".gif")
+    image = to_pillow(_eight_bits(DecodedImage(page.pixels), ".gif"))
     options: dict[str, Any] = {"duration": page.about.duration or DURATION, "include_color_table": True}
     if page.alpha is not None:
-        clear = _eight_bits(page, ".gif")[..., -1] < OPAQUE
+        clear = page.alpha[..., 0] < 128  # a pixel of a GIF is opaque or clear
         image = image.convert("RGB").quantize(255, Image.Quantize.MEDIANCUT)
         image.paste(255, mask=Image.fromarray(clear))
         options |= {"transparency": 255, "disposal": 2}  # frames are whole: each replaces the one before
@@ -171,7 +134,7 @@ def _write_gif_frame(file: BinaryIO, page: DecodedImage) -> None:
 
 def _write_png(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, layout: Layout) -> None:
     """Each frame is a whole image; Pillow's own writer would keep all frames in memory."""
-    number = 0
+    number = count()
     with path.open("wb") as file:
         for place, page in enumerate(pages):
             _eight_bits(page, ".png")
@@ -185,15 +148,13 @@ def _write_png(path: Path, pages: Iterator[DecodedImage], first: DecodedImage, l
                         file.write(png_chunk(b"acTL", struct.pack(">II", layout.count, layout.loop)))
             height, width, _ = page.pixels.shape
             delay = round(page.about.duration or DURATION)
-            control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, min(delay, 65_535), 1000, 0, 0)
+            control = struct.pack(">IIIIIHHBB", next(number), width, height, 0, 0, min(delay, 65_535), 1000, 0, 0)
             file.write(png_chunk(b"fcTL", control))
-            number += 1
             for chunk in (chunk for kind, chunk in chunks if kind == b"IDAT"):
                 if place == 0:
                     file.write(chunk)
                 else:
-                    file.write(png_chunk(b"fdAT", struct.pack(">I", number) + chunk[8:-4]))
-                    number += 1
+                    file.write(png_chunk(b"fdAT", struct.pack(">I", next(number)) + chunk[8:-4]))
         file.write(png_chunk(b"IEND", b""))
 
 
@@ -228,6 +189,6 @@ class _Frames(Image.Image):
         if frame != len(self.durations):
             return
         page = next(self.pages)
-        image = _image(page, ".webp")
+        image = to_pillow(_eight_bits(page, ".webp"))
         self.im, self._mode, self._size = image.im, image.mode, image.size
         self.durations.append(page.about.duration or DURATION)

@@ -57,11 +57,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedImage:
 
 @contextmanager
 def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
-    """The images of a file, read while it is open; errors of `Pages.read` name the file, too.
-
-    Raises:
-        BadInput: of no known format, or damaged.
-    """
+    """The images of a file, read while it is open; raises `BadInput`, here and in `Pages.read`, that names the file."""
     with ExitStack() as held:
         with one_line_errors(path):
             pages = held.enter_context(open_images(held.enter_context(path.open("rb")), max_pixels))
@@ -84,9 +80,7 @@ def open_images(file: BinaryIO, max_pixels: int) -> Iterator[Pages]:
         with open_tiff(file) as tiff:
             yield _stack(tiff, _content(file), max_pixels)
     elif suffix in MEDICAL:
-        slices = open_medical(file, suffix, max_pixels)
-        count, height, width = slices.origin.shape
-        yield Pages(Layout(count), height, width, slices.read)
+        yield open_medical(file, suffix, max_pixels)
     elif suffix == ".ppm":
         yield open_ppm(_content(file), max_pixels)
     elif suffix == ".png" and head[24:25] == b"\x10":  # IHDR: width, height, bit depth
@@ -102,21 +96,21 @@ def _content(file: BinaryIO) -> Bytes:
 
 def _stack(tiff: Any, data: Bytes, max_pixels: int) -> Pages:
     stack, page = tiff_stack(tiff), tiff.pages.first.aspage()
-    words = _imagej_words(tiff) if stack.kind == "imagej" else _ome_words(tiff) if stack.kind == "ome" else {}
-    layout = Layout(stack.count, stack.kind, stack.axes, stack.sizes, stack.channels > 1, words)
+    words = _words(tiff, stack.layout.kind)
 
     def read(number: int) -> DecodedImage:
         return tiff_image(tiff, stack, number, data, max_pixels)
 
-    return Pages(layout, page.imagelength, page.imagewidth, read, stack.left_out)
+    return Pages(replace(stack.layout, words=words), page.imagelength, page.imagewidth, read, stack.left_out)
 
 
-def _imagej_words(tiff: Any) -> dict[str, Any]:
-    found = tiff.imagej_metadata or {}
-    return {key: found[key] for key in IMAGEJ_WORDS if key in found}
-
-
-def _ome_words(tiff: Any) -> dict[str, Any]:
+def _words(tiff: Any, kind: str) -> dict[str, Any]:
+    """Scale in space and time, as ImageJ or OME has it."""
+    if kind == "imagej":
+        found = tiff.imagej_metadata or {}
+        return {key: found[key] for key in IMAGEJ_WORDS if key in found}
+    if kind != "ome":
+        return {}
     import tifffile
 
     image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]

@@ -15,7 +15,7 @@ from PIL import Image
 from unpaired.core.errors import BadInput
 from unpaired.imaging.exif import ORIENTATION
 from unpaired.imaging.metadata import Metadata, metadata_of
-from unpaired.imaging.pixels import DAMAGE, DecodedImage, check_size, finished, upright
+from unpaired.imaging.pixels import DAMAGE, DecodedImage, Pixels, check_size, finished, upright
 
 NOISY = re.compile(r"(PIL|pydicom|nibabel)\.")
 PLUGINS = {
@@ -35,11 +35,7 @@ def quieten() -> None:
 
 
 def pillow_reader(suffix: str) -> Callable[[BinaryIO], Image.Image]:
-    """Pillow's reader of a format; `Image.open` would add a pixel limit and warnings of its own.
-
-    Raises:
-        BadInput: HEIC without pillow-heif.
-    """
+    """Pillow's reader of a format, without `Image.open`'s pixel limit; raises `BadInput` if it is not installed."""
     if suffix != ".heic":
         name = PLUGINS[suffix]
         return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
@@ -51,11 +47,7 @@ def pillow_reader(suffix: str) -> Callable[[BinaryIO], Image.Image]:
 
 
 def pillow_image(image: Image.Image, max_pixels: int, about: Metadata | None = None) -> DecodedImage:
-    """The present frame of a file that Pillow has opened.
-
-    Raises:
-        BadInput: of a kind that is not read, or too large; or one of DAMAGE.
-    """
+    """The current frame of an open file; raises `BadInput` if it is too large or not read, or one of DAMAGE."""
     check_size(image.width, image.height, max_pixels)
     image.load()
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
@@ -66,6 +58,12 @@ def pillow_image(image: Image.Image, max_pixels: int, about: Metadata | None = N
     about, turn = about or metadata_of(image.info), orientation_of(image)
     labels = upright(np.atleast_3d(np.asarray(image)), turn) if image.mode == "P" else None
     return replace(finished(pixels, has_alpha, turn, about), labels=labels)
+
+
+def to_pillow(pixels: Pixels) -> Image.Image:
+    """A Pillow image of (h, w, 1 to 4) 8-bit pixels: gray or RGB, with or without alpha."""
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+    return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -58,6 +58,11 @@ class DecodedImage:
     pages: int = 1
     """Pages of a stack or frames of an animation, of which `pixels` is the first."""
 
+    @property
+    def layers(self) -> Pixels:
+        """The colours, with opacity as the last channel where the file has it."""
+        return self.pixels if self.alpha is None else np.concatenate([self.pixels, self.alpha], axis=2)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -98,10 +103,7 @@ class Pages:
 def marked(decoded: DecodedImage, value: float) -> DecodedImage:
     """The image with all pixels of `value`, or NaN, marked as having no data and filled with the median of the others.
 
-    A fill in the middle of the values moves the statistics of normalisation layers least.
-
-    Raises:
-        BadInput: no pixel has data.
+    That fill moves the statistics of normalisation layers least. Raises `BadInput` where no pixel has data.
     """
     pixels = decoded.pixels
     where = without_data(pixels, value)
@@ -150,11 +152,7 @@ def finished(pixels: Pixels, has_alpha: bool, orientation: int, about: Metadata)
 
 @contextmanager
 def one_line_errors(name: object) -> Iterator[None]:
-    """Turn what readers raise on unusable files into one line that names the file.
-
-    Raises:
-        BadInput: in place of OSError and DAMAGE.
-    """
+    """Raise `BadInput` of one line that names the file in place of OSError and DAMAGE."""
     try:
         yield
     except BadInput as error:

@@ -24,14 +24,15 @@ BY_PILLOW = STREAMS | {2, 3, 4, 6, 7, 32771}
 """What libtiff in Pillow reads besides: fax, and JPEG, old and new, whose sizes it checks."""
 YCBCR = 6
 """TIFF's photometric interpretation."""
-SUBSAMPLING, COEFFICIENTS, LIMITS = 530, 529, 532
-USUAL = {COEFFICIENTS: (0.299, 0.587, 0.114), LIMITS: (0, 255, 128, 255, 128, 255)}
-"""The only meaning of YCbCr that is read, that of JPEG."""
-LERC_PARAMETERS = 50674
+SUBSAMPLING, LERC_PARAMETERS = 530, 50674
+"""TIFF tags."""
+USUAL = {529: (0.299, 0.587, 0.114), 532: (0, 255, 128, 255, 128, 255)}
+"""The only coefficients and limits of YCbCr that are read, those of JPEG, by their TIFF tags."""
 ODD = BadInput("damaged (a strip or tile is not the size that the TIFF says); replace or remove it")
 
 
-def _jpeg2000(data: bytes) -> Size:
+def jpeg2000_size(data: bytes) -> Size:
+    """By the header of a code stream; raises `BadInput` for another beginning."""
     if data[:4] != b"\xff\x4f\xff\x51":
         raise ODD
     right, bottom, left, top = struct.unpack_from(">4I", data, 8)
@@ -76,7 +77,7 @@ def _lerc(data: bytes) -> Size:
 
 
 IMAGES: dict[int, tuple[str, Callable[[bytes], Size]]] = {
-    **dict.fromkeys((34712, 33005), ("JPEG2K", _jpeg2000)),
+    **dict.fromkeys((34712, 33005), ("JPEG2K", jpeg2000_size)),
     **dict.fromkeys((50001, 34927), ("WEBP", _webp)),
     34933: ("PNG", _png),
     34887: ("LERC", _lerc),
@@ -101,15 +102,11 @@ def is_read(page: Any) -> bool:
 
 
 def check_segments(page: Any) -> None:
-    """Compare the size that each strip or tile states with that of the TIFF.
-
-    Raises:
-        BadInput: one is larger.
-    """
+    """Raise `BadInput` if a strip or tile states a larger size than the TIFF."""
     if page.compression not in IMAGES:
         return
     header = IMAGES[page.compression][1]
-    height, width = page.chunks[0], page.chunks[1]
+    height, width = page.chunks[:2]
     channels = 1 if page.planarconfig == 2 else page.samplesperpixel
     limit = 2 * height * width * channels * 8 + 4096
     for data in _segments(page):
@@ -145,8 +142,7 @@ def _segments(page: Any) -> Iterator[bytes]:
 def ycbcr_pixels(page: Any) -> NDArray[np.uint8]:
     """An uncompressed page in YCbCr of 8 bits as RGB; blocks of pixels may share their colour difference.
 
-    Raises:
-        BadInput: of another meaning of YCbCr than JPEG's, or damaged.
+    Raises `BadInput` for another meaning of YCbCr than JPEG's, or damage.
     """
     for code, usual in USUAL.items():
         if code in page.tags and not np.allclose(_numbers(page.tags[code]), usual, atol=1e-3):
@@ -154,8 +150,7 @@ def ycbcr_pixels(page: Any) -> NDArray[np.uint8]:
     across, down = (int(n) for n in page.tags[SUBSAMPLING].value) if SUBSAMPLING in page.tags else (2, 2)
     if across not in (1, 2, 4) or down not in (1, 2, 4):
         raise BadInput("damaged (the subsampling of YCbCr is not 1, 2 or 4); replace or remove it")
-    height, width = page.imagelength, page.imagewidth
-    rows, columns = page.chunks[0], page.chunks[1]
+    height, width, rows, columns = page.imagelength, page.imagewidth, *page.chunks[:2]
     beside = -(-width // columns)
     out = np.zeros((-(-height // rows) * rows, beside * columns, 3), np.uint8)
     for number, data in enumerate(_segments(page)):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import math
-from typing import Any
+import struct
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.exif import ORIENTATION, Bytes
-from unpaired.imaging.metadata import tiff_metadata
+from unpaired.imaging.exif import ORIENTATION, Bytes, write_directory
+from unpaired.imaging.metadata import EXIF, GPS, Metadata, tiff_metadata
 from unpaired.imaging.pillow import pillow_image, pillow_reader
 from unpaired.imaging.pixels import BYTES_PER_PIXEL, DecodedImage, Pixels, check_size, finished, full_scale, marked
 from unpaired.imaging.segments import BY_PILLOW, IMAGES, YCBCR, check_segments, is_read, name_of, ycbcr_pixels
@@ -19,7 +20,7 @@ from unpaired.imaging.tiff_pages import TiffStack
 
 MAX_CHANNELS = 256
 """More channels than this in a file are taken for a mistake."""
-TIFF_COLORS = WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 """TIFF's photometric interpretations that mean the same at any bit depth."""
 PREMULTIPLIED, STRAIGHT = 1, 2
 """TIFF's two kinds of alpha."""
@@ -29,11 +30,10 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its doub
 def tiff_image(tiff: Any, stack: TiffStack, number: int, data: Bytes, max_pixels: int) -> DecodedImage:
     """One image of a TIFF that tifffile has opened and whose content is `data`.
 
-    Raises:
-        BadInput: of a kind that is not read, too large or damaged; or one of DAMAGE.
+    Raises `BadInput` for a kind that is not read, too large or damaged; or one of DAMAGE.
     """
-    page, by_page = stack.page(tiff, number), stack.channels > 1
-    samples = stack.channels if by_page else page.samplesperpixel
+    page, by_page = stack.page(tiff, number), stack.layout.by_page
+    samples = stack.planes.shape[1] if by_page else page.samplesperpixel
     extra = int(page.extrasamples[0]) if samples in (2, 4) and page.extrasamples else 0
     _check_tiff_size(page, samples, max_pixels)
     about = tiff_metadata(tiff, data, page)
@@ -93,7 +93,7 @@ def _is_plain_tiff(page: Any, extra: int) -> bool:
     if not is_read(page) and page.compression not in BY_PILLOW:
         name = name_of(page.compression)
         raise BadInput(f"TIFF compressed by {name}, which is not read; save it with deflate or LZW")
-    simple = is_read(page) and page.photometric in TIFF_COLORS and page.imagedepth == 1
+    simple = is_read(page) and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.imagedepth == 1
     straight = extra != PREMULTIPLIED or page.compression in IMAGES
     if kind in (np.uint8, np.bool_) and not (simple and bits == 8 and straight) and page.compression in BY_PILLOW:
         return False
@@ -114,8 +114,29 @@ def encode_tiff(pixels: Pixels, decoded: DecodedImage) -> bytes:
     buffer = io.BytesIO()
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     tifffile.imwrite(buffer, flat, compression="zlib", **tiff_layout(decoded), **decoded.about.for_tiff())
-    decoded.about.finish_tiff(buffer)
+    finish_tiff(buffer, decoded.about)
     return buffer.getvalue()
+
+
+def finish_tiff(file: BinaryIO, about: Metadata) -> None:
+    """Append the directories within EXIF to a written TIFF (open for reading and writing), and point to them.
+
+    `Metadata.for_tiff` kept places for their tags, numbered one too low.
+    """
+    import tifffile
+
+    for code in (EXIF, GPS):
+        directory = (about.exif or {}).get(code)
+        if isinstance(directory, dict):
+            file.seek(0)
+            with tifffile.TiffFile(file) as tiff:
+                tag, big = tiff.pages.first.aspage().tags[code - 1], tiff.is_bigtiff
+            end = file.seek(0, 2)
+            end += file.write(b"\0" * (-end % 8))
+            file.write(write_directory(directory, end, big))
+            for place, form, number in ((tag.offset, "<H", code), (tag.valueoffset, "<I", end)):
+                file.seek(place)
+                file.write(struct.pack(form, number))
 
 
 def tiff_layout(decoded: DecodedImage) -> dict[str, Any]:

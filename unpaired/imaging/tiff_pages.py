@@ -11,35 +11,26 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.pixels import MAX_PAGES
+from unpaired.imaging.pixels import MAX_PAGES, Layout
 
-MAX_PLANES = 4096
-"""Pages of a stack with described axes; of longer ones each page is an image."""
-MAX_TAGS = 4096
-"""Tags of a page of a TIFF that tifffile reads."""
-MAX_LEVELS = 32
-"""Directories below a page of a TIFF: a pyramid of twenty thousand pixels has eight."""
-SUB_DIRECTORIES = 330
-"""The TIFF tag that holds their offsets."""
-Kind = Literal["plain", "shaped", "imagej", "ome"]
-"""Who describes the axes: nobody, tifffile, ImageJ or OME."""
+MAX_PLANES, MAX_TAGS, MAX_LEVELS = 4096, 4096, 32
+"""Pages of a stack with described axes; tags of a page that tifffile reads; directories below a page.
+
+In longer stacks each page is an image. A pyramid of twenty thousand pixels has eight directories.
+"""
 
 
 @dataclass(frozen=True)
 class TiffStack:
     """The images of an open TIFF."""
 
-    kind: Kind
-    axes: str
-    """Of the images, slowest first, by tifffile's letters: "TZ"; without channels, rows and columns."""
-    sizes: tuple[int, ...]
-    """Images along each axis; their number where no axes are described."""
+    layout: Layout
     planes: NDArray[np.intp]
     """(images, channels): the pages of each image; one page where it holds all channels."""
     left_out: int = 0
@@ -47,26 +38,12 @@ class TiffStack:
     series: Any = None
     """tifffile's, where axes are described."""
 
-    @property
-    def count(self) -> int:
-        """Number of images."""
-        return len(self.planes)
-
-    @property
-    def channels(self) -> int:
-        """Pages that make one image."""
-        return self.planes.shape[1]
-
     def page(self, tiff: Any, number: int) -> Any:
         """The page whose tags describe an image."""
         return (tiff.pages.first if self.series else tiff.pages[int(self.planes[number, 0])]).aspage()
 
     def read(self, tiff: Any, number: int) -> NDArray[Any]:
-        """Samples of an image as stored; (channels, h, w) where its channels are pages.
-
-        Raises:
-            BadInput: the file is shorter than it says.
-        """
+        """Samples of an image as stored, (channels, h, w) of channels as pages; raises `BadInput` for a short file."""
         if self.series is None:
             return tiff.pages[int(self.planes[number, 0])].asarray()
         layers = [self._plane(tiff, int(index)) for index in self.planes[number]]
@@ -94,16 +71,14 @@ def open_tiff(file: Path | BinaryIO) -> Any:
 
 
 def tiff_stack(tiff: Any) -> TiffStack:
-    """The images of a TIFF opened by tifffile.
-
-    Raises:
-        BadInput: its pages lead in a circle, or some are missing.
-    """
+    """The images of a TIFF opened by tifffile; raises `BadInput` if its pages form a circle, or some are missing."""
     indices, pages = _pages_of_one_size(tiff)
     series = tiff.series[0] if _is_described(tiff) else None
     stack = _described(series, len(indices), pages) if series is not None else None
     if stack is None:
-        stack = TiffStack("plain", "", (len(indices),), np.array(indices, np.intp)[:, None], pages - len(indices))
+        count = len(indices)
+        layout = Layout(count, sizes=(count,))
+        stack = TiffStack(layout, np.array(indices, np.intp)[:, None], pages - count)
     if tiff.is_imagej and stack.planes.size < int((tiff.imagej_metadata or {}).get("images", 1)):
         raise BadInput("damaged (a TIFF without all of its pixels); replace or remove it")
     return stack
@@ -125,7 +100,9 @@ def _described(series: Any, alike: int, pages: int) -> TiffStack | None:
         planes = np.moveaxis(planes, place, -1).reshape(-1, sizes[place])
         leading, sizes = leading.replace("C", "", 1), (*sizes[:place], *sizes[place + 1 :])
     left_out = max(0, pages - planes.size) if series.kind != "imagej" else 0
-    return TiffStack(series.kind, leading, sizes, planes.reshape(math.prod(sizes), -1), left_out, series)
+    planes = planes.reshape(math.prod(sizes), -1)
+    layout = Layout(len(planes), series.kind, leading, sizes, by_page=planes.shape[1] > 1)
+    return TiffStack(layout, planes, left_out, series)
 
 
 def _plane_axes(axes: str) -> str:
@@ -148,11 +125,7 @@ def _pages_of_one_size(tiff: Any) -> tuple[list[int], int]:
 
 
 def _chain(tiff: Any) -> Iterator[tuple[int, int, bytes]]:
-    """The offset of each page, the number of its tags and the first `MAX_TAGS` of them; a circle has no end.
-
-    Raises:
-        BadInput: a page is beyond the end of the file.
-    """
+    """The offset of each page, the number of its tags and the first `MAX_TAGS` of them; a circle has no end."""
     form, file, at = tiff.tiff, tiff.filehandle, tiff.pages.first.offset
     while at:
         if at + form.tagnosize > file.size:
@@ -179,9 +152,6 @@ def _is_described(tiff: Any) -> bool:
     """Whether ImageJ, tifffile or OME describes the pages, and they are few.
 
     tifffile would go through all pages, however many and round any circle, and through all directories below each.
-
-    Raises:
-        BadInput: such pages lead in a circle.
     """
     if not (tiff.is_imagej or tiff.is_shaped or tiff.is_ome):
         return False
@@ -196,7 +166,6 @@ def _is_described(tiff: Any) -> bool:
 
 
 def _directories(form: Any, tags: bytes) -> int:
-    """Number of directories below a page, by its tags."""
-    whole = tags[: len(tags) // form.tagsize * form.tagsize]
-    entries = struct.iter_unpack(form.tagheaderformat, whole)
-    return max((count for code, _, count, _ in entries if code == SUB_DIRECTORIES), default=0)
+    """Number of directories below a page, by its tag SubIFDs (330)."""
+    entries = struct.iter_unpack(form.tagheaderformat, tags[: len(tags) // form.tagsize * form.tagsize])
+    return max((count for code, _, count, _ in entries if code == 330), default=0)

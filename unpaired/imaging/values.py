@@ -1,4 +1,4 @@
-"""What the numbers of a file mean: black and white point, channels, and pixels without data."""
+"""What the numbers of a file mean: black and white point, channels, masks, and pixels without data."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ class ValueRange:
 
     @classmethod
     def parse(cls, text: str, setting: str) -> ValueRange | None:
-        """`BLACK,WHITE` or `BLACK,WHITE,TYPE`; None for an empty text.
-
-        Raises:
-            ValueError: another form, or no white above black.
-        """
+        """`BLACK,WHITE` or `BLACK,WHITE,TYPE`, None for an empty text; raises ValueError for anything else."""
         if not text:
             return None
         black, _, rest = text.partition(",")
@@ -81,11 +77,7 @@ class Domain:
     """The value of pixels without data in files that do not name it themselves."""
 
     def read(self, source: Path | bytes | Readable) -> Pixels:
-        """The pixels of a file for the network.
-
-        Raises:
-            BadInput: it cannot be read, or its channels do not fit.
-        """
+        """The pixels of a file for the network; raises `BadInput`, as `read_image` and `Domain.pixels`."""
         decoded = read_image(source)
         try:
             return self.pixels(decoded)
@@ -95,11 +87,9 @@ class Domain:
     def pixels(self, decoded: DecodedImage) -> Pixels:
         """(h, w, channels) of uint8, uint16, or float from 0 to 1.
 
-        Raises:
-            BadInput: channels that do not fit, or signed values without a known black and white.
+        Raises `BadInput` for channels that do not fit, or signed values without a known black and white.
         """
-        decoded = self.marked(decoded)
-        pixels = with_bands(decoded, self.channels)
+        pixels = with_bands(self.marked(decoded), self.channels)
         if self.values is not None:
             return self.values.to_unit(pixels)
         if pixels.dtype == np.int16:
@@ -130,14 +120,29 @@ def clipped_words(values: ValueRange, share: float) -> str:
 
 
 def with_bands(decoded: DecodedImage, channels: int) -> Pixels:
-    """The image in `channels` channels; what a file calls alpha is a band where that makes the count right.
+    """As `with_channels`; what a file calls alpha is a band where that makes the count right."""
+    is_band = decoded.alpha is not None and channels > 3 and decoded.pixels.shape[2] + 1 == channels
+    return decoded.layers if is_band else with_channels(decoded.pixels, channels)
 
-    Raises:
-        BadInput: as `with_channels`.
+
+def read_mask(source: Path | bytes | Readable) -> Pixels:
+    """An image as a mask, (h, w, 1) of its type: full scale is inside, 0 outside, and in proportion between.
+
+    Two kinds of file hold labels rather than gray levels: palette images, and gray ones of whole numbers with no value
+    in the upper half of full scale. There every label but 0 is inside.
+
+    Raises `BadInput` if it cannot be read, or has other channels than gray or RGB.
     """
-    if decoded.alpha is not None and channels > 3 and decoded.pixels.shape[2] + 1 == channels:
-        return np.concatenate([decoded.pixels, decoded.alpha], axis=2)
-    return with_channels(decoded.pixels, channels)
+    decoded = read_image(source)
+    if decoded.labels is not None:
+        return np.where(decoded.labels > 0, np.uint8(255), np.uint8(0))
+    try:
+        mask = with_channels(decoded.pixels, 1)
+    except BadInput as error:
+        raise BadInput(f"{'mask' if isinstance(source, bytes) else source}: a mask is gray or RGB; {error}") from error
+    top = full_scale(mask.dtype)
+    is_labels = mask.dtype.kind in "ui" and mask.max(initial=0) < top / 2
+    return (mask > 0).astype(mask.dtype) * mask.dtype.type(top) if is_labels else mask
 
 
 def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
@@ -146,7 +151,8 @@ def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
         return pixels, ""
     kind = pixels.dtype
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
-    if not (limits.min <= nodata.value <= limits.max or (kind.kind == "f" and np.isnan(nodata.value))):
+    holds = float(limits.min) <= nodata.value <= float(limits.max) or (kind.kind == "f" and np.isnan(nodata.value))
+    if not holds:
         return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
     return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""
 

@@ -24,7 +24,7 @@ from unpaired.imaging.images import DecodedImage, Images, Pixels, to_tensor, wit
 from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.page_writers import BIG
 from unpaired.imaging.pixels import MAX_PIXELS, NoData, full_scale, without_data
-from unpaired.imaging.tiff import tiff_layout
+from unpaired.imaging.tiff import finish_tiff, tiff_layout
 from unpaired.imaging.values import clipped_words, converted, restored
 from unpaired.inference.masks import Weight, blended_pixels, read_selecting, weights
 from unpaired.inference.nodata import Gaps, filled, find_gaps, share_outside
@@ -252,7 +252,7 @@ class _Huge:
         self._pour(stream, canvas)
         colours = slice(0, stream.channels - stream.has_alpha)
         top, highest = full_scale(stream.dtype), max(float(band.max()) for band in _bands(canvas, colours))
-        half = 0 if stream.dtype.kind in "ui" and highest < top / 2 else top / 2  # labels, as in `imaging.masks`
+        half = 0 if stream.dtype.kind in "ui" and highest < top / 2 else top / 2  # labels, as in `read_mask`
         return lambda box: with_channels(canvas.read(box, colours), 1)[..., 0] > half
 
 
@@ -284,9 +284,8 @@ def _write(work: _Huge, about: Metadata, target: Path) -> None:
     def tiles() -> Iterator[Pixels]:
         for box in boxes((height, width), TIFF_TILE):
             one = work.translated(box, about)
-            layers = [one.pixels] if one.alpha is None else [one.pixels, one.alpha]
             missing = [(0, TIFF_TILE - stop + start) for start, stop in box]
-            block = np.pad(np.concatenate(layers, axis=2), [*missing, (0, 0)])
+            block = np.pad(one.layers, [*missing, (0, 0)])
             yield block if len(shape) == 3 else block[..., 0]
 
     kind = {"dtype": work.out.dtype, "shape": shape, "tile": (TIFF_TILE, TIFF_TILE), "compression": "zlib"}
@@ -296,6 +295,6 @@ def _write(work: _Huge, about: Metadata, target: Path) -> None:
         with written_whole(target) as beside:
             tifffile.imwrite(beside, tiles(), bigtiff=bool(big), **kind, **layout, **about.for_tiff())
             with beside.open("r+b") as file:
-                about.finish_tiff(file)
+                finish_tiff(file, about)
     except OSError as error:
         raise BadInput(f"{target}: cannot be written ({error.strerror or error})") from error

@@ -13,8 +13,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.sources.folder import image_files
 from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
 from unpaired.imaging.kinds import without_suffix
-from unpaired.imaging.masks import read_mask
-from unpaired.imaging.values import restored
+from unpaired.imaging.values import read_mask, restored
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the image is translated."""
@@ -23,7 +22,7 @@ Weight = NDArray[np.float32]
 
 
 def read_selecting(path: Path, name: str) -> Mask:
-    """What is lighter than half in an image, or any label but 0; see `unpaired.imaging.masks`.
+    """What is lighter than half in an image, or any label but 0; see `unpaired.imaging.values.read_mask`.
 
     A warning names the image, `name`, of which the mask selects nothing. Raises BadInput if it cannot be read.
     """

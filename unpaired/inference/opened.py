@@ -13,6 +13,7 @@ from PIL import Image
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.imaging.kinds import suffix_of
+from unpaired.imaging.pillow import to_pillow
 
 BESIDE = ("icc_profile", "exif", "xmp", "dpi")
 """What goes along of a PIL image's `info`."""
@@ -58,14 +59,12 @@ def _from_pil(image: Image.Image) -> DecodedImage:
 
 def _to_pil(decoded: DecodedImage, info: Mapping[str, object]) -> Image.Image:
     """Pixels as a PIL image; what PIL cannot hold (deep colour, many channels) is refused."""
-    layers = [decoded.pixels] if decoded.alpha is None else [decoded.pixels, decoded.alpha]
-    pixels = np.concatenate(layers, axis=2)
+    pixels = decoded.layers
     if pixels.shape[2] == 1:
         image = Image.fromarray(pixels[..., 0])
     elif pixels.dtype != np.uint8 or pixels.shape[2] > 4:
         raise BadInput(f"PIL cannot hold {pixels.shape[2]} channels of {pixels.dtype}; pass an array or use files")
     else:
-        mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
-        image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+        image = to_pillow(pixels)
     image.info.update(info)
     return image

@@ -120,7 +120,7 @@ def _tiff(path: Path) -> Stream | None:
         kind: Any = page.dtype
         whole = kind in VIPS_KINDS.values() and page.bitspersample == 8 * kind.itemsize
         extra = int(page.extrasamples[0]) if page.samplesperpixel in (2, 4) and page.extrasamples else 0
-        if not (simple and whole) or tiff_stack(tiff).channels > 1 or extra == 1:
+        if not (simple and whole) or tiff_stack(tiff).layout.by_page or extra == 1:
             return None
         if not page.is_memmappable and np.prod(page.chunks) * kind.itemsize > LARGEST_BLOCK:
             return None
