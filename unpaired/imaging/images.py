@@ -14,7 +14,9 @@ Torch is imported only where tensors are named, so that exported models translat
 
 from __future__ import annotations
 
+import io
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +27,7 @@ from unpaired.core.errors import BadInput, shown
 from unpaired.core.files import written_whole
 from unpaired.imaging.codecs import encode
 from unpaired.imaging.kinds import suffix_of_name
-from unpaired.imaging.pages import decode
+from unpaired.imaging.pages import open_images
 from unpaired.imaging.pixels import BYTES_PER_PIXEL, MAX_PIXELS, DecodedImage, Pixels, full_scale, one_line_errors
 
 if TYPE_CHECKING:
@@ -62,8 +64,9 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
     Raises:
         BadInput: of no known format, damaged, too large, or of a kind that is not read.
     """
-    with one_line_errors("image" if isinstance(source, bytes) else source):
-        return decode(_content(source, max_pixels), max_pixels)
+    name = "image" if isinstance(source, bytes) else source
+    with one_line_errors(name), open_images(io.BytesIO(_content(source, max_pixels)), max_pixels) as pages:
+        return replace(pages.read(0), pages=pages.layout.count)
 
 
 def write_image(decoded: DecodedImage, path: Path, suffix: str = "") -> None:

@@ -49,12 +49,6 @@ def read_header(path: Path) -> Header:
     return Header(0, 0, 1)
 
 
-def decode(data: bytes, max_pixels: int) -> DecodedImage:
-    """The first image in a file's bytes; raises BadInput or one of DAMAGE."""
-    with open_images(io.BytesIO(data), max_pixels) as pages:
-        return replace(pages.read(0), pages=pages.layout.count)
-
-
 @contextmanager
 def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     """The images of a file, read while it is open; raises `BadInput`, here and in `Pages.read`, that names the file."""
