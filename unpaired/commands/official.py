@@ -41,8 +41,7 @@ def is_official(argv: list[str]) -> bool:
 def equivalents(argv: list[str]) -> Equivalent:
     """This package's command lines for an official one, with a note for each flag without effect.
 
-    Raises:
-        BadInput: flags or values without a counterpart, all named at once with what to do.
+    Raises `BadInput` for flags or values without a counterpart, all named at once with what to do.
     """
     training = argv[0] == "train"
     flags, ours = _parsed(argv[1:], Parser("train", train) if training else Parser("translate", translate))
@@ -79,10 +78,8 @@ def _parsed(arguments: list[str], own: Parser) -> tuple[Flags, list[str]]:
 
 
 def _train(flags: Flags, ours: list[str]) -> Equivalent:
-    """`unpaired train PRESET ...` for train.py's flags."""
     preset, settings = _method(flags)
-    _refuse(flags, table.CHOICES, table.NOT_NEEDED)
-    found = Equivalent(notes=_notes(flags, table.NOT_NEEDED))
+    found = _accepted(flags, table.CHOICES, table.NOT_NEEDED)
     one_way = preset in ("cut", "fastcut")
     same = {flag: setting for flag, setting in table.SAME.items() if not (one_way and flag == "pool_size")}
     settings |= {setting: flags[flag] for flag, setting in same.items() if flag in flags}
@@ -118,8 +115,7 @@ def _test(flags: Flags, ours: list[str]) -> Equivalent:
     if not single:
         _method(flags)
     choices = {"dataset_mode": {"unaligned", "aligned", "single"}, "direction": table.CHOICES["direction"]}
-    _refuse(flags, choices, table.AT_TEST)
-    found = Equivalent(notes=_notes(flags, table.AT_TEST))
+    found = _accepted(flags, choices, table.AT_TEST)
     model, label = _model(_folder(flags, "checkpoints_dir"), flags, found)
     phase, data = flags.get("phase", "test"), _data(flags, found, single)
     out = str(_folder(flags, "results_dir") / f"{phase}_{label}")
@@ -189,7 +185,6 @@ def _model(run: Path, flags: Flags, found: Equivalent) -> tuple[str, str]:
 
 
 def _checkpoint(run: Path, epoch: str, step: int) -> Path:
-    """The folder of the kept checkpoint after `epoch` whole epochs, or after `step` steps."""
     from unpaired.checkpoints.run_state import checkpoint_of
 
     if step:
@@ -198,7 +193,6 @@ def _checkpoint(run: Path, epoch: str, step: int) -> Path:
 
 
 def _continued(out: Path) -> str:
-    """The note of `--continue_train` for the run in `out`."""
     if (out / "config.yaml").is_file():
         return "--continue_train: the run resumes at its checkpoint; settings may differ, as for more epochs"
     if any(out.glob("*_net_G*.pth")):
@@ -287,8 +281,8 @@ def _number(flags: Flags, flag: str, default: float) -> float:
         raise BadInput(f"--{flag}: expected a number, got {flags[flag]}") from None
 
 
-def _refuse(flags: Flags, choices: Mapping[str, Collection[str]], unneeded: Mapping[str, str]) -> None:
-    """Name every value without a counterpart at once."""
+def _accepted(flags: Flags, choices: Mapping[str, Collection[str]], unneeded: Mapping[str, str]) -> Equivalent:
+    """The notes on flags without effect; values without a counterpart are refused, all named at once."""
     wrong = []
     for flag, value in flags.items():
         if flag in choices and value not in choices[flag]:
@@ -298,12 +292,9 @@ def _refuse(flags: Flags, choices: Mapping[str, Collection[str]], unneeded: Mapp
             wrong.append(f"--{flag} ({table.REFUSED[flag][1]})")
     if wrong:
         raise BadInput(f"without a counterpart here: {'; '.join(wrong)}")
+    return Equivalent(notes=[f"--{flag} is not needed: {unneeded[flag]}" for flag in flags if flag in unneeded])
 
 
 def _refuse_others(flags: Flags, foreign: set[str], whose: str) -> None:
     if given := [f"--{flag}" for flag in flags if flag in foreign and flag not in table.BASE]:
         raise BadInput(f"{', '.join(given)}: flags of {whose}, without effect here; leave them out")
-
-
-def _notes(flags: Flags, unneeded: Mapping[str, str]) -> list[str]:
-    return [f"--{flag} is not needed: {unneeded[flag]}" for flag in flags if flag in unneeded]

@@ -17,7 +17,7 @@ from unpaired.evaluation.report.facts import data_name
 from unpaired.evaluation.report.gallery import Embedded, embed, middle
 from unpaired.evaluation.report.page import data_root, read_settings, render
 from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log
-from unpaired.experiment import flatten, read_experiment
+from unpaired.experiment import flatten
 from unpaired.inference.translator import Translator
 from unpaired.metrics.evidence import span_text
 from unpaired.metrics.words import METRICS
@@ -39,20 +39,16 @@ class Run:
 
 
 def write_comparison(folders: Sequence[Path], out: Path, device: str = "auto") -> Path:
-    """Write a page that compares runs side by side; returns its path.
+    """Write a page that compares runs side by side, with test images translated on `device`; returns its path.
 
-    Args:
-        folders: At least two runs.
-        out: The HTML file.
-        device: Where test images are translated; see `core.device.pick_device`.
-
-    Raises:
-        BadInput: fewer than two runs, or a folder that is no run.
+    Raises `BadInput` for fewer than two runs, or a folder that is no run.
     """
     if len(folders) < 2:
         raise BadInput(f"report: expected at least two runs to compare, got {len(folders)}")
-    runs = [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
-    data = data_root(read_settings(runs[0].folder))
+    names = [folder.resolve().name for folder in folders]
+    labels = names if len(set(names)) == len(names) else map(str, folders)
+    runs = [_read(folder, label) for folder, label in zip(folders, labels, strict=True)]
+    data = data_root(runs[0].settings["data.root"])
     manifest = read_manifest(data) if data is not None else {}
     directions = directions_of(manifest)
     page = render(
@@ -79,15 +75,8 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
-def _labels(folders: Sequence[Path]) -> list[str]:
-    """Names of the folders; whole paths where names are alike."""
-    names = [folder.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-
-
 def _read(folder: Path, label: str) -> Run:
-    read_settings(folder)  # a folder that is no run is named as such
-    settings = flatten(read_experiment(folder / "config.yaml"))
+    settings = flatten(read_settings(folder))
     return Run(folder, label, settings, read_evaluation(folder / "evaluation.json"), read_log(folder / "metrics.jsonl"))
 
 
@@ -106,20 +95,17 @@ def _numbers(runs: Sequence[Run], direction: Direction) -> list[tuple[str, str, 
 
 
 def _curves(runs: Sequence[Run], directions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Validation curves, one chart a direction with a line per run."""
     charts = []
     for direction, words in directions.items():
-        lines = {run.label: _validated(run.log, direction) for run in runs}
-        lines = {label: line for label, line in lines.items() if len(line) > 1}
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for run in runs:
+            found = [(line["step"], line["validation"]["kid"]) for line in run.log if "validation" in line]
+            line = [(float(step), max(0.0, kid[direction])) for step, kid in found if direction in kid]
+            lines |= {run.label: line} if len(line) > 1 else {}
         if lines:
             title = f"KID on test images, {words}"
             charts.append({"title": title, "names": list(lines), "svg": draw(title, lines, noisy=False)})
     return charts
-
-
-def _validated(log: Sequence[LogLine], direction: str) -> list[tuple[float, float]]:
-    found = [(line["step"], line["validation"]["kid"].get(direction)) for line in log if "validation" in line]
-    return [(float(step), max(0.0, kid)) for step, kid in found if kid is not None]
 
 
 def _gallery(

@@ -86,22 +86,14 @@ CHARTS = (
 )
 OTHER_DISCRIMINATOR = "Neither side should win for good: a curve that keeps rising shows a failed training."
 KNOWN = {
-    "gan/G": "{a} to {b}",
-    "gan/F": "{b} to {a}",
-    "discriminator/X": "discriminator of {a}",
-    "discriminator/Y": "discriminator of {b}",
-    "r1/X": "discriminator of {a}",
-    "r1/Y": "discriminator of {b}",
-    "cycle/G": "cycle, {a}",
-    "cycle/F": "cycle, {b}",
-    "nce/X": "inputs and their translations",
-    "nce/Y": "identity: the target's images",
-    "identity/F": "identity, {a}",
-    "identity/G": "identity, {b}",
-    "test/cycle_error/AtoB": "from {a} and back",
-    "test/cycle_error/BtoA": "from {b} and back",
-    "lr": "learning rate",
-    "images_per_second": "images / s",
+    **{"gan/G": "{a} to {b}", "gan/F": "{b} to {a}"},
+    **{"discriminator/X": "discriminator of {a}", "discriminator/Y": "discriminator of {b}"},
+    **{"r1/X": "discriminator of {a}", "r1/Y": "discriminator of {b}"},
+    **{"cycle/G": "cycle, {a}", "cycle/F": "cycle, {b}"},
+    **{"nce/X": "inputs and their translations", "nce/Y": "identity: the target's images"},
+    **{"identity/F": "identity, {a}", "identity/G": "identity, {b}"},
+    **{"test/cycle_error/AtoB": "from {a} and back", "test/cycle_error/BtoA": "from {b} and back"},
+    **{"lr": "learning rate", "images_per_second": "images / s"},
 }
 
 

@@ -18,32 +18,28 @@ Facts = list[tuple[str, str]]
 
 
 def head(
-    config: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-    data: Path | None,
-    log: Sequence[LogLine],
-    run_facts: RunFacts,
+    config: Mapping[str, Any], manifest: Mapping[str, Any], data: Path | None, log: Sequence[LogLine], run: RunFacts
 ) -> Facts:
     """The table of facts at the top of the page, from all settings, the data set's and the run's own files."""
-    method, optim, runtime, images = (config.get(part) or {} for part in ("method", "optim", "runtime", "data"))
-    generator, crop = method.get("generator") or {}, images.get("crop_size")
+    method, images = config["method"], config["data"]
+    generator = method.get("generator") or {}
     sizes = [f"{key} {generator[key]}" for key in ("width", "blocks", "downs") if key in generator]
-    counts, source, started = _counts(manifest, data), manifest.get("source"), run_facts.get("started")
+    counts, source, started = _counts(manifest, data), manifest.get("source"), run.get("started")
     facts = {
         "Data": data_name(manifest, data),
         "Licence": source.get("licence", "") if isinstance(source, dict) else "",
         "Training images": _of_each("train", counts, domain_names(manifest)),
         "Test images": _of_each("test", counts, domain_names(manifest)),
-        "Method": method.get("name", ""),
+        "Method": method["name"],
         "Generator": ", ".join([str(generator.get("name", "")), *sizes]).strip(", "),
-        "Size": f"{crop} px" if crop else "",
+        "Size": f"{images['crop_size']} px" if images["crop_size"] else "",
         "Steps": _steps(log[-1]) if log else "",
-        "Preset": str(config.get("name") or ""),
-        "Batch": str(images.get("batch", "")),
-        "Learning rate": str(optim.get("lr", "")),
-        "Seed": str(runtime.get("seed", "")),
+        "Preset": config["name"],
+        "Batch": images["batch"],
+        "Learning rate": config["optim"]["lr"],
+        "Seed": config["runtime"]["seed"],
         "Best on test images": _best(log),
-        "Device": run_facts.get("device", ""),
+        "Device": run.get("device", ""),
         "Started": "" if started is None else f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M UTC}",
         "Time taken": duration(seconds_spent(log)) if log else "",
     }
@@ -67,7 +63,7 @@ def progress_line(log: Sequence[LogLine]) -> str:
 
 def command(config: Mapping[str, Any], run: Path, data: Path | None) -> str:
     """The command that trains the same again, in a new folder."""
-    words = ["unpaired", "train", str(config.get("name") or "cyclegan"), "--config", str(run / "config.yaml")]
+    words = ["unpaired", "train", config["name"] or "cyclegan", "--config", str(run / "config.yaml")]
     words += ["--data", str(data)] if data is not None else []
     return shlex.join([*words, "--out", f"{run}-again"])
 
@@ -105,8 +101,7 @@ def _best(log: Sequence[LogLine]) -> str:
 def _counts(manifest: Mapping[str, Any], data: Path | None) -> dict[str, int]:
     if isinstance(manifest.get("counts"), dict):
         return dict(manifest["counts"])
-    counts = {}
-    for folder in ("trainA", "trainB", "testA", "testB"):
-        if data is not None and has_domain(data, folder):
-            counts[folder] = len(images_of(data, folder))
-    return counts
+    if data is None:
+        return {}
+    folders = ("trainA", "trainB", "testA", "testB")
+    return {folder: len(images_of(data, folder)) for folder in folders if has_domain(data, folder)}

@@ -13,18 +13,17 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from unpaired.config import Pages
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
 from unpaired.core.version import __version__
-from unpaired.data.heldout import HeldOut, open_held_out
+from unpaired.data.heldout import open_held_out
 from unpaired.data.manifest import directions_of, domain_names, read_manifest
 from unpaired.evaluation.report.curves import draw_charts
 from unpaired.evaluation.report.facts import command, data_name, head, progress_line
 from unpaired.evaluation.report.gallery import Gallery, embed_grid, gallery
 from unpaired.evaluation.report.records import LogLine, read_evaluation, read_log, read_run_facts
 from unpaired.evaluation.tables import tables
-from unpaired.experiment import read_experiment, to_dict
+from unpaired.experiment import Experiment, read_experiment, to_dict
 from unpaired.inference.translator import Translator
 
 REPORT = "report.html"
@@ -60,13 +59,13 @@ def write_report(
         BadInput: not a run's folder, or a file in it that cannot be read.
     """
     run = Path(run)
-    config = read_settings(run)
+    config = to_dict(read_settings(run))
     evaluation = evaluation if evaluation is not None else read_evaluation(run / "evaluation.json")
-    data = Path(data) if data is not None else data_root(config)
+    data = Path(data) if data is not None else data_root(config["data"]["root"])
     log = read_log(run / "metrics.jsonl")
     manifest = read_manifest(data) if data is not None else {}
     directions = directions_of(manifest)
-    least_squares = (config.get("method") or {}).get("adversarial", "least-squares") == "least-squares"
+    least_squares = config["method"].get("adversarial", "least-squares") == "least-squares"
     galleries, missing = [], "Shown when training ends."
     if not live:
         galleries, missing = galleries_of(run, data, evaluation, translator, device)
@@ -99,25 +98,20 @@ def render(template: str, **values: Any) -> str:
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template(template)
-    return page.render(script=Markup(script), script_hash=digest, version=__version__, **values)
+    values |= {"script": Markup(script), "script_hash": digest, "version": __version__}
+    return environment.get_template(template).render(values)
 
 
-def read_settings(run: Path) -> dict[str, Any]:
-    """A run's `config.yaml` with every setting, absent ones by default.
-
-    Raises:
-        BadInput: it is not there or cannot be read.
-    """
+def read_settings(run: Path) -> Experiment:
+    """A run's `config.yaml`, absent settings by default; raises `BadInput` if it is not there or cannot be read."""
     try:
-        return to_dict(read_experiment(run / "config.yaml"))
+        return read_experiment(run / "config.yaml")
     except BadInput as error:
         raise BadInput(f"{error}; expected the settings of a run") from error
 
 
-def data_root(config: Mapping[str, Any]) -> Path | None:
-    """The data set that the settings name, where it is at hand."""
-    root = (config.get("data") or {}).get("root")
+def data_root(root: str) -> Path | None:
+    """The data set at `data.root`, where it is at hand."""
     return Path(root) if root and Path(root).is_dir() else None
 
 
@@ -129,7 +123,9 @@ def galleries_of(
         return [], "The data set is not at hand, so no test images are shown."
     try:
         translator = translator or Translator.load(run, runtime="torch", device=device)
-        held_out = _held_out(data, evaluation, translator.data.pages)
+        recipe = evaluation.get("recipe")
+        pairing = "auto" if recipe is None else "yes" if recipe.get("aligned") else "no"  # as the evaluation had them
+        held_out = open_held_out(data, pairing, pages=translator.data.pages)
     except BadInput as error:
         return [], f"No test images: {error}."
     images = evaluation.get("images", {})
@@ -160,10 +156,3 @@ def _findings(log: Sequence[LogLine], directions: Mapping[str, str]) -> list[dic
             where = directions.get(finding["where"], finding["where"])
             seen[key] = {**finding, "where": where, "first": first, "last": line["step"]}
     return list(seen.values())
-
-
-def _held_out(data: Path, evaluation: Mapping[str, Any], pages: Pages) -> HeldOut:
-    """The test images, paired as the evaluation had them."""
-    if "recipe" not in evaluation:
-        return open_held_out(data, pages=pages)
-    return open_held_out(data, "yes" if evaluation["recipe"].get("aligned") else "no", pages=pages)

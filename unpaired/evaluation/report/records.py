@@ -109,40 +109,21 @@ _LOG_LINE, _EVALUATION, _RUN = TypeAdapter(LogLine), TypeAdapter(Evaluation), Ty
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """An `evaluation.json`, empty where there is none.
-
-    Raises:
-        BadInput: it is not what `unpaired evaluate` writes.
-    """
-    if not path.exists():
-        return {}
-    try:
-        evaluation: dict[str, Any] = dict(_EVALUATION.validate_python(read_json(path), strict=True))
-    except ValidationError as error:
-        raise BadInput(f"{path}: not what `unpaired evaluate` writes ({first_problem(error)}); run it again") from error
+    """An `evaluation.json`, empty where there is none; `BadInput` if it is not what `unpaired evaluate` writes."""
+    evaluation: dict[str, Any] = dict(_read(_EVALUATION, path, "`unpaired evaluate` writes", "run it again"))
     _check_format(evaluation.get("recipe", {}), path)
     return evaluation
 
 
 def read_run_facts(path: Path) -> RunFacts:
-    """A run's `run.json`, empty where there is none.
-
-    Raises:
-        BadInput: it is not what training writes.
-    """
-    if not path.exists():
-        return {}
-    try:
-        return _RUN.validate_python(read_json(path), strict=True)
-    except ValidationError as error:
-        raise BadInput(f"{path}: not what training writes ({first_problem(error)}); remove it") from error
+    """A run's `run.json`, empty where there is none; `BadInput` if it is not what training writes."""
+    return _read(_RUN, path, "training writes", "remove it")
 
 
 def read_log(path: Path) -> list[LogLine]:
     """The lines of a `metrics.jsonl`, evenly thinned where there are more than a chart can show; none without one.
 
-    Raises:
-        BadInput: a line is not what training writes.
+    Raises `BadInput` if a line is not what training writes.
     """
     if not path.exists():
         return []
@@ -156,6 +137,14 @@ def read_log(path: Path) -> list[LogLine]:
     except ValidationError as error:
         raise BadInput(f"{path}: not what training writes ({first_problem(error)})") from error
     return lines
+
+
+def _read(kind: TypeAdapter[Any], path: Path, what: str, advice: str) -> Any:
+    """A JSON file of this kind, empty where there is none."""
+    try:
+        return kind.validate_python(read_json(path), strict=True) if path.exists() else {}
+    except ValidationError as error:
+        raise BadInput(f"{path}: not what {what} ({first_problem(error)}); {advice}") from error
 
 
 def _check_format(values: Mapping[str, Any], path: Path) -> None:

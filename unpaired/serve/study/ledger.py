@@ -56,9 +56,7 @@ class Ledger:
     def answer(self, code: str, number: int, choice: Side, **measured: float) -> Trial:
         """Record the answer to a trial, counted from 0, with times in ms; the same answer sent again changes nothing.
 
-        Raises:
-            KeyError: no session of this code has begun.
-            OutOfTurn: not the next trial, and not one that was answered.
+        Raises `KeyError` without a session of this code, `OutOfTurn` unless the trial is the next or was answered.
         """
         session = self.sessions[code]
         if number > len(session.choices) or number >= len(session.trials) or number < 0:
@@ -86,8 +84,7 @@ class Ledger:
 def open_ledger(folder: Path, study: Study) -> Iterator[Ledger]:
     """The ledger of a study's folder, for one process at a time; a line cut off by a crash is dropped.
 
-    Raises:
-        BadInput: another process has it open, or its lines are not those of this study.
+    Raises `BadInput` if another process has it open, or its lines are not those of this study.
     """
     path = folder / ANSWERS
     with path.open("a+b", buffering=0) as file:

@@ -57,11 +57,6 @@ def fooled(session: Session, kind: Kind) -> int:
     return sum(trial.kind == kind and choice != trial.real for trial, choice in answered)
 
 
-def passed(session: Session) -> bool:
-    """The participant looked: at most one obvious fake was taken for real."""
-    return fooled(session, "check") <= CHECKS_MISSED
-
-
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a share (E. B. Wilson, 1927): also near 0 and 1 it stays inside and is not empty."""
     share, spread = successes / n, Z * Z / n
@@ -72,7 +67,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 def _result(algorithm: str, sessions: list[Session]) -> Result:
     finished = [each for each in sessions if each.finished]
-    counted = [each for each in finished if passed(each)]
+    counted = [each for each in finished if fooled(each, "check") <= CHECKS_MISSED]
     numbers = len(counted), len(finished) - len(counted), len(sessions) - len(finished)
     if not counted:
         return Result(algorithm, *numbers, 0, None, None, None, None, "none: nobody to count")
