@@ -37,14 +37,8 @@ NUMBERS = {int: "a whole number", float: "a number"}
 def bind(name: str, command: Command, words: Sequence[str], others: Callable[[], Iterable[str]] = tuple) -> Command:
     """The command called `name` with the arguments of a command line; `--help` prints and exits.
 
-    Args:
-        name: Of the command, for messages.
-        command: A function whose signature follows the rules of this module.
-        words: The command line after the name.
-        others: Gives further flags to offer where one is unknown.
-
-    Raises:
-        BadInput: a usage error, in one sentence.
+    The command's signature follows the rules of this module; `words` stand after its name. `others` gives further
+    flags to offer where one is unknown. Raises `BadInput` for a usage error, in one sentence.
     """
     parser = Parser(name, command)
     values, rest = parser.parse_known_intermixed_args(list(words))
@@ -104,7 +98,6 @@ class Parser(argparse.ArgumentParser):
         return f"{self.name} has no flag {shown(flag)}{hint or f'; `unpaired {self.name} --help` lists them'}"
 
     def _add(self, parameter: inspect.Parameter, hint: Any, text: str) -> None:
-        """One parameter as a positional argument, a flag or a switch."""
         kind, word, repeats = _kind(hint)
         options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": parameter.default}
         if parameter.default is parameter.empty:
@@ -176,8 +169,6 @@ def _kind(hint: Any) -> tuple[Any, str, int]:
 
 
 def _converter(kind: Any) -> Callable[[str], Any]:
-    """Text to a value of `kind`."""
-
     def convert(text: str) -> Any:
         if get_origin(kind) is Literal:
             choices = get_args(kind)

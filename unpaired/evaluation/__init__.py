@@ -82,7 +82,8 @@ def _one_direction(
     translator: Translator, held_out: HeldOut, levels: list[int], histograms: Histograms, advance: Advance
 ) -> dict[str, Any]:
     """The model and every baseline in the translator's direction, by part of the JSON."""
-    setting = Setting(held_out, translator.direction, levels, _water(held_out, translator))
+    water = held_out.manifest.get("water") if translator.channels_out == 3 else None
+    setting = Setting(held_out, translator.direction, levels, (water or {}).get(translator.direction[-1]))
     gathered = score_direction(translator, fitted(translator, histograms, advance), setting, advance)
     real = real_patches(translator.domain_out, setting, advance)
     results = dict(zip(gathered, side_by_side(lambda each: each.result(real), gathered.values()), strict=True))
@@ -101,11 +102,7 @@ def _one_direction(
 
 
 def write_json(result: dict[str, Any], path: Path) -> None:
-    """Write beside `path`, then rename.
-
-    Raises:
-        BadInput: the place cannot be written.
-    """
+    """Write beside `path`, then rename; raises `BadInput` where the place cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
@@ -120,11 +117,6 @@ def _levels(held_out: HeldOut, sizes: list[tuple[int, int]]) -> list[int]:
     except ValueError as error:
         path = (*held_out.a, *held_out.b)[number]
         raise BadInput(f"{path}: expected at least {swd.SMALLEST_LEVEL} px a side, got {side}") from error
-
-
-def _water(held_out: HeldOut, translator: Translator) -> float | None:
-    bounds = held_out.manifest.get("water") or {}
-    return bounds.get(translator.direction[-1]) if translator.channels_out == 3 else None
 
 
 def _per_image(scores: ImageScores) -> list[dict[str, Any]]:

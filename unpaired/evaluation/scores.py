@@ -96,7 +96,8 @@ def score_direction(
     """Every test image of one direction through the model and every baseline."""
     there = translator.to(setting.direction)
     back = translator.to(opposite(setting.direction)) if len(translator.directions) == 2 else None
-    gathered = {name: ImageScores(setting, _patches(setting, len(setting.source))) for name in (MODEL, *baselines)}
+    shape = len(setting.levels), len(setting.source)
+    gathered = {name: ImageScores(setting, swd.Patches(*shape)) for name in (MODEL, *baselines)}
 
     def score(batch: HeldOutBatch) -> int:
         inputs = batch.inputs.to(there.device)
@@ -118,7 +119,7 @@ def score_direction(
 
 def real_patches(domain: Domain, setting: Setting, advance: Advance) -> swd.Patches:
     """Neighbourhoods of the target's real test images, with which the model and every baseline are compared."""
-    patches = _patches(setting, len(setting.target))
+    patches = swd.Patches(len(setting.levels), len(setting.target))
 
     def gather(batch: HeldOutBatch) -> int:
         patches.add(batch.inputs, batch.indices)
@@ -127,7 +128,3 @@ def real_patches(domain: Domain, setting: Setting, advance: Advance) -> swd.Patc
     for count in side_by_side(gather, held_out_batches(setting.target, domain, None, domain)):
         advance(count)
     return patches
-
-
-def _patches(setting: Setting, images: int) -> swd.Patches:
-    return swd.Patches(len(setting.levels), images)

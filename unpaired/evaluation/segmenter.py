@@ -73,10 +73,7 @@ def train_segmenter(
     """Train on the real pairs of trainA and trainB, write `out`, and measure it on the real test photos.
 
     Arguments as of `unpaired segmenter`. Half of the batches of 16 tiles are mirrored; the learning rate falls
-    linearly to zero.
-
-    Raises:
-        BadInput: not a data set of labels, or training folders without pairs.
+    linearly to zero. Raises `BadInput` for what is no data set of labels, or training folders without pairs.
     """
     palette = Palette.of(read_manifest(data), data)
     photos, truths = _pairs(data, palette)
@@ -110,8 +107,7 @@ def train_segmenter(
 def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
     """Load a file of `train_segmenter`. Its tensors are compared with its settings before memory is allocated.
 
-    Raises:
-        BadInput: no such file, or not a segmenter of this package.
+    Raises `BadInput` without such a file, or for what is no segmenter of this package.
     """
     try:
         header = read_header(path)
@@ -143,8 +139,7 @@ def _draft(settings: Mapping[str, int]) -> FCN:
 def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
     """A segmenter of the user's own: `module:function`, called with the weight file, gives `Segmenter.classify`.
 
-    Raises:
-        BadInput: no such module or function, or no weight file.
+    Raises `BadInput` without such a module or function, or without the weight file.
     """
     module, _, function = name.partition(":")
     if not weights.is_file():

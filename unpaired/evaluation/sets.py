@@ -45,16 +45,14 @@ def compare_sets(
 ) -> dict[str, Any]:
     """How far a folder of translations, as a set, is from a folder of real images; arguments as `unpaired metrics`.
 
-    Returns:
-        The numbers, `intervals`, `n`, `recipe` and `notes`. `fid` is called so for the field's Inception alone, `fd`
-        for any other network.
-
-    Raises:
-        BadInput: no or too few images, images that cannot be read (all are named), or weights that are missing.
+    Returns the numbers, `intervals`, `n`, `recipe` and `notes`. `fid` is called so for the field's Inception alone,
+    `fd` for any other network. Raises `BadInput` for no or too few images, images that cannot be read (all are named),
+    or weights that are missing.
     """
     files = {"fake": _images(fake), "real": _images(real)}
     if features == "inception" and weights is None and fetch:
-        weights = fetch_inception()
+        weights = cache_folder() / INCEPTION_URL.rpartition("/")[2]
+        download(INCEPTION_URL, weights, INCEPTION_SHA256)  # unless it is there
     extractor = load_extractor(features, weights, resize, pick_device(device))
     announce(extractor.device)
     rows = {side: _features(extractor, paths, side) for side, paths in files.items()}
@@ -63,7 +61,14 @@ def compare_sets(
         **numbers,
         "intervals": intervals,
         "n": {side: len(paths) for side, paths in files.items()},
-        "recipe": _recipe(extractor),
+        "recipe": {
+            **{"format": FORMAT, "unpaired": __version__, "features": extractor.name},
+            **extractor.recipe,
+            "quantisation": "8-bit images as stored; resized values are not rounded",
+            "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
+            "neighbours": NEIGHBOURS,
+            "interval": f"1.96 deviations of {HALVES} random halves",
+        },
         "notes": _notes(files, numbers, extractor),
     }
 
@@ -85,20 +90,12 @@ def with_intervals(
     numbers = score(fake, real)
     spread = half_widths(fake, real, score, min_rows=NEIGHBOURS + 1) if min(len(fake), len(real)) >= FEWEST else {}
     spread.pop("kid_std", None)
-    return numbers, {name: _around(name, numbers[name], wide) for name, wide in spread.items()}
-
-
-def fetch_inception() -> Path:
-    """The field's Inception weights in the cache, downloaded if they are not there; their SHA-256 is checked."""
-    path = cache_folder() / INCEPTION_URL.rpartition("/")[2]
-    download(INCEPTION_URL, path, INCEPTION_SHA256)
-    return path
-
-
-def _around(name: str, number: float, wide: float) -> dict[str, float]:
-    least = -np.inf if name == "kid" else 0.0  # the only one that may be below
-    most = 1.0 if name in SHARES else np.inf
-    return {"low": max(number - wide, least), "high": min(number + wide, most)}
+    intervals = {}
+    for name, wide in spread.items():
+        least = -np.inf if name == "kid" else 0.0  # the only one that may be below
+        most = 1.0 if name in SHARES else np.inf
+        intervals[name] = {"low": max(numbers[name] - wide, least), "high": min(numbers[name] + wide, most)}
+    return numbers, intervals
 
 
 def _images(folder: Path) -> list[Path]:
@@ -134,17 +131,6 @@ def _levels(path: Path) -> NDArray[np.uint8]:
     except BadInput as error:
         raise BadInput(shown(f"{path}: {error}")) from error
     return colour if colour.dtype == np.uint8 else to_pixels(to_tensor(colour))
-
-
-def _recipe(extractor: Extractor) -> dict[str, Any]:
-    return {
-        **{"format": FORMAT, "unpaired": __version__, "features": extractor.name},
-        **extractor.recipe,
-        "quantisation": "8-bit images as stored; resized values are not rounded",
-        "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
-        "neighbours": NEIGHBOURS,
-        "interval": f"1.96 deviations of {HALVES} random halves",
-    }
 
 
 def _notes(files: dict[str, list[Path]], numbers: Numbers, extractor: Extractor) -> list[str]:

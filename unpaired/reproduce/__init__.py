@@ -43,11 +43,7 @@ def reproduce(
     """Run what is missing of these experiments and write `out/index.html` and one Markdown file each.
 
     The arguments are those of `unpaired reproduce`; empty `experiments` or `methods` stand for all. The same call
-    resumes.
-
-    Raises:
-        BadInput: an unknown experiment or method, or `out` in use by something else.
-        Stopped: after a signal.
+    resumes. Raises `BadInput` for an unknown experiment or method or `out` in other use, `Stopped` after a signal.
     """
     wanted = _known(experiments, EXPERIMENTS, "experiments") or EXPERIMENTS
     chosen = _known(methods, tuple(ROWS), "--methods") or tuple(ROWS)
@@ -67,7 +63,6 @@ def reproduce(
 
 
 def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds: int) -> list[Section]:
-    """In the paper's order."""
     sections: list[Section] = []
     if "table1" in wanted:
         sections.append(prepare_studies(shop, [name for name in names if name in TABLE1]))
@@ -86,7 +81,6 @@ def _sections(shop: Workshop, wanted: Sequence[str], names: Sequence[str], seeds
 
 
 def _asked(wanted: Sequence[str]) -> set[str]:
-    """The rows that the experiments need."""
     rows = {name for slug, table in TABLES.items() if slug in wanted for name in table.rows}
     return rows | (set(TABLE1) if "table1" in wanted else set()) | ({"CycleGAN"} if "failures" in wanted else set())
 

@@ -75,11 +75,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def open_workshop(out: Path, budget: Budget, threads: int, device: str) -> Workshop:
-    """Make the folder, or come back to it.
-
-    Raises:
-        BadInput: it holds a reproduction with another budget, whose numbers would be mixed with these.
-    """
+    """Make the folder, or come back to it; `BadInput` if it holds a reproduction with another budget."""
     path, plan = out / PLAN, asdict(budget)
     if before := _read(path):
         differ = [key for key in plan if before.get(key, plan[key]) != plan[key]]
@@ -110,11 +106,7 @@ def prepare(shop: Workshop) -> Segmenter:
 
 
 def run_missing(shop: Workshop, names: Sequence[str], seeds: Sequence[int], segmenter: Segmenter) -> None:
-    """Train and score what is missing, every method with one seed before the next seed; resumes what was stopped.
-
-    Raises:
-        Stopped: after a signal; the same call resumes.
-    """
+    """Train and score what is missing, every method with one seed before the next seed; resumes what was stopped."""
     todo = [(name, seed) for seed in seeds for name in names if shop.scores(name, seed) is None]
     for number, (name, seed) in enumerate(todo, 1):
         say(f"{number} of {len(todo)}: {name}, seed {seed}")

@@ -79,10 +79,7 @@ class Served:
         """Side of the tiles in which an image of this size is translated; None for the whole at once.
 
         Large images are tiled as by `translate`, and so are thin ones, which are mostly padding; at the training scale
-        none is.
-
-        Raises:
-            TooLarge: it does not fit into memory or time.
+        none is. Raises `TooLarge` if the image does not fit into memory or time.
         """
         tile, need, seconds = self.plan(size)
         if need > self.memory or seconds > self.seconds:
@@ -188,10 +185,7 @@ def resident_bytes() -> int:
 
 
 def bound_memory(more: int) -> None:
-    """Refuse this process more memory than it has now and `more` bytes: what needs more fails, and the machine stays.
-
-    Only where the system counts what a process allocates (Linux).
-    """
+    """On Linux, limit this process to its present memory and `more` bytes: what needs more fails, not the machine."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
