@@ -408,7 +408,7 @@ def test_every_preset_keeps_the_form_and_optimiser_of_the_paper(name):
     assert method.identity_weight in (0, method.forward_cycle_weight / 2)  # none, or half of lambda
     assert method.adversarial == "least-squares"
     assert (optim.lr, optim.discriminator_lr, optim.beta1, optim.beta2) == (2e-4, None, 0.5, 0.999)
-    assert optim.epochs == optim.decay_epochs == 100  # by steps, the same half and half
+    assert optim.epochs == optim.decay_epochs == (20 if name == "standard" else 100)  # half and half, also by steps
 
 
 def test_cut_and_fastcut_have_the_authors_defaults():
