@@ -208,6 +208,14 @@ def test_a_tiff_whose_white_is_zero_is_read_with_black_as_zero(dtype):
     np.testing.assert_allclose(read_image(stored).pixels, pixels, atol=1e-6 if dtype is np.float32 else 0)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_a_tiff_takes_alpha_beside_any_number_of_channels(channels):
+    pixels = np.arange(channels, dtype=np.uint8) + np.zeros((4, 5, 1), np.uint8)
+    alpha = np.full((4, 5, 1), 7, np.uint8)
+    again = read_image(encode_image(DecodedImage(pixels, alpha), ".tif"))
+    assert np.array_equal(again.pixels, np.concatenate([pixels, alpha], 2))  # TIFF's reader takes it for a channel
+
+
 def test_four_bands_without_alpha_stay_four_at_every_depth():
     for dtype in (np.uint8, np.uint16):
         pixels = corpus.scene(6, channels=4, dtype=dtype)

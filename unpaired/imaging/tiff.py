@@ -141,9 +141,10 @@ def finish_tiff(file: BinaryIO, about: Metadata) -> None:
 
 def tiff_layout(decoded: DecodedImage) -> dict[str, Any]:
     """Arguments of tifffile's writer that tell what the channels are."""
-    colors = decoded.pixels.shape[2]
+    colors, alpha = decoded.pixels.shape[2], ["unassalpha"] if decoded.alpha is not None else []
+    more = ["unspecified"] * (colors - 1) if colors != 3 else []  # TIFF names gray and RGB; other channels are extra
     return {
         "photometric": "rgb" if colors == 3 else "minisblack",
         "planarconfig": "contig" if colors > 1 or decoded.alpha is not None else None,
-        "extrasamples": ["unassalpha"] if decoded.alpha is not None else None,
+        "extrasamples": [*more, *alpha] if alpha else None,
     }
