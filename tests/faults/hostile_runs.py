@@ -112,10 +112,10 @@ def checkpoints() -> Iterator[tuple[str, Spoil]]:
     yield "state-network-shape", lambda run: _resealed(run, changed("network/", torch.zeros(3)))
     yield "state-network-missing", lambda run: _resealed(run, lambda t: t.pop(_first(t, "network/")))
     yield "state-moment-shape", lambda run: _resealed(run, changed("optimizer/", torch.zeros(7, 7)))
-    yield "state-history-shape", lambda run: _resealed(run, changed("history/X/image", torch.zeros(7)))
+    yield "state-history-shape", lambda run: _resealed(run, changed("planned/past_x/image", torch.zeros(7)))
     yield (
         "state-history-nan",
-        lambda run: _resealed(run, changed("history/X/image", torch.full((3, 32, 32), torch.nan))),
+        lambda run: _resealed(run, changed("planned/past_x/image", torch.full((3, 32, 32), torch.nan))),
     )
     yield (
         "state-random",
