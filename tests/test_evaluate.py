@@ -110,6 +110,17 @@ def test_water_iou_is_pooled_over_the_images_and_uses_the_bound_of_the_target(ne
 BLUE = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
 
 
+def test_a_number_that_only_a_baseline_has_is_compared_with_nothing(tmp_path):
+    gray = np.full((32, 32, 3), 100, np.uint8)
+    for k in range(2):
+        write(tmp_path / "testA" / f"{k}.png", gray + np.array([0, 0, 50], np.uint8))  # all of it blue
+        write(tmp_path / "testB" / f"{k}.png", gray)  # no water in the truth, and none in the translation
+    describe(tmp_path, aligned=True, water={"A": 20, "B": 20})
+    result = evaluate(Rule({"AtoB": lambda x: torch.full_like(x, 0)}), tmp_path)
+    assert result["baselines"]["AtoB"]["copy"]["water_iou"] == 0 and "water_iou" not in result["AtoB"]
+    assert result["differences"]["AtoB"]["copy"].keys() == result["AtoB"].keys() - {"cycle_error"}
+
+
 def test_one_direction_only_has_no_way_back(negatives):
     result = evaluate(Rule({"AtoB": torch.neg}), negatives)
     assert "BtoA" not in result and "cycle_error" not in result["AtoB"]

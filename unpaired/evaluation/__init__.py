@@ -89,7 +89,8 @@ def _one_direction(
     results = dict(zip(gathered, side_by_side(lambda each: each.result(real), gathered.values()), strict=True))
     model = results.pop(MODEL)
     differences = {
-        baseline: {name: model[name] - other for name, other in found.items()} for baseline, found in results.items()
+        baseline: {name: model[name] - other for name, other in found.items() if name in model}
+        for baseline, found in results.items()
     }
     return {
         "numbers": _values(model),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unpaired.core.errors import counted
 from unpaired.metrics.bootstrap import Interval
 from unpaired.metrics.words import BASELINES, METRICS
 
@@ -55,7 +56,7 @@ def span_text(span: Span | None, digits: int) -> str:
 
 def warning(independent: int) -> str:
     """The warning for so few independent test images; empty where they are enough."""
-    images = f"{independent} independent test image{'s' * (independent != 1)}"
+    images = counted(independent, "independent test image")
     if independent < FEWEST:
         return f"{images}: no intervals and no verdicts below {FEWEST}; numbers of so few images say little"
     if independent < FEW:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from unpaired.core.device import describe_device, ieee_fp32, one_line_device_errors
+from unpaired.core.errors import counted
 from unpaired.imaging.images import Array, Images
 from unpaired.inference.padding import padding, padding_mode
 from unpaired.inference.runtimes import Runtime
@@ -107,7 +108,7 @@ class TorchRuntime(Runtime):
     @contextmanager
     def _errors(self, shape: torch.Size | tuple[int, ...]) -> Iterator[None]:
         """Inside, errors of the device are one line, and it is the current one, which Triton and graphs run on."""
-        work = f"{shape[0]} image{'s' * (shape[0] != 1)} of {shape[-1]}x{shape[-2]}"
+        work = f"{counted(shape[0], 'image')} of {shape[-1]}x{shape[-2]}"
         current = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
         with one_line_device_errors(self.device, work, ADVICE), current:
             yield
