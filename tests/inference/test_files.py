@@ -19,9 +19,9 @@ from tests.data_sets import make_model, shapes
 from unpaired.checkpoints.bundle import BUNDLE
 from unpaired.cli import run
 from unpaired.core.errors import BadInput
+from unpaired.core.pipeline import in_batches, in_order, one_ahead
 from unpaired.imaging.images import DecodedImage, read_image, write_image
 from unpaired.inference import Options, Translator, files, translate_files
-from unpaired.inference.pipeline import in_batches, in_order, one_ahead
 
 
 @pytest.fixture(scope="module")

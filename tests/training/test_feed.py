@@ -5,8 +5,8 @@ import torch
 
 from tests.data_sets import make_data, tiny
 from unpaired.config import RuntimeConfig
+from unpaired.core.pipeline import one_ahead
 from unpaired.data.pairing import UnpairedImages
-from unpaired.inference.pipeline import one_ahead
 from unpaired.training.engine import Engine
 from unpaired.training.prefetch import prefetch
 

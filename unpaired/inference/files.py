@@ -18,6 +18,7 @@ from pathlib import Path
 
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import write_text
+from unpaired.core.pipeline import in_batches, in_order, one_ahead
 from unpaired.core.progress import Advance, progress
 from unpaired.data.diagnosis import counted
 from unpaired.data.sources.folder import image_files, left_out, other_names
@@ -26,7 +27,6 @@ from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
 from unpaired.imaging.pages import read_header
 from unpaired.inference.masks import Weight, mask_files, masked, read_selecting, weights
 from unpaired.inference.options import Options
-from unpaired.inference.pipeline import in_batches, in_order, one_ahead
 from unpaired.inference.scale import advice, is_much_larger
 from unpaired.inference.stacks import translate_stack
 from unpaired.inference.translator import Translator

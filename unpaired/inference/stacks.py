@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from unpaired.core.pipeline import in_batches, in_order
 from unpaired.core.progress import Advance
 from unpaired.imaging.images import DecodedImage
 from unpaired.imaging.page_writers import write_pages
@@ -14,7 +15,6 @@ from unpaired.imaging.pages import open_pages
 from unpaired.imaging.pixels import Pages
 from unpaired.inference.masks import Weight, masked
 from unpaired.inference.options import Options
-from unpaired.inference.pipeline import in_batches, in_order
 from unpaired.inference.translator import Translator
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from unpaired.config import DataConfig, Direction, Scale
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
+from unpaired.core.pipeline import in_batches
 from unpaired.core.version import __version__
 from unpaired.data.manifest import names_of, with_arrow
 from unpaired.data.ranges import domain_of
@@ -25,7 +26,6 @@ from unpaired.imaging.metadata import Metadata
 from unpaired.imaging.values import Domain, converted, restored
 from unpaired.inference.opened import is_tensor, opened
 from unpaired.inference.padding import pad_array, padding
-from unpaired.inference.pipeline import in_batches
 from unpaired.inference.runtimes import Exported, Precision, Runtime, RuntimeName, is_exported, open_exported
 from unpaired.inference.scale import resized_beside, train_size
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from unpaired.core.pipeline import one_ahead
 from unpaired.data.pairing import Batch as HostBatch
 from unpaired.data.sources import ImageFile
-from unpaired.inference.pipeline import one_ahead
 from unpaired.methods import Batch
 from unpaired.training.engine import Engine
 
