@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, counted
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +73,7 @@ def describe_threads() -> str:
     """`1 thread` or `8 threads`: how many torch uses inside one operation."""
     import torch
 
-    count = torch.get_num_threads()
-    return f"{count} thread{'s' if count != 1 else ''}"
+    return counted(torch.get_num_threads(), "thread")
 
 
 def announce(device: torch.device) -> None:

@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unpaired.core.errors import BadInput, naming
+from unpaired.core.errors import BadInput, counted, naming
 from unpaired.core.files import write_text
 from unpaired.core.pipeline import in_batches, in_order, one_ahead
 from unpaired.core.progress import Advance, progress
-from unpaired.data.diagnosis import counted
 from unpaired.data.sources.folder import image_files, left_out, other_names
 from unpaired.imaging.images import Array, DecodedImage, encode_image, read_image, write_image
 from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
@@ -291,8 +290,10 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
     decoded = read_image(data if source == STREAM else Path(source))
     if decoded.pages > 1:
         raise BadInput(f"{name}: holds {decoded.pages} pages or frames; give files for both, then all are translated")
-    weight = weights(read_selecting(options.mask, name), options.feather) if options.mask else None
-    translated = masked(translator.domain_in.marked(decoded), translator.translate_decoded(decoded), weight)
+    translated = translator.translate_decoded(decoded)
+    if options.mask is not None:
+        weight = weights(read_selecting(options.mask, Path(name).name), options.feather)
+        translated = masked(translator.domain_in.marked(decoded), translated, weight)
     if out != STREAM:
         write_image(translated, Path(out))
         return [Path(out)]

@@ -28,11 +28,12 @@ LossFunction = Callable[[], tuple[Losses, Fakes]]
 class Method(nn.Module, ABC):
     """Networks, histories and random choices, each an attribute, and losses; no optimiser, precision, logger or file.
 
-    A method is made of its settings and `channels` = (channels of X, channels of Y), with fresh networks.
+    A method is made of its settings and `channels` = (channels of X, channels of Y), with fresh networks. Every network
+    that is an attribute is trained; a frozen one stands elsewhere, or `generators` is overridden.
     """
 
     masked = False
-    """Whether it can be trained with masks."""
+    """Whether it can be trained with masks; of the class, since settings are checked without networks."""
     discriminators_first = False
     """Whether a step updates the discriminators before the generators: it then has `translations`."""
 

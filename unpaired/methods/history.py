@@ -57,8 +57,8 @@ class History:
         """
         self._calls = 0
         none = self.size
-        ignored = [[Exchange(k, none, none) for k in range(size)] for size in sizes]
-        self._planned = ([self._draw(size) for size in sizes] if keep else ignored) if self.size else []
+        draw = self._draw if keep else lambda size: [Exchange(k, none, none) for k in range(size)]
+        self._planned = [draw(size) for size in sizes] if self.size else []
         for call, exchanges in enumerate(self._planned):
             key = call, len(exchanges)
             if key not in self._indices:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Values = Float[NDArray[np.float64], "n"]
     """One number per image."""
 
-LEVEL = 0.95
+LEVEL, WIDE = 0.95, 1.96
+"""Of an interval, and its deviations to either side of a normal value."""
 DRAWS = 2000
 SEED = 0
 
@@ -56,7 +57,7 @@ class Estimate:
     n: int
     independent: int
     normal: bool = False
-    """The draws are half-samples (`metrics.swd`): the interval is 1.96 deviations to either side of the value."""
+    """The draws are half-samples (`metrics.swd`): the interval is `WIDE` deviations to either side of the value."""
     lowest: float = -math.inf
     """No interval reaches below it."""
 
@@ -65,7 +66,7 @@ class Estimate:
         """95 %; NaN where no draw has a value."""
         known = self.draws[~np.isnan(self.draws)]
         if self.normal:
-            reach = 1.96 * float(known.std(ddof=1))
+            reach = WIDE * float(known.std(ddof=1))
             low, high = self.value - reach, self.value + reach
         else:
             low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) if known.size else (math.nan,) * 2

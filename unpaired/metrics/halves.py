@@ -11,13 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from unpaired.metrics.bootstrap import WIDE
 from unpaired.metrics.fid import Features
 from unpaired.metrics.kid import SEED
 
 HALVES = 20
 """Random halves of both sets."""
-WIDE = 1.96
-"""Deviations on each side of a 95 % interval."""
 
 
 def half_widths(

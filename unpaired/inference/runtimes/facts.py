@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -91,7 +92,7 @@ class Facts:
             raise BadInput(f"{name}: its `{KEY}` metadata describes another kind of model ({brief(text)})")
         return facts
 
-    @property
+    @cached_property
     def data(self) -> DataConfig:
         """What the file says of its domains, as settings."""
         a, b = (name[:LONGEST_NAME] for name in self.domains)
