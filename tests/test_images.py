@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests import corpus
 from unpaired.core.errors import BadInput, shown
@@ -439,3 +440,12 @@ def test_pillow_opens_what_is_written():
 )
 def test_what_is_no_image_is_described_in_words(data, words):
     assert beginning_of(data) == words
+
+
+def test_texts_of_a_png_that_are_named_like_numbers_do_not_damage_it():
+    said, file = PngInfo(), io.BytesIO()
+    said.add_text("duration", "12 ms")
+    said.add_text("loop", "yes")
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(file, "PNG", pnginfo=said)
+    read = read_image(file.getvalue())
+    assert read.pixels.shape == (4, 5, 3) and read.about.duration == 0

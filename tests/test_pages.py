@@ -251,3 +251,14 @@ def test_an_animated_png_of_16_bits_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(BadInput, match="deep.png: animated PNG of 16 bits; save it with 8 bits, or each frame"):
         with open_pages(tmp_path / "deep.png"):
             pass
+
+
+def test_an_ome_tiff_whose_first_image_has_no_pixels_is_read(tmp_path):
+    path, pixels = tmp_path / "a.ome.tif", np.arange(40, dtype=np.uint16).reshape(2, 4, 5)
+    sizes = 'DimensionOrder="XYZCT" SizeX="5" SizeY="4" SizeZ="2" SizeC="1" SizeT="1" Type="uint16"'
+    second = f'<Image ID="Image:1"><Pixels ID="Pixels:1" {sizes}><TiffData/></Pixels></Image>'
+    scheme = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    said = f'<?xml version="1.0"?><OME xmlns="{scheme}"><Image ID="Image:0"/>{second}</OME>'
+    tifffile.imwrite(path, pixels, description=said, metadata=None, photometric="minisblack")
+    assert np.array_equal(read_image(path).pixels[..., 0], pixels[0])
+    assert read_header(path) == (4, 5, 2)

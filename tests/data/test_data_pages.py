@@ -82,3 +82,13 @@ def test_pixels_without_data_stay_so(tmp_path):
     assert decoded.nodata.where[:3].all() and not decoded.nodata.where[3:].any()
     store = PixelStore(DataConfig(preprocess="none", channels_a=1))
     np.testing.assert_allclose(store.read(page, Domain(1))[4:, :, 0], pixels[1, 4:], atol=1e-6)
+
+
+def test_a_list_may_take_images_from_the_root_itself(tmp_path):
+    for name in ("x", "y"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "testA.txt").write_text("x.png\n")
+    (tmp_path / "testB.txt").write_text("y.png\n")
+    assert [path.name for path in domain_files(tmp_path, "testA", pages="all")] == ["x.png"]
+    held_out = open_held_out(tmp_path, paired="no")
+    assert [held_out.name(path) for path in held_out.b] == ["y.png"]

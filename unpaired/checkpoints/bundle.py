@@ -21,7 +21,7 @@ from torch import Tensor
 from unpaired.checkpoints.run_state import STATE, is_checkpoint, read_state
 from unpaired.checkpoints.shipped import offer, shipped_file
 from unpaired.config import DIRECTIONS, Direction
-from unpaired.core.errors import BadInput, brief, shown
+from unpaired.core.errors import BadInput, brief, first_problem, shown
 from unpaired.core.files import write_bytes, written_whole
 from unpaired.core.safe_text import parse_json
 from unpaired.core.safetensors_file import Header, check_finite, check_fit, read_header, read_tensors, tensors_under
@@ -220,9 +220,7 @@ def _read_facts(facts: Any, path: Path) -> _Facts:
     try:
         return _FACTS.validate_python(facts)
     except ValidationError as error:
-        problem = error.errors()[0]
-        words = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, found {brief(problem['input'])}"
-        raise BadInput(f"{path}: {words}; train or convert again") from error
+        raise BadInput(f"{path}: {first_problem(error)}; train or convert again") from error
 
 
 def _those_in(header: Header, known: Mapping[Direction, Generator]) -> dict[Direction, Generator]:

@@ -114,7 +114,7 @@ def _test(flags: Flags, ours: list[str]) -> Equivalent:
     single = flags.get("model") == "test"
     if not single:
         _method(flags)
-    choices = {"dataset_mode": {"unaligned", "aligned", "single"}, "direction": table.CHOICES["direction"]}
+    choices = {"dataset_mode": ("unaligned", "aligned", "single"), "direction": table.CHOICES["direction"]}
     found = _accepted(flags, choices, table.AT_TEST)
     model, label = _model(_folder(flags, "checkpoints_dir"), flags, found)
     phase, data = flags.get("phase", "test"), _data(flags, found, single)

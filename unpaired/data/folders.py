@@ -146,8 +146,9 @@ def within(image: ImageFile, root: Path) -> PurePosixPath:
 
 
 def inside_part(image: ImageFile, root: Path) -> PurePosixPath:
-    """An image's name within its part."""
-    return PurePosixPath(*within(image, root).parts[1:])
+    """An image's name within its part; all of it where a list takes it from the root itself."""
+    parts = within(image, root).parts
+    return PurePosixPath(*(parts[1:] or parts))
 
 
 def own_name(image: ImageFile, root: Path, part: str) -> str:

@@ -130,13 +130,15 @@ def _digest(a: Files, b: Files) -> str:
 def _check_streamed(cfg: DataConfig) -> None:
     """What has to read every image before the first step is refused for images on the hub."""
     asked = {"data.on_bad_image skip": cfg.on_bad_image == "skip", "data.masks": cfg.masks}
-    for setting in (name for name, wanted in asked.items() if wanted):
-        parts = {name: images_of(Path(cfg.root), name) for name in ("trainA", "trainB")}
-        if streamed := [name for name, files in parts.items() if len(files.local()) < len(files)]:
-            raise BadInput(
-                f"{setting}: needs every image read before the first step, and {' and '.join(streamed)} of {cfg.root} "
-                f"is on the hub; set it to its default, or bring the data here with `unpaired prepare shards`"
-            )
+    setting = next((name for name, wanted in asked.items() if wanted), None)
+    if setting is None:
+        return
+    parts = {name: images_of(Path(cfg.root), name) for name in ("trainA", "trainB")}
+    if streamed := [name for name, files in parts.items() if len(files.local()) < len(files)]:
+        raise BadInput(
+            f"{setting}: needs every image read before the first step, and {' and '.join(streamed)} of {cfg.root} "
+            f"is on the hub; set it to its default, or bring the data here with `unpaired prepare shards`"
+        )
 
 
 def _read(path: Path) -> ImageSelection:

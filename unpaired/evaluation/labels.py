@@ -89,9 +89,10 @@ def label_scores(
             for batch in held_out_batches(sides[0], there.domain_in, sides[1], there.domain_out):
                 assert batch.truths is not None  # the tests are pairs
                 output = there.translate(batch.inputs)
-                if to_labels or segmenter is None:
+                if to_labels:
                     found, truth = palette.nearest(output), palette.exact(batch.truths)
                 else:
+                    assert segmenter is not None  # else the direction is left out
                     found, truth = same_size(_rounded(segmenter, output), palette.exact(batch.inputs))
                 total += confusion_matrix(found, truth, len(palette.names), IGNORE)
                 advance(len(batch.indices))

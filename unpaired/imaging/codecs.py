@@ -51,7 +51,7 @@ def open_deep_png(data: Bytes, max_pixels: int) -> Pages:
 
         check_size(width, height, max_pixels)
         about, needed = Image.new("1", (1, 1)), (b"IHDR", b"tRNS", b"IDAT", b"IEND")  # libpng warns about the others
-        about.info.update(png_info((kind, chunk[8:-4]) for kind, chunk in png_chunks(data)))
+        about.info.update(png_info((kind, chunk[8:-4]) for kind, chunk in png_chunks(data) if kind not in needed))
         bare = data[:8] + b"".join(chunk for kind, chunk in png_chunks(data) if kind in needed)
         pixels = np.atleast_3d(png_decode(bare))
         return finished(pixels, pixels.shape[2] in (2, 4), orientation_of(about), metadata_of(about.info))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import mmap
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -54,7 +54,7 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     """The images of a file, read while it is open; raises `BadInput`, here and in `Pages.read`, that names the file."""
     with ExitStack() as held:
         with one_line_errors(path):
-            pages = held.enter_context(open_images(held.enter_context(path.open("rb")), max_pixels))
+            pages = held.enter_context(open_images(held.enter_context(path.open("rb")), max_pixels, words=True))
 
         def read(number: int) -> DecodedImage:
             with one_line_errors(path):
@@ -64,38 +64,52 @@ def open_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
 
 
 @contextmanager
-def open_images(file: BinaryIO, max_pixels: int) -> Iterator[Pages]:
-    """The images of an open file; raises `BadInput` for an unknown format, or one of DAMAGE."""
+def open_images(file: BinaryIO, max_pixels: int, words: bool = False) -> Iterator[Pages]:
+    """The images of an open file, with what a stack says of its scale if `words` are wanted.
+
+    Raises `BadInput` for an unknown format, or one of DAMAGE.
+    """
     quieten()
     head = file.read(HEAD)
     suffix = suffix_of(head)
     file.seek(0)
     if suffix == ".tif":
-        with open_tiff(file) as tiff:
-            yield _stack(tiff, _content(file), max_pixels)
+        with open_tiff(file) as tiff, _content(file) as data:
+            yield _stack(tiff, data, max_pixels, words)
     elif suffix in MEDICAL:
         yield open_medical(file, suffix, max_pixels)
     elif suffix == ".ppm":
-        yield open_ppm(_content(file), max_pixels)
+        with _content(file) as data:
+            yield open_ppm(data, max_pixels)
     elif suffix == ".png" and head[24:25] == b"\x10":  # IHDR: width, height, bit depth
-        yield open_deep_png(_content(file), max_pixels)
+        with _content(file) as data:
+            yield open_deep_png(data, max_pixels)
     else:
         with pillow_reader(suffix)(file) as image:
             yield _frames(image, max_pixels)
 
 
-def _content(file: BinaryIO) -> Bytes:
-    return file.getvalue() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+@contextmanager
+def _content(file: BinaryIO) -> Iterator[Bytes]:
+    if isinstance(file, io.BytesIO):
+        yield file.getvalue()
+        return
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        yield data
+    finally:
+        with suppress(BufferError):  # pixels that are views of it close it when they go
+            data.close()
 
 
-def _stack(tiff: Any, data: Bytes, max_pixels: int) -> Pages:
+def _stack(tiff: Any, data: Bytes, max_pixels: int, words: bool) -> Pages:
     stack, page = tiff_stack(tiff), tiff.pages.first.aspage()
-    words = _words(tiff, stack.layout.kind)
+    layout = replace(stack.layout, words=_words(tiff, stack.layout.kind)) if words else stack.layout
 
     def read(number: int) -> DecodedImage:
         return tiff_image(tiff, stack, number, data, max_pixels)
 
-    return Pages(replace(stack.layout, words=words), page.imagelength, page.imagewidth, read, stack.left_out)
+    return Pages(layout, page.imagelength, page.imagewidth, read, stack.left_out)
 
 
 def _words(tiff: Any, kind: str) -> dict[str, Any]:
@@ -120,9 +134,14 @@ def _frames(image: Any, max_pixels: int) -> Pages:
     def read(number: int) -> DecodedImage:
         image.seek(first + number)
         decoded = pillow_image(image, max_pixels)
-        duration = float(image.info.get("duration") or 0)
-        return replace(decoded, about=replace(decoded.about, duration=duration))
+        return replace(decoded, about=replace(decoded.about, duration=float(_number(image, "duration"))))
 
     once = "loop" not in image.info and image.format == "GIF"
-    layout = Layout(count, "animation", loop=1 if once else int(image.info.get("loop") or 0))
+    layout = Layout(count, "animation", loop=1 if once else int(_number(image, "loop")))
     return Pages(layout, image.height, image.width, read)
+
+
+def _number(image: Any, key: str) -> float:
+    """A number that Pillow found; 0 without one, and for a text of this name in a PNG."""
+    value = image.info.get(key)
+    return value if isinstance(value, int | float) else 0

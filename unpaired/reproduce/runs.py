@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def open_workshop(out: Path, budget: Budget, threads: int, device: str) -> Workshop:
     """Make the folder, or come back to it; `BadInput` if it holds a reproduction with another budget."""
     path, plan = out / PLAN, asdict(budget)
-    if before := _read(path):
+    if (before := _read(path)) is not None:
         differ = [key for key in plan if before.get(key, plan[key]) != plan[key]]
         if changed := [f"{key} was {before[key]} and is now {plan[key]}" for key in differ]:
             raise BadInput(f"{out} holds a reproduction with another budget: {', '.join(changed)}; give another --out")

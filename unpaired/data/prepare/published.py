@@ -14,9 +14,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, first_problem
 from unpaired.core.files import file_sha256, write_text
 from unpaired.data.manifest import Manifest, new_dataset
 from unpaired.data.prepare.download import Refused, WrongHash, download
@@ -179,4 +179,7 @@ def _read_pins() -> dict[str, str]:
     try:
         return _PINS.validate_json(path.read_bytes(), strict=True) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected JSON with one SHA-256 for each address; remove the file") from error
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
+        raise BadInput(
+            f"{path}: expected JSON with one SHA-256 for each address ({reason}); remove the file"
+        ) from error

@@ -75,8 +75,10 @@ def read_bytes(image: ImageFile, limit: int) -> bytes:
 
 def open_archive(path: Path | HubPath) -> Archive | None:
     """The archive at `path`, or None where it is not one, by its suffix."""
-    kind = KINDS.get(path.suffix.lower())
-    return kind(path) if kind and (isinstance(path, HubPath) or path.is_file()) else None
+    suffix = path.suffix.lower()
+    kind = KINDS.get(suffix)
+    readable = suffix == PARQUET if isinstance(path, HubPath) else kind and path.is_file()
+    return kind(path) if kind and readable else None
 
 
 def open_archives(paths: Sequence[Path | HubPath]) -> list[Archive | None]:

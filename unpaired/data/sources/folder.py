@@ -66,6 +66,13 @@ def _is_image(name: str, path: str) -> bool:
         return False
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or a file system that fails
+        return False
+
+
 def _entries(folder: str | Path, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[Entry]:
     """All files and folders; `above` are the real paths of the folder and of those it is in."""
     above = above or (os.path.realpath(folder),)
@@ -77,7 +84,7 @@ def _entries(folder: str | Path, prefix: str = "", above: tuple[str, ...] = ()) 
         name = prefix + entry.name
         if entry.name.startswith("."):
             continue
-        if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
+        if not _is_folder(entry):
             yield name, entry.path, "file"
             continue
         place = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
