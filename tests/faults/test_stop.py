@@ -68,6 +68,16 @@ def test_before_the_first_step_it_stops_at_once_and_leaves_nothing(data, tmp_pat
     assert signal.getsignal(number) == before
 
 
+def test_during_the_colour_start_it_stops_at_once_and_the_same_command_starts_again(data, tmp_path, monkeypatch):
+    experiment = tiny(data, optim__colour_start=4)
+    whole = load_state(train(experiment, tmp_path / "whole"))[0]
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="before the first step"):
+        signal_in(patch, "unpaired.training.colour_start.colour_map")
+        train(experiment, tmp_path / "run")
+    again = load_state(train(experiment, tmp_path / "run"))[0]
+    assert all(torch.equal(again.tensors[name], value) for name, value in whole.tensors.items())
+
+
 def test_while_sampling_it_saves_and_stops_after_the_same_step(data, tmp_path, monkeypatch):
     """Samples are drawn at 0, 3 and 6; checkpoints every 2."""
     signal_in(monkeypatch, "unpaired.training.samples.image_grid", at=3)

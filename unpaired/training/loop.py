@@ -159,9 +159,10 @@ class Run:
         monitors = self._start_monitors(report, stack)
         log_due, save_due = Interval(runtime.log_every, total), Interval(runtime.save_every, total)
         keep_due = Interval(runtime.keep_every, 0)
-        request.later()  # from here on there is a state to save before stopping
         if start == 0:
             self._colour_start()
+        request.later()  # from here on there is a state to save before stopping
+        if start == 0:
             self.observe(0, monitors, request)
         elif self.validation_is_pending(start):
             self.repeat_validation(start, request)
