@@ -22,6 +22,13 @@ ARCHITECTURES = {
         "method__generator__width": 2,
         "method__generator__upsampling": "resize",
     },
+    "unet image skip": {
+        "method__generator__name": "unet",
+        "method__generator__downs": 5,
+        "method__generator__width": 2,
+        "method__generator__upsampling": "resize",
+        "method__generator__image_skip": True,
+    },
     "unet blur": {
         "method__generator__name": "unet",
         "method__generator__downs": 5,

@@ -27,6 +27,7 @@ GENERATORS = {
     "unet": UNetConfig(width=4, downs=5),
     "unet deep": UNetConfig(width=4, downs=6, dropout=True),
     "unet resize": UNetConfig(width=4, downs=5, upsampling="resize"),
+    "unet image skip": UNetConfig(width=4, downs=5, upsampling="resize", image_skip=True),
     "unet blur": UNetConfig(width=4, downs=5, downsampling="blur", upsampling="blur"),
     "unet batch": UNetConfig(width=4, downs=5, norm="batch"),
 }

@@ -30,6 +30,10 @@ NETWORKS = {
     "resnet resize": (lambda: build_generator(ResNetConfig(width=16, blocks=1, upsampling="resize"), 3, 3), 3),
     "unet": (lambda: build_generator(UNetConfig(width=4, downs=5), 3, 3), 3),
     "unet resize": (lambda: build_generator(UNetConfig(width=4, downs=5, upsampling="resize"), 3, 3), 3),
+    "unet image skip": (
+        lambda: build_generator(UNetConfig(width=4, downs=5, upsampling="resize", image_skip=True), 3, 3),
+        3,
+    ),
     "unet blur": (
         lambda: build_generator(UNetConfig(width=4, downs=5, downsampling="blur", upsampling="blur"), 3, 3),
         3,

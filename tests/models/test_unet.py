@@ -153,7 +153,14 @@ def test_with_instance_norm_training_and_evaluation_give_the_same():
     assert list(network.buffers()) == []
 
 
-@pytest.mark.parametrize(("settings", "words"), [({"width": 0}, "width.*got 0"), ({"downs": 4}, "downs.*got 4")])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"width": 0}, "width.*got 0"),
+        ({"downs": 4}, "downs.*got 4"),
+        ({"image_skip": True}, "image_skip needs upsampling .resize., got 'transposed'"),
+    ],
+)
 def test_impossible_sizes_are_refused_with_the_value_found(settings, words):
     with pytest.raises(ValueError, match=words):
         UNetConfig(**settings)
@@ -165,6 +172,17 @@ def test_resize_convolutions_replace_every_stride_half_convolution_and_keep_its_
     assert len(places) == 5
     assert [name for name, module in resize.named_modules() if isinstance(module, ResizeConv)] == places
     assert resize(torch.rand(1, 3, 64, 32)).shape == (1, 3, 64, 32)
+
+
+def test_the_last_convolution_sees_the_image_beside_the_features():
+    network = tiny(upsampling="resize", image_skip=True)
+    plain, image = tiny(upsampling="resize"), torch.rand(1, 3, 32, 64) * 2 - 1
+    weight = network.last[1].weight.data
+    assert weight.shape[1] == plain.model.model[3].conv.weight.shape[1] + 3
+    weight.zero_()
+    weight[range(3), range(-3, 0), 1, 1] = 1.0  # the middle of each kernel on its own channel of the image
+    network.last[1].bias.data.zero_()
+    assert_close(network(image), torch.tanh(image))
 
 
 def test_blurs_replace_every_convolution_that_changes_the_size_and_keep_its_place():

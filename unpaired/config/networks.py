@@ -73,10 +73,14 @@ class UNetConfig(InitConfig):
     """"strided" as published, or "blur": a 3x3 convolution, then a blur at stride 2."""
     upsampling: Upsampling = "transposed"
     """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution."""
+    image_skip: bool = False
+    """Lay the image itself beside what the last convolution sees, at full size; needs upsampling "resize"."""
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.image_skip and self.upsampling != "resize":
+            raise ValueError(f'image_skip needs upsampling "resize", got {brief(self.upsampling)}')
         if not 5 <= self.downs <= 14:
             raise ValueError(f"downs must be 5 (the full-width scales) to 14 (16384 px), got {brief(self.downs)}")
 

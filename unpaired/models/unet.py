@@ -56,7 +56,8 @@ class UNetGenerator(nn.Module):
     """U-Net on images in [-1, 1]; height and width must divide by 2 ** downs.
 
     Module names are those of the official PyTorch code (`model.model.1.model...`); with "blur" or "resize" a chain of
-    layers has the place of the convolution that it replaces.
+    layers has the place of the convolution that it replaces. With `image_skip` the last convolution sees the image
+    beside the features: without it the finest detail has to come through features of half its size.
     """
 
     def __init__(self, cfg: UNetConfig, channels: int, out_channels: int) -> None:
@@ -68,8 +69,12 @@ class UNetGenerator(nn.Module):
         for outer, width in ((4 * w, 8 * w), (2 * w, 4 * w), (w, 2 * w)):
             block = SkipBlock(outer, width, block, cfg, dropout=False)
         first = down_conv(cfg, channels, w, bias=has_bias(cfg.norm))
-        last = [nn.ReLU(inplace=True), up_conv(cfg, 2 * w, out_channels, bias=True), nn.Tanh()]
-        self.model = nn.Sequential(OrderedDict(model=nn.Sequential(first, block, *last)))
+        up = up_conv(cfg, 2 * w + channels * cfg.image_skip, out_channels, bias=True)
+        tail, self.last = [up, nn.Tanh()], None
+        if cfg.image_skip:
+            resize, *convolution = up.children()
+            tail, self.last = [resize], nn.Sequential(*convolution, nn.Tanh())
+        self.model = nn.Sequential(OrderedDict(model=nn.Sequential(first, block, nn.ReLU(inplace=True), *tail)))
         self.encoder = {0: channels, 1: w, 2: 2 * w, 3: 4 * w, 4: 8 * w}
         """Scales whose features contrastive losses compare, with their channels: 0 is the image, k the output of the
         k-th convolution down, at 2**-k of the size."""
@@ -78,7 +83,7 @@ class UNetGenerator(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""
-        return self.model(x)
+        return self.last(torch.cat([self.model(x), x], dim=1)) if self.last else self.model(x)
 
     def features(self, x: Float[Tensor, "b c h w"], layers: Collection[int]) -> list[Tensor]:
         """Features of the encoder at these scales, 0 to 4 as in `encoder`, in order; the pass ends at the last one."""

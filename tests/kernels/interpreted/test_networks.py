@@ -33,6 +33,9 @@ NETWORKS = {
     ),
     "unet": lambda: build_generator(UNetConfig(width=2, downs=5), 3, 3),
     "unet resize": lambda: build_generator(UNetConfig(width=2, downs=5, upsampling="resize"), 3, 3),
+    "unet image skip": lambda: build_generator(
+        UNetConfig(width=2, downs=5, upsampling="resize", image_skip=True), 3, 3
+    ),
     "patchgan": lambda: build_discriminator(PatchGANConfig(width=4, layers=2), 3),
     "patchgan none": lambda: build_discriminator(PatchGANConfig(width=4, layers=2, norm="none"), 3),
     "patchgan spectral": lambda: build_discriminator(PatchGANConfig(width=4, layers=2, spectral_norm=True), 3),

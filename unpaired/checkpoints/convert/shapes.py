@@ -53,6 +53,7 @@ def describe(cfg: GeneratorConfig) -> str:
     """An architecture in a few words, e.g. `resnet, 9 blocks, width 64, instance norm`."""
     extras = [f"{cfg.upsampling} upsampling"] if cfg.upsampling != "transposed" else []
     extras += ["dropout"] if cfg.dropout else []
+    extras += ["image skip"] if isinstance(cfg, UNetConfig) and cfg.image_skip else []
     extras += [f"{cfg.padding} padding"] if isinstance(cfg, ResNetConfig) and cfg.padding != "reflect" else []
     depth = f"{cfg.blocks} blocks" if isinstance(cfg, ResNetConfig) else f"{cfg.downs} halvings"
     return ", ".join([cfg.name, depth, f"width {cfg.width}", f"{cfg.norm} norm", *extras])
