@@ -149,15 +149,21 @@ def earth() -> Experiment:
     """Satellite image and map of shaded relief at 64 px, minutes on two CPU cores: what `unpaired demo` trains.
 
     Not the published settings: at this size and budget InstanceNorm's loss of a tile's colour decides, so the
-    generator is a U-Net, whose outer skip carries none, its discriminators see colours (no norm), and lambda is 2: at
-    10 both translations stay copies of their input. Measured in docs/lab-notes.md.
+    generator is a U-Net, whose outer skip carries none and whose last convolution sees the image, its discriminators
+    see colours (no norm), and lambda is 2: at 10 both translations stay copies of their input. Measured in
+    docs/lab-notes.md.
 
     unpaired prepare earth earth64
     unpaired train earth --data earth64 --out runs/earth
     """
     base = quick(64)
-    data = DataConfig(preprocess="none", load_size=64, crop_size=64)
-    return replace(base, name="earth", data=data, optim=replace(base.optim, steps=4000, colour_start=300))
+    return replace(
+        base,
+        name="earth",
+        data=DataConfig(preprocess="none", load_size=64, crop_size=64),
+        method=replace(base.method, generator=UNetConfig(width=32, downs=5, upsampling="resize", image_skip=True)),
+        optim=replace(base.optim, steps=3600, colour_start=300),
+    )
 
 
 def earth_labels() -> Experiment:
@@ -166,8 +172,7 @@ def earth_labels() -> Experiment:
     unpaired prepare earth labels64 --pair satellite-labels
     unpaired train earth_labels --data labels64 --out runs/labels
     """
-    base = earth()
-    return replace(base, name="earth_labels", method=replace(base.method, identity_weight=0.0))
+    return replace(earth(), name="earth_labels", method=replace(quick(64).method, identity_weight=0.0))
 
 
 def earth128() -> Experiment:
