@@ -70,11 +70,12 @@ class UNetGenerator(nn.Module):
             block = SkipBlock(outer, width, block, cfg, dropout=False)
         first = down_conv(cfg, channels, w, bias=has_bias(cfg.norm))
         up = up_conv(cfg, 2 * w + channels * cfg.image_skip, out_channels, bias=True)
-        tail, self.last = [up, nn.Tanh()], None
+        tail, last = [up, nn.Tanh()], None
         if cfg.image_skip:
             resize, *convolution = up.children()
-            tail, self.last = [resize], nn.Sequential(*convolution, nn.Tanh())
+            tail, last = [resize], nn.Sequential(*convolution, nn.Tanh())
         self.model = nn.Sequential(OrderedDict(model=nn.Sequential(first, block, nn.ReLU(inplace=True), *tail)))
+        self.last = last
         self.encoder = {0: channels, 1: w, 2: 2 * w, 3: 4 * w, 4: 8 * w}
         """Scales whose features contrastive losses compare, with their channels: 0 is the image, k the output of the
         k-th convolution down, at 2**-k of the size."""
