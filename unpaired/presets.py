@@ -161,7 +161,7 @@ def earth() -> Experiment:
         base,
         name="earth",
         data=DataConfig(preprocess="none", load_size=64, crop_size=64),
-        method=replace(base.method, generator=UNetConfig(width=32, downs=5, upsampling="resize", image_skip=True)),
+        method=replace(base.method, generator=replace(base.method.generator, image_skip=True)),
         optim=replace(base.optim, steps=3600, colour_start=300),
     )
 

@@ -159,8 +159,7 @@ class Run:
         monitors = self._start_monitors(report, stack)
         log_due, save_due = Interval(runtime.log_every, total), Interval(runtime.save_every, total)
         keep_due = Interval(runtime.keep_every, 0)
-        if start == 0:
-            self._colour_start()
+        self._colour_start()
         request.later()  # from here on there is a state to save before stopping
         if start == 0:
             self.observe(0, monitors, request)
@@ -196,9 +195,9 @@ class Run:
         return [estimate, self.samples, self.validator, self.doctor, *([self.report] if self.report else [])]
 
     def _colour_start(self) -> None:
-        """Train the generators to be the colour map between the domains, if `optim.colour_start` is set."""
+        """Train fresh generators to be the colour map between the domains, if `optim.colour_start` is set."""
         steps = min(self.experiment.optim.colour_start, self.schedule.steps)
-        if not steps:
+        if self.start or not steps:
             return
         with self.log.pause(), progress("colour start", 2 * steps, quiet=not self.processes.first) as advance:
 
