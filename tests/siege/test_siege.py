@@ -153,17 +153,20 @@ def memory(running: Running) -> dict[str, float]:
 
 def test_the_server_stands_a_siege(model, tmp_path):
     seen, over = Seen(), threading.Event()
-    with server(model, "--queue", 16) as running:
+    besiegers = [overload] * (80 if WHOLE else 20)  # four at a time is what it can bear
+    with server(model, "--queue", len(besiegers) // 5) as running:
         alone = rate(running, 60 if WHOLE else 10)
         rate(running, 200 if WHOLE else 20)  # the sizes to come, so that memory is compared like with like
         before = memory(running)
-        besiegers = [overload] * (80 if WHOLE else 20)  # four at a time is what it can bear
         with ThreadPoolExecutor(len(besiegers) + 8) as pool:
             fuzzed = pool.submit(schemathesis, running, tmp_path)
             work = [pool.submit(besieger, running, seen, over) for besieger in (*besiegers, watch, kill_workers)]
             work += [pool.submit(fuzz, running, seen, over, seed) for seed in range(2)]
             time.sleep(SECONDS)
-            over.set()
+            try:  # on a machine with much else to do seconds are too few
+                waited(lambda: seen.statuses[200] and seen.statuses[503])
+            finally:
+                over.set()
             for each in (*work, fuzzed):
                 each.result()
         running.wait_ready()
@@ -192,7 +195,6 @@ def test_the_server_stands_a_siege(model, tmp_path):
     print(json.dumps(figures, indent=1))
     assert not seen.unplanned and not seen.lost
     assert fuzzed.result().returncode == 0, fuzzed.result().stdout[-3000:]
-    assert seen.statuses[200] > 0 and seen.statuses[503] > 0
     # A cut of seconds leaves a new worker's caches half filled; the promise of 10 % is the whole siege's.
     slack = 1.1 if WHOLE else 1.3
     assert all(after[name] <= slack * before[name] + 10 for name in before), (before, after)
