@@ -89,8 +89,8 @@ def test_baselines_are_fitted_on_the_training_sets_only(tmp_path):
     assert result["histogram_matching"]["mean_abs_error"] == pytest.approx(10)  # 50 and 250 against 60 and 240
 
 
-def test_water_iou_is_pooled_over_the_images_and_uses_the_bound_of_the_target(negatives):
-    describe(negatives, aligned=True, water={"A": 8, "B": 25})
+def test_water_iou_is_pooled_over_the_images_and_uses_the_bounds_of_the_target(negatives):
+    describe(negatives, aligned=True, water={"A": {"bluer_by": 8}, "B": {"bluer_by": 25}})
     for k in range(6, 12):
         for side in ("A", "B"):
             (negatives / f"test{side}" / f"{k}.png").unlink()
@@ -115,7 +115,7 @@ def test_a_number_that_only_a_baseline_has_is_compared_with_nothing(tmp_path):
     for k in range(2):
         write(tmp_path / "testA" / f"{k}.png", gray + np.array([0, 0, 50], np.uint8))  # all of it blue
         write(tmp_path / "testB" / f"{k}.png", gray)  # no water in the truth, and none in the translation
-    describe(tmp_path, aligned=True, water={"A": 20, "B": 20})
+    describe(tmp_path, aligned=True, water={"A": {"bluer_by": 20}, "B": {"bluer_by": 20}})
     result = evaluate(Rule({"AtoB": lambda x: torch.full_like(x, 0)}), tmp_path)
     assert result["baselines"]["AtoB"]["copy"]["water_iou"] == 0 and "water_iou" not in result["AtoB"]
     assert result["differences"]["AtoB"]["copy"].keys() == result["AtoB"].keys() - {"cycle_error"}

@@ -222,6 +222,7 @@ def described() -> dict[str, Spoil]:
         "aligned": {"aligned": "yes"},
         "water": {"water": [1]},
         "water-text": {"water": {"A": "blue"}},
+        "water-colours": {"water": {"A": {"bluer_by": "blue"}, "B": {"darkest": 1}}},
         "rule": {"rule": "x"},
         "rule-text": {"rule": {"size": "64"}},
         "rule-zero": {"rule": {"size": 0, "stride": 0, "globe_width": 0}},

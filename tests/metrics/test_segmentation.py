@@ -57,6 +57,11 @@ def test_water_is_where_blue_exceeds_the_mean_of_red_and_green_by_the_bound_or_m
     red, green, blue = [100, 100, 100, 0], [100, 90, 0, 9], [107, 103, 57, 255]
     image = torch.tensor([red, green, blue]).view(1, 3, 2, 2) / 127.5 - 1
     assert water_mask(image, 8).flatten().tolist() == [False, True, False, True]
+    # The second has a brightness of 293 / 3 = 97.7 levels, the fourth of 264 / 3 = 88.
+    assert water_mask(image, 8, darkest=88).flatten().tolist() == [False, True, False, True]
+    assert water_mask(image, 8, darkest=89).flatten().tolist() == [False, True, False, False]
+    assert water_mask(image, 8, brightest=88).flatten().tolist() == [False, False, False, True]
+    assert water_mask(image, 8, brightest=87).flatten().tolist() == [False, False, False, False]
     with pytest.raises(ValueError, match="3 channels"):
         water_mask(torch.zeros(1, 1, 4, 4), 8)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Required
 
 from PIL import Image
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
@@ -33,6 +33,15 @@ class Rule(TypedDict, total=False):
     globe_width: PositiveInt
 
 
+class Water(TypedDict, total=False):
+    """The colours of water in a domain in 8-bit levels: the arguments of `metrics.segmentation.water_mask`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # pyright: ignore[reportGeneralTypeIssues]
+    bluer_by: Required[float]
+    darkest: float
+    brightest: float
+
+
 class Facts(TypedDict, total=False):
     """The entries of `dataset.json` that programs read."""
 
@@ -40,7 +49,7 @@ class Facts(TypedDict, total=False):
     format: Literal[1]
     name: str
     aligned: bool
-    water: dict[str, float]
+    water: dict[str, Water]
     domains: dict[str, str]
     rule: Rule
     groups: dict[str, str]

@@ -56,7 +56,7 @@ def recipe(
         "quantisation": "outputs rounded to 8 bits before they are scored; the cycle starts from unrounded ones",
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
-        "water_bluer_by": held_out.manifest.get("water"),
+        "water": held_out.manifest.get("water"),
         "bootstrap": {"level": bootstrap.LEVEL, "draws": bootstrap.DRAWS, "seed": bootstrap.SEED}
         | {"groups": {side: len(set(g)) if g else None for side, g in groups.items()}},
         "swd": {"levels": levels, "projections": swd.PROJECTIONS, "neighbourhood": swd.SIDE}

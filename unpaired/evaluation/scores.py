@@ -12,6 +12,7 @@ from unpaired.config import Direction, opposite
 from unpaired.core.parallel import side_by_side
 from unpaired.core.progress import Advance
 from unpaired.data.heldout import HeldOut, HeldOutBatch, held_out_batches
+from unpaired.data.manifest import Water
 from unpaired.data.sources import ImageFile
 from unpaired.imaging.images import Images
 from unpaired.imaging.values import Domain
@@ -34,8 +35,8 @@ class Setting:
     direction: Direction
     levels: list[int]
     """Short sides of the pyramid's levels, for SWD."""
-    water: float | None
-    """By how many levels blue exceeds the mean of red and green in water of the target; None where it is unknown."""
+    water: Water | None
+    """The colours of water in the target; None where they are unknown."""
 
     @property
     def source(self) -> tuple[ImageFile, ...]:
@@ -63,7 +64,7 @@ class ImageScores:
             return
         scores = {metric.__name__: metric(outputs, truths) for metric in (mean_abs_error, psnr, ssim)}
         if self.setting.water is not None:
-            both = overlap(*(water_mask(images, self.setting.water) for images in (outputs, truths)))
+            both = overlap(*(water_mask(images, **self.setting.water) for images in (outputs, truths)))
             scores |= {"water_in_both": both[0], "water_in_either": both[1]}
         self.add(indices, scores)
 

@@ -56,10 +56,11 @@ def mean_class_iou(confusion: Confusion) -> float:
     return float((right / (confusion.sum(0) + confusion.sum(1) - right)).nanmean())
 
 
-def water_mask(images: Images, bluer_by: float) -> Masks:
+def water_mask(images: Images, bluer_by: float, darkest: float = 0, brightest: float = 255) -> Masks:
     """True where blue exceeds the mean of red and green by `bluer_by` 8-bit levels or more.
 
-    The bound is the data set's own (`water` in its manifest): maps differ in how blue their seas are.
+    The mean of the three must lie between `darkest` and `brightest`. The bounds are the domain's own (`water` in the
+    data set's manifest): maps differ in how blue their seas are, and the dark sea of a photo is none on a pale map.
 
     Raises:
         ValueError: not three channels.
@@ -67,7 +68,9 @@ def water_mask(images: Images, bluer_by: float) -> Masks:
     if images.shape[1] != 3:
         raise ValueError(f"water_mask: expected 3 channels (red, green, blue), got {images.shape[1]}")
     shown = levels(images)
-    return shown[:, 2] - shown[:, :2].mean(1) >= bluer_by
+    brightness = shown.mean(1)
+    inside = (darkest <= brightness) & (brightness <= brightest)
+    return inside & (shown[:, 2] - shown[:, :2].mean(1) >= bluer_by)
 
 
 def overlap(found: Masks, truth: Masks) -> tuple[Counts, Counts]:

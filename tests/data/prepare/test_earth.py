@@ -104,10 +104,23 @@ def test_water_by_its_colour_is_water_on_the_label_map(earth, side):
     assert (coloured & mapped).sum() / (coloured | mapped).sum() > 0.85  # 0.91, 0.96; of mirrored maps < 0.4
 
 
+@pytest.mark.parametrize("side", ["A", "B"])
+def test_a_copy_of_the_other_domain_shows_no_water(earth, side):
+    names, colours = tile_names(earth, "testA"), read_manifest(earth)["water"][side]
+    other = "A" if side == "B" else "B"
+    copied = np.stack([of_water(pixels(earth / f"test{other}" / name), colours) for name in names])
+    mapped = np.stack([pixels(earth / "labels/test" / name) != LABELS.index("land") for name in names])
+    assert (copied & mapped).sum() / mapped.sum() < 0.01
+
+
 def water(root, side, name):
-    """Pixels whose blue exceeds the mean of red and green by as much as the manifest says."""
-    tile = pixels(root / f"test{side}" / name)
-    return tile[..., 2] - tile[..., :2].mean(-1) >= read_manifest(root)["water"][side]
+    """Pixels with the colours of water that the manifest gives the domain."""
+    return of_water(pixels(root / f"test{side}" / name), read_manifest(root)["water"][side])
+
+
+def of_water(tile, colours):
+    inside = (colours.get("darkest", 0) <= tile.mean(-1)) & (tile.mean(-1) <= colours.get("brightest", 255))
+    return inside & (tile[..., 2] - tile[..., :2].mean(-1) >= colours["bluer_by"])
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from PIL import Image
 
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
-from unpaired.data.manifest import Manifest, new_dataset
+from unpaired.data.manifest import Manifest, Water, new_dataset
 from unpaired.data.prepare import package_folder
 from unpaired.data.prepare.earth_labels import PALETTE, commonest, earth_labels, painted
 
@@ -30,8 +30,13 @@ RASTERS: dict[Pair, tuple[str, str]] = {
     "satellite-relief": ("bmng", "shadedrelief"),
     "satellite-labels": ("bmng", "etopo1"),  # B is painted by the rule in earth_labels
 }
-WATER_BLUER_BY = {"bmng": 12, "etopo1": 12, "shadedrelief": 15}
-"""A pixel is water where blue exceeds the mean of red and green by this many 8-bit levels (IoU with the mask 0.95)."""
+WATER: dict[str, Water] = {
+    "bmng": {"bluer_by": 12, "brightest": 120},
+    "etopo1": {"bluer_by": 12},
+    "shadedrelief": {"bluer_by": 15, "darkest": 120},
+}
+"""Colours of water by `water_mask`; IoU with the mask 0.99. Of the water in the satellite image 99.5 % is darker than
+77 levels, of that on the relief map 99.5 % brighter than 161: a copy of one is no sea on the other."""
 SPLITS = ("trainA", "trainB", "test")
 STRIPS = 9
 SOUTH = -60
@@ -122,7 +127,7 @@ def _facts(
     if pair == "satellite-labels":
         labels, about = list(PALETTE), {"palette": {"domain": "B", "classes": PALETTE}}
     else:
-        labels, about = list(LABELS), {"water": {"A": WATER_BLUER_BY[a], "B": WATER_BLUER_BY[b]}}
+        labels, about = list(LABELS), {"water": {"A": WATER[a], "B": WATER[b]}}
     cut = {"globe_width": globe_width, "size": size, "stride": stride}
     split = {"split": f"{STRIPS} strips of longitude dealt to {dealt} in turn"}
     rule = {**cut, **split, "latitudes": [SOUTH, north], "least_land": LEAST_LAND, "labels": labels}
