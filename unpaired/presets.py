@@ -81,9 +81,9 @@ def pix2pix() -> Experiment:
 def quick(crop: int | str = 64) -> Experiment:
     """For a first look at two folders of your own: small images, minutes to an hour on two CPU cores.
 
-    The settings of `earth` for any images: a U-Net whose outer skip keeps colours, a discriminator that sees them, a
-    small lambda, generators that begin as the colour map between the folders. The depth follows the smaller side of the
-    crop, a side or WIDTHxHEIGHT.
+    A U-Net whose outer skip keeps colours and whose last convolution sees the image, a discriminator that sees
+    colours, a small lambda, generators that begin as the colour map between the folders. The depth follows the smaller
+    side of the crop, a side or WIDTHxHEIGHT.
 
     unpaired train quick --data DATA --out RUN
     """
@@ -93,7 +93,7 @@ def quick(crop: int | str = 64) -> Experiment:
         name="quick",
         data=DataConfig(load_size=load.setting, crop_size=size.setting),
         method=CycleGANConfig(
-            generator=UNetConfig(width=32, downs=_downs(min(size)), upsampling="resize"),
+            generator=_unet(32, min(size)),
             discriminator=PatchGANConfig(layers=2, norm="none"),
             forward_cycle_weight=2.0,
             backward_cycle_weight=2.0,
@@ -119,7 +119,7 @@ def standard(crop: int | str = 256) -> Experiment:
         patchgan=PatchGANConfig(layers=3 if side > 128 else 2, norm="none"),
         projected=ProjectedConfig(side=min(max(side, 128), 256)),
     )
-    generator = UNetConfig(width=32 + 16 * min(size - 1, 2), downs=_downs(side), upsampling="resize")
+    generator = _unet(32 + 16 * min(size - 1, 2), side)
     return replace(
         base,
         name="standard",
@@ -136,9 +136,11 @@ def standard(crop: int | str = 256) -> Experiment:
     )
 
 
-def _downs(side: int) -> int:
-    """Halvings that bring a side to 2 to 7 px, but at least the five of a U-Net and at most seven."""
-    return min(max(side.bit_length() - 2, 5), 7)
+def _unet(width: int, side: int, image_skip: bool = True) -> UNetConfig:
+    """Without a checkerboard and with sharp edges; its halvings, five to seven, bring a side to 2 to 7 px."""
+    return UNetConfig(
+        width=width, downs=min(max(side.bit_length() - 2, 5), 7), upsampling="resize", image_skip=image_skip
+    )
 
 
 SCALED: dict[str, Callable[[int | str], Experiment]] = {"quick": quick, "standard": standard}
@@ -161,8 +163,7 @@ def earth() -> Experiment:
         base,
         name="earth",
         data=DataConfig(preprocess="none", load_size=64, crop_size=64),
-        method=replace(base.method, generator=replace(base.method.generator, image_skip=True)),
-        optim=replace(base.optim, steps=3600, colour_start=300),
+        optim=replace(base.optim, steps=1200, colour_start=300),
     )
 
 
@@ -172,7 +173,9 @@ def earth_labels() -> Experiment:
     unpaired prepare earth labels64 --pair satellite-labels
     unpaired train earth_labels --data labels64 --out runs/labels
     """
-    return replace(earth(), name="earth_labels", method=replace(quick(64).method, identity_weight=0.0))
+    base = earth()
+    method = replace(base.method, generator=_unet(32, 64, image_skip=False), identity_weight=0.0)
+    return replace(base, name="earth_labels", method=method, optim=replace(base.optim, steps=2000))
 
 
 def earth128() -> Experiment:
@@ -186,7 +189,7 @@ def earth128() -> Experiment:
         base,
         name="earth128",
         data=replace(base.data, load_size=128, crop_size=128),
-        method=replace(base.method, generator=UNetConfig(width=48, downs=6, upsampling="resize")),
+        method=replace(base.method, generator=_unet(48, 128, image_skip=False)),
         optim=OptimConfig(steps=12_000, ema_decay=0.998),
         runtime=RuntimeConfig(sample_every=1000, save_every=1000),
     )

@@ -185,6 +185,17 @@ def test_the_last_convolution_sees_the_image_beside_the_features():
     assert_close(network(image), torch.tanh(image))
 
 
+@pytest.mark.parametrize(("channels", "out_channels"), [(3, 3), (1, 3), (3, 1)])
+def test_the_last_convolution_begins_with_a_copy_of_the_image(channels, out_channels):
+    cfg = UNetConfig(width=4, downs=5, upsampling="resize", image_skip=True)
+    network = build_generator(cfg, channels, out_channels)
+    weight = network.last[1].weight.detach()
+    copied = torch.zeros(out_channels, channels, 3, 3)
+    copied[range(min(channels, out_channels)), range(min(channels, out_channels)), 1, 1] = 1.0
+    assert torch.equal(weight[:, -channels:], copied)
+    assert 0.01 < float(weight[:, :-channels].std()) < 0.03  # the features' weights stay drawn
+
+
 def test_blurs_replace_every_convolution_that_changes_the_size_and_keep_its_place():
     plain, blur = tiny(), tiny(downsampling="blur", upsampling="blur")
     for old, new in ((torch.nn.Conv2d, ConvBlur), (torch.nn.ConvTranspose2d, BlurConv)):

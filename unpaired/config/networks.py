@@ -74,7 +74,10 @@ class UNetConfig(InitConfig):
     upsampling: Upsampling = "transposed"
     """"transposed" as published; "resize": bilinear and a convolution; "blur": a blur and a convolution."""
     image_skip: bool = False
-    """Lay the image itself beside what the last convolution sees, at full size; needs upsampling "resize"."""
+    """Lay the image itself beside what the last convolution sees, at full size; needs upsampling "resize".
+
+    That convolution begins with a copy of the image.
+    """
 
     def __post_init__(self) -> None:
         if self.width < 1:

@@ -65,6 +65,8 @@ def build_generator(cfg: GeneratorConfig, channels: int, out_channels: int) -> R
     """A freshly initialised generator from `channels` to `out_channels` image channels."""
     network = GENERATORS[cfg.name](cfg, channels, out_channels)
     initialise(network, cfg.init, cfg.init_gain)
+    if isinstance(network, UNetGenerator):
+        network.start_as_copy()
     return network
 
 

@@ -82,6 +82,15 @@ class UNetGenerator(nn.Module):
         self.size_multiple = self.min_size = 2**cfg.downs
         self.batch_independent = cfg.norm != "batch"
 
+    def start_as_copy(self) -> None:
+        """With `image_skip`, let the last convolution begin with each pixel's own colour, beside the features.
+
+        From N(0, 0.02) its few weights of the image would take thousands of Adam's steps to grow.
+        """
+        for convolution in self.last or ():
+            if isinstance(convolution, nn.Conv2d):
+                nn.init.dirac_(convolution.weight.data[:, -self.encoder[0] :])
+
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Translate a batch."""
         return self.last(torch.cat([self.model(x), x], dim=1)) if self.last else self.model(x)
