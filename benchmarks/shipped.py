@@ -1,11 +1,11 @@
 """Put a trained run into models/: its generators in fp16, a card, an image of examples, a line of the index.
 
-    unpaired prepare earth earth128 --size 128 --globe-width 2700
-    unpaired train quick --data earth128 --out runs/earth --data.crop-size 128 ...
-    unpaired evaluate runs/earth earth128 --out earth.json
-    python -m benchmarks.shipped runs/earth earth --data earth128 --evaluation earth.json \
-        --prepare "unpaired prepare earth DATA --size 128 --globe-width 2700" \
-        --summary "satellite image to map of shaded relief and back" --time "26 minutes of one CPU core"
+    unpaired prepare earth earth64
+    unpaired train earth --data earth64 --out runs/earth
+    unpaired evaluate runs/earth earth64 --out earth.json
+    python -m benchmarks.shipped runs/earth earth --data earth64 --evaluation earth.json \
+        --prepare "unpaired prepare earth DATA" \
+        --summary "satellite image to map of shaded relief and back" --time "12 minutes of one CPU core"
 
 Prints by how many levels the rounding of the weights changes translations of test images.
 """
@@ -117,24 +117,28 @@ def card(
         f"{args.summary[:1].upper()}{args.summary[1:]}.",
         f"```\nunpaired translate {args.name} IMAGE OUTPUT\nunpaired translate {args.name} IMAGE OUTPUT "
         f"--direction BtoA\n```",
-        f"- Data: {facts['name']}, package {facts['source']['package']}; {facts['source']['licence']}.\n"
-        f"- Data command: `{args.prepare}`",
-        f"- Training: step {step} of {settings['optim.steps']}; {args.time}.",
-        f"- Weights: {path.name}, fp16, {path.stat().st_size / 1e6:.1f} MB for both directions.",
-        f"- Command: `{command(settings)}`",
+        "\n".join(
+            (
+                f"- Data: {facts['name']}, package {facts['source']['package']}; {facts['source']['licence']}.",
+                f"- Data command: `{args.prepare}`",
+                f"- Training: step {step} of {settings['optim.steps']}; {args.time}.",
+                f"- Weights: {path.name}, fp16, {path.stat().st_size / 1e6:.1f} MB for both directions.",
+                f"- Command: `{command(settings)}`",
+            )
+        ),
         "## Scores\n\nOn the test images, A→B / B→A, with 95 % confidence intervals over test images.",
         table(evaluation),
         "## Limits\n\nIt invents: its output looks like images of the other domain and is no measurement. Images of "
         "another subject, scale or colour come out arbitrary.",
     ]
-    return "\n\n".join(parts).replace(".\n\n- ", ".\n- ").replace("`\n\n- ", "`\n- ") + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def command(settings: dict[str, Any]) -> str:
     """The training command: the preset, and what differs from it."""
     name = settings["name"]
     plain = flatten(SCALED[name](settings["data.crop_size"]) if name in SCALED else preset(name))
-    ignored = ("name", "data.root", "runtime.")
+    ignored = ("name", "data.root", "data.name_", "runtime.")
     changed = {key: value for key, value in settings.items() if plain.get(key) != value and not key.startswith(ignored)}
     flags = [word for key, value in changed.items() for word in (f"--{key.replace('_', '-')}", str(value))]
     return shlex.join(["unpaired", "train", name, "--data", "DATA", "--out", "RUN", *flags])

@@ -11,7 +11,7 @@ from unpaired.config import DIRECTIONS
 
 SHIPPED = "earth"
 GLOBE_WIDTH = 2700
-"""Pixels; the model was trained on tiles of a globe of this width."""
+"""Pixels, twice as many as the globe had whose tiles the model was trained on; it takes images of any size."""
 
 
 def demo(out: Folder = Path("demo"), *, steps: int | None = None, seed: int = 0, device: str = "auto") -> None:
