@@ -73,7 +73,7 @@ def a_trainer(**settings):
         generator=UNetConfig(width=4, upsampling="resize", downs=5),
         discriminator=PatchGANConfig(width=4, layers=1, norm="none"),
     )
-    engine = Engine(RuntimeConfig(device="cpu", precision="fp32"))
+    engine = Engine(RuntimeConfig(device="cpu", precision="fp32", threads=settings.pop("threads", 1)))
     return Trainer(CycleGAN(cfg, settings.pop("channels", (3, 3))), OptimConfig(ema_decay=0.9), engine)
 
 
@@ -103,6 +103,21 @@ def test_generators_become_the_map_and_keep_what_is_blue_blue():
     for name, network in trainer.ema.generators.items():
         trained = trainer.method.generators[name].state_dict()
         assert all(torch.equal(value, trained[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.slow
+def test_two_threads_give_the_bits_of_one():
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            trainer = a_trainer(threads=threads)
+            assert trainer.engine.concurrent == (threads == 2)
+            colour_start(trainer, lambda: bright_and_dark(4))
+            networks = trainer.method.G, trainer.method.F
+            found.append([weight.clone() for network in networks for weight in network.parameters()])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
 def test_domains_of_other_channels_are_refused():

@@ -9,17 +9,20 @@ Source: Pitie, Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unpaired.config import Direction
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import Images
 from unpaired.losses.cycle import l1
 from unpaired.methods.batch import Batch
+from unpaired.training.concurrency import half_of_the_threads
 from unpaired.training.trainer import Trainer
 
 RATE = 5.0
@@ -89,19 +92,31 @@ def colour_start(trainer: Trainer, batches: Callable[[], Iterable[Batch]]) -> No
     `batches` gives the same ones twice: for the colours of the domains, then to train on. Training itself starts with
     fresh optimizers. All processes end with the same weights. Raises BadInput for domains of different channels.
     """
-    generators = trainer.method.translators
-    forward, backward = _colour_maps(trainer, batches())
+    generators, engine = trainer.method.translators, trainer.engine
+    with half_of_the_threads():
+        forward, backward = _colour_maps(trainer, batches())
     parameters = [parameter for network in generators.values() for parameter in network.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=RATE * trainer.optim.lr)
+    seen: set[tuple[torch.Size, torch.Size]] = set()
+
+    def part(way: Direction, batch: Batch) -> tuple[Tensor, Sequence[Tensor | None]]:
+        images, mapped = (batch.x, forward) if way == "AtoB" else (batch.y, backward)
+        with engine.precision():
+            fake = generators[way](images)
+        loss = l1(fake, mapped(images))
+        return loss.detach(), torch.autograd.grad(loss, [*generators[way].parameters()], allow_unused=True)
+
     for batch in batches():
-        with trainer.engine.precision():
-            fakes = {way: network(batch.x if way == "AtoB" else batch.y) for way, network in generators.items()}
-        targets = {"AtoB": forward(batch.x), "BtoA": backward(batch.y)}
-        loss = torch.stack([l1(fake, targets[way]) for way, fake in fakes.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        shapes = batch.x.shape, batch.y.shape
+        parts = engine.runner(shapes in seen)([partial(part, way, batch) for way in generators])
+        seen.add(shapes)
+        for network, (_, found) in zip(generators.values(), parts, strict=True):
+            for parameter, gradient in zip(network.parameters(), found, strict=True):
+                if gradient is not None:  # networks may share parameters
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        trainer.engine.processes.average_(gradients, loss.detach())
+        engine.processes.average_(gradients, torch.stack([loss for loss, _ in parts]).sum())
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     trainer.start_from(generators)

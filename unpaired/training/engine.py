@@ -18,6 +18,7 @@ from unpaired.models.deterministic import make_deterministic
 from unpaired.models.kernels import describe_kernels, optimize
 from unpaired.models.resnet import checkpoint_blocks
 from unpaired.training.concurrency import (
+    Result,
     half_of_the_threads,
     run_in_halves,
     run_on_streams,
@@ -117,11 +118,12 @@ class Engine:
     def step(self, batch: Batch) -> Iterator[None]:
         """Around one step of training: shapes that are new run without concurrency on a CPU."""
         shapes = tuple(tensor.shape for tensor in batch.tensors)
-        self._run = self._runner(shapes in self.seen_shapes)
+        self._run = self.runner(shapes in self.seen_shapes)
         yield
         self.seen_shapes.add(shapes)
 
-    def _runner(self, seen: bool) -> Callable[[Sequence[Callable[[], Part]]], list[Part]]:
+    def runner(self, seen: bool) -> Callable[[Sequence[Callable[[], Result]]], list[Result]]:
+        """What runs independent tasks here, whose shapes this process has `seen` or not."""
         if not self.concurrent:
             return run_sequentially
         if self.device.type == "cuda":
