@@ -1,0 +1,24 @@
+"""How long the command line takes to answer; other work on the machine would be measured with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("argv", [["train", "--help"], ["train", "earth", "--help"], ["train", "earth", "--help-all"]])
+def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
+    timed = (
+        "import sys, time; from unpaired.cli import run\n"
+        "try: run(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
+    )
+    best = float("inf")
+    for _ in range(6):  # the least of several: other programs only ever add time
+        done = subprocess.run([sys.executable, "-c", timed, *argv], capture_output=True, text=True, check=False)
+        seconds, torch_loaded = done.stderr.split()
+        assert torch_loaded == "False" and "--data" in done.stdout
+        best = min(best, float(seconds))
+        if best < 0.5:
+            break
+    assert best < 0.5
