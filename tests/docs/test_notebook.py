@@ -73,7 +73,7 @@ def test_its_outputs_are_stored():
     assert len(images) == 4 and NOTEBOOK.stat().st_size < 1_000_000
     (steps,) = re.findall(r"STEPS = 2 if QUICK else (\d+)", code[0].source)
     assert any(f" {steps} steps" in output.get("text", "") for output in outputs)
-    assert f"`--steps {steps}`" in PAGE.read_text(encoding="utf-8")
+    assert f"{int(steps):,} steps" in PAGE.read_text(encoding="utf-8")
 
 
 def test_it_does_what_the_page_does_in_the_same_order():
