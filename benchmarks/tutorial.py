@@ -2,7 +2,7 @@
 
     python -m benchmarks.tutorial FOLDER
 
-Runs examples/tutorial.ipynb in FOLDER (ten minutes on one core), stores its outputs in the notebook, and draws
+Runs examples/tutorial.ipynb in FOLDER (half an hour on one busy core), stores its outputs in the notebook, and draws
 docs/images/tutorial-*.png and docs/images/earth.png from its data and its run. A FOLDER with an executed notebook is
 only drawn from. Test tiles are spread evenly over the test set, none chosen by hand. Needs Chromium for the report.
 """
