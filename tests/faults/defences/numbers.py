@@ -117,7 +117,7 @@ def determinism() -> Iterator[Mutation]:
     )
     yield Mutation(
         "two threads prepare layers at the same time",
-        "unpaired.training.engine.Engine._runner",
+        "unpaired.training.engine.Engine.runner",
         always("seen"),
         f"{ABREAST}::test_a_step_of_new_shapes_does_nothing_at_the_same_time",
     )
