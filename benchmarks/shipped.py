@@ -5,9 +5,11 @@
     unpaired evaluate runs/earth earth64 --out earth.json
     python -m benchmarks.shipped runs/earth earth --data earth64 --evaluation earth.json \
         --prepare "unpaired prepare earth DATA" \
-        --summary "satellite image to map of shaded relief and back" --time "12 minutes of one CPU core"
+        --summary "satellite image to map of shaded relief and back" --time "7 minutes of one CPU core" \
+        --larger earth-256px.json --larger-prepare "unpaired prepare earth DATA --size 256 --globe-width 5400"
 
-Prints by how many levels the rounding of the weights changes translations of test images.
+`--larger` is an evaluation on larger images than those of the training. Prints by how many levels the rounding of the
+weights changes translations of test images.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, required=True)
     parser.add_argument("--summary", required=True)
     parser.add_argument("--prepare", required=True, help="the command that made the data")
+    parser.add_argument("--larger", type=Path, help="an evaluation on larger images")
+    parser.add_argument("--larger-prepare", help="the command that made them")
     parser.add_argument("--time", required=True, help="what the training took, in words")
     args = parser.parse_args()
     bundle = load_bundle(args.run)
@@ -128,10 +132,22 @@ def card(
         ),
         "## Scores\n\nOn the test images, A→B / B→A, with 95 % confidence intervals over test images.",
         table(evaluation),
-        "## Limits\n\nIt invents: its output looks like images of the other domain and is no measurement. Images of "
-        "another subject, scale or colour come out arbitrary.",
+        *larger(args),
+        "## Limits\n\nIt takes images of any size. It invents: its output looks like images of the other domain and is "
+        "no measurement. Images of another subject, scale or colour come out arbitrary.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def larger(args: argparse.Namespace) -> tuple[str, ...]:
+    """The scores on larger images, if they were measured."""
+    if not args.larger:
+        return ()
+    evaluation = json.loads(args.larger.read_text())
+    (size,) = evaluation["recipe"]["sizes"]
+    side = size.split("x")[0]
+    words = f"On images of {side} px, larger than those of the training (`{args.larger_prepare}`):"
+    return f"## At {side} px", words, table(evaluation)
 
 
 def command(settings: dict[str, Any]) -> str:
