@@ -119,6 +119,7 @@ def card(
     parts = [
         f"# {args.name}",
         f"{args.summary[:1].upper()}{args.summary[1:]}.",
+        f"![Test images above, their translations below]({args.name}.jpg)",
         f"```\nunpaired translate {args.name} IMAGE OUTPUT\nunpaired translate {args.name} IMAGE OUTPUT "
         f"--direction BtoA\n```",
         "\n".join(
