@@ -6,6 +6,7 @@
     python -m benchmarks.shipped runs/earth earth --data earth64 --evaluation earth.json \
         --prepare "unpaired prepare earth DATA" \
         --summary "satellite image to map of shaded relief and back" --time "7 minutes of one CPU core" \
+        --limits "It takes images of any size. Ice comes out as pale land." \
         --larger earth-256px.json --larger-prepare "unpaired prepare earth DATA --size 256 --globe-width 5400"
 
 `--larger` is an evaluation on larger images than those of the training. Prints by how many levels the rounding of the
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, required=True)
     parser.add_argument("--summary", required=True)
     parser.add_argument("--prepare", required=True, help="the command that made the data")
+    parser.add_argument("--limits", required=True, help="what it cannot do, in words")
     parser.add_argument("--larger", type=Path, help="an evaluation on larger images")
     parser.add_argument("--larger-prepare", help="the command that made them")
     parser.add_argument("--time", required=True, help="what the training took, in words")
@@ -134,8 +136,8 @@ def card(
         "## Scores\n\nOn the test images, A→B / B→A, with 95 % confidence intervals over test images.",
         table(evaluation),
         *larger(args),
-        "## Limits\n\nIt takes images of any size. It invents: its output looks like images of the other domain and is "
-        "no measurement. Images of another subject, scale or colour come out arbitrary.",
+        f"## Limits\n\n{args.limits}\n\nIt invents: its output looks like images of the other domain and is no "
+        "measurement. Images of another subject, scale or colour come out arbitrary.",
     ]
     return "\n\n".join(parts) + "\n"
 
