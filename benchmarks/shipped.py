@@ -7,10 +7,10 @@
         --prepare "unpaired prepare earth DATA" \
         --summary "satellite image to map of shaded relief and back" --time "7 minutes of one CPU core" \
         --limits "It takes images of any size. Ice comes out as pale land." \
-        --larger earth-256px.json --larger-prepare "unpaired prepare earth DATA --size 256 --globe-width 5400"
+        --larger earth-256px.json "unpaired prepare earth DATA --size 256 --globe-width 5400"
 
-`--larger` is an evaluation on larger images than those of the training. Prints by how many levels the rounding of the
-weights changes translations of test images.
+`--larger` is an evaluation on larger images than those of the training, and what made them. Prints by how many levels
+the rounding of the weights changes translations of test images.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--summary", required=True)
     parser.add_argument("--prepare", required=True, help="the command that made the data")
     parser.add_argument("--limits", required=True, help="what it cannot do, in words")
-    parser.add_argument("--larger", type=Path, help="an evaluation on larger images")
-    parser.add_argument("--larger-prepare", help="the command that made them")
+    words = "an evaluation on larger images, and the command that made them"
+    parser.add_argument("--larger", nargs=2, metavar=("FILE", "COMMAND"), help=words)
     parser.add_argument("--time", required=True, help="what the training took, in words")
     args = parser.parse_args()
     bundle = load_bundle(args.run)
@@ -135,22 +135,23 @@ def card(
         ),
         "## Scores\n\nOn the test images, A→B / B→A, with 95 % confidence intervals over test images.",
         table(evaluation),
-        *larger(args),
+        *(larger(*args.larger) if args.larger else ()),
         f"## Limits\n\n{args.limits}\n\nIt invents: its output looks like images of the other domain and is no "
         "measurement. Images of another subject, scale or colour come out arbitrary.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def larger(args: argparse.Namespace) -> tuple[str, ...]:
-    """The scores on larger images, if they were measured."""
-    if not args.larger:
-        return ()
-    evaluation = json.loads(args.larger.read_text())
+def larger(file: str, prepare: str) -> tuple[str, str, str]:
+    """The scores on larger images."""
+    evaluation = json.loads(Path(file).read_text())
     (size,) = evaluation["recipe"]["sizes"]
     side = size.split("x")[0]
-    words = f"On images of {side} px, larger than those of the training (`{args.larger_prepare}`):"
-    return f"## At {side} px", words, table(evaluation)
+    return (
+        f"## At {side} px",
+        f"On images of {side} px, larger than those of the training (`{prepare}`):",
+        table(evaluation),
+    )
 
 
 def command(settings: dict[str, Any]) -> str:
