@@ -21,6 +21,7 @@ class Rule:
     bundle: None = None
     data: DataConfig = DataConfig()
     device: torch.device = torch.device("cpu")
+    scale: str = "own"
 
     @property
     def runtime(self) -> SimpleNamespace:
@@ -40,6 +41,12 @@ class Rule:
 
     def to(self, direction: str) -> "Rule":
         return replace(self, direction=direction)
+
+    def at(self, scale: str) -> "Rule":
+        return replace(self, scale=scale)
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
 
     def translate(self, images: torch.Tensor) -> torch.Tensor:
         return self.rules[self.direction](images)

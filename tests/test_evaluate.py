@@ -6,7 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.data_sets import make_data, make_model
 from tests.rule import INVERSE, Rule
+from unpaired import Translator
 from unpaired.core.errors import BadInput
 from unpaired.core.parallel import side_by_side
 from unpaired.data.heldout import open_held_out, spread
@@ -301,3 +303,30 @@ def test_work_side_by_side_keeps_its_order_and_gives_back_the_threads():
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(lambda k: 1 // k, range(3)))
     assert torch.get_num_threads() == before
+
+
+def test_at_the_scale_of_training_it_says_what_it_says_of_a_data_set_resized_by_hand(tmp_path):
+    make_data(tmp_path / "own", test=4)  # 40 x 36 px
+    model = make_model(tmp_path / "model")  # trained at 32 px
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        for path in (tmp_path / "own" / folder).iterdir():
+            small = Image.open(path).resize((32, 32), Image.Resampling.BICUBIC)
+            write(tmp_path / "resized" / folder / path.name, np.asarray(small))
+    found = evaluate(model, tmp_path / "own", paired="yes", scale="train")
+    by_hand = evaluate(model, tmp_path / "resized", paired="yes")
+    as_it_is = evaluate(model, tmp_path / "own", paired="yes")
+    for part in ("AtoB", "BtoA", "intervals", "baselines", "differences", "images"):
+        assert found[part] == by_hand[part] != as_it_is[part]
+    assert found["recipe"]["sizes"] == {"32x32": 8} and found["recipe"]["resize"].startswith("both domains to the")
+    assert as_it_is["recipe"]["sizes"] == {"40x36": 8} and as_it_is["recipe"]["scale"] == "own"
+    assert evaluate(Translator.load(model, scale="train"), tmp_path / "own", paired="yes")["AtoB"] == found["AtoB"]
+
+
+def test_images_far_larger_than_in_training_are_counted_in_a_note(tmp_path):
+    model = make_model(tmp_path / "model")
+    for k, pixels in enumerate(images(3, 1, 72)):
+        write(tmp_path / "data/testA" / f"{k}.png", pixels)
+        write(tmp_path / "data/testB" / f"{k}.png", pixels[:64, :64])
+    advice = "3 images are over twice the training size (32x32); --scale train takes that size"
+    assert advice in evaluate(model, tmp_path / "data", paired="no")["recipe"]["notes"]
+    assert advice not in evaluate(model, tmp_path / "data", paired="no", scale="train")["recipe"]["notes"]

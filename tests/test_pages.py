@@ -262,3 +262,11 @@ def test_an_ome_tiff_whose_first_image_has_no_pixels_is_read(tmp_path):
     tifffile.imwrite(path, pixels, description=said, metadata=None, photometric="minisblack")
     assert np.array_equal(read_image(path).pixels[..., 0], pixels[0])
     assert read_header(path) == (4, 5, 2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_of_a_turned_photograph_has_the_sides_that_are_read(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.new("RGB", (9, 8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_header(tmp_path / "a.jpg")[:2] == read_image(tmp_path / "a.jpg").pixels.shape[:2]

@@ -141,6 +141,16 @@ def test_small_images_are_embedded_pixel_for_pixel(run, data):
     assert np.array_equal(shown, np.asarray(Image.open(data / "testB" / "place5.png")))
 
 
+def test_the_images_have_the_scale_of_the_evaluation(run, data):
+    make_model(run)
+    for scale, side in (("own", 48), ("train", 32)):
+        larger = make_data(data.parent / scale, ["a", "b"], 48)
+        judged = evaluate(run, larger, scale=scale)
+        page = Page(write_report(run, judged, larger))
+        shown = [image["width"] for image in page.all("img") if image["alt"].startswith(("input", "trans", "truth"))]
+        assert set(shown) == {str(side)}, scale
+
+
 def test_hostile_names_and_settings_are_shown_as_text(tmp_path):
     hostile = make_data(tmp_path / "data", [HOSTILE, "fine"])
     (hostile / "dataset.json").write_text(

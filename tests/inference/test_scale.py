@@ -100,7 +100,7 @@ def test_files_far_larger_than_in_training_are_counted_in_one_line(own, train, t
     for name, height in (("a", 2 * side), ("b", 2 * side + 1), ("c", 3 * side)):
         write_image(DecodedImage(photo(height, side)), tmp_path / f"in/{name}.png")
     translate_files(own, str(tmp_path / "in"), tmp_path / "own")
-    advice = f"2 images are over twice the training size ({side}x{side}); --scale train translates at that size"
+    advice = f"2 images are over twice the training size ({side}x{side}); --scale train takes that size"
     assert advice in capsys.readouterr().err.splitlines()
     translate_files(train, str(tmp_path / "in"), tmp_path / "train")
     assert "training size" not in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from unpaired.commands.arguments import File, Folder
+from unpaired.config import Scale
 
 
 def evaluate(
@@ -21,6 +22,7 @@ def evaluate(
     paired: Literal["auto", "yes", "no"] = "auto",
     limit: int | None = None,
     device: str = "auto",
+    scale: Scale = "own",
 ) -> None:
     """Evaluate a model on test images.
 
@@ -36,6 +38,7 @@ def evaluate(
         at: Evaluate the run's kept checkpoint of this step; the run's report stays as it is.
         paired: Whether testA and testB show the same under the same names; auto decides by the data set.
         limit: Evaluate only this many images of each domain.
+        scale: own size of each image, or train: both domains at that of training images, as by the official test.py.
         device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU.
 
     Example:
@@ -46,7 +49,7 @@ def evaluate(
     from unpaired.evaluation import evaluate, table
 
     weights = model if at is None else checkpoint_of(model, f"step {at}", step=at)
-    result = evaluate(weights, data, out=out, paired=paired, limit=limit, device=device)
+    result = evaluate(weights, data, out=out, paired=paired, limit=limit, device=device, scale=scale)
     if at is None:
         _keep(model, data, result, out, device)
     as_json = json or not sys.stdout.isatty()

@@ -161,7 +161,7 @@ def held_out_batches(
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:
-    """Two sides in pixels, from the header where that suffices; a turned photograph may have them exchanged."""
+    """Width and height in pixels, from the header where that suffices; a turned TIFF may have them exchanged."""
     if isinstance(path, Path) and (header := read_header(path)).height:
         return header.width, header.height
     height, width = read_image(path).pixels.shape[:2]

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unpaired.config import Scale
 from unpaired.core.device import announce
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_text
@@ -37,6 +38,7 @@ def evaluate(
     paired: Paired = "auto",
     limit: int | None = None,
     device: str = "auto",
+    scale: Scale | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model, in every direction it has, on testA and testB of a data set.
 
@@ -47,20 +49,25 @@ def evaluate(
         paired: Whether testA and testB show the same under the same names: yes, no, or auto by the data set.
         limit: Evaluate this many images of each domain, spread evenly.
         device: Where the model runs unless it is a loaded translator: auto, cpu, cuda, cuda:N or mps.
+        scale: Compare at the images' own size (own) or at that of training, to which both domains are resized
+            (train, as by the official test.py); unless given that of a loaded translator, else own.
 
     Returns:
         The content of the JSON: per direction {metric: number}, and `recipe`, `intervals`, `baselines`,
         `baseline_intervals`, `differences` (intervals of model minus baseline), `images`.
 
     Raises:
-        BadInput: no model, no test images, or images that cannot be compared.
+        BadInput: no model, no test images, images that cannot be compared, or an exported file at the scale of
+            training.
     """
     data = Path(data)
     translator = load_for_scoring(model, device) if isinstance(model, str | Path) else model
+    translator = translator if scale is None else translator.at(scale)
     held_out = open_held_out(data, paired, limit, translator.data.pages)
     if isinstance(model, str | Path):
         announce(translator.device)
-    sizes = [image_size(path) for path in (*held_out.a, *held_out.b)]
+    found = [image_size(path) for path in (*held_out.a, *held_out.b)]
+    sizes = [(across, down) for down, across in (translator.size_of(height, width) for width, height in found)]
     levels = _levels(held_out, sizes)
     histograms = Histograms(data, translator.data.pages)
     total = len(translator.directions) * (len(held_out.a) + len(held_out.b)) + histograms.count

@@ -8,17 +8,22 @@ from typing import Any
 
 import torch
 
-from unpaired.checkpoints.bundle import Bundle, bundle_file
+from unpaired.checkpoints.bundle import bundle_file
 from unpaired.core.files import file_sha256
 from unpaired.core.version import __version__
 from unpaired.data.heldout import HeldOut
 from unpaired.data.manifest import domain_names
 from unpaired.inference.runtimes import is_exported
+from unpaired.inference.scale import advice, is_much_larger
 from unpaired.inference.translator import Translator
 from unpaired.metrics import bootstrap, swd
 from unpaired.metrics.evidence import warning
 
 FORMAT = 1
+RESIZE = {
+    "own": "none: every image at its own size",
+    "train": "both domains to the training size, bicubic, before anything is translated or compared",
+}
 
 
 def load_for_scoring(model: Path | str, device: str = "auto") -> Translator:
@@ -36,7 +41,7 @@ def recipe(
     levels: list[int],
     no_training: bool,
 ) -> dict[str, Any]:
-    """All that the numbers depend on, so that they can be computed again."""
+    """All that the numbers depend on, so that they can be computed again; `sizes` are width and height as compared."""
     file = bundle_file(Path(model)) if isinstance(model, str | Path) else None
     groups = {side: held_out.groups(side) for side in ("A", "B")}
     return {
@@ -52,7 +57,8 @@ def recipe(
         "data_sha256": held_out.manifest.get("sha256"),
         "n": {"A": len(held_out.a), "B": len(held_out.b)},
         "sizes": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),
-        "resize": "none: every image at its own size",
+        "scale": translator.scale,
+        "resize": RESIZE[translator.scale],
         "quantisation": "outputs rounded to 8 bits before they are scored; the cycle starts from unrounded ones",
         "aligned": held_out.aligned,
         "aligned_decided": held_out.decided,
@@ -62,11 +68,18 @@ def recipe(
         "swd": {"levels": levels, "projections": swd.PROJECTIONS, "neighbourhood": swd.SIDE}
         | {"per_image": {side: swd.per_image(len(held_out.side(side))) for side in ("A", "B")}, "seed": 0}
         | {"interval": f"1.96 deviations of {swd.HALVES} half-samples"},
-        "notes": _notes(held_out, groups["A"], no_training, translator.bundle),
+        "notes": _notes(held_out, groups["A"], no_training, translator, sizes),
     }
 
 
-def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundle: Bundle | None) -> list[str]:
+def _notes(
+    held_out: HeldOut,
+    groups: list[str] | None,
+    no_training: bool,
+    translator: Translator,
+    sizes: list[tuple[int, int]],
+) -> list[str]:
+    bundle = translator.bundle
     notes = [few] if (few := warning(held_out.independent)) else []
     notes.append(
         "intervals cover the choice of test images, not the luck of training: train with several seeds for that"
@@ -76,6 +89,9 @@ def _notes(held_out: HeldOut, groups: list[str] | None, no_training: bool, bundl
             f"this is the best of several: step {bundle.step} was kept for {bundle.chosen}; numbers on the images "
             f"that it was chosen by are too favourable: compare it with a best chosen alike, or use other images"
         )
+    if bundle is not None and translator.scale == "own":
+        larger = sum(is_much_larger(translator.data, *size) for size in sizes)
+        notes += [advice(translator.data, larger)] if larger else []
     if held_out.aligned:
         notes.append(f"images of testA and testB are taken for pairs ({held_out.decided}); --paired no if they are not")
     else:

@@ -17,8 +17,17 @@ from unpaired.imaging.codecs import open_deep_png, open_ppm
 from unpaired.imaging.exif import Bytes
 from unpaired.imaging.kinds import HEAD, MEDICAL, suffix_of
 from unpaired.imaging.medical import open_medical
-from unpaired.imaging.pillow import pillow_image, pillow_reader, quieten
-from unpaired.imaging.pixels import DAMAGE, MAX_PAGES, MAX_PIXELS, DecodedImage, Layout, Pages, one_line_errors
+from unpaired.imaging.pillow import orientation_of, pillow_image, pillow_reader, quieten
+from unpaired.imaging.pixels import (
+    DAMAGE,
+    MAX_PAGES,
+    MAX_PIXELS,
+    TURNED,
+    DecodedImage,
+    Layout,
+    Pages,
+    one_line_errors,
+)
 from unpaired.imaging.tiff import tiff_image
 from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
 
@@ -32,7 +41,7 @@ class Header(NamedTuple):
     """Size and number of images of a file, without its pixels."""
 
     height: int
-    """Before the image is turned."""
+    """As read; of a TIFF or a 16-bit PNG before it is turned."""
     width: int
     pages: int
     """Images of a stack or frames of an animation."""
@@ -138,7 +147,8 @@ def _frames(image: Any, max_pixels: int) -> Pages:
 
     once = "loop" not in image.info and image.format == "GIF"
     layout = Layout(count, "animation", loop=1 if once else int(_number(image, "loop")))
-    return Pages(layout, image.height, image.width, read)
+    across, down = image.size[::-1] if orientation_of(image) in TURNED else image.size
+    return Pages(layout, down, across, read)
 
 
 def _number(image: Any, key: str) -> float:

@@ -136,9 +136,13 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise BadInput(f"{width}x{height} is over the limit of {max_pixels} pixels")
 
 
+TURNED = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
+
+
 def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo the camera's turn: EXIF orientations 5 to 8 swap the axes first, then rows or columns are reversed."""
-    turned = pixels.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else pixels
+    turned = pixels.transpose(1, 0, 2) if orientation in TURNED else pixels
     turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
     return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ class Domain:
     """Black and white; the full scale of the files' type unless given."""
     nodata: float | None = None
     """The value of pixels without data in files that do not name it themselves."""
+    fit: Callable[[Pixels], Pixels] | None = field(default=None, repr=False)
+    """Resizes pixels for the network; None keeps their size."""
 
     def read(self, source: Path | bytes | Readable) -> Pixels:
         """The pixels of a file for the network; raises `BadInput`, as `read_image` and `Domain.pixels`."""
@@ -89,7 +92,10 @@ class Domain:
 
         Raises `BadInput` for channels that do not fit, or signed values without a known black and white.
         """
-        pixels = with_bands(self.marked(decoded), self.channels)
+        pixels = self._in_range(with_bands(self.marked(decoded), self.channels))
+        return pixels if self.fit is None else self.fit(pixels)
+
+    def _in_range(self, pixels: Pixels) -> Pixels:
         if self.values is not None:
             return self.values.to_unit(pixels)
         if pixels.dtype == np.int16:

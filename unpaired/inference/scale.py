@@ -38,7 +38,7 @@ def advice(cfg: DataConfig, count: int) -> str:
     images = "1 image is" if count == 1 else f"{count} images are"
     whole = cfg.preprocess == "resize_and_crop"
     size = f"{cfg.crop.width}x{cfg.crop.height}" if whole else f"{cfg.load.width} wide"
-    return f"{images} over twice the training size ({size}); --scale train translates at that size"
+    return f"{images} over twice the training size ({size}); --scale train takes that size"
 
 
 def resized_beside(decoded: DecodedImage, height: int, width: int) -> DecodedImage:

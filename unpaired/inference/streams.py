@@ -18,7 +18,7 @@ from unpaired.imaging.images import DecodedImage, Pixels, read_image
 from unpaired.imaging.kinds import HEAD, suffix_of
 from unpaired.imaging.metadata import Metadata, metadata_of, tiff_metadata
 from unpaired.imaging.pages import read_header
-from unpaired.imaging.pixels import DAMAGE, MAX_PIXELS
+from unpaired.imaging.pixels import DAMAGE, MAX_PIXELS, TURNED
 from unpaired.imaging.segments import YCBCR, check_segments, is_read
 from unpaired.imaging.tiff_pages import open_tiff, tiff_stack
 from unpaired.imaging.values import stored_values
@@ -55,7 +55,7 @@ class Stream:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the upright image: height, width, channels."""
-        height, width = self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
+        height, width = self.size[::-1] if self.orientation in TURNED else self.size
         return height, width, self.channels
 
     def pour(self, into: Callable[[], NDArray]) -> None:
@@ -75,7 +75,7 @@ def as_stored(upright: NDArray, orientation: int) -> NDArray:
     """A view of an upright image (h, w, c) in which rows and columns are those of the file."""
     view = upright[::-1] if orientation in (3, 4, 7, 8) else upright
     view = view[:, ::-1] if orientation in (2, 3, 6, 7) else view
-    return view.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else view
+    return view.transpose(1, 0, 2) if orientation in TURNED else view
 
 
 def open_stream(path: Path) -> Stream:

@@ -223,12 +223,19 @@ class Translator:
     @property
     def domain_in(self) -> Domain:
         """How the files taken become what the network sees."""
-        return domain_of(self.data, "A" if self.direction == "AtoB" else "B")
+        return self._at_scale(domain_of(self.data, "A" if self.direction == "AtoB" else "B"))
 
     @property
     def domain_out(self) -> Domain:
         """The same of the files given."""
-        return domain_of(self.data, "B" if self.direction == "AtoB" else "A")
+        return self._at_scale(domain_of(self.data, "B" if self.direction == "AtoB" else "A"))
+
+    def _at_scale(self, domain: Domain) -> Domain:
+        return domain if self.scale == "own" else replace(domain, fit=self._resized)
+
+    def _resized(self, pixels: Pixels) -> Pixels:
+        height, width = self.size_of(*pixels.shape[:2])
+        return resize(pixels, width, height)
 
     def prepare(self, decoded: DecodedImage) -> Array:
         """What the network sees of a decoded file, (channels_in, h, w) in [-1, 1]; resized where `scale` is train.
@@ -238,9 +245,7 @@ class Translator:
         if decoded.pages > 1:
             found = f"holds {decoded.pages} pages or frames where one image is expected"
             raise BadInput(f"{found}; `unpaired translate` takes it")
-        pixels = self.domain_in.pixels(decoded)
-        height, width = self.size_of(*pixels.shape[:2])
-        return to_array(resize(pixels, width, height))
+        return to_array(self.domain_in.pixels(decoded))
 
     def finish(self, decoded: DecodedImage, image: Array) -> DecodedImage:
         """The network's output as an image of the original's kind, in the values of the training files.

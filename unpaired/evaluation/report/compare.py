@@ -37,6 +37,11 @@ class Run:
     evaluation: Mapping[str, Any]
     log: list[LogLine]
 
+    def translator(self, device: str) -> Translator:
+        """Its model, at the scale of its evaluation."""
+        scale = self.evaluation.get("recipe", {}).get("scale", "own")
+        return Translator.load(self.folder, runtime="torch", device=device, scale=scale)
+
 
 def write_comparison(folders: Sequence[Path], out: Path, device: str = "auto") -> Path:
     """Write a page that compares runs side by side, with test images translated on `device`; returns its path.
@@ -115,7 +120,7 @@ def _gallery(
     held_out = open_held_out(data)
     sources, targets = held_out.side(direction[0]), held_out.side(direction[-1])
     truths = dict(zip(sources, targets, strict=True)) if held_out.aligned else {}
-    translators = [(run.label, Translator.load(run.folder, runtime="torch", device=device)) for run in runs]
+    translators = [(run.label, run.translator(device)) for run in runs]
     translators = [(label, each.to(direction)) for label, each in translators if direction in each.directions]
     shown = []
     for path in spread(sources, SHOWN):

@@ -125,6 +125,7 @@ def galleries_of(
         translator = translator or Translator.load(run, runtime="torch", device=device)
         recipe = evaluation.get("recipe")
         pairing = "auto" if recipe is None else "yes" if recipe.get("aligned") else "no"  # as the evaluation had them
+        translator = translator.at((recipe or {}).get("scale", "own"))
         held_out = open_held_out(data, pairing, pages=translator.data.pages)
     except BadInput as error:
         return [], f"No test images: {error}."
