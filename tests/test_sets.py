@@ -78,3 +78,10 @@ def test_intervals_cover_the_mean_of_new_images_about_as_often_as_they_say():
         _, spans = with_intervals(fake, real, lambda a, b: {"apart": float(a.mean() - b.mean()) + 10})
         covered += spans["apart"]["low"] <= 10 <= spans["apart"]["high"]
     assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize("images", [10, 11, 12])
+def test_ten_images_have_intervals(tmp_path, images):
+    numbers = compare_sets(*(folder(tmp_path / str(k), k, count=images) for k in range(2)))
+    assert {"fd", "kid"} <= set(numbers["intervals"])
+    assert ("precision" in numbers["intervals"]) == (images == 12)  # a half must have more than five

@@ -73,13 +73,19 @@ def draft_method(experiment: Experiment) -> Method:
 
 
 def _method(experiment: Experiment) -> Method:
-    from unpaired.methods import METHODS
+    from unpaired.methods import METHODS, Method
 
     data, kind = experiment.data, METHODS[experiment.method.name]
     a, b = data.channels_a, data.channels_b
     if isinstance(experiment.method, Pix2PixConfig) and not data.paired:
         raise BadInput(
             "method.name: pix2pix learns from pairs; set --data.paired, with trainA and trainB of the same names"
+        )
+    if data.pairs and kind.paired_losses is Method.paired_losses:
+        able = ", ".join(name for name, each in METHODS.items() if each.paired_losses is not Method.paired_losses)
+        raise BadInput(
+            f"data.pairs: {experiment.method.name} learns nothing from pairs beside two folders; set --method.name to "
+            f"one of: {able}"
         )
     if data.masks and not kind.masked:
         able = ", ".join(name for name, each in METHODS.items() if each.masked)

@@ -61,10 +61,11 @@ def test_a_state_saved_on_the_cpu_resumes_on_the_card_and_back():
 
 def test_too_little_memory_is_one_line_that_names_settings_that_fit():
     made = trainer(device="cuda", cuda_graphs=False)
+    batch = Batch(*map(made.engine.put, images(1024)))
     torch.cuda.set_per_process_memory_fraction(1e-4)
     try:
         with pytest.raises(BadInput, match=r"too little memory for step 1 .*1024x1024.*checkpoint_blocks"):
-            made.train_step(Batch(*map(made.engine.put, images(1024))))
+            made.train_step(batch)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 

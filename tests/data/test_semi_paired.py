@@ -70,3 +70,9 @@ def test_pairs_that_are_none_are_named(data, tmp_path):
     shutil.rmtree(root / "pairsA")
     with pytest.raises(BadInput, match="no images in .*pairsA"):
         train(tiny(root, data__pairs=1), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["cut", "simgan"])
+def test_methods_that_learn_nothing_from_pairs_refuse_them(data, name):
+    with pytest.raises(BadInput, match=f"data.pairs: {name} learns nothing from pairs .* one of: cyclegan"):
+        build_method(tiny(data, data__pairs=1, method__name=name))

@@ -73,3 +73,11 @@ def test_vgg16_is_cut_after_relu4_2_and_read_from_torchvisions_file_alone(tmp_pa
 def test_a_missing_file_is_told_with_what_was_expected(tmp_path):
     with pytest.raises(BadInput, match="no such file; expected torchvision's"):
         load_content(str(tmp_path / "none.pth"), CPU)
+
+
+def test_features_are_fp32_where_networks_compute_in_bf16():
+    phi, images = load_content("", CPU), torch.rand(1, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (
+            torch.equal(phi(images.bfloat16().float()), phi(images.bfloat16())) and phi(images).dtype == torch.float32
+        )

@@ -1,6 +1,8 @@
 """Passes of the network on a device: recorded shapes, precision, and errors of the device in one line."""
 
+import time
 from dataclasses import replace
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -176,3 +178,39 @@ def test_tiles_and_smoothed_videos_take_one_copy_of_the_network_on_the_card(tmp_
     translator = replace(translator)
     copy = translator.layers
     assert copy is not own and translator.layers is copy and placed == [torch.device("cuda", 0)]
+
+
+def test_a_shape_that_does_not_fit_beside_the_graphs_of_others_gets_their_memory():
+    def record(run, example):
+        if example.shape[-1] == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return record_static(run, example)
+
+    recorded = Recorded(lambda x: x + 1, record)
+    for side in (4, 4, 8, 8):
+        x = image(1, 1, 1, side)
+        assert torch.equal(recorded(x), x + 1)
+    assert not recorded.graphs
+
+
+def test_two_recordings_never_happen_at_once():
+    inside, most = [], []
+
+    def record(run, example):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return record_static(run, example)
+
+    def use(recorded):
+        for side in range(1, 5):
+            for _ in range(2):
+                recorded(image(1, 1, 1, side))
+
+    threads = [Thread(target=use, args=(Recorded(lambda x: x, record),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 12 and max(most) == 1

@@ -43,8 +43,8 @@ def photo(height, width, seed=0):
     ("preprocess", "size"),
     [
         ("resize_and_crop", (256, 256)),  # test.py of the official code sets load_size to crop_size
-        ("scale_width", (286, 143)),
-        ("scale_width_and_crop", (286, 143)),
+        ("scale_width", (286, 256)),  # 143 in proportion; test.py, too, makes it at least crop_size high
+        ("scale_width_and_crop", (286, 256)),
         ("crop", (800, 400)),
         ("none", (800, 400)),
     ],

@@ -32,17 +32,17 @@ def test_equals_values_worked_by_hand():
 def test_temperature_is_0_07_unless_given():
     right_and_up = vectors([RIGHT, UP])
     expected = math.log(1 + math.exp(1 / 0.07))
-    assert patch_nce(right_and_up, right_and_up.flip(1)).item() == pytest.approx(expected, abs=1e-12)
+    assert patch_nce(right_and_up, right_and_up.flip(1), 0.07).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_keys_that_are_alike_cost_the_logarithm_of_their_number():
     alike = torch.ones(3, 7, 5, dtype=torch.float64)
-    assert patch_nce(alike, alike).item() == pytest.approx(math.log(7), abs=1e-12)
+    assert patch_nce(alike, alike, 0.07).item() == pytest.approx(math.log(7), abs=1e-12)
 
 
 def test_lengths_of_vectors_do_not_count():
     queries, keys = torch.randn(2, 6, 8, dtype=torch.float64), torch.randn(2, 6, 8, dtype=torch.float64)
-    assert_close(patch_nce(3 * queries, keys / 5), patch_nce(queries, keys))
+    assert_close(patch_nce(3 * queries, keys / 5, 0.07), patch_nce(queries, keys, 0.07))
 
 
 def test_negatives_come_from_the_same_image():
@@ -53,16 +53,16 @@ def test_negatives_come_from_the_same_image():
 
 def test_no_gradient_goes_to_the_keys():
     queries, keys = (torch.randn(1, 4, 8, requires_grad=True) for _ in range(2))
-    patch_nce(queries, keys).backward()
+    patch_nce(queries, keys, 0.07).backward()
     assert keys.grad is None and queries.grad is not None and queries.grad.abs().sum() > 0
 
 
 def test_low_precision_vectors_are_compared_in_fp32():
     queries, keys = torch.randn(1, 16, 8).bfloat16(), torch.randn(1, 16, 8).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = patch_nce(queries, keys)
+        loss = patch_nce(queries, keys, 0.07)
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, patch_nce(queries.float(), keys.float()))
+    assert torch.equal(loss, patch_nce(queries.float(), keys.float(), 0.07))
 
 
 def test_places_are_different_and_all_of_a_small_map():

@@ -169,3 +169,16 @@ def test_weights_of_baselines_must_be_finite_and_not_negative(config):
     for name in names:
         with pytest.raises(ValueError, match=rf"method\.{name} .*got -1"):
             config(**{name: -1})
+
+
+def test_cogans_discriminators_are_initialised_as_set_and_refuse_what_they_do_not_have():
+    stds = []
+    for gain in (0.02, 0.5):
+        torch.manual_seed(0)
+        discriminator = PatchGANConfig(width=8, layers=1, norm="none", init_gain=gain)
+        made = CoGAN(CoGANConfig(generator=CoupledConfig(width=4, latent=8), discriminator=discriminator), (3, 3))
+        stds.append((made.D[0].weight.std().item(), made.D_X[0].weight.std().item(), made.G[0].weight.std().item()))
+    assert [second / first for first, second in zip(*stds, strict=True)] == pytest.approx([25, 25, 1], rel=1e-4)
+    for wrong in ({"scales": 3}, {"spectral_norm": True}):
+        with pytest.raises(ValueError, match="cogan, whose discriminators share layers, takes scales 1"):
+            CoGANConfig(discriminator=PatchGANConfig(**wrong))

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 from torch.testing import assert_close
 
 from unpaired.methods import Batch, CycleGAN
 from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
 from unpaired.models.patchgan import PatchGAN
-from unpaired.models.projected import Outputs
+from unpaired.models.projected import Outputs, resized
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
@@ -175,3 +175,25 @@ def test_cyclegan_trains_with_several_outputs_in_every_precision(name, precision
         losses = trainer.train_step(Batch(IMAGES[:1, :, :32, :32], IMAGES[1:, :, :32, :32]))
     assert all(value.isfinite() for value in losses.values())
     assert not [key for key, value in trainer.method.D_Y.named_parameters() if torch.equal(value, before[key])]
+
+
+def test_each_of_the_two_is_initialised_by_its_own_settings():
+    torch.manual_seed(0)
+    usual = build_discriminator(JointConfig(patchgan=PatchGANConfig(width=16, norm="none")), 3)
+    torch.manual_seed(0)
+    wide = build_discriminator(JointConfig(patchgan=PatchGANConfig(width=16, norm="none", init_gain=0.5)), 3)
+    ratio = wide.patchgan.model[2].weight.std() / usual.patchgan.model[2].weight.std()
+    assert_close(ratio.item(), 25.0, rtol=1e-5, atol=0)
+    deviations = [heads.projected.heads[0][0].weight.std().item() for heads in (usual, wide)]
+    assert deviations[0] == pytest.approx(deviations[1], rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "to"), [((64, 64), (128, 128)), ((37, 50), (96, 130)), ((96, 130), (37, 50))])
+def test_resizing_by_two_matrices_is_interpolation_with_antialiasing(size, to):
+    given = [torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2)]
+    found = resized(given[0], *to)
+    right = interpolate(given[1], to, mode="bilinear", antialias=True)
+    assert_close(found, right, rtol=1e-5, atol=1e-5)
+    for out in (found, right):
+        (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+    assert_close(given[0].grad, given[1].grad, rtol=1e-4, atol=1e-4)

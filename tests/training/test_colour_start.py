@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from tests.data_sets import make_data, make_model, tiny
 from unpaired.config import OptimConfig, RuntimeConfig
 from unpaired.config.methods import CycleGANConfig
 from unpaired.core.errors import BadInput
@@ -149,3 +150,12 @@ def test_a_run_begins_with_the_colour_start_and_resumes_without_it(tmp_path, mon
     assert said.index("colour start: 4 done") < said.index("training: 2 done")  # two passes over its batches
     train(with_settings(experiment, {"optim.steps": 4}), tmp_path / "run", allow_config_change=True)
     assert calls == [(0, 2)]
+
+
+def test_generators_that_are_fine_tuned_keep_what_they_have_learnt(tmp_path, monkeypatch, capsys):
+    from unpaired.training import train
+
+    model, data = make_model(tmp_path / "model"), make_data(tmp_path / "data")
+    monkeypatch.setattr(loop, "colour_start", lambda *_: pytest.fail("the generators were overwritten"))
+    train(tiny(data, optim__colour_start=3, optim__start=str(model)), tmp_path / "run")
+    assert f"no colour start: the generators are those of {model}" in capsys.readouterr().err

@@ -15,7 +15,8 @@ from skimage import data
 from tests.data_sets import make_data
 from unpaired.evaluation.report import write_report
 from unpaired.experiment import flatten, with_root, with_settings
-from unpaired.presets import preset
+from unpaired.methods import METHODS
+from unpaired.presets import PRESETS, preset
 from unpaired.training import train
 from unpaired.training.doctor import WARM_UP, Doctor, examine, overwhelmed
 from unpaired.training.samples import FAINT, SampleOutputs
@@ -186,3 +187,15 @@ def test_advice_is_a_flag_that_the_command_line_takes_and_that_changes_the_setti
     for name, value in (flag.removeprefix("--").split() for flag in flags):
         changed = with_settings(experiment, {name: value})
         assert changed != experiment, name
+
+
+@pytest.mark.parametrize("name", [*METHODS, "quick", "standard"])
+def test_advice_of_every_method_is_taken_by_its_command_line(name):
+    experiment = preset(name) if name in PRESETS else with_settings(preset("smoke"), {"method.name": name})
+    settings = flatten(experiment)
+    found = [finding for symptom in CASES for finding in examine(CASES[symptom](), "AtoB", settings)]
+    found += overwhelmed({"discriminator/Y": 0.001}, 0.25, settings)
+    assert {finding.symptom for finding in found} >= {"inverted", "copying", "collapse", "checkerboard"}
+    for flag in [flag for each in found for flag in re.findall(r"--[a-z_.-]+ [\w.-]+", each.advice)]:
+        setting, value = flag.removeprefix("--").split()
+        assert with_settings(experiment, {setting: value}) != experiment, flag

@@ -245,3 +245,11 @@ def test_another_number_of_processes_is_refused_by_name_unless_allowed(data, tmp
         alone, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(PROJECT)}
     )
     assert refused.returncode == 2 and "processes was 2 and is now 1" in refused.stderr
+
+
+def test_a_mean_of_numbers_on_the_host_uses_the_group_that_the_host_has(monkeypatch):
+    used = []
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda values, group=None: used.append(group))
+    processes = Processes()
+    processes.count, processes.group = 2, "gloo"
+    assert processes.mean(torch.ones(2, dtype=torch.float64)).tolist() == [0.5, 0.5] and used == ["gloo"]

@@ -78,7 +78,7 @@ def test_schedule_step_takes_a_tenth_after_every_so_many_epochs():
 
 
 def test_schedule_cosine_falls_from_one_to_zero_over_its_epochs():
-    schedule = Schedule(OptimConfig(epochs=4, decay_epochs=0, schedule="cosine"), steps_per_epoch=1)
+    schedule = Schedule(OptimConfig(epochs=1, decay_epochs=3, schedule="cosine"), steps_per_epoch=1)
     assert [schedule.factor(step) for step in range(5)] == pytest.approx([1, 0.853553, 0.5, 0.146447, 0], abs=1e-6)
 
 

@@ -296,3 +296,17 @@ def test_without_recording_the_buffers_serve_as_well(precision):
     assert_same_steps(
         *(trainer(record, precision=precision, pending=False) for record in (None, lambda work: work)), batches(8)
     )
+
+
+def test_a_step_that_cannot_be_recorded_gets_the_memory_of_the_recorded_one_where_that_is_short():
+    for crowded in (False, True):
+        made = trainer(record_on_tape)
+        made._run.crowded = lambda crowded=crowded: crowded
+        for batch in batches(WARM_UP + 2):
+            made.train_step(put(made, batch))
+        assert made._run.again is not None
+        made.train_step(put(made, next(batches(1, size=1))))
+        assert (made._run.again is None) == crowded
+        for batch in batches(WARM_UP + 2):
+            made.train_step(put(made, batch))
+        assert made._run.again is not None

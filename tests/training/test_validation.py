@@ -297,7 +297,7 @@ def test_results_are_kept_while_a_resumed_run_does_not_validate(data, tmp_path, 
 
 def sequence(values, wide=0.01):
     """Results of these mean KIDs, whose mean has an interval of plus or minus `wide`."""
-    widths = {"AtoB": 2**0.5 * wide, "BtoA": 2**0.5 * wide}
+    widths = {"AtoB": 1.5 * wide, "BtoA": 0.5 * wide}
     return [
         ValidationResult(k, {"AtoB": value - 0.003, "BtoA": value + 0.003}, widths, {})
         for k, value in enumerate(values, start=1)
@@ -492,3 +492,11 @@ def test_on_a_card_images_of_one_size_are_translated_together(data, small, monke
         for files, images in found:
             expected = [torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 127.5 - 1 for file in files]
             torch.testing.assert_close(images, torch.stack(expected))
+
+
+def test_features_that_the_discriminator_is_trained_on_are_no_neutral_judge(data, tmp_path, small, capsys):
+    judged_by = {"patchgan": False, "joint": True, "projected": True}
+    for name, told in judged_by.items():
+        validator = Validator(often(data, method__discriminator__name=name))
+        assert ("too favourable" in validator.caveat) == told
+    assert not Validator(tiny(data, method__discriminator__name="joint")).caveat  # it does not validate

@@ -88,7 +88,11 @@ def both_sides(case: Case, engine: Engine) -> tuple[PlainCycleGAN, Trainer]:
 
 def _translate(case: Case, engine: Engine) -> tuple[Work, dict[str, object]]:
     plain = generator(case.width, case.depth).eval().to(engine.device)
-    ours = fast_translator(case, engine, plain) if case.model is None else Translator.load(case.model).runtime
+    ours = (
+        fast_translator(case, engine, plain)
+        if case.model is None
+        else Translator.load(case.model, device=str(engine.device)).runtime
+    )
     x = case.images(0)
     there, array = x.to(engine.device), x.numpy()
 
@@ -106,7 +110,7 @@ def fast_translator(case: Case, engine: Engine, plain: nn.Module) -> Runtime:
     network = ResNetGenerator(ResNetConfig(width=case.width, blocks=case.depth), 3, 3).eval()
     network.model.load_state_dict(plain.state_dict())
     if not engine.fast:
-        return TorchRuntime(network, 3, 3)
+        return TorchRuntime(network.to(engine.device), 3, 3, device=engine.device)
     return TorchRuntime.placed(network, (3, 3), engine.device, engine.dtype)
 
 

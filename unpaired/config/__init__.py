@@ -150,7 +150,7 @@ class OptimConfig:
     decay_epochs: int = 100
     """Epochs of linear decay to zero after them; 0 keeps the rate constant."""
     schedule: Literal["linear", "step", "cosine"] = "linear"
-    """Decay: linear as published; step: a tenth every decay_every epochs; cosine: half a cosine over epochs."""
+    """Decay: linear as published; step: a tenth every decay_every epochs; cosine: half a cosine over all epochs."""
     decay_every: int = 50
     """Epochs between the decays of schedule step."""
     steps: int | None = None
@@ -162,8 +162,8 @@ class OptimConfig:
     start: str = ""
     """Bundle or run whose generators are fine-tuned; random weights unless given."""
     colour_start: int = 0
-    """Steps before the first in which the generators learn the linear colour map between the domains, at most as
-    many as steps; 0: none."""
+    """Steps before the first in which fresh generators learn the linear colour map between the domains, at most as
+    many as steps; 0: none. Those of optim.start go without."""
     discriminator_warmup: int = 0
     """First steps in which only the discriminators are updated, for generators that are fine-tuned."""
     accumulate: int = 1
@@ -182,14 +182,12 @@ class OptimConfig:
         _all_at_least(0, self, "optim", "epochs", "decay_epochs", "colour_start", "discriminator_warmup", "min_steps")
         _at_least(self.epochs + self.decay_epochs, 1, "optim.epochs + optim.decay_epochs")
         _all_at_least(max(1, self.min_steps), self, "optim", "max_steps")
-        if self.schedule == "cosine":
-            _at_least(self.epochs, 1, "optim.epochs")
         _all_at_least(1, self, "optim", "decay_every", "steps", "accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """Device, precision, intervals and logging. Only seed and precision affect the numbers."""
+    """Device, precision, intervals and logging. Only seed and precision change results beyond rounding."""
 
     seed: int = 0
     """Seed of every random number."""

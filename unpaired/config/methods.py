@@ -101,6 +101,12 @@ class CoGANConfig:
     adversarial: AdversarialName = "log-likelihood"
     """Form of the adversarial loss (Eq. 1 of CoGAN)."""
 
+    def __post_init__(self) -> None:
+        if self.discriminator.scales > 1 or self.discriminator.spectral_norm:
+            raise ValueError(
+                "method.discriminator: cogan, whose discriminators share layers, takes scales 1 and spectral_norm false"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class BiGANConfig(TwoWayConfig):

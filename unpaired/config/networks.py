@@ -58,11 +58,11 @@ class ResNetConfig(InitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig(InitConfig):
-    """An encoder-decoder down to 1x1 with a skip connection at every scale."""
+    """An encoder-decoder with a skip connection at every scale; the published one goes down to 1x1."""
 
     name: Literal["unet"] = "unet"
     width: int = 64
-    """Feature maps at full size; eight times as many from the fourth scale down."""
+    """Feature maps at half the size; eight times as many from the fourth halving on."""
     downs: int = 8
     """Halvings: 7 for 128 px images, 8 for 256 px. Sides must divide by two to this power."""
     norm: Norm = "instance"

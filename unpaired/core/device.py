@@ -23,7 +23,7 @@ NAMES = "auto, cpu, cuda, cuda:N or mps"
 PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 MEMORY_ERRORS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """Words of the errors by which torch reports that an allocation failed."""
-DEVICE_ERRORS = ("CUDA error", "CUDA driver error", "device-side assert", "NCCL error", "cuDNN error")
+DEVICE_ERRORS = ("CUDA error", "CUDA driver error", "Triton Error", "device-side assert", "NCCL error", "cuDNN error")
 """Words of the errors by which torch reports that a device failed."""
 
 
@@ -98,12 +98,14 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def free_bytes(device: torch.device | None = None) -> int:
-    """Bytes of memory that a new allocation on the device can take now; of the machine for the CPU and MPS."""
+    """Bytes of memory that a new allocation on the device can take now; of the machine for the CPU and MPS.
+
+    What torch holds on a card without using it is left out: it may belong to a recorded graph.
+    """
     if device is not None and device.type == "cuda":
         import torch
 
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
+        return torch.cuda.mem_get_info(device)[0]
     return min(_available_bytes(), _cgroup_bytes())
 
 

@@ -31,5 +31,8 @@ class ResidentImages:
         if not self.full:
             host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
             host.numpy()[:] = pixels
-            self.bytes += pixels.nbytes
-            self.images[file] = host.to(self.device, non_blocking=True)
+            try:
+                self.images[file] = host.to(self.device, non_blocking=True)
+                self.bytes += pixels.nbytes
+            except torch.OutOfMemoryError:
+                self.full = True

@@ -47,8 +47,7 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
     if cfg.preprocess == "resize_and_crop":
         width, height = cfg.load
     elif cfg.preprocess in ("scale_width", "scale_width_and_crop"):
-        if width != cfg.load.width or height < cfg.crop.height:
-            width, height = cfg.load.width, max(cfg.load.width * height // width, cfg.crop.height)
+        width, height = scaled_to_width(width, height, cfg)
     elif cfg.preprocess == "none":
         width, height = (max(4, round(side / 4) * 4) for side in (width, height))
     if crops(cfg) and (width < cfg.crop.width or height < cfg.crop.height):
@@ -58,6 +57,13 @@ def fitted_size(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
     if width * height > MAX_PIXELS:
         raise BadInput(f"{width}x{height} after {cfg.preprocess} is over the limit of {MAX_PIXELS} pixels")
     return width, height
+
+
+def scaled_to_width(width: int, height: int, cfg: DataConfig) -> tuple[int, int]:
+    """Width `data.load_size` and the height in proportion, at least `data.crop_size`, as in the official code."""
+    if width == cfg.load.width and height >= cfg.crop.height:
+        return width, height
+    return cfg.load.width, max(cfg.load.width * height // width, cfg.crop.height)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def set_numbers(fake: Features, real: Features, features: FeaturesName) -> Numbe
     numbers = {"fid" if features == "inception" else "fd": distance}
     if features == "inception":
         numbers["mifid"] = memorization_informed(distance, fake, real)
-    numbers |= {"kid": kid.mean, "kid_std": kid.std, **asdict(prdc(fake, real))}
+    numbers |= {"kid": kid.mean, "kid_std": kid.std}
+    if min(len(fake), len(real)) > NEIGHBOURS:  # a half of few images may have fewer
+        numbers |= asdict(prdc(fake, real))
     return numbers | ({"cmmd": cmmd(fake, real)} if features == "clip" else {})
 
 
@@ -88,7 +90,7 @@ def with_intervals(
 ) -> tuple[Numbers, dict[str, dict[str, float]]]:
     """The numbers, and for each its interval from random halves of both sets: see `unpaired.metrics.halves`."""
     numbers = score(fake, real)
-    spread = half_widths(fake, real, score, min_rows=NEIGHBOURS + 1) if min(len(fake), len(real)) >= FEWEST else {}
+    spread = half_widths(fake, real, score, min_rows=FEWEST // 2) if min(len(fake), len(real)) >= FEWEST else {}
     spread.pop("kid_std", None)
     intervals = {}
     for name, wide in spread.items():

@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unpaired.core.device import without_autocast
 from unpaired.core.errors import BadInput
 from unpaired.core.torch_pickle import load_foreign
 from unpaired.features import load_lite0, require_weights
+from unpaired.features.efficientnet import as_input
 from unpaired.features.trunks import RELU4_2, vgg16
 
 VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
@@ -41,7 +43,13 @@ def load_content(path: str, device: torch.device) -> Maps:
     if path:
         return _vgg16(Path(path), device)
     network = load_lite0().to(device)
-    return lambda images: network.maps(((images.expand(-1, 3, -1, -1) + 1) * 127.5 - 127) / 128, [BLOCK])[0]
+    return partial(_maps, lambda images: network.maps(as_input(images), [BLOCK])[0])
+
+
+def _maps(network: Maps, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+    """In fp32 whatever the precision of the networks that are trained: a loss is taken of them."""
+    with without_autocast(images.device):
+        return network(images.float())
 
 
 def _vgg16(path: Path, device: torch.device) -> Maps:
@@ -53,4 +61,4 @@ def _vgg16(path: Path, device: torch.device) -> Maps:
     except (KeyError, RuntimeError) as error:
         raise BadInput(f"{path}: expected VGG-16's weights, found others ({error})") from error
     network.to(device).eval().requires_grad_(False)
-    return lambda images: network.maps(images.expand(-1, 3, -1, -1), [RELU4_2])[0]
+    return partial(_maps, lambda images: network.maps(images.expand(-1, 3, -1, -1), [RELU4_2])[0])

@@ -89,6 +89,11 @@ class EfficientNetLite0(nn.Module):
         return functional.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
 
+def as_input(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Images in [-1, 1] as the network was trained on them, (v - 127) / 128 of 8 bits; a gray one counts as RGB."""
+    return (((images + 1) * 127.5 - 127) / 128).expand(-1, 3, -1, -1)
+
+
 def without_norms(network: EfficientNetLite0) -> EfficientNetLite0:
     """Fold every norm of a trained network into the convolution before it, in place: the same maps, less time.
 

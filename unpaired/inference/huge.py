@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unpaired.core.device import ieee_fp32
+from unpaired.core.device import ieee_fp32, one_line_device_errors
 from unpaired.core.errors import BadInput, naming
 from unpaired.core.files import file_sha256, written_whole
 from unpaired.core.progress import progress
@@ -40,6 +40,7 @@ FORMAT = 3
 """Version of the work folders; work in others is begun again."""
 LEAST_TILE = 64
 """Smaller tiles would be all border."""
+ADVICE = "give --tile a smaller number, or --device cpu"
 TIFF_TILE = 256
 TIFF_SUFFIXES = (".tif", ".tiff")
 BAND = 2**21
@@ -134,7 +135,8 @@ def translate_in_tiles(
             out[:, slice(*box[0]), slice(*box[1])] = part[0].numpy()
 
         arrays = Scratch(Path(scratch)) if scratch else Memory()
-        plan.run(lambda box: image[..., slice(*box[0]), slice(*box[1])], write, arrays)
+        with one_line_device_errors(translator.device, f"tiles of {tile} px", ADVICE):
+            plan.run(lambda box: image[..., slice(*box[0]), slice(*box[1])], write, arrays)
     return translator.finish(decoded, out)
 
 
@@ -189,7 +191,8 @@ class _Huge:
             stored = np.array(self.source.open()[np.ix_(spread(height), spread(width), np.arange(channels))])
             small = to_tensor(self.domain.pixels(self._decoded(stored)))[None]
             plan = Tiling.sampled(self.translator.layers, size, small, self.tile)
-        with progress("tiles", plan.tiles, quiet=quiet) as advance:
+        failures = one_line_device_errors(self.translator.device, f"tiles of {self.tile} px", ADVICE)
+        with failures, progress("tiles", plan.tiles, quiet=quiet) as advance:
             plan.run(look, write, self.scratch, advance)
         return self._lost()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from unpaired.config import DataConfig
-from unpaired.data.transforms import resize
+from unpaired.data.transforms import resize, scaled_to_width
 from unpaired.imaging.images import DecodedImage
 
 MUCH_LARGER = 2
@@ -18,12 +18,12 @@ def train_size(cfg: DataConfig, width: int, height: int) -> tuple[int, int]:
     """Width and height of an image at the training scale, as by the official test.py.
 
     `resize_and_crop`: `data.crop_size`, as test.py sets load_size to crop_size; `scale_width`: a width of
-    `data.load_size`; `crop` and `none`: its own size.
+    `data.load_size`, at least `data.crop_size` high; `crop` and `none`: its own size.
     """
     if cfg.preprocess == "resize_and_crop":
         return cfg.crop
     if cfg.preprocess.startswith("scale_width"):
-        return cfg.load.width, max(1, cfg.load.width * height // width)
+        return scaled_to_width(width, height, cfg)
     return width, height
 
 

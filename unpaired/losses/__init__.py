@@ -1,1 +1,1 @@
-"""Pure functions from scores or images to one number. No loss depends on a network."""
+"""Losses, from scores or images to one number, and what they need of images. None depends on a network."""

@@ -1,7 +1,8 @@
 """Adversarial losses of discriminators and generators, in three forms (CycleGAN Eq. 1 and Sec. 4).
 
-Every discriminator loss is halved, which slows D down relative to G (App. 7.1); every generator loss is what G
-minimises when the discriminator scores its translations.
+Every discriminator loss is halved, to slow D down relative to G (App. 7.1); Adam, which divides by the size of the
+gradient, undoes that but for terms beside it, such as R1. Every generator loss is what G minimises when the
+discriminator scores its translations.
 """
 
 from __future__ import annotations

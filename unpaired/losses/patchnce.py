@@ -1,7 +1,7 @@
 """PatchNCE: features at the same place of two images match, other places of the image are negatives.
 
 Source: Park, Efros, Zhang, Zhu, "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020
-(arXiv:2007.15651), Eq. 2 to 4.
+(arXiv:2007.15651), Eq. 2 and 3.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from torch.nn.functional import cross_entropy, normalize
 
 from unpaired.core.device import without_autocast
 from unpaired.losses.adversarial import Scalar
-
-TEMPERATURE = 0.07
-"""Divisor of the cosine similarities (Sec. 3, after He et al. 2020)."""
 
 Features = Float[Tensor, "b c h w"]
 Vectors = Float[Tensor, "b n d"]
@@ -36,7 +33,7 @@ def features_at(features: Features, places: Places) -> Vectors:
     return features[:, :, rows, columns].transpose(1, 2)
 
 
-def patch_nce(queries: Vectors, keys: Vectors, temperature: float = TEMPERATURE) -> Scalar:
+def patch_nce(queries: Vectors, keys: Vectors, temperature: float) -> Scalar:
     """Mean cross entropy of picking, by cosine similarity, the key of a query's own place among those of its image.
 
     Queries are vectors of translations, keys those of the inputs at the same places, which get no gradient. log(n) if

@@ -46,7 +46,11 @@ class CoGAN(Method):
         self.D_X, self.D_Y = PatchGAN(cfg.discriminator, x).model[:FIRST], PatchGAN(cfg.discriminator, y).model[:FIRST]
         self.D = PatchGAN(cfg.discriminator, x).model[FIRST:]
         self.loss = ADVERSARIAL[cfg.adversarial]
-        initialise(self)
+        for name, network in self.named_children():
+            if name in self.discriminators:
+                initialise(network, cfg.discriminator.init, cfg.discriminator.init_gain)
+            else:
+                initialise(network)
 
     def generator_losses(self, batch: Batch) -> list[LossFunction]:
         """A pair drawn from noise against both discriminators, and what each encoder loses there and back."""

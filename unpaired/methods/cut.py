@@ -66,7 +66,7 @@ class CUT(Method):
         return [partial(self._discriminate, y, fakes["G"])]
 
     def contrast(self, source: Images, target: Images, flip: Tensor | None = None) -> Scalar:
-        """PatchNCE of a translation `target` and its input, the mean over the compared layers (Eq. 4).
+        """PatchNCE of a translation `target` and its input, the mean over the compared layers (Eq. 3).
 
         Where `flip` is true, `target` was made of the mirrored input: its features are mirrored back.
         """

@@ -29,4 +29,4 @@ def half_widths(
     for _ in range(HALVES):
         drawn = [rows[draws.permutation(len(rows))[: len(rows) // 2]] for rows in (fake, real)]
         halves.append(score(*drawn))
-    return {name: WIDE * float(np.std([half[name] for half in halves])) for name in halves[0]}
+    return {name: WIDE * float(np.std([half[name] for half in halves], ddof=1)) for name in halves[0]}

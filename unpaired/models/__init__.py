@@ -76,7 +76,11 @@ def build_discriminator(cfg: DiscriminatorConfig, channels: int, twice: bool = F
     With `twice`, for a loss that holds its gradient, as R1 does, `kernels.optimize` keeps the plain layers.
     """
     network = DISCRIMINATORS[cfg.name](cfg, channels)
-    initialise(network, getattr(cfg, "init", "normal"), getattr(cfg, "init_gain", 0.02))
+    parts: list[tuple[nn.Module, object]] = [(network, cfg)]
+    if isinstance(network, JointDiscriminator) and isinstance(cfg, JointConfig):
+        parts = [(network.patchgan, cfg.patchgan), (network.projected, cfg.projected)]
+    for part, settings in parts:
+        initialise(part, getattr(settings, "init", "normal"), getattr(settings, "init_gain", 0.02))
     normalise_marked(network)
     network.twice_differentiable = twice  # pyright: ignore[reportArgumentType]
     return network

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 from unpaired.config.networks import InitName
+from unpaired.core.device import without_autocast
 
 
 def initialise(network: nn.Module, init: InitName = "normal", gain: float = 0.02) -> None:
@@ -44,4 +46,13 @@ def normalise_marked(network: nn.Module) -> None:
     for part in [part for part in network.modules() if getattr(part, "spectral_norm", False)]:
         for module in part.modules():
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-                spectral_norm(module)
+                register_parametrization(module, "weight", SpectralNorm(module.weight))
+
+
+class SpectralNorm(_SpectralNorm):
+    """torch's, in the weight's own precision: autocast on CUDA, unlike that on a CPU, would iterate in bf16."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight over its largest singular value, of the same shape."""
+        with without_autocast(weight.device):
+            return super().forward(weight)

@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d, interpolate
 from unpaired.config.networks import ProjectedConfig
 from unpaired.core.device import without_autocast
 from unpaired.features import lite0_file, load_lite0
-from unpaired.features.efficientnet import EfficientNetLite0, without_norms
+from unpaired.features.efficientnet import EfficientNetLite0, as_input, without_norms
 
 BLOCKS = {2: 24, 4: 40, 10: 112, 15: 320}
 """EfficientNet-Lite0's blocks whose outputs are scored, at strides 4, 8, 16 and 32, and their channels."""
@@ -76,9 +76,20 @@ def features(x: Float[Tensor, "b c h w"], side: int) -> list[Tensor]:
     with without_autocast(x.device):
         smaller = min(x.shape[2:])
         size = [round(side * each / smaller) for each in x.shape[2:]]
-        x = interpolate(x.float(), size, mode="bilinear", antialias=True)
-        normalised = ((x + 1) * 127.5 - 127) / 128
-        return frozen_network(x.device).maps(normalised.expand(-1, 3, -1, -1), list(BLOCKS))
+        x = resized(x.float(), *size)
+        return frozen_network(x.device).maps(as_input(x), list(BLOCKS))
+
+
+def resized(x: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c height width"]:
+    """Bilinear with antialiasing, as `interpolate`, by two matrix products: on CUDA its gradient has no fixed order."""
+    return _weights(x.shape[2], height, x.device) @ x @ _weights(x.shape[3], width, x.device).T
+
+
+@lru_cache(maxsize=32)
+def _weights(size: int, to: int, device: torch.device) -> Float[Tensor, "to size"]:
+    with torch.device("cpu"):
+        lines = torch.eye(size)[None, None]
+    return interpolate(lines, (to, size), mode="bilinear", antialias=True)[0, 0].to(device)
 
 
 @lru_cache

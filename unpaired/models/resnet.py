@@ -57,6 +57,11 @@ def checkpoint_blocks(network: nn.Module) -> None:
             module.is_leaf = True
 
 
+def keeps_blocks(network: nn.Module) -> bool:
+    """Whether there are residual blocks that `checkpoint_blocks` would make smaller."""
+    return any(isinstance(module, ResidualBlock) and not module.is_leaf for module in network.modules())
+
+
 class ResNetGenerator(nn.Module):
     """c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3 (CycleGAN App. 7.2).
 

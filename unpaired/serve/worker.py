@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from unpaired.core.device import free_bytes
+from unpaired.core.device import free_bytes, pick_device
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.imaging.kinds import suffix_of
@@ -199,7 +199,7 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
         out.flush()
 
     try:
-        memory = settings["memory"] or free_bytes() // 2
+        memory = settings["memory"] or min(free_bytes(), free_bytes(pick_device(settings["device"]))) // 2
         models = load_models(settings["models"], settings["device"], memory, settings["timeout"])
         if all(each.translator.device.type == "cpu" for directions in models.values() for each in directions.values()):
             bound_memory(memory + settings["held"])

@@ -6,21 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from unpaired.config.size import Size
 from unpaired.core.device import is_out_of_memory
 from unpaired.core.errors import BadInput, shown
 from unpaired.methods import Batch
+from unpaired.models.resnet import keeps_blocks
 
 
 @contextmanager
-def explained(batch: Batch, step: int, accumulate: int) -> Iterator[None]:
+def explained(batch: Batch, step: int, accumulate: int, method: nn.Module) -> Iterator[None]:
     """Inside, too little memory and a lost device raise BadInput; what was saved before is kept."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if _came_from_memory(error):
-            raise BadInput(out_of_memory(batch, step, accumulate)) from error
+            raise BadInput(out_of_memory(batch, step, accumulate, method)) from error
         if not isinstance(error, torch.AcceleratorError):
             raise
         reason = shown(str(error).partition("\n")[0])
@@ -37,11 +39,11 @@ def _came_from_memory(error: BaseException | None) -> bool:
     return error is not None
 
 
-def out_of_memory(batch: Batch, step: int, accumulate: int) -> str:
+def out_of_memory(batch: Batch, step: int, accumulate: int, method: nn.Module) -> str:
     """The images of a step that does not fit, and the settings that lower its memory, the cheapest first."""
     count, _, height, width = batch.x.shape
     once = -(-count // accumulate)
-    advice = ["runtime.checkpoint_blocks true"]
+    advice = ["runtime.checkpoint_blocks true"] if keeps_blocks(method) else []
     if once > 1:
         advice.append(f"data.batch {max(1, once // 2)} with optim.accumulate {2 * accumulate}, for the same gradient")
     smaller = Size(*(max(32, side // 2 // 32 * 32) for side in (width, height)))

@@ -145,6 +145,7 @@ class Case:
 
 CYCLE = ("method.forward_cycle_weight", "method.backward_cycle_weight")
 IDENTITY = "method.identity_weight"
+UPSAMPLING = "method.generator.upsampling"
 
 
 def examine(
@@ -215,9 +216,9 @@ def inverted(case: Case) -> Finding | None:
     if 2 * int(which.sum()) <= len(which):
         return None
     seen = f"{int(which.sum())} of {len(which)} translations are bright where their input is dark"
-    raised = case.flags(2, IDENTITY) or "--method.identity-weight 5"
+    raised = case.flags(2, IDENTITY) or ("--method.identity-weight 5" if IDENTITY in case.settings else "")
     other = f"--runtime.seed {case.settings.get('runtime.seed', 0) + 1}"
-    advice = f"unless the domains are negatives of each other, {raised} or {other}"
+    advice = f"unless the domains are negatives of each other, {' or '.join(filter(None, (raised, other)))}"
     return case.finding("inverted", seen, advice, which)
 
 
@@ -230,8 +231,8 @@ def copied(case: Case) -> Finding | None:
     if share > COPIED:
         return None
     seen = f"translations differ from their inputs by {share:.1%} of what the two domains differ by"
-    lower = case.flags(0.5, *CYCLE, IDENTITY)
-    advice = f"{lower or 'a larger --method.gan-weight'}, or more steps: a copy has no cycle loss and no identity loss"
+    other = case.flags(0.5, *CYCLE, IDENTITY) or case.flags(2, "method.gan_weight")
+    advice = f"{other}{', or ' if other else ''}more steps: a copy has no cycle loss and no identity loss"
     return case.finding("copying", seen, advice)
 
 
@@ -270,7 +271,8 @@ def checkered(case: Case) -> Finding | None:
     if float(excess.median()) < LATTICE:
         return None
     seen = f"a pattern with a period of two pixels, {float(excess.median()):.1f} times as strong as in real images"
-    advice = "--method.generator.upsampling resize leaves none (a new run: it is another network)"
+    leaves = "--method.generator.upsampling resize leaves none (a new run: it is another network)"
+    advice = leaves if case.settings.get(UPSAMPLING, "resize") != "resize" else "more steps, in which it should fade"
     return case.finding("checkerboard", seen, advice, excess >= LATTICE)
 
 

@@ -25,7 +25,14 @@ from unpaired.training.concurrency import (
     run_on_threads,
     run_sequentially,
 )
-from unpaired.training.graphs import Compute, StaticSteps, Values, on_recording_stream, record_cuda_graph
+from unpaired.training.graphs import (
+    Compute,
+    StaticSteps,
+    Values,
+    graph_fills_card,
+    on_recording_stream,
+    record_cuda_graph,
+)
 from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep, PendingChecks
 from unpaired.training.processes import join_processes, synchronise_norms
 
@@ -65,7 +72,7 @@ class Engine:
         """How steps run: on CUDA from a recorded graph, if the settings and the number of processes allow that."""
         if self.device.type != "cuda" or not self.cfg.cuda_graphs or self.processes.count > 1:
             return StaticSteps(compute, None)
-        return StaticSteps(on_recording_stream(compute), record_cuda_graph)
+        return StaticSteps(on_recording_stream(compute), record_cuda_graph, graph_fills_card)
 
     def describe(self) -> str:
         """Device, threads and precision in a few words, for the line at the start of a run."""

@@ -30,9 +30,9 @@ Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 class StaticSteps:
     """Runs steps; those of a key that repeats run from fixed buffers. One key is recorded at a time."""
 
-    def __init__(self, compute: Compute, record: Record | None) -> None:
-        """With no `record` every step runs as written."""
-        self.compute, self.record = compute, record
+    def __init__(self, compute: Compute, record: Record | None, crowded: Callable[[], bool] = lambda: False) -> None:
+        """With no `record` every step runs as written; `crowded` tells when one needs the memory of the recorded."""
+        self.compute, self.record, self.crowded = compute, record, crowded
         self.forget()
 
     def forget(self) -> None:
@@ -52,6 +52,8 @@ class StaticSteps:
         if self.record is None:
             return self.compute(batch)
         if not static or (key != self.key and self.in_a_row <= WARM_UP):
+            if self.again is not None and self.crowded():
+                self.again, self.key = None, None
             values = self._work(batch)  # which sets the names
             return _named(self.names, values)
         if key != self.key or self.again is None:
@@ -72,6 +74,12 @@ class StaticSteps:
 
 def _named(names: list[Name], values: Tensor) -> Values:
     return dict(zip(names, values.unbind(), strict=True))
+
+
+def graph_fills_card() -> bool:
+    """Whether what torch holds unused, which a recorded graph keeps to itself, is more than the card has left."""
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return torch.cuda.mem_get_info()[0] < unused
 
 
 def record_cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:

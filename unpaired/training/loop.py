@@ -184,6 +184,8 @@ class Run:
         """Start the log and what runs beside the steps."""
         runtime, first = self.experiment.runtime, self.processes.first
         self.validator.prepare(self.trainer.method)
+        if first and self.start == 0 and self.validator.caveat:
+            say(self.validator.caveat)
         self.processes.wait()
         trackers = Trackers(runtime.trackers, self.out, runtime.project, to_dict(self.experiment)) if first else None
         batch, per_epoch = self.data.per_step, self.data.steps_per_epoch
@@ -195,9 +197,16 @@ class Run:
         return [estimate, self.samples, self.validator, self.doctor, *([self.report] if self.report else [])]
 
     def _colour_start(self) -> None:
-        """Train fresh generators to be the colour map between the domains, if `optim.colour_start` is set."""
-        steps = min(self.experiment.optim.colour_start, self.schedule.steps)
+        """Train fresh generators to be the colour map between the domains, if `optim.colour_start` is set.
+
+        Generators of `optim.start` have learnt more than that, and keep it.
+        """
+        optim = self.experiment.optim
+        steps = min(optim.colour_start, self.schedule.steps)
         if self.start or not steps:
+            return
+        if optim.start:
+            say(f"no colour start: the generators are those of {optim.start}")
             return
         with self.log.pause(), progress("colour start", 2 * steps, quiet=not self.processes.first) as advance:
 

@@ -59,7 +59,7 @@ class Processes:
         """The mean of a tensor over all processes."""
         if self.count > 1:
             values = values.clone()
-            dist.all_reduce(values)
+            dist.all_reduce(values, group=None if values.is_cuda else self.group)
             values /= self.count
         return values
 

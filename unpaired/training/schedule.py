@@ -38,6 +38,6 @@ class Schedule:
         if cfg.schedule == "step":
             return 0.1 ** int(position / (cfg.decay_every * unit))
         if cfg.schedule == "cosine":
-            return (1 + math.cos(math.pi * position / (cfg.epochs * unit))) / 2
+            return (1 + math.cos(math.pi * position / total)) / 2
         decay = round(cfg.decay_epochs * unit)
         return multiplier(position, total - decay, decay)

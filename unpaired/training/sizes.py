@@ -8,11 +8,13 @@ from contextlib import contextmanager
 import torch
 
 from unpaired.config import DataConfig
+from unpaired.core.device import is_out_of_memory
 from unpaired.core.errors import BadInput
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import crops
 from unpaired.imaging.images import Images
 from unpaired.methods import Batch, Method, evaluate
+from unpaired.training.device_faults import out_of_memory
 from unpaired.training.trainer import Trainer
 
 Size = tuple[int, int]
@@ -72,6 +74,8 @@ class SizeChecks:
             with torch.no_grad(), eval_mode(method), engine.precision():
                 evaluate(method.generator_losses(Batch(images_x, images_y)))
         except (RuntimeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise BadInput(out_of_memory(Batch(images_x, images_y), 1, 1, method)) from error
             raise BadInput(
                 f"{file_x} and {file_y}: images of {x[0]}x{x[1]} and {y[0]}x{y[1]} px do not pass through these "
                 f"networks ({' '.join(str(error).split())}); a larger data.crop_size, a data.preprocess that ends in "

@@ -59,7 +59,7 @@ class Trainer:
         for each in self.method.planned.values():
             each.plan(sizes, self.engine.device, keep=batch.weight > 0)
         self._ema_weight.fill_(1 - min(self.optim.ema_decay, number / (number + 10)))
-        with explained(batch, number, self.optim.accumulate):
+        with explained(batch, number, self.optim.accumulate, self.method):
             static = all(each.plan_is_static for each in self.method.planned.values())
             values = self._run(batch, self._learning, static)
         self.steps = number

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
@@ -21,6 +20,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, Validation
 
 from unpaired.checkpoints.bundle import BEST, Bundle, Chosen, write_bundle
 from unpaired.config import FEWEST_VALIDATED, DataConfig, Direction, RuntimeConfig, opposite
+from unpaired.config.networks import JointConfig, ProjectedConfig
 from unpaired.core.errors import BadInput, brief
 from unpaired.core.progress import track
 from unpaired.data.folders import PixelStore, images_of, within
@@ -65,8 +65,8 @@ class ValidationResult:
 
     @property
     def mean_half_width(self) -> float:
-        """Of `mean_kid`; the directions use other images, so their errors are independent."""
-        return math.hypot(*self.half_width.values()) / len(self.half_width)
+        """Of `mean_kid`, at most: both directions are judged on the same images, so their errors may go together."""
+        return sum(self.half_width.values()) / len(self.half_width)
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,19 @@ class Validator:
         if self.extractor is not None:
             for side in self.files:
                 self.real[side] = _float64(self.extractor(self._real(side, method)))
+
+    @property
+    def caveat(self) -> str:
+        """In words, why KID is too favourable; empty unless a discriminator sees the same features."""
+        discriminator = getattr(self.experiment.method, "discriminator", None)
+        same = isinstance(discriminator, ProjectedConfig | JointConfig)
+        if not self.files or not same or self.experiment.runtime.validate_features != "efficientnet-lite0":
+            return ""
+        return (
+            "validation: the discriminator is trained on the features that KID is computed in, so KID is too "
+            "favourable and its best step a weak choice; set runtime.validate_features to others, or choose by "
+            "`unpaired evaluate --at`"
+        )
 
     def due(self, step: int) -> bool:
         """Whether the run validates after this step."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import instance_norm, leaky_relu, pad
 from torch.testing import assert_close
 
+from unpaired.models.kernels.cuda import units
 from unpaired.models.kernels.cuda.tuning import launch
 from unpaired.models.kernels.cuda.units import Piece, Unit
 
@@ -181,3 +182,21 @@ def test_a_unit_keeps_the_convolutions_output_and_the_sums_and_nothing_else():
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         Unit((Piece(eps=EPS),), slope=0.0, pad=1, mode="reflect", inner=True)(y, None, None)
     assert sorted(kept.values()) == [2 * 16 * launch(1, 16, 99).split, y.numel()]
+
+
+@pytest.mark.parametrize("side", [2048, 16384])
+def test_no_launch_has_more_programs_than_cuda_allows(side, monkeypatch):
+    grids = []
+
+    class Launched:
+        def __getitem__(self, grid):
+            grids.append(grid)
+            return lambda *arguments, **flags: None
+
+    for name in ("measure", "finish", "gradient_sums", "gradient"):
+        monkeypatch.setattr(units.kernels, name, Launched())
+    unit = Unit((Piece(eps=1e-5),), slope=0.0, pad=3, mode="reflect")
+    y = torch.empty(1, 64, side, side, device="meta").contiguous(memory_format=torch.channels_last)
+    y.requires_grad_()
+    unit(y, None, None).sum().backward()
+    assert len(grids) == 4 and all(x < 2**31 and max(others) <= 65_535 for x, *others in grids)

@@ -59,7 +59,7 @@ def bundle_runtime(
         installed: list[Format] = [each for each in FASTEST if is_installed(each)]
         cached = (cached_export(file, direction, each, exported) for each in installed)
         if path := next((path for path in cached if path.is_file()), None):
-            return open_exported(path)
+            return open_exported(path, device=device)
     if name == "torch" or (name == "auto" and precision != "int8"):
         if precision == "int8":
             raise BadInput("--precision int8: torch offers fp32 and bf16; int8 runs in OpenVINO")

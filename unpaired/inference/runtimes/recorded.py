@@ -18,34 +18,43 @@ Record = Callable[[Pass, Tensor], Pass]
 """Records a pass for batches like the example; what it returns may overwrite its last result at the next call."""
 MOST_SHAPES = 8
 """Graphs kept. Each one holds the activations of its shape."""
+ONE_AT_A_TIME = Lock()
+"""torch allows a process one recording at a time, and a recording begins by waiting for all that the device does."""
 WARM_UPS = 3
 """Passes before a recording, in which cuDNN chooses its algorithms."""
 
 
 class Recorded:
-    """A network's forward pass, recorded for shapes that come more than once. Calls exclude each other."""
+    """A network's forward pass, recorded for shapes that come more than once. Calls of all exclude each other."""
 
     def __init__(self, run: Pass, record: Record | None, most: int = MOST_SHAPES) -> None:
         """`record` None never records. At most `most` graphs are kept; the one unused for longest is dropped first."""
         self.run, self.record, self.most = run, record, most
         self.graphs: OrderedDict[tuple[int, ...], Pass | None] = OrderedDict()
         """By shape; None after a shape's first batch, which runs unrecorded: a recording costs several passes."""
-        self.lock = Lock()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The pass on a batch, (b, c, h, w). The result is the caller's own."""
         if self.record is None:
             return self.run(images)
-        with self.lock:
-            shape = tuple(images.shape)
-            seen = shape in self.graphs
-            graph = self.graphs.pop(shape, None)
-            if seen and graph is None:
-                graph = self.record(self.run, images)
-            self.graphs[shape] = graph
-            while len(self.graphs) > self.most:
-                self.graphs.popitem(last=False)
-            return self.run(images) if graph is None else graph(images).clone()
+        with ONE_AT_A_TIME:
+            try:
+                return self._pass(images, self.record)
+            except torch.OutOfMemoryError:  # the graphs of other shapes hold memory that this one may need
+                self.graphs.clear()
+            torch.cuda.empty_cache()  # out here, where the error no longer holds tensors
+            return self.run(images)
+
+    def _pass(self, images: Tensor, record: Record) -> Tensor:
+        shape = tuple(images.shape)
+        seen = shape in self.graphs
+        graph = self.graphs.pop(shape, None)
+        if seen and graph is None:
+            graph = record(self.run, images)
+        self.graphs[shape] = graph
+        while len(self.graphs) > self.most:
+            self.graphs.popitem(last=False)
+        return self.run(images) if graph is None else graph(images).clone()
 
 
 def record_cuda(run: Pass, example: Tensor) -> Pass:

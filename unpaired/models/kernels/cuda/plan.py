@@ -90,6 +90,8 @@ class _Planner:
         self.values: dict[int, int] = {0: 0}
         """Number of the tensor that holds an operation's result, once it is computed."""
         self.fresh = len(operations)
+        self.of_planes = not any(isinstance(each.work, nn.Linear) for each in operations if each is not None)
+        """Whether values are (b, c, h, w): a projection head's are vectors, which no unit takes."""
         self.convolved = self._convolved()
         for number, operation in enumerate(operations):
             if operation is not None and number not in self.values:
@@ -106,7 +108,7 @@ class _Planner:
             source = self._bare(sources[0])
             source = source if source.norm is None else _Source(self._value(sources[0]))
             self.drafts[number] = _Draft((replace(source, norm=work),))
-        elif isinstance(work, (nn.ReLU, nn.LeakyReLU)):
+        elif isinstance(work, (nn.ReLU, nn.LeakyReLU)) and self.of_planes:
             self.drafts[number] = replace(self._before(1, sources[0]), slope=slope_of(work), active=True)
         elif padding is not None:
             self.drafts[number] = replace(self._before(3, sources[0]), mode=padding[0], pad=padding[1])

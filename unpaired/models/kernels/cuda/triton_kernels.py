@@ -95,7 +95,7 @@ def finish(
     BC: tl.constexpr,
 ):  # fmt: skip
     """Out = pad(activation(norm(y)) + res); channels from C to CO of it are zeros."""
-    b, k, t = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    t, k, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)  # axes 1 and 2 end at 65,535
     c = k * BC + tl.arange(0, BC)
     inside = c < C
     mean, rate, g, shift = _affine(part, gamma, beta, b, c, inside, H * W, C, SPLIT, eps, NORM, SP, BC)
@@ -220,7 +220,7 @@ def gradient(
 
     Channels from C to CO of it are zeros.
     """
-    b, k, t = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    t, k, b = tl.program_id(0), tl.program_id(1), tl.program_id(2)  # axes 1 and 2 end at 65,535
     c = k * BC + tl.arange(0, BC)
     inside = c < C
     HW = H * W

@@ -144,7 +144,7 @@ def _finish(
         grid = (b, tile.blocks(c), tile.split)
         shape = {"R": tile.rows, "BC": tile.channels, "num_warps": WARPS}
         kernels.measure[grid](*_source(y), part, w, h * w, c, tile.split, **shape)
-    grid = (b, tile.blocks(out.shape[1]), tile.tiles(out.shape[2] * out.shape[3]))
+    grid = (tile.tiles(out.shape[2] * out.shape[3]), tile.blocks(out.shape[1]), b)
     flags = _flags(unit, piece, tile) | {"HAS": residual is not None, "TILES": TILES}
     sizes = (h, w, c, out.shape[1], tile.split, unit.slope, piece.eps or 0.0)
     kernels.finish[grid](*_source(y), part, gamma, beta, *_place(residual, y), *_place(out, y), *sizes, **flags)
@@ -184,7 +184,7 @@ def _back(
         outer, inner = for_residual, None
         flags |= {"P": 0, "MODE": kernels.NONE, "SMALL": False, "INNER": False}
     if keep != 2:
-        grid = (b, tile.blocks(for_y.shape[1]), tile.tiles(h * w))
+        grid = (tile.tiles(h * w), tile.blocks(for_y.shape[1]), b)
         kernels.gradient[grid](
             *_place(outer, y), *_place(inner, y), *given, *_place(for_y, y), *sizes, **flags, TILES=TILES
         )
