@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+import unpaired
 from unpaired import models
 from unpaired.config import DataConfig, OptimConfig
 from unpaired.core.errors import BadInput
@@ -89,9 +90,9 @@ def test_yaml_and_json_files_give_dotted_settings(tmp_path):
         (b"optim: {lr: 1", "not valid YAML or JSON"),
         (b"a: b: c", "not valid YAML or JSON"),
         (b"\xff\xfe\x00broken", "not text in UTF-8"),
-        (b"- lr\n- steps\n", "expected settings as .* found list"),
-        (b"just words", "found str"),
-        (b"", "found NoneType"),
+        (b"- lr\n- steps\n", "expected settings as .* found .'lr', 'steps'"),
+        (b"just words", "found 'just words'"),
+        (b"", "found nothing"),
     ],
 )
 def test_a_file_that_holds_no_settings_is_named_in_one_line(tmp_path, content, words):
@@ -484,3 +485,8 @@ def test_a_config_of_a_newer_format_is_refused(tmp_path):
     path.write_text(to_yaml(preset("smoke")).replace("format: 1", "format: 2"))
     with pytest.raises(BadInput, match="format 2, this version reads 1; upgrade unpaired"):
         read_experiment(path)
+
+
+def test_training_wants_an_experiment_not_its_name(tmp_path):
+    with pytest.raises(BadInput, match="expected an experiment, as unpaired.presets.quick.. gives, found 'smoke'"):
+        unpaired.train("smoke", data=tmp_path, out=tmp_path / "run")

@@ -313,8 +313,8 @@ def test_pillows_own_pixel_limit_neither_warns_nor_refuses(monkeypatch):
 def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
     (tmp_path / "folder.png").mkdir()
-    for name in ("pipe.png", "folder.png"):
-        with pytest.raises(BadInput, match=f"{name}: not a regular file"):
+    for name, words in (("pipe.png", "not a regular file"), ("folder.png", "a folder, where one image is expected")):
+        with pytest.raises(BadInput, match=f"{name}: {words}"):
             read_image(tmp_path / name)
     with pytest.raises(BadInput, match=r"gone.png: cannot be read \(No such file or directory\)"):
         read_image(tmp_path / "gone.png")

@@ -60,3 +60,8 @@ def test_a_file_of_no_json_is_named_in_one_line(tmp_path):
     with pytest.raises(BadInput, match=r"x\.json: not valid JSON") as caught:
         read_json(tmp_path / "x.json")
     assert str(caught.value).isprintable()
+
+
+def test_a_mapping_that_names_something_twice_is_refused():
+    with pytest.raises(ValueError, match="'crop_size' is there twice"):
+        parse_yaml("data:\n  crop_size: 32\n  crop_size: 64\n")

@@ -35,9 +35,12 @@ def train(experiment: Experiment, *, data: Path | str, out: Path | str, allow_co
     Raises:
         BadInput: unusable data or settings; the message names the file or setting and what to do.
     """
-    from unpaired.experiment import with_root
+    from unpaired.core.errors import BadInput, brief
+    from unpaired.experiment import Experiment, with_root
     from unpaired.training import train
 
+    if not isinstance(experiment, Experiment):
+        raise BadInput(f"train: expected an experiment, as unpaired.presets.quick() gives, found {brief(experiment)}")
     return train(with_root(experiment, data), Path(out), allow_config_change=allow_config_change)
 
 

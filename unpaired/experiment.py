@@ -148,7 +148,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"{path}: not valid YAML or JSON ({shown(error)})") from error
     if not isinstance(values, dict):
-        raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {type(values).__name__}")
+        found = "nothing" if values is None else brief(values)
+        raise BadInput(f"{path}: expected settings as `optim: {{lr: 2e-4}}`, found {found}")
     version = values.pop("format", FORMAT)
     if version != FORMAT:
         raise BadInput(f"{path}: format {brief(version)}, this version reads {FORMAT}; upgrade unpaired")

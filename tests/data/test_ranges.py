@@ -1,5 +1,7 @@
 """Black and white of float, signed and 12-bit files; pixels without data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -12,6 +14,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.ranges import domain_of, found_range, values_of
 from unpaired.imaging.images import read_image, to_array, write_image
+from unpaired.imaging.pixels import NoData
 from unpaired.imaging.values import Domain, ValueRange, restored
 from unpaired.inference.translator import Translator
 from unpaired.training import train
@@ -157,3 +160,48 @@ def test_gray_images_read_as_three_channels_are_noted_with_the_flag_that_keeps_o
     (note,) = (note for note in examine(tmp_path, 1).notes if "1 channel" in note)
     assert note.startswith("trainA: ") and "--data.channels-a 1" in note
     assert not any("1 channel" in note for note in examine(tmp_path, 1, DataConfig(channels_a=1)).notes)
+
+
+def folders_of(root, arrays):
+    for part in ("trainA", "trainB"):
+        (root / part).mkdir(parents=True)
+        for k, array in enumerate(arrays):
+            tifffile.imwrite(root / part / f"{k}.tif", array)
+    return root
+
+
+def test_files_of_several_types_have_one_range_and_a_line_says_so(tmp_path):
+    """As slices of one scanner with and without a rescale slope: whole numbers and floats in one unit."""
+    grid = np.linspace(0, 1, 36 * 36).reshape(36, 36)
+    whole = [np.rint(grid * 700 + k).astype(np.uint16) for k in range(6)]
+    root = folders_of(tmp_path, [*whole, *(np.float32(grid * 720) for _ in range(3))])
+    diagnosis = examine(root, cfg=DataConfig(channels_a=1, channels_b=1, load_size=36, crop_size=32))
+    assert diagnosis.ranges == {"A": "0,720,float32", "B": "0,720,float32"}
+    assert any("several types (6 of uint16, 3 of float32) count in one unit" in note for note in diagnosis.notes)
+
+
+def test_files_of_8_bits_keep_their_full_scale_beside_others_and_whatever_the_range(tmp_path):
+    deep = [np.linspace(100, 4000, 36 * 36).reshape(36, 36).astype(np.uint16)] * 5
+    light = np.linspace(0, 255, 36 * 36).reshape(36, 36).astype(np.uint8)
+    cfg = DataConfig(channels_a=1, channels_b=1, load_size=36, crop_size=32)
+    assert examine(folders_of(tmp_path / "mixed", [*deep, light]), cfg=cfg).ranges["A"] == "100,4000,uint16"
+    domain = Domain(1, ValueRange(-1000, 976, "int16"))
+    decoded = read_image(tmp_path / "mixed/trainA/5.tif")
+    np.testing.assert_array_equal(domain.pixels(decoded), decoded.pixels)
+    assert domain.clipped(decoded) == ""
+    asked = Domain(1, ValueRange(0, 127.5, "uint8")).pixels(decoded)
+    assert asked.max() == 1 and asked[10, 10] == pytest.approx(float(light[10, 10]) / 127.5)
+    told = examine(folders_of(tmp_path / "light", [light] * 5), cfg=replace(cfg, range_a="-1000,2000"))
+    assert any("trainA: files of 8 bits keep 0 as black and 255" in note for note in told.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint16", -2000), ("uint8", -2000), ("int16", 70000), ("uint16", np.nan)]
+)
+def test_pixels_without_data_never_hold_what_a_network_made_of_them(dtype, value):
+    where = np.zeros((4, 4), bool)
+    where[:2] = True
+    pixels = np.full((4, 4, 1), 77, dtype)
+    filled, words = restored(pixels, NoData(where, value))
+    least = np.iinfo(dtype).min
+    assert (filled[:2] == least).all() and (filled[2:] == 77).all() and f"{least} in its place" in words

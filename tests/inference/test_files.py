@@ -185,7 +185,7 @@ def test_a_file_in_place_of_the_output_folder_is_named(translator, tmp_path):
     put(tmp_path / "in", "1.png")
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file/deeper"):
-        with pytest.raises(BadInput, match=r"file.*cannot be written"):
+        with pytest.raises(BadInput, match=r"file: expected a folder .* found a file|deeper.*cannot be written"):
             translate_files(translator, str(tmp_path / "in"), out)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -379,3 +379,21 @@ def test_standard_input_and_output_carry_a_image_in_its_own_format(tmp_path, mon
         assert run(["translate", str(model), "-", str(tmp_path / f"{code}.png")]) == code
     assert_translated(translator, tmp_path / "in.jpg", tmp_path / "0.png")
     assert not (tmp_path / "2.png").exists()
+
+
+@pytest.mark.parametrize("name", ["out.jp2", "x.xyz", "v.mp4"])
+def test_an_ending_that_is_not_written_is_refused(translator, tmp_path, name):
+    (source,) = put(tmp_path / "in", "1.png")
+    with pytest.raises(BadInput, match=f"{name}: .* is not written; take one of .*, or create a folder of this name"):
+        translate_files(translator, str(source), tmp_path / name)
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()
+    assert translate_files(translator, str(source), tmp_path / name) == [tmp_path / name / "1.png"]
+
+
+def test_flags_that_would_do_nothing_are_refused(translator, tmp_path):
+    put(tmp_path / "in", "1.png")
+    with pytest.raises(BadInput, match="--smooth 0.9 is for one video or GIF"):
+        translate_files(translator, str(tmp_path / "in"), tmp_path / "out", Options(smooth=0.9))
+    with pytest.raises(BadInput, match="--feather 3 .*give --mask"):
+        Options(feather=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import pad
 
+from tests.corpus import encoded
 from tests.data_sets import make_model, shapes
 from unpaired import Translator
 from unpaired.checkpoints.bundle import load_bundle
@@ -308,3 +310,29 @@ class Counting(Runtime):
     def __call__(self, images):
         self.seen.append(images.shape)
         return self.inner(images)
+
+
+def test_values_that_the_network_does_not_know_are_told_in_python_too(colour):
+    with pytest.warns(UserWarning, match="values outside 0 to 1 .* of the image, clipped"):
+        colour(noise(8, 8).astype(np.float32))
+    with pytest.warns(UserWarning, match="a tensor of 0 to 25., where the network was trained on -1 to 1"):
+        colour(torch.linspace(0, 255, 192).view(3, 8, 8))
+    for wrong in (np.full((8, 8, 3), np.nan, np.float32), torch.full((3, 8, 8), torch.nan)):
+        with pytest.raises(BadInput, match="finite"):
+            colour(wrong)
+    half = encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG")[:-400]
+    for wrong in (np.zeros((0, 5, 3), np.uint8), Image.open(io.BytesIO(half))):
+        with pytest.raises(BadInput):
+            colour(wrong)
+
+
+def test_signed_arrays_are_taken_by_a_model_of_signed_files(tmp_path):
+    model = Translator.load(make_model(tmp_path, 1, 1, data__range_a="-1000,1000,int16"))
+    units = np.rint(np.linspace(-1000, 1000, 256)).reshape(16, 16)
+    np.testing.assert_allclose(model(units.astype(np.int16)), model(units.astype(np.float32)), atol=1e-5)
+
+
+def test_a_scale_that_is_none_is_refused(colour, tmp_path):
+    for scaled in (lambda: colour.at("Own"), lambda: Translator.load(tmp_path, scale="big")):
+        with pytest.raises(BadInput, match="scale: expected own or train, found"):
+            scaled()

@@ -335,3 +335,25 @@ def test_a_model_that_cannot_translate_ends_the_server_before_it_is_ready(models
     with server(bad, ready=False) as running:
         assert running.process.wait(60) == 2
     assert any("finite" in line or "NaN" in line or "not a bundle" in line for line in running.said)
+
+
+def test_a_setting_that_is_none_is_refused(running):
+    refused(running.post(IMAGES["a.png"], "?formt=png&directon=BtoA"), 422, "found 'directon'")
+
+
+def test_what_an_answer_does_not_take_along_is_in_its_headers(running):
+    bright = tiff(np.full((16, 16, 3), 7, np.float32), photometric="rgb")
+    answer = running.post(bright)
+    assert "values outside 0 to 1 (100% of the image, clipped)" in answer.headers["Unpaired-Not-Taken-Along"]
+    assert "Unpaired-Not-Taken-Along" not in running.post(IMAGES["a.png"]).headers
+
+
+def test_the_kind_of_every_format_is_named(running):
+    answer = running.post(encoded(shapes("A", 0).convert("P"), "GIF"))
+    assert answer.headers["Content-Type"] == "image/gif"
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "80000000000"])
+def test_a_port_that_is_none_is_refused(models, capsys, port):
+    assert run(["serve", str(models["one"]), "--port", port]) == 2
+    assert f"--port: expected 0 to 65535, found {port}" in capsys.readouterr().err

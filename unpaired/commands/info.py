@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from pathlib import Path
 
 
@@ -15,6 +17,10 @@ def info(model: Path, *, json: bool = False) -> None:
     Example:
         unpaired info runs/mine
     """
+    from unpaired.core.progress import terminal_width
     from unpaired.inference.info import describe
 
-    print(describe(model, as_json=json))
+    text = describe(model, as_json=json)
+    narrow = 0 if json or not sys.stdout.isatty() else terminal_width()
+    lines = (textwrap.fill(line, narrow, subsequent_indent="  ") for line in text.splitlines()) if narrow else (text,)
+    print("\n".join(lines))

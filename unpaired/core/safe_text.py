@@ -43,7 +43,8 @@ def parse_yaml(text: str) -> Any:
     """The values in a YAML text of plain types.
 
     Raises:
-        ValueError: not YAML, nested too deeply, or with references (`*name`), which a few lines can make billions of.
+        ValueError: not YAML, nested too deeply, a mapping that names something twice, or references (`*name`), which a
+            few lines can make billions of.
     """
     try:
         return _shallow(yaml.load(text, _WithoutReferences))  # a SafeLoader: plain types, no objects
@@ -120,6 +121,12 @@ class _WithoutReferences(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("references (*name) are not taken; write the value out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise yaml.YAMLError(f"{brief(twice[0])} is there twice")
+        return super().construct_mapping(node, deep)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,6 +43,35 @@ class Request:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, a signal waits for the end, and a second ends the process.
+
+    For calls of libraries that import on the way: a stop inside an import leaves them with half of a module, and their
+    own error in its place.
+    """
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if came:
+            came.clear()
+            sys.exit(128 + number)
+        came.append(number)
+        print("stopping after this part; once more to stop at once", file=sys.stderr, flush=True)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+@contextmanager
 def stop_on_request(words: str = "stopped; the same command starts again") -> Iterator[Request]:
     """Inside, the first signal raises Stopped(words) until `later()`, then sets `asked`; a second ends the process."""
     request = Request(words)

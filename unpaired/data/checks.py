@@ -136,6 +136,13 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
             found[side] = values
             notes.append(f"{name}: {values.black:g} is black and {values.white:g} white (data.range {cfg.range})")
         types = {look.dtype for look in good[name]}
+        if values is not None and types == {"uint8"} and values.dtype != "uint8":
+            given = f"data.range-{side.lower()} {values.black:g},{values.white:g},uint8"
+            notes.append(f"{name}: files of 8 bits keep 0 as black and 255 as white; for others give {given}")
+        deep = Counter(look.dtype for look in good[name] if look.dtype != "uint8")
+        if values is not None and len(deep) > 1:
+            kinds = ", ".join(f"{count} of {dtype}" for dtype, count in deep.most_common())
+            notes.append(f"{name}: files of several types ({kinds}) count in one unit; convert them if they are not")
         share = clipped_share(images, values or natural_range(np.dtype(types.pop()))) if len(types) == 1 else 0
         if share > 0:
             notes.append(f"{name}: {share:.2%} of the values are darker than black or lighter than white and clipped")

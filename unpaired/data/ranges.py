@@ -64,22 +64,28 @@ def domain_of(cfg: DataConfig, side: Side) -> Domain:
 def found_range(images: Iterable[Values], rule: str) -> ValueRange | None:
     """Black and white of a domain's images; None for the full scale of their type.
 
-    Least and largest value of all but outliers, or percentiles. Full scale for 8 bits, for images of several types, for
-    `fixed`, and where unsigned values or floats from 0 to 1 reach half of it.
+    Least and largest value of all but outliers, or percentiles. Full scale for `fixed`, and where unsigned values or
+    floats from 0 to 1 reach half of it. Files of 8 bits have their own. Files of several other types have one range, as
+    slices of one scanner with and without a rescale slope have; it is of floats.
     """
-    every = list(images)
+    every = [values for values in images if values.dtype != "uint8"]
     every = [values for values in every if not is_outlier(values, every)]  # one file in another unit must not decide
     types = {values.dtype for values in every}
-    if len(types) != 1 or types == {"uint8"} or rule == "fixed":
+    if not every or rule == "fixed" or (rule == "auto" and all(_reaches_full_scale(every, dtype) for dtype in types)):
         return None
-    (dtype,) = types
     low, high = min(values.low for values in every), max(values.high for values in every)
-    full = natural_range(np.dtype(dtype))
     if rule == "percentile":
         low, high = (float(q) for q in np.percentile(np.concatenate([v.sample for v in every]), PERCENTILES))
-    elif dtype != "int16" and low >= 0 and full.white * MOSTLY_USED <= high <= full.white:
-        return None
+    dtype = types.pop() if len(types) == 1 else "float32"
     return ValueRange(low, high, dtype) if high > low else None
+
+
+def _reaches_full_scale(images: Sequence[Values], dtype: str) -> bool:
+    """Whether the images of this type are of its full scale, as unsigned values and floats from 0 to 1 may be."""
+    of_type = [values for values in images if values.dtype == dtype]
+    low, high = min(values.low for values in of_type), max(values.high for values in of_type)
+    white = natural_range(np.dtype(dtype)).white
+    return dtype != "int16" and low >= 0 and white * MOSTLY_USED <= high <= white
 
 
 def is_outlier(values: Values, images: Sequence[Values]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from unpaired.core.errors import BadInput
+from unpaired.core.signals import held_back
 from unpaired.export.graph import PixelGraph
 from unpaired.inference.runtimes.facts import IMAGE, KEY, TRANSLATION, Facts
 
@@ -33,7 +34,7 @@ def write_onnx(graph: PixelGraph, facts: Facts, path: Path) -> None:
         raise BadInput("export to ONNX needs its own packages; pip install 'unpaired[export]'") from error
     example = torch.rand(*TRACED, facts.channels_in) * 255
     dynamic = {0: "batch", 1: "height", 2: "width"}
-    with quietly():
+    with quietly(), held_back():
         program = torch.onnx.export(
             graph,
             (example,),

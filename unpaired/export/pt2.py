@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from unpaired.core.signals import held_back
 from unpaired.export.graph import PixelGraph
 from unpaired.export.onnx import TRACED, quietly
 from unpaired.imaging.images import Array
@@ -25,7 +26,7 @@ def write_pt2(graph: PixelGraph, facts: Facts, path: Path) -> None:
     """Trace the graph with dynamic batch, height and width, and write it with the facts as an extra file."""
     example = torch.rand(*TRACED, facts.channels_in) * WHITE
     dynamic = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)
-    with quietly():
+    with quietly(), held_back():
         program = torch.export.export(graph, (example,), dynamic_shapes=(dynamic,), strict=False)
         program.example_inputs = None  # the one part that would be pickled
         for node in program.graph.nodes:

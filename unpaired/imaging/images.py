@@ -164,7 +164,10 @@ def _content(source: Path | bytes | Readable, max_pixels: int) -> bytes:
         return source.read(limit)
     about = source.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise BadInput("not a regular file; remove or rename it")
+        is_folder = stat.S_ISDIR(about.st_mode)
+        raise BadInput(
+            "a folder, where one image is expected" if is_folder else "not a regular file; remove or rename it"
+        )
     if about.st_size > limit:
         raise BadInput(f"{about.st_size} bytes is over the limit of {limit}")
     return source.read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,10 @@ class ValueRange:
         top = np.iinfo(self.dtype)
         return np.rint(values).clip(top.min, top.max).astype(self.dtype)
 
+    def holds_for(self, dtype: np.dtype) -> bool:
+        """Whether it is of files of this type: those of 8 bits have their full scale unless it is one of 8 bits."""
+        return dtype != np.uint8 or self.dtype == "uint8"
+
     def outside(self, pixels: Pixels) -> float:
         """The share of values below black or above white."""
         slack = 1e-6 * (self.white - self.black)
@@ -96,10 +100,10 @@ class Domain:
         return pixels if self.fit is None else self.fit(pixels)
 
     def _in_range(self, pixels: Pixels) -> Pixels:
-        if self.values is not None:
+        if self.values is not None and self.values.holds_for(pixels.dtype):
             return self.values.to_unit(pixels)
         if pixels.dtype == np.int16:
-            advice = "set data.range-a / data.range-b BLACK,WHITE, or train with data.range auto"
+            advice = "set data.range-a / data.range-b BLACK,WHITE, or train on such files with data.range auto"
             raise BadInput(f"signed 16-bit values have no known black and white; {advice}")
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" else pixels
 
@@ -114,7 +118,7 @@ class Domain:
 
     def range_of(self, dtype: np.dtype) -> ValueRange:
         """Black and white of files of a type."""
-        return self.values or natural_range(dtype)
+        return self.values if self.values is not None and self.values.holds_for(dtype) else natural_range(dtype)
 
 
 def clipped_words(values: ValueRange, share: float) -> str:
@@ -152,23 +156,23 @@ def read_mask(source: Path | bytes | Readable) -> Pixels:
 
 
 def restored(pixels: Pixels, nodata: NoData | None) -> tuple[Pixels, str]:
-    """Pixels with the value for no data where the source had none, and in words what the type cannot hold."""
+    """Pixels with the value for no data where the source had none, and in words what the type cannot hold.
+
+    NaN or the type's least value stands for one that it cannot hold: what a network makes of no data is no data, too.
+    """
     if nodata is None:
         return pixels, ""
     kind = pixels.dtype
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
     holds = float(limits.min) <= nodata.value <= float(limits.max) or (kind.kind == "f" and np.isnan(nodata.value))
-    if not holds:
-        return pixels, f"no-data value {nodata.value:g} (not a value of {kind})"
-    return np.where(nodata.where[..., None], np.asarray(nodata.value, kind), pixels), ""
+    value = nodata.value if holds else np.nan if kind.kind == "f" else int(limits.min)
+    words = "" if holds else f"no-data value {nodata.value:g} (not a value of {kind}; {value} in its place)"
+    return np.where(nodata.where[..., None], np.asarray(value, kind), pixels), words
 
 
 def stored_values(decoded: DecodedImage) -> Pixels:
     """The colours with their value for no data, or NaN where that is a number of 64 bits."""
-    pixels, unheld = restored(decoded.pixels, decoded.nodata)
-    if unheld and decoded.nodata:
-        pixels, _ = restored(decoded.pixels, replace(decoded.nodata, value=np.nan))
-    return pixels
+    return restored(decoded.pixels, decoded.nodata)[0]
 
 
 def converted(alpha: Pixels, dtype: np.dtype) -> Pixels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,6 +71,8 @@ def translate_files(
     out = Path(out)
     if is_video(Path(source), out, options.smooth):
         return _translate_video(translator, Path(source), out, options)
+    if options.smooth:
+        raise BadInput(f"{source}: --smooth {options.smooth:g} is for one video or GIF; leave it out")
     if translator.scale == "train" and (options.mask or options.tile):
         raise BadInput("--scale train changes the size of images: not together with --mask or --tile")
     jobs = jobs_of(source, out, options.mask)
@@ -306,7 +309,12 @@ def _translate_stream(translator: Translator, source: str, out: str, options: Op
 def jobs_of(source: str, out: Path, masks: Path | None) -> list[Job]:
     """What to read and where to write it; BadInput for nothing, two inputs of one output, or an overwritten input."""
     path = Path(source)
+    if out.is_file() and not path.is_file():
+        raise BadInput(f"{out}: expected a folder for the translations of {source}, found a file")
     if path.is_file():
+        if re.search("[A-Za-z]", out.suffix) and not out.is_dir() and suffix_of_name(out) not in SUFFIXES:
+            known = " ".join(sorted(SUFFIXES))
+            raise BadInput(f"{out}: {out.suffix} is not written; take one of {known}, or create a folder of this name")
         target = out if suffix_of_name(out) in SUFFIXES and not out.is_dir() else out / path.name
         pairs = [(path, target)]
     elif path.is_dir():

@@ -32,9 +32,12 @@ def opened(image: object) -> tuple[DecodedImage, Callable[[DecodedImage], object
         beside = {key: value for key, value in image.info.items() if key in BESIDE}
         return _from_pil(image), lambda out: _to_pil(out, beside)
     pixels = np.asarray(image)
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64) or pixels.ndim not in (2, 3):
-        expected = "an array (h, w) or (h, w, c) of uint8, uint16 or floats from 0 to 1"
+    known = pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
+    if not known or pixels.ndim not in (2, 3) or not pixels.size:
+        expected = "an array (h, w) or (h, w, c) of uint8, uint16, int16 or floats, in the values of training files"
         raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise BadInput(f"expected finite values; found {np.count_nonzero(~np.isfinite(pixels))} that are not")
     dims = pixels.ndim
     return DecodedImage(
         np.atleast_3d(pixels)
@@ -50,6 +53,10 @@ def is_tensor(image: object) -> bool:
 def _from_pil(image: Image.Image) -> DecodedImage:
     """An opened image as pixels, by the rule for files."""
     buffer = io.BytesIO()
+    try:
+        image.load()
+    except OSError as error:
+        raise BadInput(f"a PIL image that cannot be decoded ({error})") from error
     try:
         image.save(buffer, "TIFF" if image.mode in ("F", "CMYK") else "PNG")
     except OSError as error:

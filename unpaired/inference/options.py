@@ -49,6 +49,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.feather < 0:
             raise BadInput(f"batch must be at least 1 and feather at least 0, got {self.batch} and {self.feather}")
+        if self.feather and not self.mask:
+            raise BadInput(f"--feather {self.feather} softens the edge of a mask; give --mask, too")
 
     def tiles(self, translator: Translator, height: int, width: int) -> int | None:
         """The side of tiles for an image of this size; None where it goes through the network whole."""

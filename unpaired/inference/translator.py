@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from unpaired.models import Generator
 
     AnyImage = TypeVar("AnyImage", Image.Image, NDArray[np.generic], Tensor, DecodedImage, Path, str, bytes)
+
+
+SLACK = 0.02
+"""Beyond [-1, 1], that a resized tensor may have."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Translator:
         scale is that of the images (own) or of training (train, see `inference.scale`). Raises BadInput for what is no
         model, or not in this direction, runtime, precision or on this device.
         """
+        if scale not in get_args(Scale):
+            raise BadInput(f"scale: expected {' or '.join(get_args(Scale))}, found {scale!r}")
         path = Path(model)
         if is_exported(path):
             if scale != "own":
@@ -165,6 +173,8 @@ class Translator:
 
     def at(self, scale: Scale) -> Translator:
         """The same model at another scale; raises BadInput for an exported file, which keeps no training size."""
+        if scale not in get_args(Scale):
+            raise BadInput(f"scale: expected {' or '.join(get_args(Scale))}, found {scale!r}")
         if scale == "train" and self.bundle is None:
             raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
         return replace(self, scale=scale)
@@ -275,11 +285,15 @@ class Translator:
 
         The same kind comes back: of bytes, those of a file in the same format; of a path, a PIL image. In a list,
         images of one padded size go through the network up to `batch` at a time. Raises BadInput for a file that cannot
-        be read, or channels that the model does not take.
+        be read, values that are not finite, or channels that the model does not take; warns of values outside black and
+        white, which are clipped.
         """
         images = image if isinstance(image, list) else [image]
         decoded = [None if is_tensor(each) else opened(each) for each in images]
-        translated = iter(self.translate_all_decoded([each[0] for each in decoded if each], batch))
+        files = [each[0] for each in decoded if each]
+        for words in sorted({words for each in files if (words := self.domain_in.clipped(each))}):
+            warnings.warn(words, stacklevel=2)
+        translated = iter(self.translate_all_decoded(files, batch))
         results = [
             each[1](next(translated)) if each else self._tensor(whole)
             for whole, each in zip(images, decoded, strict=True)
@@ -287,4 +301,10 @@ class Translator:
         return results if isinstance(image, list) else results[0]
 
     def _tensor(self, image: Any) -> Tensor:
+        known = image.is_floating_point() and image.numel()
+        least, most = (float(each) for each in image.aminmax()) if known else (0.0, 0.0)
+        if not (math.isfinite(least) and math.isfinite(most)):
+            raise BadInput("expected a tensor of finite values; found some that are not")
+        if max(-least, most) > 1 + SLACK:
+            warnings.warn(f"a tensor of {least:g} to {most:g}, where the network was trained on -1 to 1", stacklevel=3)
         return self.translate(image) if image.dim() == 4 else self.translate(image[None])[0]

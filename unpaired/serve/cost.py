@@ -127,8 +127,10 @@ class Served:
             return self.translator.translate_decoded(decoded)
         return translate_in_tiles(self.translator, decoded, None, tile)
 
-    def describe(self) -> str:
-        """The largest image and what bounds it, in words."""
+    def describe(self, limit: int) -> str:
+        """The largest image and what bounds it, in words; `limit` is that of requests."""
+        if limit < self.max_pixels:
+            return f"up to {limit / 1e6:.1f} million pixels by --max-pixels"
         pixels = f"up to {self.max_pixels / 1e6:.1f} million pixels"
         return f"{pixels} within {self.memory / 1e9:.1f} GB and {self.seconds:g} s"
 

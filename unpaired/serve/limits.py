@@ -9,7 +9,8 @@ from unpaired.core.errors import BadInput
 MIB = 2**20
 MEDIA_TYPES = {
     **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"},
-    **{".tif": "image/tiff", ".bmp": "image/bmp", ".dcm": "application/dicom"},
+    **{".tif": "image/tiff", ".bmp": "image/bmp", ".gif": "image/gif", ".avif": "image/avif", ".heic": "image/heic"},
+    **{".ppm": "image/x-portable-anymap", ".dcm": "application/dicom"},
 }
 """Of images by suffix."""
 OTHER = "application/octet-stream"

@@ -146,6 +146,8 @@ class Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port < 2**16:
+        raise BadInput(f"--port: expected 0 to {2**16 - 1}, found {port}")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family)

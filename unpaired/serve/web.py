@@ -109,6 +109,7 @@ TRANSLATE |= _problems(
     }
 )
 METRICS = _content("Prometheus' text format", {"text/plain": {}}) | GUARDED
+SETTINGS = {"model", "direction", "format", "scale"}
 BODY = {"requestBody": {"required": True, "content": IMAGE | {"multipart/form-data": {"schema": FORM}}}}
 
 
@@ -156,6 +157,8 @@ class Api:
         scale: Annotated[Scale, Query(description="own: the image's size; train: that of training")] = "own",
     ) -> Response:
         """Translate an image, the body itself or the one file of a form; bit depth is kept, `scale` sets the size."""
+        if unknown := sorted(set(request.query_params) - SETTINGS):
+            raise HTTPException(422, f"expected settings {', '.join(sorted(SETTINGS))}; found {unknown[0]!r}")
         deadline, names = asyncio.get_running_loop().time() + self.limits.timeout, list(self.dispatcher.paths)
         if (model := model or names[0]) not in names:
             raise HTTPException(422, f"model: expected {', '.join(names)}, found {model!r}")
@@ -166,8 +169,9 @@ class Api:
             reply = await _reply(request, job, deadline)
         if reply.status != 200:
             raise HTTPException(reply.status, reply.detail)
-        timing = {"Server-Timing": f"inference;dur={1000 * reply.seconds:.1f}"}
-        return Response(reply.body, media_type=reply.media_type, headers=timing)
+        headers = {"Server-Timing": f"inference;dur={1000 * reply.seconds:.1f}"}
+        headers |= {"Unpaired-Not-Taken-Along": reply.detail} if reply.detail else {}
+        return Response(reply.body, media_type=reply.media_type, headers=headers)
 
     async def models(self) -> Models:
         """The models by name with their directions and channels, and the limits of a request."""

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from unpaired.core.device import free_bytes, pick_device
-from unpaired.core.errors import BadInput
+from unpaired.core.errors import BadInput, shown
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.imaging.kinds import suffix_of
 from unpaired.inference import Translator
@@ -91,8 +91,10 @@ class Joiner:
         return [translator.finish(decoded, image) for decoded, image in zip(decoded_images, images, strict=True)]
 
 
-def load_models(paths: Mapping[str, str], device: str, memory: float, seconds: float) -> Models:
+def load_models(paths: Mapping[str, str], device: str, memory: float, seconds: float, max_pixels: int) -> Models:
     """Every direction of every model, each having translated an image; bytes and seconds bound a translation.
+
+    `max_pixels` is the limit of a request.
 
     Raises:
         BadInput: not a model, or one whose translation is not finite or not of the right shape.
@@ -107,7 +109,7 @@ def load_models(paths: Mapping[str, str], device: str, memory: float, seconds: f
         served.measure()
         models[name] = {each.direction: replace(served, translator=each) for each in translators}
         for each in models[name].values():
-            print(f"{name}: {each.translator.describe()}; {each.describe()}", file=sys.stderr, flush=True)
+            print(f"{name}: {each.translator.describe()}; {each.describe(max_pixels)}", file=sys.stderr, flush=True)
     return models
 
 
@@ -161,6 +163,7 @@ def _translated(joiner: Joiner, group: list[Task]) -> Iterator[bytes]:
             yield _refusal(task.id, error)
             continue
         about = {"id": task.id, "status": 200, "type": MEDIA_TYPES.get(task.suffix, OTHER), "seconds": seconds}
+        about["detail"] = shown("; ".join(decoded.about.dropped(task.suffix)).encode("ascii", "replace").decode())
         yield packed(about, content)
 
 
@@ -200,7 +203,8 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
 
     try:
         memory = settings["memory"] or min(free_bytes(), free_bytes(pick_device(settings["device"]))) // 2
-        models = load_models(settings["models"], settings["device"], memory, settings["timeout"])
+        bounds = settings["timeout"], settings["max_pixels"]
+        models = load_models(settings["models"], settings["device"], memory, *bounds)
         if all(each.translator.device.type == "cpu" for directions in models.values() for each in directions.values()):
             bound_memory(memory + settings["held"])
     except (BadInput, OSError) as error:

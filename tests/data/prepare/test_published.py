@@ -188,7 +188,7 @@ def test_cityscapes_withheld_tells_how_to_prepare_it(tmp_path, code):
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_the_list(tmp_path):
     with pytest.raises(
-        BadInput, match="'horse2zebar'; did you mean horse2zebra?.*facades, iphone2dslr_flower"
+        BadInput, match="'horse2zebar' is no data set .*; did you mean horse2zebra.*facades, iphone2dslr_flower"
     ) as caught:
         prepare_published("horse2zebar", tmp_path / "out")
     assert all(name in str(caught.value) for name in PUBLISHED)

@@ -181,8 +181,11 @@ def _read_all(paths: list[tuple[str, Path, Path]], on_bad_image: str) -> list[So
             sources.append(Source(side, path, name, file_sha256(path), (height, width), patient))
     words = f"{len(refused)} of {len(paths)} images cannot be used: {'; '.join(refused)}"
     have = Counter(source.side for source in sources)
-    if refused and (on_bad_image == "fail" or min(have["A"], have["B"]) < LEAST):
+    if refused and on_bad_image == "fail":
         raise BadInput(f"prepare folders: {words}; replace or remove them, or leave them out: --on-bad-image skip")
+    if refused and (side := min("AB", key=lambda each: have[each])) and have[side] < LEAST:
+        left = f"{have[side]} of --{side.lower()} left, expected at least {LEAST}"
+        raise BadInput(f"prepare folders: {words}; {left}: replace them")
     if refused:
         print(f"left out: {words}", file=sys.stderr)
     return sources

@@ -72,9 +72,10 @@ def prepare_published(name: str, out: Path, url: str | None = None) -> Manifest:
             archive, or other numbers of images than published.
     """
     if name not in PUBLISHED:
-        near = difflib.get_close_matches(name, PUBLISHED, 1)
+        known = ("folders", "earth", "emoji", *PUBLISHED)
+        near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise BadInput(f"prepare: no published data set is called {name!r}; {hint}There are {', '.join(PUBLISHED)}")
+        raise BadInput(f"prepare: {name!r} is no data set that it makes; {hint}it makes {', '.join(known)}")
     is_archive = url is not None and _without_query(url).endswith(".zip")
     source = url if url and is_archive else f"{(url or BASE).rstrip('/')}/{name}.zip"
     # one file for each source, so that a mirror's archive never passes for the original's
