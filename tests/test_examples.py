@@ -13,7 +13,7 @@ from tests.data_sets import make_data
 from unpaired.checkpoints.bundle import load_bundle
 from unpaired.core.errors import BadInput
 from unpaired.imaging.images import read_image
-from unpaired.methods import METHODS, Batch, evaluate
+from unpaired.methods import METHODS, Batch, compute_losses
 from unpaired.models import PatchGANConfig, ResNetConfig
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -62,7 +62,7 @@ def method(names, **settings):
 def test_its_geometry_term_is_what_the_paper_writes(gcgan, geometry):
     names = method(gcgan, geometry=geometry, geometry_weight=3.0)
     x, y = torch.rand(2, 1, 3, 32, 24) * 2 - 1
-    terms, fakes = evaluate(names.generator_losses(Batch(x, y)))
+    terms, fakes = compute_losses(names.generator_losses(Batch(x, y)))
     turn = (lambda t: t.flip(-2)) if geometry == "flip" else (lambda t: torch.rot90(t, 1, (-2, -1)))
     back = (lambda t: t.flip(-2)) if geometry == "flip" else (lambda t: torch.rot90(t, 3, (-2, -1)))
     plain, turned = names.G(x), names.G(turn(x))
@@ -75,8 +75,8 @@ def test_its_geometry_term_is_what_the_paper_writes(gcgan, geometry):
 def test_its_discriminators_see_upright_and_turned_images(gcgan):
     names = method(gcgan, history=0)
     x, y = torch.rand(2, 1, 3, 32, 24) * 2 - 1
-    _, fakes = evaluate(names.generator_losses(Batch(x, y)))
-    terms, _ = evaluate(names.discriminator_losses(Batch(x, y), fakes))
+    _, fakes = compute_losses(names.generator_losses(Batch(x, y)))
+    terms, _ = compute_losses(names.discriminator_losses(Batch(x, y), fakes))
 
     def loss(discriminator, real, fake):
         return 0.5 * ((discriminator(real) - 1).square().mean() + discriminator(fake).square().mean())

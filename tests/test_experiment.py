@@ -23,7 +23,7 @@ from unpaired.experiment import (
     with_root,
     with_settings,
 )
-from unpaired.methods import METHODS, Batch, CycleGANConfig, evaluate
+from unpaired.methods import METHODS, Batch, CycleGANConfig, compute_losses
 from unpaired.models import PatchGANConfig, PixelGANConfig, ResNetConfig, UNetConfig
 from unpaired.presets import PRESETS, preset
 
@@ -375,11 +375,11 @@ def test_every_preset_builds_and_can_take_a_step_on_images_of_its_size(name, mon
     sides = (data.batch, data.channels_a, data.crop_size, data.crop_size)
     x = torch.empty(sides, device="meta")
     y = torch.empty((sides[0], data.channels_b, *sides[2:]), device="meta")
-    _, fakes = evaluate(method.generator_losses(Batch(x, y)))
+    _, fakes = compute_losses(method.generator_losses(Batch(x, y)))
     assert {letter: fake.shape for letter, fake in fakes.items()} == (
         {"G": y.shape} if "BtoA" not in method.translators else {"G": y.shape, "F": x.shape}
     )
-    losses, _ = evaluate(method.discriminator_losses(Batch(x, y), fakes))
+    losses, _ = compute_losses(method.discriminator_losses(Batch(x, y), fakes))
     assert all(loss.shape == () for loss in losses.values())
 
 

@@ -13,7 +13,7 @@ from unpaired.cli import run
 from unpaired.core.errors import BadInput
 from unpaired.data.manifest import new_dataset
 from unpaired.evaluation.labels import Copying, label_scores
-from unpaired.evaluation.segmenter import Segmenter, ceiling, foreign_segmenter, load_segmenter, train_segmenter
+from unpaired.evaluation.segmenter import Segmenter, ceiling, imported_segmenter, load_segmenter, train_segmenter
 from unpaired.models.fcn import FCN, FCNConfig
 
 CLASSES = {"left": (200, 40, 40), "right": (40, 200, 40), "nowhere": (40, 40, 200)}
@@ -117,13 +117,13 @@ def test_the_commands_train_a_segmenter_and_print_its_ceiling(data, tmp_path, ca
 def test_a_users_own_segmenter_is_named_and_called_with_its_weights(tmp_path):
     weights = tmp_path / "mine.bin"
     weights.write_bytes(b"")
-    own = foreign_segmenter("tests.test_label_scores:own_segmenter", weights, None)
+    own = imported_segmenter("tests.test_label_scores:own_segmenter", weights, None)
     assert own.label == "tests.test_label_scores:own_segmenter with mine.bin"
     assert own(torch.zeros(1, 3, 4, 4)).tolist() == [[[1] * 4] * 4]
     with pytest.raises(BadInput, match="MODULE:FUNCTION"):
-        foreign_segmenter("tests.nothing:here", weights, None)
+        imported_segmenter("tests.nothing:here", weights, None)
     with pytest.raises(BadInput, match="no such file"):
-        foreign_segmenter("tests.test_label_scores:own_segmenter", tmp_path / "none", None)
+        imported_segmenter("tests.test_label_scores:own_segmenter", tmp_path / "none", None)
 
 
 def own_segmenter(weights):

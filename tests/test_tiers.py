@@ -34,7 +34,7 @@ def test_no_place_is_gone(place):
         ("faults/test_stop.py", "forks"),
         ("serve/test_serve.py", "servers"),
         ("test_demo.py", "long"),
-        ("training/test_abreast.py", "alone"),
+        ("training/test_concurrent_losses.py", "alone"),
         ("losses/test_gan.py", "common"),
     ],
 )

@@ -29,8 +29,8 @@ SLOW = (
     *("inference/test_huge.py", "inference/test_video.py", "kernels/test_triton.py", "methods/test_toys.py"),
     *("metrics/test_swd.py", "test_demo.py", "test_evaluate.py", "test_examples.py", "test_experiment.py"),
     *("test_label_scores.py", "test_pages.py", "test_report.py", "test_reproduce.py", "test_sets.py"),
-    *("training/test_abreast.py", "training/test_baselines.py", "training/test_colour_start.py"),
-    *("training/test_descent.py", "training/test_finetune.py", "training/test_hazards.py"),
+    *("training/test_concurrent_losses.py", "training/test_baselines.py", "training/test_colour_start.py"),
+    *("training/test_optimizer_step.py", "training/test_finetune.py", "training/test_hazards.py"),
     *("training/test_numbered_checkpoints.py", "training/test_processes.py", "training/test_run.py"),
     *("training/test_sizes.py", "training/test_static_step.py", "training/test_validation.py"),
 )
@@ -41,7 +41,7 @@ SERVERS = ("browser", "inference/test_cluster.py", "serve", "trackers/test_track
 """Tests that start servers, browsers or several processes that wait for one another."""
 LONG = ("docs/test_notebook.py", "docs/test_pages_run.py", "test_demo.py", "test_reproduce.py")
 """Tests of whole pages and commands: so many minutes that forks and they take as long as the servers."""
-ALONE = ("bench", "siege", "training/test_abreast.py")
+ALONE = ("bench", "siege", "training/test_concurrent_losses.py")
 """Tests that measure times or use both cores."""
 PLACES = {"forks": FORKS, "servers": SERVERS, "long": LONG, "alone": ALONE}
 TIERS = ("fast", "common", *PLACES)

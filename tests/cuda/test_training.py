@@ -7,7 +7,7 @@ import torch
 
 from tests.models.test_deterministic import assert_same_bits_twice
 from tests.training.test_fast_step import images, trainer
-from tests.training.test_feed import assert_fed, paired_data
+from tests.training.test_prefetch import assert_fed, paired_data
 from tests.training.test_processes import assert_two_processes_equal_one, eight_images
 from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput

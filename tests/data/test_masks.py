@@ -18,7 +18,7 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.folders import PixelStore, domain_files
-from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.data.pairing import Portion, UnpairedImages
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.prepare.shards import prepare_shards
 from unpaired.data.selection import SKIPPED
@@ -167,8 +167,8 @@ def test_masks_go_through_the_networks_in_parts_with_their_images(data):
 
 def test_masks_are_dealt_to_processes_with_their_images(data):
     cfg = tiny(data, data__masks=True).data
-    (whole,) = UnpairedImages(cfg, 0, part=Part(0, 1, accumulate=5)).batches(0, 1)
-    shares = [UnpairedImages(cfg, 0, part=Part(k, 5)).batch(0) for k in range(5)]
+    (whole,) = UnpairedImages(cfg, 0, portion=Portion(0, 1, accumulate=5)).batches(0, 1)
+    shares = [UnpairedImages(cfg, 0, portion=Portion(k, 5)).batch(0) for k in range(5)]
     for side in (0, 1):
         assert torch.equal(torch.cat([share.masks[side] for share in shares]), whole.masks[side])
 

@@ -11,7 +11,7 @@ from tests.training.test_run import assert_same_end, lines, train_in_pieces
 from unpaired.core.errors import BadInput
 from unpaired.data.pairing import UnpairedImages
 from unpaired.experiment import build_method
-from unpaired.methods import evaluate
+from unpaired.methods import compute_losses
 from unpaired.training import train
 
 
@@ -40,7 +40,7 @@ def test_the_paired_term_is_the_distance_to_the_truth_both_ways(data):
     torch.manual_seed(0)
     method = build_method(tiny(data, method__paired_weight=3.0))
     x, y = torch.rand(2, 2, 3, 32, 32) * 2 - 1
-    terms, _ = evaluate(method.paired_losses(x, y))
+    terms, _ = compute_losses(method.paired_losses(x, y))
     assert_close(terms["paired/G"], 3 * (method.G(x) - y).abs().mean())
     assert_close(terms["paired/F"], 3 * (method.F(y) - x).abs().mean())
     assert build_method(tiny(data, method__paired_weight=0.0)).paired_losses(x, y) == []

@@ -16,7 +16,7 @@ from unpaired.config import DataConfig
 from unpaired.core.errors import BadInput, Stopped
 from unpaired.data.checks import examine
 from unpaired.data.folders import Files
-from unpaired.data.selection import SKIPPED, decide, keep
+from unpaired.data.selection import SKIPPED, save_selection, select
 from unpaired.imaging import values
 from unpaired.training import loop as training
 from unpaired.training import train
@@ -124,8 +124,8 @@ def test_images_that_only_the_settings_refuse_are_named_too(data, tmp_path):
     with pytest.raises(
         BadInput, match=r"1 image cannot be used: trainA/small.png \(expected at least data.crop_size = 32"
     ):
-        decide(cfg, tmp_path / "run", begun=False)
-    usable = decide(replace(cfg, on_bad_image="skip"), tmp_path / "run", begun=False)
+        select(cfg, tmp_path / "run", begun=False)
+    usable = select(replace(cfg, on_bad_image="skip"), tmp_path / "run", begun=False)
     assert [(finding.path, finding.reason) for finding in usable.skipped] == [("trainA/small.png", "settings")]
 
 
@@ -133,7 +133,7 @@ def test_a_narrow_image_that_scaling_would_blow_up_is_refused(data, tmp_path):
     (data / "trainA/tall.png").write_bytes(corpus.encoded(shapes("A", 0).resize((16, 20_000)), "PNG"))
     cfg = DataConfig(root=str(data), preprocess="scale_width_and_crop", load_size=4096, crop_size=16)
     with pytest.raises(BadInput, match=r"tall.png \(4096x5120000 after scale_width_and_crop is over the limit"):
-        decide(cfg, tmp_path / "run", begun=False)
+        select(cfg, tmp_path / "run", begun=False)
 
 
 def test_where_none_is_left_that_is_said(data, tmp_path):
@@ -149,7 +149,7 @@ def test_where_none_is_left_that_is_said(data, tmp_path):
 def test_a_damaged_list_is_named_in_one_line(tmp_path, text):
     (tmp_path / SKIPPED).write_text(text)
     with pytest.raises(BadInput) as caught:
-        decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
+        select(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
     assert SKIPPED in str(caught.value) and str(caught.value).isprintable()
 
 
@@ -158,18 +158,18 @@ def test_names_that_are_no_text_are_kept_too(tmp_path):
         return Files(tmp_path, [(None, list(names))])
 
     name = "trainA/a\udcff.png"
-    usable = decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
-    keep(usable, tmp_path, str(tmp_path), files(name), files())
-    kept = decide(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
-    keep(kept, tmp_path, str(tmp_path), files(name), files())
+    usable = select(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
+    save_selection(usable, tmp_path, str(tmp_path), files(name), files())
+    kept = select(DataConfig(root=str(tmp_path)), tmp_path, begun=True)
+    save_selection(kept, tmp_path, str(tmp_path), files(name), files())
     with pytest.raises(BadInput, match="began with"):
-        keep(kept, tmp_path, str(tmp_path), files("trainA/a.png"), files())
+        save_selection(kept, tmp_path, str(tmp_path), files("trainA/a.png"), files())
 
 
 def test_torch_draws_nothing_while_the_list_is_made(data, tmp_path):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    decide(DataConfig(root=str(data)), tmp_path, begun=False)
+    select(DataConfig(root=str(data)), tmp_path, begun=False)
     assert torch.equal(before, torch.get_rng_state())
 
 

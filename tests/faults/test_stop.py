@@ -17,7 +17,7 @@ from unpaired import cli
 from unpaired.checkpoints.run_state import load_state
 from unpaired.core.errors import RESUMABLE, Stopped
 from unpaired.core.signals import stop_on_request
-from unpaired.core.torch_pickle import load_foreign, save_foreign
+from unpaired.core.torch_pickle import read_pickle, write_pickle
 from unpaired.training import train
 
 pytestmark = pytest.mark.promise("stop on request")
@@ -166,10 +166,10 @@ def test_a_command_stopped_at_any_moment_exits_with_75_and_leaves_nothing_half_w
 
 def test_a_signal_is_not_taken_for_an_error_of_a_library_that_is_at_work(tmp_path, monkeypatch):
     """Hostile weights raise anything, so whatever torch raises is said to be their fault: a signal is not."""
-    save_foreign(tmp_path / "weights.pth", {"w": torch.ones(1)})
+    write_pickle(tmp_path / "weights.pth", {"w": torch.ones(1)})
     signal_in(monkeypatch, "torch.load")
     with pytest.raises(Stopped), stop_on_request():
-        load_foreign(tmp_path / "weights.pth")
+        read_pickle(tmp_path / "weights.pth")
 
 
 def test_demo_exits_with_75_wherever_it_is(tmp_path, monkeypatch, capsys):

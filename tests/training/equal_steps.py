@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.data_sets import tiny
-from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.data.pairing import Portion, UnpairedImages
 from unpaired.experiment import build_method
 from unpaired.methods import Batch
 from unpaired.training.engine import Engine
@@ -32,9 +32,9 @@ def main(data: str, norm: str, batch: str, accumulate: str, out: str, device: st
     with engine.processes.end_together():
         torch.manual_seed(0)
         trainer = Trainer(build_method(experiment).double(), experiment.optim, engine)
-        part = Part(engine.processes.index, engine.processes.count, int(accumulate))
+        part = Portion(engine.processes.index, engine.processes.count, int(accumulate))
         seen = []
-        for k in UnpairedImages(experiment.data, 0, part=part).batches(0, 10):
+        for k in UnpairedImages(experiment.data, 0, portion=part).batches(0, 10):
             trainer.train_step(Batch(engine.put(k.x.double()), engine.put(k.y.double()), weight=k.share))
             seen += [file.name for file in k.files[: len(k.x)] if k.share]
         print("seen", *seen)

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unpaired.config import OptimConfig, RuntimeConfig
-from unpaired.methods import Batch, CycleGAN, CycleGANConfig, evaluate
+from unpaired.methods import Batch, CycleGAN, CycleGANConfig, compute_losses
 from unpaired.models import PatchGANConfig, ResNetConfig, kernels
 from unpaired.training.engine import Engine
 from unpaired.training.optimizer_step import PendingChecks
@@ -73,7 +73,7 @@ def test_checkpointed_blocks_change_no_bit_of_a_step_and_keep_less():
 
         x, y = (made.engine.put(image) for image in images(64))
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            losses, _ = evaluate(made.method.generator_losses(Batch(x, y)))
+            losses, _ = compute_losses(made.method.generator_losses(Batch(x, y)))
         sum(losses.values()).backward()
         gradients = [p.grad for net in made.method.generators.values() for p in net.parameters()]
         kept[wanted] = gradients, sum(sizes.values())

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from tests.data_sets import make_data
 from tests.processes import PROJECT, end, start
-from tests.training.test_descent import fresh, images, unchanged, weights
+from tests.training.test_optimizer_step import fresh, images, unchanged, weights
 from unpaired.checkpoints.run_state import load_state
 from unpaired.config import DataConfig
-from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.data.pairing import Portion, UnpairedImages
 from unpaired.methods import Batch
 from unpaired.training.processes import Processes
 
@@ -105,7 +105,7 @@ def test_gradients_are_averaged_and_a_nan_of_any_process_reaches_all(monkeypatch
 def test_processes_see_disjoint_images_whose_union_is_the_epoch(tmp_path, images, processes, batch):
     root = make_data(tmp_path, a=images, b=2)
     cfg = DataConfig(root=str(root), load_size=20, crop_size=16, workers=0, batch=batch)
-    shares = [UnpairedImages(cfg, 0, part=Part(k, processes)) for k in range(processes)]
+    shares = [UnpairedImages(cfg, 0, portion=Portion(k, processes)) for k in range(processes)]
     for epoch in range(2):
         seen, first = [], epoch * shares[0].steps_per_epoch
         for step in range(first, first + shares[0].steps_per_epoch):

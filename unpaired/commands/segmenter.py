@@ -61,13 +61,13 @@ def labels(
     """
     from unpaired.core.errors import BadInput
     from unpaired.evaluation.labels import label_scores
-    from unpaired.evaluation.segmenter import foreign_segmenter, load_segmenter
+    from unpaired.evaluation.segmenter import imported_segmenter, load_segmenter
 
     network = None
     if segmenter is not None and ":" in segmenter:
         if segmenter_weights is None:
             raise BadInput("--segmenter MODULE:FUNCTION needs --segmenter-weights FILE, which the function is given")
-        network = foreign_segmenter(segmenter, segmenter_weights, segmenter_size)
+        network = imported_segmenter(segmenter, segmenter_weights, segmenter_size)
     elif segmenter is not None:
         network = load_segmenter(Path(segmenter), device)
     result = label_scores(model, data, network, limit, device)

@@ -33,7 +33,7 @@ PREFIXES = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile add to every name."""
 
 
-def load_foreign(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
+def read_pickle(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
     """The named tensors of a `.pth` file on the CPU, floating ones in fp32, without wrappers and their prefixes.
 
     Args:
@@ -53,7 +53,7 @@ def load_foreign(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
     return {key: _owned(path, key, value, size) for key, value in tensors.items()}
 
 
-def save_foreign(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_pickle(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a raw state_dict of fp32 CPU tensors, which every torch since 1.6 loads with `weights_only=True`."""
     plain = OrderedDict((key, _plain(value).clone()) for key, value in tensors.items())
     path.parent.mkdir(parents=True, exist_ok=True)

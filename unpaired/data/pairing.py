@@ -48,7 +48,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class PixelBatch:
+class Crops:
     """Crops of one size as their files have them: with 8 bits a quarter of the bytes of the images they become."""
 
     crops: tuple[Crop, ...]
@@ -86,15 +86,15 @@ class PixelBatch:
 
 
 @dataclass(frozen=True)
-class Batch:
+class HostBatch:
     """Pixels of one step, and the files they came from."""
 
-    a: PixelBatch
-    b: PixelBatch
+    a: Crops
+    b: Crops
     files: tuple[ImageFile, ...]
     share: float = 1.0
     """Images of this process over the mean of all; 0 where there was none left for it, and these count nothing."""
-    aligned: tuple[PixelBatch, PixelBatch] | None = None
+    aligned: tuple[Crops, Crops] | None = None
     """Aligned images of A and B in addition, if `data.pairs` is set."""
     masks: tuple[Images, Images] | None = None
     """Where x and y are translated, (b, 1, h, w): 1 inside, 0 outside; with `data.masks`."""
@@ -119,7 +119,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """Which of a step's images this process sees."""
 
     process: int = 0
@@ -146,7 +146,7 @@ class UnpairedImages:
         cfg: DataConfig,
         seed: int,
         skipped: Collection[str] = (),
-        part: Part = Part(),  # noqa: B008, frozen
+        portion: Portion = Portion(),  # noqa: B008, frozen
         store: PixelStore | None = None,
     ) -> None:
         """Lists the files of `cfg.root`, but for the `skipped` paths inside it; `store` may hold some already.
@@ -156,7 +156,7 @@ class UnpairedImages:
                 their images have no mask though `data.masks` asks for them.
         """
         root = Path(cfg.root)
-        self.cfg, self.seed, self.part = cfg, seed, part
+        self.cfg, self.seed, self.portion = cfg, seed, portion
         self.a, self.b = (domain_files(root, name, skipped, cfg.pages) for name in ("trainA", "trainB"))
         self.partners = _partners(self.a, self.b, root, "train") if cfg.paired else None
         a, b = (domain_files(root, name, skipped, cfg.pages) if cfg.pairs else [] for name in ("pairsA", "pairsB"))
@@ -166,7 +166,7 @@ class UnpairedImages:
         self.domains: dict[Side, Domain] = {"A": domain_of(cfg, "A"), "B": domain_of(cfg, "B")}
         self.length = max(len(self.a), len(self.b))
         """Images of each domain in an epoch."""
-        self.per_step = cfg.batch * part.batches
+        self.per_step = cfg.batch * portion.batches
         """Images of each domain in a step of all processes."""
         self.steps_per_epoch = -(-self.length // self.per_step)
 
@@ -195,10 +195,10 @@ class UnpairedImages:
         image = self.store.find(path, self.domains[side])
         return Crop(path, image, draw_window(image.shape[0], image.shape[1], self.cfg, rng))
 
-    def _stack(self, crops: Sequence[Crop], side: Side) -> PixelBatch:
+    def _stack(self, crops: Sequence[Crop], side: Side) -> Crops:
         """One batch; its crops are cut here unless all images are on the device."""
         _require_one_size(crops)
-        batch = PixelBatch(tuple(crops), self.store.resident)
+        batch = Crops(tuple(crops), self.store.resident)
         if not batch.is_resident:
             batch = replace(batch, crops=tuple(self._on_host(crop, side) for crop in crops))
             _ = batch.pixels  # copied by this thread
@@ -210,7 +210,7 @@ class UnpairedImages:
             return crop
         return replace(crop, image=self.store.read(crop.file, self.domains[side]))
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> HostBatch:
         """The batch of this process at step number `step` of the run; the last batch of an epoch may be smaller.
 
         The images of a step are dealt to the processes as evenly as they go. One left without any gets the first
@@ -222,17 +222,17 @@ class UnpairedImages:
         epoch, position = divmod(step, self.steps_per_epoch)
         first = position * self.per_step
         every = np.arange(first, min(first + self.per_step, self.length))
-        mine = np.array_split(every, self.part.processes)[self.part.process]
+        mine = np.array_split(every, self.portion.processes)[self.portion.process]
         indices = [int(index) for index in (mine if len(mine) else every[:1])]
         ones, others, masks = zip(*(self.pair(epoch, index) for index in indices), strict=True)
-        share = 1.0 if self.part.processes == 1 else len(mine) * self.part.processes / len(every)
+        share = 1.0 if self.portion.processes == 1 else len(mine) * self.portion.processes / len(every)
         of_x, of_y = zip(*masks, strict=True) if self.masks else ((), ())
         masked = (torch.stack(of_x), torch.stack(of_y)) if self.masks else None
         aligned = self._aligned(epoch, indices[0])
         files = tuple(crop.file for crop in (*ones, *others))
-        return Batch(self._stack(ones, "A"), self._stack(others, "B"), files, share, aligned, masked)
+        return HostBatch(self._stack(ones, "A"), self._stack(others, "B"), files, share, aligned, masked)
 
-    def _aligned(self, epoch: int, index: int) -> tuple[PixelBatch, PixelBatch] | None:
+    def _aligned(self, epoch: int, index: int) -> tuple[Crops, Crops] | None:
         """`data.pairs` pairs drawn for the step that begins at an index, with equal crop and mirror for A and B."""
         if not self.pairs:
             return None
@@ -245,13 +245,13 @@ class UnpairedImages:
             sides[1].append(self._crop(b, "B", again))
         return self._stack(sides[0], "A"), self._stack(sides[1], "B")
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Iterator[HostBatch]:
         """The batches of steps start..stop-1, read ahead by `cfg.workers` threads."""
         workers = READERS if self.cfg.workers is None else self.cfg.workers
         if workers == 0:
             yield from map(self.batch, range(start, stop))
             return
-        ahead: deque[Future[Batch]] = deque()
+        ahead: deque[Future[HostBatch]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="read-ahead") as pool:
             try:
                 for step in range(start, stop):

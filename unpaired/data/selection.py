@@ -61,7 +61,7 @@ class ImageSelection:
         return f"skipped {counted(len(self.paths), 'image')} ({folders}), named in {run / SKIPPED}" if counts else ""
 
 
-def decide(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> ImageSelection:
+def select(cfg: DataConfig, run: Path, begun: bool, store: PixelStore | None = None) -> ImageSelection:
     """Read every image of the data set, or what a run that has begun decided when it did.
 
     Images on the hub are not read before training asks for them: one that cannot be used then stops it.
@@ -101,7 +101,7 @@ def _unmeasured(cfg: DataConfig) -> Iterator[str]:
                 yield f"{name}: {words}, full scale; set data.range_{name[-1].lower()} BLACK,WHITE for others"
 
 
-def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:
+def save_selection(selection: ImageSelection, run: Path, root: str, a: Files, b: Files) -> None:
     """Write `skipped.json`, or compare it with the images that are there now.
 
     Raises:
@@ -109,12 +109,12 @@ def keep(usable: ImageSelection, run: Path, root: str, a: Files, b: Files) -> No
     """
     digest = _digest(a, b)
     used = {"trainA": len(a), "trainB": len(b)}
-    if usable.names_sha256 and usable.names_sha256 != digest:
-        change = f"(then {_counts(usable.used)}, now {_counts(used)}, or other names)"
+    if selection.names_sha256 and selection.names_sha256 != digest:
+        change = f"(then {_counts(selection.used)}, now {_counts(used)}, or other names)"
         remedy = "put them back, or start another run with another --out"
         raise BadInput(f"{root}: no longer holds the images that {run} began with {change}; {remedy}")
-    if not usable.names_sha256:
-        now = replace(usable, used=used, names_sha256=digest)
+    if not selection.names_sha256:
+        now = replace(selection, used=used, names_sha256=digest)
         write_text(run / SKIPPED, json.dumps(asdict(now), indent=2) + "\n")
 
 

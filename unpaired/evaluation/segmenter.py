@@ -136,7 +136,7 @@ def _draft(settings: Mapping[str, int]) -> FCN:
         return FCN(cfg)
 
 
-def foreign_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
+def imported_segmenter(name: str, weights: Path, size: Size | None) -> Segmenter:
     """A segmenter of the user's own: `module:function`, called with the weight file, gives `Segmenter.classify`.
 
     Raises `BadInput` without such a module or function, or without the weight file.

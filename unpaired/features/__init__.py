@@ -23,7 +23,7 @@ from unpaired.config import FeaturesName
 from unpaired.core.device import ieee_fp32, one_line_device_errors
 from unpaired.core.errors import BadInput
 from unpaired.core.files import file_sha256
-from unpaired.core.torch_pickle import load_foreign
+from unpaired.core.torch_pickle import read_pickle
 from unpaired.features.efficientnet import EfficientNetLite0, without_norms
 from unpaired.features.inception import Inception
 from unpaired.features.resizing import RESIZE, ResizeName
@@ -182,5 +182,5 @@ def require_weights(path: Path, expected: str, what: str) -> None:
 
 
 def _loaded(network: Network, path: Path) -> Network:
-    network.load_state_dict(load_foreign(path))
+    network.load_state_dict(read_pickle(path))
     return network.eval().requires_grad_(False)

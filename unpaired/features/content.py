@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unpaired.core.device import without_autocast
 from unpaired.core.errors import BadInput
-from unpaired.core.torch_pickle import load_foreign
+from unpaired.core.torch_pickle import read_pickle
 from unpaired.features import load_lite0, require_weights
 from unpaired.features.efficientnet import as_input
 from unpaired.features.trunks import RELU4_2, vgg16
@@ -55,7 +55,7 @@ def _maps(network: Maps, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d
 def _vgg16(path: Path, device: torch.device) -> Maps:
     require_weights(path, VGG16_SHA256, "torchvision's vgg16-397923af.pth")
     network = vgg16()
-    weights = load_foreign(path)
+    weights = read_pickle(path)
     try:
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
     except (KeyError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from unpaired.config.methods import (
     Pix2PixConfig,
     SimGANConfig,
 )
-from unpaired.methods.base import Fakes, Losses, LossFunction, Method, evaluate, forward_many
+from unpaired.methods.base import Fakes, Losses, LossFunction, Method, compute_losses, forward_many
 from unpaired.methods.batch import Batch
 from unpaired.methods.bigan import BiGAN
 from unpaired.methods.choices import Choices
@@ -38,4 +38,4 @@ METHODS: dict[str, type[Method]] = {
 __all__ = ["METHODS", "ABLATIONS", "Batch", "Choices", "Fakes", "History", "LossFunction", "Losses", "Method"]
 __all__ += ["BiGAN", "BiGANConfig", "CUT", "CUTConfig", "CoGAN", "CoGANConfig", "CycleGAN", "CycleGANConfig"]
 __all__ += ["FeatureGAN", "FeatureGANConfig", "MethodConfig", "Pix2Pix", "Pix2PixConfig", "SimGAN", "SimGANConfig"]
-__all__ += ["evaluate", "forward_many"]
+__all__ += ["compute_losses", "forward_many"]

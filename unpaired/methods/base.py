@@ -103,7 +103,7 @@ def discriminator_losses(
     return losses
 
 
-def evaluate(functions: Sequence[LossFunction]) -> tuple[Losses, Fakes]:
+def compute_losses(functions: Sequence[LossFunction]) -> tuple[Losses, Fakes]:
     """The losses and translations of all functions, one after another."""
     losses, fakes = Losses(), Fakes()
     for function in functions:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unpaired.config import RuntimeConfig
 from unpaired.core.device import describe_threads, pick_device
-from unpaired.methods import Batch, Fakes, Losses, LossFunction, evaluate
+from unpaired.methods import Batch, Fakes, Losses, LossFunction, compute_losses
 from unpaired.models.deterministic import make_deterministic
 from unpaired.models.kernels import describe_kernels, optimize
 from unpaired.models.resnet import checkpoint_blocks
@@ -37,7 +37,7 @@ from unpaired.training.optimizer_step import Gradients, NotFinite, OptimizerStep
 from unpaired.training.processes import join_processes, synchronise_norms
 
 
-class Part(NamedTuple):
+class LossResult(NamedTuple):
     """One loss function, evaluated."""
 
     losses: Losses
@@ -144,23 +144,23 @@ class Engine:
         backward pass of its own, and the gradients are added in the order of the functions.
         """
         if not self.fast and functions:
-            functions = [partial(evaluate, functions)]
+            functions = [partial(compute_losses, functions)]
         fakes = Fakes()
         for part in self._run([partial(self._part, each, step.parameters, weight) for each in functions]):
             step.add(part.losses, part.gradients, weight)
             fakes |= part.fakes
         return fakes
 
-    def _part(self, function: LossFunction, parameters: Sequence[nn.Parameter], weight: float) -> Part:
+    def _part(self, function: LossFunction, parameters: Sequence[nn.Parameter], weight: float) -> LossResult:
         with self.precision():
             losses, fakes = function()
         # without their graph, which would keep the gradient accumulators of this stream for the part on the other one
         values = {name: loss.detach() for name, loss in losses.items()}
         if not parameters:
-            return Part(values, fakes, [])
+            return LossResult(values, fakes, [])
         total = torch.stack([*losses.values()]).sum()
         total = total if weight == 1 else weight * total
-        return Part(values, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
+        return LossResult(values, fakes, torch.autograd.grad(total, parameters, allow_unused=True))
 
     def finish(self, step: OptimizerStep, number: int, networks: str) -> Values:
         """Check and take an optimiser's step; returns losses and health. NotFinite is raised where reading is free."""

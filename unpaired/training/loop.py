@@ -17,10 +17,10 @@ from unpaired.core.progress import progress
 from unpaired.core.signals import Request, stop_on_request
 from unpaired.data.folders import PixelStore
 from unpaired.data.manifest import with_names
-from unpaired.data.pairing import Part, UnpairedImages
+from unpaired.data.pairing import Portion, UnpairedImages
 from unpaired.data.ranges import with_ranges
 from unpaired.data.resident import ResidentImages
-from unpaired.data.selection import ImageSelection, decide, keep
+from unpaired.data.selection import ImageSelection, save_selection, select
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import in_words
 from unpaired.experiment import Experiment, build_method, to_dict, with_root
@@ -91,12 +91,12 @@ class Run:
         if engine.device.type == "cuda":
             store.resident = ResidentImages(engine.device)
         begun = run_folder.has_begun(out)
-        chosen = self.processes.from_first(lambda: asdict(decide(experiment.data, out, begun, store)))
+        chosen = self.processes.from_first(lambda: asdict(select(experiment.data, out, begun, store)))
         images = TypeAdapter(ImageSelection).validate_python(chosen)
         self.experiment = experiment = replace(experiment, data=with_ranges(experiment.data, images.ranges or {}))
         store.cfg = experiment.data
-        part = Part(self.processes.index, self.processes.count, experiment.optim.accumulate)
-        self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, part, store)
+        portion = Portion(self.processes.index, self.processes.count, experiment.optim.accumulate)
+        self.data = UnpairedImages(experiment.data, experiment.runtime.seed, images.paths, portion, store)
         self.schedule = Schedule(experiment.optim, self.data.steps_per_epoch)
         self.samples = FixedSamples(experiment, images.paths, self.schedule.steps)
         self.validator = Validator(experiment, images.paths, self.schedule.steps, store)
@@ -115,7 +115,7 @@ class Run:
         if state is not None:
             self._load_state(state)
         if self.processes.first:
-            keep(images, out, experiment.data.root, self.data.a, self.data.b)
+            save_selection(images, out, experiment.data.root, self.data.a, self.data.b)
             run_folder.write_config(experiment, out)
             if state is None:
                 run_folder.write_start(out, engine.describe())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from unpaired.core.pipeline import one_ahead
-from unpaired.data.pairing import Batch as HostBatch
+from unpaired.data.pairing import HostBatch
 from unpaired.data.sources import ImageFile
 from unpaired.methods import Batch
 from unpaired.training.engine import Engine

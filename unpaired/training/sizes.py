@@ -13,7 +13,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.sources import ImageFile
 from unpaired.data.transforms import crops
 from unpaired.imaging.images import Images
-from unpaired.methods import Batch, Method, evaluate
+from unpaired.methods import Batch, Method, compute_losses
 from unpaired.training.device_faults import out_of_memory
 from unpaired.training.trainer import Trainer
 
@@ -72,7 +72,7 @@ class SizeChecks:
         images_y = engine.put(torch.zeros(1, data.channels_b, y[1], y[0]))
         try:
             with torch.no_grad(), eval_mode(method), engine.precision():
-                evaluate(method.generator_losses(Batch(images_x, images_y)))
+                compute_losses(method.generator_losses(Batch(images_x, images_y)))
         except (RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise BadInput(out_of_memory(Batch(images_x, images_y), 1, 1, method)) from error

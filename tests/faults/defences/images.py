@@ -99,13 +99,13 @@ def images() -> Iterator[Mutation]:
     yield Mutation("empty files are opened", "unpaired.data.looks._file_fault", always("st_size"), NAMED)
     yield Mutation(
         "bad images do not stop a training",
-        "unpaired.data.selection.decide",
+        "unpaired.data.selection.select",
         never("bad", "on_bad_image"),
         f"{USABLE}::test_bad_images_stop_a_training_before_its_first_step_and_all_are_named",
     )
     yield Mutation(
         "a resumed run selects its images again",
-        "unpaired.data.selection.decide",
+        "unpaired.data.selection.select",
         never("begun"),
         f"{USABLE}::test_a_resumed_run_sees_the_list_it_began_with",
     )

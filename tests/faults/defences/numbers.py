@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from tests.faults.defences.mutation import Mutation
 from tests.faults.mutate import always, body, drop, never, replace
 
-DESCENT = "tests/training/test_descent.py"
+DESCENT = "tests/training/test_optimizer_step.py"
 DETERMINISTIC = "tests/models/test_deterministic.py"
-ABREAST = "tests/training/test_abreast.py"
+ABREAST = "tests/training/test_concurrent_losses.py"
 ADDED_AT_ONCE = """
 def added(function):
     part = self._part(function, step.parameters, weight)
@@ -66,7 +66,7 @@ def finite() -> Iterator[Mutation]:
         "another tool's weights are not checked",
         "unpaired.core.torch_pickle._owned",
         never("isfinite"),
-        "tests/test_foreign.py::test_values_that_are_not_finite_are_refused",
+        "tests/test_torch_pickle.py::test_values_that_are_not_finite_are_refused",
     )
     yield Mutation(
         "a server does not check the output of its models",

@@ -72,7 +72,7 @@ def resume() -> Iterator[Mutation]:
     )
     yield Mutation(
         "the list of images is not compared",
-        "unpaired.data.selection.keep",
+        "unpaired.data.selection.save_selection",
         never("names_sha256", "digest"),
         "tests/data/test_usable.py::test_a_resumed_run_on_other_images_is_refused",
     )

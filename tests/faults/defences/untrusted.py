@@ -8,7 +8,7 @@ from tests.faults.defences.mutation import Mutation
 from tests.faults.mutate import drop, never, replace
 
 TENSORS = "tests/test_tensorfile.py"
-FOREIGN = "tests/test_foreign.py"
+FOREIGN = "tests/test_torch_pickle.py"
 RUNS = "tests/faults/test_runs.py"
 TEXTS = "tests/test_texts.py"
 UNPACK = "tests/data/prepare/test_unpack.py"

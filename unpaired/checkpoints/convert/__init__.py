@@ -14,7 +14,7 @@ from unpaired.config.networks import CoupledConfig, Padding, ResNetConfig
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.safe_text import read_text
 from unpaired.core.safetensors_file import check_finite, read_header, read_tensors
-from unpaired.core.torch_pickle import load_foreign, save_foreign
+from unpaired.core.torch_pickle import read_pickle, write_pickle
 from unpaired.experiment import Experiment
 from unpaired.methods import CycleGANConfig
 from unpaired.models import Generator, GeneratorConfig
@@ -138,7 +138,7 @@ def padding_of(folder: Path) -> Padding | None:
 
 def _load(file: Path) -> Weights:
     if file.suffix != ".safetensors":
-        return load_foreign(file)
+        return read_pickle(file)
     try:
         tensors = read_tensors(file)
         check_finite(tensors)
@@ -181,6 +181,6 @@ def _to_official(source: Path, out: Path, direction: Direction | None) -> list[s
     lines = []
     for each in directions:
         path = out if out.suffix == ".pth" else out / f"latest_net_{NET[each] if both else 'G'}.pth"
-        save_foreign(path, bundle.translators[each].state_dict())
+        write_pickle(path, bundle.translators[each].state_dict())
         lines.append(f"{path}: {describe(generator)}: {each}, for {loader}")
     return lines
