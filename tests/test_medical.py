@@ -13,11 +13,12 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from imagecodecs import jpeg2k_encode
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
-from tests.data_sets import make_model
+from tests.data_sets import make_model, tiny
 from tests.medical_images import dicom, nifti
 from unpaired import Translator
 from unpaired.core.errors import BadInput
@@ -25,12 +26,14 @@ from unpaired.data.checks import examine
 from unpaired.data.masks import by_name
 from unpaired.data.prepare.folders import prepare_folders
 from unpaired.data.sources.folder import image_names
+from unpaired.experiment import with_settings
 from unpaired.imaging.images import encode_image, read_image, write_image
 from unpaired.imaging.kinds import suffix_of
 from unpaired.imaging.page_writers import write_pages
 from unpaired.imaging.pages import open_pages, read_header
 from unpaired.imaging.pixels import DecodedImage
-from unpaired.inference import translate_files
+from unpaired.inference import Options, translate_files
+from unpaired.training import train
 
 RAMP = np.arange(24 * 20, dtype=np.uint16).reshape(24, 20)
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
@@ -367,3 +370,135 @@ def test_a_volume_is_translated_into_a_volume(ct, tmp_path, kind):
             np.testing.assert_array_equal(new.pixels, ct.translate_decoded(old).pixels)
     (tiff,) = translate_files(ct, str(source), tmp_path / "v.tif")
     assert read_image(tiff).pages == 3
+
+
+def units(a="-1000,1000,int16", b="-1000,1000,int16"):
+    return {"data.range_a": a, "data.range_b": b}
+
+
+@pytest.mark.parametrize("kind", [".dcm", ".nii.gz"])
+def test_a_translation_is_not_rounded_to_the_steps_of_its_source(tmp_path, kind):
+    """CT in steps of half a unit into MR of 0 to 1."""
+    model = Translator.load(make_model(tmp_path / "model", 1, 1, **units("-1024,1000,float32", "0,1,float32")))
+    if kind == ".dcm":
+        source = dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=0.5, RescaleIntercept=-1024)
+    else:
+        source = nifti(tmp_path / f"a{kind}", VOXELS, slope=0.5, intercept=-1024)
+    (target,) = translate_files(model, str(source), tmp_path / "out")
+    with open_pages(source) as before, open_pages(target) as after:
+        right, found = [model.translate_decoded(page).pixels for page in before], [page.pixels for page in after]
+    np.testing.assert_allclose(found, right, atol=1e-4)
+    assert np.std(right) > 1e-3
+
+
+def test_padding_costs_no_precision_and_stays_marked(tmp_path):
+    numbers = RAMP + np.uint16(1000)
+    numbers[:4] = 24  # -1000 of padding in units
+    source = dicom(tmp_path / "a.dcm", numbers, RescaleSlope=1, RescaleIntercept=-1024, PixelPaddingValue=24)
+    values = np.linspace(0, 1, 480, dtype=np.float32).reshape(24, 20, 1)
+    values[:4] = -1000
+    (tmp_path / "out.dcm").write_bytes(with_values(source, values))
+    found = read_image(tmp_path / "out.dcm")
+    np.testing.assert_allclose(found.pixels[4:], values[4:], atol=1 / 65534)
+    assert found.nodata.where[:4].all() and not found.nodata.where[4:].any()
+
+
+def test_padding_is_a_range_where_the_header_has_its_limit(tmp_path):
+    numbers = np.where(RAMP < 60, RAMP, RAMP + np.uint16(2000))
+    decoded = read_image(dicom(tmp_path / "a.dcm", numbers, PixelPaddingValue=0, PixelPaddingRangeLimit=59))
+    np.testing.assert_array_equal(decoded.nodata.where, RAMP < 60)
+
+
+def test_pixels_without_data_stay_marked_where_the_new_type_lacks_their_value(tmp_path):
+    model = Translator.load(make_model(tmp_path / "model", 1, 1, **units("-1000,1000,int16", "5,725,uint16")))
+    numbers = RAMP.astype(np.int16)
+    numbers[:4] = -2000
+    source = dicom(tmp_path / "a.dcm", numbers, PixelPaddingValue=-2000)
+    (target,) = translate_files(model, str(source), tmp_path / "out")
+    found = read_image(target)
+    assert found.pixels.dtype == np.uint16 and found.nodata.where[:4].all() and not found.nodata.where[4:].any()
+
+
+def test_window_and_unit_of_one_domain_do_not_pass_for_those_of_another(tmp_path):
+    for name, ranges, kept in (("same", units(), True), ("other", units(b="0,1000,int16"), False)):
+        model = Translator.load(make_model(tmp_path / name, 1, 1, **ranges))
+        source = dicom(tmp_path / f"{name}.dcm", RAMP.astype(np.int16), RescaleType="HU")
+        (target,) = translate_files(model, str(source), tmp_path / f"out-{name}")
+        written = pydicom.dcmread(target)
+        assert ("WindowCenter" in written) == ("RescaleType" in written) == kept
+
+
+def test_a_slice_without_data_passes_through_and_is_no_training_image(tmp_path):
+    mr = Translator.load(make_model(tmp_path / "model", 1, 1, **units("-1000,1000,float32", "0,1,float32")))
+    voxels = np.random.default_rng(0).normal(0, 300, (24, 20, 3)).astype(np.float32)
+    voxels[:, :, 0] = np.nan
+    source = nifti(tmp_path / "v.nii", voxels)
+    (target,) = translate_files(mr, str(source), tmp_path / "out")
+    with open_pages(target) as pages:
+        empty, *others = pages
+    assert empty.nodata.where.all() and all(each.nodata is None and each.pixels.std() > 0 for each in others)
+    with pytest.raises(BadInput, match="no pixel has data"):
+        mr.domain_in.read(source)
+
+
+def test_a_volume_of_masks_has_one_for_every_slice(ct, tmp_path):
+    voxels = (np.arange(24 * 20 * 3) % 900).reshape(24, 20, 3).astype(np.int16)
+    mask = np.zeros((24, 20, 3), np.uint8)
+    mask[2:10, 3:9, 1], mask[:, :, 2] = 1, 1
+    source = nifti(tmp_path / "v.nii", voxels)
+    for name, used in (("same", mask), ("fewer", mask[:, :, :2])):
+        (tmp_path / name).mkdir()
+        nifti(tmp_path / name / "v.nii", used)
+    (target,) = translate_files(ct, str(source), tmp_path / "out", Options(mask=tmp_path / "same"))
+    with open_pages(source) as before, open_pages(target) as after:
+        changed = [(old.pixels != new.pixels).any(axis=2) for old, new in zip(before, after, strict=True)]
+    with open_pages(tmp_path / "same/v.nii") as pages:
+        inside = [page.pixels[..., 0] > 0 for page in pages]
+    assert not changed[0].any() and changed[1].any() and changed[2].mean() > 0.9
+    assert not (changed[1] & ~inside[1]).any()
+    with pytest.raises(BadInput, match="has 2 pages, v.nii 3; give one page, or as many"):
+        translate_files(ct, str(source), tmp_path / "none", Options(mask=tmp_path / "fewer"))
+
+
+def test_a_mask_does_not_mix_two_units_in_a_file(tmp_path):
+    model = Translator.load(make_model(tmp_path / "model", 1, 1, **units("-1000,1000,int16", "5,725,uint16")))
+    source = dicom(tmp_path / "a.dcm", RAMP.astype(np.int16))
+    write_image(DecodedImage(np.full((24, 20, 1), 255, np.uint8)), tmp_path / "m.png")
+    with pytest.raises(BadInput, match="turns int16 into uint16, values of another kind"):
+        translate_files(model, str(source), tmp_path / "out", Options(mask=tmp_path / "m.png"))
+
+
+def test_files_that_name_no_patient_belong_to_the_patient_of_their_folder(tmp_path, capsys):
+    for side in "ab":
+        for number in range(24):
+            folder = tmp_path / side / f"case{number % 6}"
+            folder.mkdir(parents=True, exist_ok=True)
+            known = number < 6 and side == "a"
+            numbers = RAMP + np.uint16(100 * number + (side == "b"))
+            dicom(folder / f"{number}.dcm", numbers, PatientID=f"p{number % 6}" if known else "")
+    prepare_folders(tmp_path / "data", tmp_path / "a", tmp_path / "b")
+    parts = {
+        part: {int(path.stem) % 6 for side in "AB" for path in (tmp_path / f"data/{part}{side}").rglob("*.dcm")}
+        for part in ("train", "test")
+    }
+    assert parts["test"] and not parts["train"] & parts["test"]
+    (tmp_path / "c").mkdir()
+    for number in range(8):
+        dicom(tmp_path / f"c/{number}.dcm", RAMP + np.uint16(7 * number), PatientID="P1" if number == 0 else "")
+    prepare_folders(tmp_path / "data2", tmp_path / "c", tmp_path / "b")
+    assert "7 of 32 files name no patient and stand in no sub-folder, as" in capsys.readouterr().err
+
+
+def test_a_translation_has_the_type_of_the_other_domain_also_at_full_scale(tmp_path):
+    for side, low, high, dtype in (("A", -1000, 1000, np.int16), ("B", 0, 60000, np.uint16)):
+        for part in ("train", "test"):
+            (tmp_path / f"data/{part}{side}").mkdir(parents=True)
+            for k in range(3):
+                ramp = np.linspace(low, high, 36 * 36).reshape(36, 36) * (1 - 0.01 * k)
+                tifffile.imwrite(tmp_path / f"data/{part}{side}/{k}.tif", np.rint(ramp).astype(dtype))
+    changes = {"data.channels_a": 1, "data.channels_b": 1, "optim.steps": 1}
+    run = train(with_settings(tiny(tmp_path / "data"), changes), tmp_path / "run")
+    there = Translator.load(run)
+    assert there(np.zeros((16, 16), np.int16)).dtype == np.uint16
+    assert there.to("BtoA")(np.zeros((16, 16), np.uint16)).dtype == np.int16
+    assert there.to("BtoA").domain_in.range_of(np.dtype(np.uint8)).white == 255

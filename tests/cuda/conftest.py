@@ -9,6 +9,7 @@ import torch
 
 from tests.tiers import below
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it once, at the first product on a card
 DEVICE = os.environ.get("UNPAIRED_TEST_DEVICE", "cuda")
 
 

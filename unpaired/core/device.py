@@ -86,7 +86,7 @@ def copy_to(buffer: torch.Tensor, host: torch.Tensor) -> None:
 
     CUDA copies from pinned memory, which torch reuses only when the copy is done.
     """
-    buffer.copy_(host.pin_memory() if buffer.is_cuda else host, non_blocking=True)
+    buffer.copy_(host.pin_memory() if buffer.is_cuda else host, non_blocking=buffer.is_cuda)  # MPS would read too late
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -146,6 +146,13 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
         share = clipped_share(images, values or natural_range(np.dtype(types.pop()))) if len(types) == 1 else 0
         if share > 0:
             notes.append(f"{name}: {share:.2%} of the values are darker than black or lighter than white and clipped")
+    types = {side: {look.dtype for look in good[name]} for name, side in zip(TRAIN, SIDES, strict=True)}
+    if (
+        all(types.values()) and types["A"] != types["B"]
+    ):  # a translation then has the type of the other domain's files, not that of its input
+        for side, (first, *others) in types.items():
+            if side not in found and not others:
+                found[side] = natural_range(np.dtype(first))
     return found, notes
 
 

@@ -57,9 +57,12 @@ def read_look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: flo
         return fault
     try:
         decoded = _read(path)
-        pixels = (decoded if nodata is None or decoded.nodata else marked(decoded, nodata)).pixels
+        found = decoded if nodata is None or decoded.nodata else marked(decoded, nodata)
     except BadInput as error:
         return "unreadable", str(error).removeprefix(shown(f"{path}: "))
+    if found.nodata is not None and found.nodata.where.all():
+        return "unreadable", "no pixel has data; remove it"
+    pixels = found.pixels
     height, width, channels = pixels.shape
     if min(height, width) < smallest:
         return "tiny", f"{width}x{height}; each side must have {smallest} pixels at least"

@@ -16,10 +16,12 @@ from unpaired.core.progress import track
 from unpaired.core.version import __version__
 from unpaired.data.prepare.download import download
 from unpaired.data.prepare.published import cache_folder
+from unpaired.data.ranges import found_range, values_of
 from unpaired.data.sources.folder import image_files
 from unpaired.features import INCEPTION_SHA256, INCEPTION_URL, Extractor, FeaturesName, load_extractor
 from unpaired.features.resizing import ResizeName
-from unpaired.imaging.images import read_image, shown, to_pixels, to_tensor, with_channels
+from unpaired.imaging.images import read_image, shown, to_pixels, to_tensor
+from unpaired.imaging.values import Domain, ValueRange
 from unpaired.metrics.evidence import FEWEST, warning
 from unpaired.metrics.fid import frechet_distance, memorization_informed
 from unpaired.metrics.halves import HALVES, half_widths
@@ -55,7 +57,8 @@ def compare_sets(
         download(INCEPTION_URL, weights, INCEPTION_SHA256)  # unless it is there
     extractor = load_extractor(features, weights, resize, pick_device(device))
     announce(extractor.device)
-    rows = {side: _features(extractor, paths, side) for side, paths in files.items()}
+    domain = Domain(3, _black_and_white(files["real"]))
+    rows = {side: _features(extractor, paths, side, domain) for side, paths in files.items()}
     numbers, intervals = with_intervals(rows["fake"], rows["real"], lambda a, b: set_numbers(a, b, features))
     return {
         **numbers,
@@ -65,6 +68,7 @@ def compare_sets(
             **{"format": FORMAT, "unpaired": __version__, "features": extractor.name},
             **extractor.recipe,
             "quantisation": "8-bit images as stored; resized values are not rounded",
+            "range": str(domain.values) if domain.values else "full scale of each file's type",
             "kid": {"subsets": SUBSETS, "seed": SEED, "kernel": "(x.y / d + 1)^3"},
             "neighbours": NEIGHBOURS,
             "interval": f"1.96 deviations of {HALVES} random halves",
@@ -109,13 +113,21 @@ def _images(folder: Path) -> list[Path]:
     return paths
 
 
-def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> Features:
+def _black_and_white(real: Sequence[Path]) -> ValueRange | None:
+    """That of the real images, for both sets; None for their types' full scale, as of 8 bits."""
+    if read_image(real[0]).pixels.dtype == np.uint8:
+        return None
+    every = track(real, "values of the real images")
+    return found_range((values_of(read_image(path).pixels) for path in every), "auto")
+
+
+def _features(extractor: Extractor, paths: Sequence[Path], title: str, domain: Domain) -> Features:
     bad: list[str] = []
 
     def images():
         for path in track(paths, f"features of the {title} images"):
             try:
-                yield _levels(path)
+                yield _levels(path, domain)
             except BadInput as error:
                 bad.append(str(error))
 
@@ -125,11 +137,13 @@ def _features(extractor: Extractor, paths: Sequence[Path], title: str) -> Featur
     return rows
 
 
-def _levels(path: Path) -> NDArray[np.uint8]:
+def _levels(path: Path, domain: Domain) -> NDArray[np.uint8]:
     """An image in colour and 8 bits, as a file of it would be seen."""
-    pixels = read_image(path).pixels
+    decoded = read_image(path)
+    if decoded.pages > 1:
+        raise BadInput(shown(f"{path}: holds {decoded.pages} pages or frames where one image is expected"))
     try:
-        colour = with_channels(pixels, 3)
+        colour = domain.pixels(decoded)
     except BadInput as error:
         raise BadInput(shown(f"{path}: {error}")) from error
     return colour if colour.dtype == np.uint8 else to_pixels(to_tensor(colour))

@@ -18,7 +18,7 @@ from pydicom.pixels.utils import _get_jpg_parameters, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
 
 from unpaired.core.errors import BadInput
-from unpaired.imaging.dicom_header import DicomOrigin, numbers_of, padding_of
+from unpaired.imaging.dicom_header import DicomOrigin, numbers_of, padded, padding_of
 from unpaired.imaging.medical import check_shape
 from unpaired.imaging.metadata import NODATA, Metadata
 from unpaired.imaging.pixels import DAMAGE, DecodedImage, marked
@@ -64,7 +64,7 @@ class DicomSlices:
             raise BadInput(f"DICOM of {numbers.dtype} pixels, which are not read; save it as whole numbers")
         if numbers.ndim == 3:
             return DecodedImage(numbers, about=about)
-        pixels = numbers_of(header, number).values(numbers)[..., None]
+        pixels = padded(header, number, numbers_of(header, number).values(numbers)[..., None])
         about = replace(about, origin=replace(self.origin, dtype=pixels.dtype))
         padding = padding_of(header, number)
         if padding is None:
@@ -97,7 +97,10 @@ def _read_header(file: BinaryIO) -> tuple[Dataset, UID]:
     try:
         file.seek(0)
         read_preamble(file, force=False)
-        syntax = UID(_read_file_meta_info(file).TransferSyntaxUID)
+        about = _read_file_meta_info(file)
+        if "TransferSyntaxUID" not in about:
+            raise BadInput("DICOM without a transfer syntax in its file header; save it as a Part 10 file")
+        syntax = UID(about.TransferSyntaxUID)
         if syntax == DeflatedExplicitVRLittleEndian:  # pydicom would inflate it without a limit
             raise BadInput(f"DICOM compressed as a whole ({syntax.name}), which is not read; save it uncompressed")
         file.seek(0)

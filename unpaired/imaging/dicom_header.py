@@ -11,7 +11,7 @@ import hashlib
 import io
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom import Dataset
@@ -51,6 +51,12 @@ class DicomOrigin:
         """The patient's number."""
         return str(self.header.get("PatientID") or "")
 
+    def in_other_units(self) -> DicomOrigin:
+        """The header for values of another domain: without window and unit."""
+        header = copy.deepcopy(self.header)
+        _remove(header, WINDOW)
+        return replace(self, header=header)
+
     def encode(self, slices: Sequence[Pixels], derived: str, suffix: str) -> bytes:
         """A DICOM file with other pixels.
 
@@ -63,12 +69,16 @@ class DicomOrigin:
         if channels != 1 and not same:
             advice = "choose .tif, or train with --data.channels-a 1 --data.channels-b 1"
             raise BadInput(f"this .dcm cannot hold {channels} channels of {dtype}; {advice}")
+        window = not same
         if channels == 1:
-            data = (_kept(header, slices) if same else None) or _fresh(header, slices)
+            data = _kept(header, slices) if same else None
+            if data is None:
+                window = window or header.PhotometricInterpretation == "MONOCHROME1"  # of inverted numbers
+                data = _fresh(header, slices)
         else:
             _set_format(header, np.dtype(np.uint8), channels)
             data = b"".join(np.ascontiguousarray(pixels).tobytes() for pixels in slices)
-        _remove(header, STALE if same else (*STALE, *WINDOW))
+        _remove(header, (*STALE, *WINDOW) if window else STALE)
         _derive(header, derived, data)
         return _written(header, data)
 
@@ -89,8 +99,22 @@ def numbers_of(header: Dataset, frame: int) -> Numbers:
 
 
 def padding_of(header: Dataset, frame: int) -> float | None:
-    """The value of pixels without data (Pixel Padding Value); programs write it with either sign."""
-    value = header.get("PixelPaddingValue")
+    """The value of pixels without data (Pixel Padding Value)."""
+    return _value_of(header, frame, "PixelPaddingValue")
+
+
+def padded(header: Dataset, frame: int, values: Pixels) -> Pixels:
+    """The values with that of padding in place of all up to Pixel Padding Range Limit."""
+    padding, limit = padding_of(header, frame), _value_of(header, frame, "PixelPaddingRangeLimit")
+    if padding is None or limit is None:
+        return values
+    low, high = sorted((padding, limit))
+    return np.where((values >= low) & (values <= high), values.dtype.type(padding), values)
+
+
+def _value_of(header: Dataset, frame: int, word: str) -> float | None:
+    """The value of an element that holds a stored number; programs write it with either sign."""
+    value = header.get(word)
     if value is None:
         return None
     whole = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
@@ -122,10 +146,13 @@ def _kept(header: Dataset, slices: Sequence[Pixels]) -> bytes | None:
 def _fresh(header: Dataset, slices: Sequence[Pixels]) -> bytes:
     """The slices as numbers that hold all values: themselves if they are whole, else 65536 steps between extremes."""
     dtype, slope, intercept = slices[0].dtype, "1", "0"
-    if dtype.kind == "f":
-        low, high = min(float(each.min()) for each in slices), max(float(each.max()) for each in slices)
-        dtype, slope, intercept = np.dtype(np.uint16), f"{(high - low) / 65535 or 1:.9g}", f"{low:.9g}"
     padding = padding_of(header, 0)
+    if dtype.kind == "f":  # the number 0 is for padding
+        known = [each if padding is None else each[each != padding] for each in slices]
+        known = [each for each in known if each.size] or list(slices)
+        low, high = min(float(each.min()) for each in known), max(float(each.max()) for each in known)
+        step = (high - low) / 65534 or 1
+        dtype, slope, intercept = np.dtype(np.uint16), f"{step:.9g}", f"{low - step:.9g}"
     _set_format(header, dtype, 1)
     _remove(header, ("RealWorldValueMappingSequence",))  # of other stored numbers
     places = [each for group in _groups(header) for each in group.get("PixelValueTransformationSequence") or []]
@@ -134,10 +161,11 @@ def _fresh(header: Dataset, slices: Sequence[Pixels]) -> bytes:
     limits = np.iinfo(dtype)
     planes = [(pixels.astype(np.float64) - float(intercept)) / float(slope) for pixels in slices]
     if padding is not None:
-        number = round((padding - float(intercept)) / float(slope))
+        number = padding if slices[0].dtype.kind != "f" and limits.min <= padding <= limits.max else limits.min
+        for plane, pixels in zip(planes, slices, strict=True):
+            plane[pixels == padding] = number
         del header.PixelPaddingValue
-        if limits.min <= number <= limits.max:
-            header.add_new("PixelPaddingValue", "SS" if dtype.kind == "i" else "US", number)
+        header.add_new("PixelPaddingValue", "SS" if dtype.kind == "i" else "US", int(number))
     return b"".join(np.rint(plane).clip(limits.min, limits.max).astype(dtype).tobytes() for plane in planes)
 
 
@@ -154,7 +182,8 @@ def _set_format(header: Dataset, dtype: np.dtype, channels: int) -> None:
 
 
 def _remove(header: Dataset, words: Sequence[str]) -> None:
-    for place in (header, *_groups(header)):
+    inside = [each for group in _groups(header) for each in group.get("PixelValueTransformationSequence") or []]
+    for place in (header, *_groups(header), *inside):
         for word in words:
             if word in place:
                 del place[word]
@@ -168,10 +197,11 @@ def _derive(header: Dataset, derived: str, data: bytes) -> None:
         return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, ' '.join(map(str, (words, *parts)))).int}"
 
     source = Dataset()
-    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    instance = header.get("SOPInstanceUID") or uid("an instance without a UID")
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.SOPClassUID, instance
     for word, value in {
         "SourceImageSequence": [source],
-        "SOPInstanceUID": uid(header.SOPInstanceUID, hashlib.sha256(data).hexdigest()),
+        "SOPInstanceUID": uid(instance, hashlib.sha256(data).hexdigest()),
         "SeriesInstanceUID": uid(header.get("SeriesInstanceUID")),
         "ImageType": ["DERIVED", "SECONDARY", *list(header.get("ImageType") or [])[2:]],
         "DerivationDescription": words[:1024],

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     """The header of a medical image, which a file with other pixels takes along."""
 
 
+STEPS = 4095
+"""Between the least and the largest value of a slice, as 12 bits have."""
+EXACT = 1e-3
+"""Of a step: as far as a stored number, computed in float32, may be off."""
+
+
 @dataclass(frozen=True)
 class Numbers:
     """The whole numbers that a file can store, and what they mean: value = slope * number + intercept."""
@@ -61,9 +67,16 @@ class Numbers:
         return values
 
     def numbers(self, values: Pixels, dtype: np.dtype) -> NDArray | None:
-        """The nearest numbers to values; None where some are beyond the least or the largest number."""
+        """The nearest numbers to values; None where some are beyond the least or the largest, or would be coarse.
+
+        Coarse are fewer than `STEPS` from the least to the largest of values that are not whole, unless all are stored
+        numbers.
+        """
         found = (values.astype(np.float64) - self.intercept) / self.slope
         if dtype.kind != "f":
+            coarse = values.dtype.kind == "f" and np.ptp(found) < STEPS
+            if coarse and np.abs(found - np.rint(found)).max() > EXACT:
+                return None
             found = self.low + self.high - np.rint(found) if self.inverted else np.rint(found)
             if not (self.low <= found.min() and found.max() <= self.high):
                 return None

@@ -69,6 +69,12 @@ class NiftiOrigin:
         slope, intercept = self.header.get_slope_inter()
         return Numbers(low, high, 1.0 if slope is None else float(slope), float(intercept or 0))
 
+    def in_other_units(self) -> NiftiOrigin:
+        """The header for values of another domain: without a display window."""
+        header = self.header.copy()
+        header["cal_min"] = header["cal_max"] = 0
+        return replace(self, header=header)
+
     def encode(self, slices: Sequence[Pixels], derived: str, suffix: str) -> bytes:
         """A NIfTI file with other voxels; stored type and scaling stay where they hold all values.
 

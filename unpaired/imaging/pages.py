@@ -116,9 +116,17 @@ def _stack(tiff: Any, data: Bytes, max_pixels: int, words: bool) -> Pages:
     layout = replace(stack.layout, words=_words(tiff, stack.layout.kind)) if words else stack.layout
 
     def read(number: int) -> DecodedImage:
-        return tiff_image(tiff, stack, number, data, max_pixels)
+        image = tiff_image(tiff, stack, number, data, max_pixels)
+        if layout.count > 1 or not stack.left_out:
+            return image
+        return replace(image, about=replace(image.about, lost=(*image.about.lost, smaller_pages(stack.left_out))))
 
     return Pages(layout, page.imagelength, page.imagewidth, read, stack.left_out)
+
+
+def smaller_pages(count: int) -> str:
+    """In words, the pages that are not translated."""
+    return f"pages of another size ({count})"
 
 
 def _words(tiff: Any, kind: str) -> dict[str, Any]:

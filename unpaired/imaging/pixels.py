@@ -103,15 +103,13 @@ class Pages:
 def marked(decoded: DecodedImage, value: float) -> DecodedImage:
     """The image with all pixels of `value`, or NaN, marked as having no data and filled with the median of the others.
 
-    That fill moves the statistics of normalisation layers least. Raises `BadInput` where no pixel has data.
+    That fill moves the statistics of normalisation layers least. Where no pixel has data it is 0.
     """
     pixels = decoded.pixels
     where = without_data(pixels, value)
     if not where.any():
         return decoded
-    if where.all():
-        raise BadInput("no pixel has data; remove it")
-    fill = np.median(pixels[~where], axis=0).astype(pixels.dtype)
+    fill = pixels.dtype.type(0) if where.all() else np.median(pixels[~where], axis=0).astype(pixels.dtype)
     return replace(decoded, pixels=np.where(where[..., None], fill, pixels), nodata=NoData(where, value))
 
 

@@ -56,7 +56,12 @@ class ValueRange:
         return np.rint(values).clip(top.min, top.max).astype(self.dtype)
 
     def holds_for(self, dtype: np.dtype) -> bool:
-        """Whether it is of files of this type: those of 8 bits have their full scale unless it is one of 8 bits."""
+        """Whether it is of files of this type.
+
+        Files of 8 bits have their full scale unless it is one of 8 bits; a full scale is that of its own type alone.
+        """
+        if (self.black, self.white) == FULL[self.dtype]:
+            return dtype == self.dtype
         return dtype != np.uint8 or self.dtype == "uint8"
 
     def outside(self, pixels: Pixels) -> float:
@@ -84,9 +89,12 @@ class Domain:
     """Resizes pixels for the network; None keeps their size."""
 
     def read(self, source: Path | bytes | Readable) -> Pixels:
-        """The pixels of a file for the network; raises `BadInput`, as `read_image` and `Domain.pixels`."""
+        """The pixels of a file for the network; raises `BadInput` for none with data, and as `Domain.pixels`."""
         decoded = read_image(source)
         try:
+            decoded = self.marked(decoded)
+            if decoded.nodata is not None and decoded.nodata.where.all():
+                raise BadInput("no pixel has data; remove it")
             return self.pixels(decoded)
         except BadInput as error:
             raise BadInput(f"{'image' if isinstance(source, bytes) else source}: {error}") from error
@@ -143,13 +151,17 @@ def read_mask(source: Path | bytes | Readable) -> Pixels:
 
     Raises `BadInput` if it cannot be read, or has other channels than gray or RGB.
     """
-    decoded = read_image(source)
+    return mask_of(read_image(source), "mask" if isinstance(source, bytes) else source)
+
+
+def mask_of(decoded: DecodedImage, name: object) -> Pixels:
+    """`read_mask` of a decoded image, or of a page of one."""
     if decoded.labels is not None:
         return np.where(decoded.labels > 0, np.uint8(255), np.uint8(0))
     try:
         mask = with_channels(decoded.pixels, 1)
     except BadInput as error:
-        raise BadInput(f"{'mask' if isinstance(source, bytes) else source}: a mask is gray or RGB; {error}") from error
+        raise BadInput(f"{name}: a mask is gray or RGB; {error}") from error
     top = full_scale(mask.dtype)
     is_labels = mask.dtype.kind in "ui" and mask.max(initial=0) < top / 2
     return (mask > 0).astype(mask.dtype) * mask.dtype.type(top) if is_labels else mask

@@ -25,7 +25,7 @@ from unpaired.data.sources.folder import image_files, left_out, other_names
 from unpaired.imaging.images import Array, DecodedImage, encode_image, read_image, write_image
 from unpaired.imaging.kinds import HEAD, SUFFIXES, suffix_of, suffix_of_name
 from unpaired.imaging.pages import read_header
-from unpaired.inference.masks import Weight, mask_files, masked, read_selecting, weights
+from unpaired.inference.masks import Weight, mask_files, masked, page_weights, read_selecting, weights
 from unpaired.inference.options import Options
 from unpaired.inference.scale import advice, is_much_larger
 from unpaired.inference.stacks import translate_stack
@@ -240,7 +240,7 @@ class _Work:
                 )
                 return self._note(about.dropped(_suffix(job)), job)
             with progress(f"translating {self.translator.direction}", apart.pages, quiet=quiet) as advance:
-                weight = self._weight(job)
+                weight = page_weights(job.mask, job.source.name, apart.pages, options.feather)
                 self._note(translate_stack(self.translator, job.source, job.target, options, weight, advance), job)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from unpaired.core.errors import BadInput
 from unpaired.data.sources.folder import image_files
 from unpaired.imaging.images import DecodedImage, Pixels, full_scale, with_channels
 from unpaired.imaging.kinds import without_suffix
-from unpaired.imaging.values import read_mask, restored
+from unpaired.imaging.pages import open_pages, read_header
+from unpaired.imaging.values import mask_of, read_mask, restored
 
 Mask = NDArray[np.bool_]
 """(h, w): true where the image is translated."""
@@ -26,11 +28,35 @@ def read_selecting(path: Path, name: str) -> Mask:
 
     A warning names the image, `name`, of which the mask selects nothing. Raises BadInput if it cannot be read.
     """
-    pixels = read_mask(path)
-    mask = pixels[..., 0] > full_scale(pixels.dtype) / 2
+    mask = _selected(read_mask(path))
     if not mask.any():
         print(f"{path}: this mask selects nothing, so {name} stays as it is", file=sys.stderr)
     return mask
+
+
+def page_weights(mask: Path | None, name: str, pages: int, feather: int) -> Callable[[int], Weight | None]:
+    """The weight of each page of a file: of a mask of one page the same for all, else that of the page's number.
+
+    Raises BadInput for a mask of another number of pages.
+    """
+    if mask is None:
+        return lambda _: None
+    count = read_header(mask).pages
+    if count == 1:
+        weight = weights(read_selecting(mask, name), feather)
+        return lambda _: weight
+    if count != pages:
+        raise BadInput(f"{mask}: has {count} pages, {name} {pages}; give one page, or as many")
+
+    def of_page(number: int) -> Weight:
+        with open_pages(mask) as opened:
+            return weights(_selected(mask_of(opened.read(number), mask)), feather)
+
+    return of_page
+
+
+def _selected(mask: Pixels) -> Mask:
+    return mask[..., 0] > full_scale(mask.dtype) / 2
 
 
 def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None]:
@@ -43,6 +69,7 @@ def mask_files(masks: Path, sources: list[Path], root: Path) -> list[Path | None
     if not masks.is_dir():
         raise BadInput(f"{masks}: expected a mask image, or a folder of masks named as the images; found none")
     there = {without_suffix(file.relative_to(masks)): file for file in image_files(masks)}
+    root = root if root.is_dir() else root.parent
     names = [path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in sources]
     return [there.get(stem, there.get(Path(stem.name))) for stem in map(without_suffix, names)]
 
@@ -63,7 +90,7 @@ def weights(mask: Mask, feather: int) -> Weight:
 def masked(original: DecodedImage, translated: DecodedImage, weight: Weight | None) -> DecodedImage:
     """The translation where the weight is 1 (None: everywhere), the original where it is 0, in proportion between.
 
-    Raises BadInput for sizes that differ, or an original whose channels do not fit the translation's.
+    Raises BadInput for sizes that differ, or an original whose channels or type do not fit the translation's.
     """
     if weight is None:
         return translated
@@ -73,6 +100,9 @@ def masked(original: DecodedImage, translated: DecodedImage, weight: Weight | No
     if original.pixels.shape[2] not in (1, channels):
         have = f"{original.pixels.shape[2]} channels into {channels}"
         raise BadInput(f"a mask keeps pixels as they are, but this model turns {have}")
+    if original.pixels.dtype != translated.pixels.dtype:
+        turns = f"{original.pixels.dtype} into {translated.pixels.dtype}, values of another kind"
+        raise BadInput(f"a mask keeps pixels as they are, but this model turns {turns}")
     pixels = blended_pixels(with_channels(original.pixels, channels), translated.pixels, weight)
     return replace(translated, pixels=restored(pixels, original.nodata)[0])
 

@@ -32,6 +32,9 @@ def opened(image: object) -> tuple[DecodedImage, Callable[[DecodedImage], object
         beside = {key: value for key, value in image.info.items() if key in BESIDE}
         return _from_pil(image), lambda out: _to_pil(out, beside)
     pixels = np.asarray(image)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if pixels.dtype in (np.int32, np.int64) and pixels.size and -(2**15) <= pixels.min() and pixels.max() < 2**15:
+        pixels = pixels.astype(np.int16)
     known = pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
     if not known or pixels.ndim not in (2, 3) or not pixels.size:
         expected = "an array (h, w) or (h, w, c) of uint8, uint16, int16 or floats, in the values of training files"

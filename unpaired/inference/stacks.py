@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from unpaired.core.pipeline import in_batches, in_order
 from unpaired.core.progress import Advance
 from unpaired.imaging.images import DecodedImage
 from unpaired.imaging.page_writers import write_pages
-from unpaired.imaging.pages import open_pages
+from unpaired.imaging.pages import open_pages, smaller_pages
 from unpaired.imaging.pixels import Pages
 from unpaired.inference.masks import Weight, masked
 from unpaired.inference.options import Options
@@ -19,31 +20,42 @@ from unpaired.inference.translator import Translator
 
 
 def translate_stack(
-    translator: Translator, source: Path, target: Path, options: Options, weight: Weight | None, advance: Advance
+    translator: Translator,
+    source: Path,
+    target: Path,
+    options: Options,
+    weight: Callable[[int], Weight | None],
+    advance: Advance,
 ) -> tuple[str, ...]:
     """Translate every image of one file, in memory that does not grow with their number.
 
-    Returns in words what `target` does not hold. Raises BadInput for a file that cannot be read, or images that the
-    target's format cannot hold.
+    `weight` gives that of a page by its number. Returns in words what `target` does not hold. Raises BadInput for a
+    file that cannot be read, or images that the target's format cannot hold.
     """
     with open_pages(source) as pages:
         target.parent.mkdir(parents=True, exist_ok=True)
         translated = _translated(translator, pages, options, weight, target.parent, advance)
         own_size = translator.scale == "own"  # what ImageJ and OME say of the scale holds for it alone
         lost = write_pages(translated, pages.layout if own_size else replace(pages.layout, words={}), target)
-        return (*lost, f"pages of another size ({pages.left_out})") if pages.left_out else lost
+        return (*lost, smaller_pages(pages.left_out)) if pages.left_out else lost
 
 
 def _translated(
-    translator: Translator, pages: Pages, options: Options, weight: Weight | None, folder: Path, advance: Advance
+    translator: Translator,
+    pages: Pages,
+    options: Options,
+    weight: Callable[[int], Weight | None],
+    folder: Path,
+    advance: Advance,
 ) -> Iterator[DecodedImage]:
     """The translations, in order; the next images are read meanwhile."""
     with ThreadPoolExecutor(1) as reader:
         try:
+            number = count()
             read = in_order(reader, pages.read, range(pages.layout.count), 1 + options.batch)
             for originals in in_batches(read, lambda _: None, options.batch, options.batch):
                 for original, translated in zip(originals, _batch(translator, originals, options, folder), strict=True):
-                    yield masked(translator.domain_in.marked(original), translated, weight)
+                    yield masked(translator.domain_in.marked(original), translated, weight(next(number)))
                     advance()
         finally:
             reader.shutdown(cancel_futures=True)

@@ -271,6 +271,8 @@ class Translator:
     def metadata_of(self, about: Metadata, lost: Sequence[str]) -> Metadata:
         """What a translation says beside its pixels: as its original, and in words what its values lose."""
         about, derived = about.with_channels(self.channels_out), self.derived if about.origin else ""
+        if about.origin and self.domain_in.values != self.domain_out.values:
+            about = replace(about, origin=about.origin.in_other_units())
         return replace(about, lost=(*about.lost, *filter(None, lost)), derived=derived)
 
     def values_of(self, image: Array, dtype: np.dtype) -> Pixels:

@@ -11,7 +11,7 @@ channels only (CCM), not across scales (CSM).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from jaxtyping import Float
@@ -85,7 +85,7 @@ def resized(x: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tenso
     return _weights(x.shape[2], height, x.device) @ x @ _weights(x.shape[3], width, x.device).T
 
 
-@lru_cache(maxsize=32)
+@cache  # for good: a recorded graph reads them at their address
 def _weights(size: int, to: int, device: torch.device) -> Float[Tensor, "to size"]:
     with torch.device("cpu"):
         lines = torch.eye(size)[None, None]

@@ -202,7 +202,10 @@ def serve_tasks(settings: dict[str, Any], tasks: BinaryIO, out: BinaryIO) -> Non
         out.flush()
 
     try:
-        memory = settings["memory"] or min(free_bytes(), free_bytes(pick_device(settings["device"]))) // 2
+        free = [free_bytes()]
+        with suppress(BadInput):  # ONNX Runtime may have a card where torch has none
+            free.append(free_bytes(pick_device(settings["device"])))
+        memory = settings["memory"] or min(free) // 2
         bounds = settings["timeout"], settings["max_pixels"]
         models = load_models(settings["models"], settings["device"], memory, *bounds)
         if all(each.translator.device.type == "cpu" for directions in models.values() for each in directions.values()):

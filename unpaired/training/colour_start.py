@@ -46,7 +46,7 @@ class ColourMoments:
 
     def add(self, images: Images) -> None:
         """Take in the pixels of a batch (b, c, h, w)."""
-        pixels = images.detach().double().cpu().transpose(0, 1).flatten(1)
+        pixels = images.detach().cpu().double().transpose(0, 1).flatten(1)  # MPS has no float64
         self.count += pixels.shape[1]
         self.total += pixels.sum(1)
         self.products += pixels @ pixels.T

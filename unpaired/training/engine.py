@@ -112,7 +112,8 @@ class Engine:
         """A batch on the device, in the networks' layout."""
         if self.device.type == "cuda":
             images = images.pin_memory()  # only a copy of pinned memory is asynchronous
-        return images.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
+        on_card = self.device.type == "cuda"  # MPS would read memory that is freed by then
+        return images.to(self.device, non_blocking=on_card).contiguous(memory_format=self.layout)
 
     def precision(self) -> AbstractContextManager[object]:
         """Inside, convolutions run in the chosen precision."""

@@ -52,8 +52,7 @@ class StaticSteps:
         if self.record is None:
             return self.compute(batch)
         if not static or (key != self.key and self.in_a_row <= WARM_UP):
-            if self.again is not None and self.crowded():
-                self.again, self.key = None, None
+            self.make_room()
             values = self._work(batch)  # which sets the names
             return _named(self.names, values)
         if key != self.key or self.again is None:
@@ -64,6 +63,11 @@ class StaticSteps:
         for buffer, tensor in zip(self.buffers.tensors, batch.tensors, strict=True):
             buffer.copy_(tensor, non_blocking=True)
         return _named(self.recorded, self.again().clone())  # the next replay overwrites them
+
+    def make_room(self) -> None:
+        """Drop what was recorded where other work lacks its memory."""
+        if self.again is not None and self.crowded():
+            self.again, self.key = None, None
 
     def _work(self, batch: Batch) -> Tensor:
         """The step with its scalars as one tensor: in the warm-up too, where all kernels of a recording are loaded."""

@@ -233,6 +233,7 @@ class Run:
         due = [monitor for monitor in monitors if monitor.due(step)]
         if due:
             self.require_finite(step)
+            self.trainer.make_room()
 
         def work(stopping: Callable[[], bool]) -> None:
             with self.log.pause():

@@ -117,7 +117,9 @@ class Processes:
             yield
         except (Exception, Stopped) as error:
             if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in CONNECTION_WORDS):
-                raise self._failure_of_another() from error
+                failure = self._failure_of_another()
+                self._leave()
+                raise failure from error
             self._report(error)
             raise
         finally:
@@ -129,10 +131,18 @@ class Processes:
         assert self.store is not None
         kind = "stopped" if isinstance(error, Stopped) else "failed"
         self.store.set(FAILURE, f"{kind}\n{self.index}\n{' '.join(str(error).split()) or type(error).__name__}")
-        dist.destroy_process_group()
+        self._leave()
         end = time.monotonic() + SECONDS_FOR_FAILURE
         while self.first and time.monotonic() < end and self.store.add(f"{FAILURE}/read", 0) < self.count - 1:
             time.sleep(0.05)  # the store ends with the first process
+
+    def _leave(self) -> None:
+        """Close every connection now: NCCL's own end waits for operations that another process never joins."""
+        if self.group is None:
+            dist.destroy_process_group()
+        else:
+            dist.distributed_c10d._abort_process_group()
+        self.group = None  # its sockets close with the last reference
 
     def _failure_of_another(self) -> BaseException:
         assert self.store is not None
@@ -153,7 +163,10 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE, device
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        local, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= cards > 1:
+            raise BadInput(f"process {local} of this machine has no card, there are {cards}; start one for each card")
+        device = torch.device("cuda", local if cards > 1 else 0)  # a launcher may show each process its own card alone
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     group = dist.new_group(backend="gloo") if device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""The random states of a process: Python's, NumPy's, torch's and CUDA's, as tensors."""
+"""The random states of a process: those of Python, NumPy, torch, CUDA and MPS, as tensors."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def rng_state() -> dict[str, Tensor]:
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -43,3 +45,5 @@ def set_rng_state(state: Mapping[str, Tensor]) -> None:
         np.random.set_state(("MT19937", np.array(keys, np.uint32), int(position), int(has_gauss), cached))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])

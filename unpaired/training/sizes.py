@@ -68,6 +68,7 @@ class SizeChecks:
         method, engine, data = self.trainer.method, self.trainer.engine, self.data
         if (x, y) in self.accepted:
             return
+        self.trainer.make_room()
         images_x = engine.put(torch.zeros(1, data.channels_a, x[1], x[0]))
         images_y = engine.put(torch.zeros(1, data.channels_b, y[1], y[0]))
         try:

@@ -65,6 +65,10 @@ class Trainer:
         self.steps = number
         return self._checked(values)
 
+    def make_room(self) -> None:
+        """Give the memory of a recorded step to other work on the card, where that is short."""
+        self._run.make_room()
+
     @property
     def _learning(self) -> bool:
         """Whether the generators learn in the next step."""

@@ -204,14 +204,26 @@ def _grouping(sources: list[Source], pattern: str) -> dict[Source, str]:
         if not groups:
             raise BadInput(f"prepare folders: --group {pattern}: found in no name, such as {sources[0].name}")
         return groups
-    if patients := {source: source.patient for source in sources if source.patient}:
-        return patients
     folders = {source: source.name.rpartition("/")[0] for source in sources}
+    if any(source.patient for source in sources):
+        return _by_patient(sources, folders)
     by_side = {side: {folder for source, folder in folders.items() if source.side == side} for side in "AB"}
     if max(map(len, by_side.values())) >= FEWEST_GROUPS:
         return {source: folder for source, folder in folders.items() if folder}
     _warn_of_groups(sources)
     return {}
+
+
+def _by_patient(sources: list[Source], folders: dict[Source, str]) -> dict[Source, str]:
+    """The patient of each file; a file that names none belongs to that of its sub-folder, or to the sub-folder."""
+    groups = {source: f"patient {source.patient.strip().casefold()}" for source in sources if source.patient.strip()}
+    of_folder = {folders[source]: group for source, group in groups.items() if folders[source]}
+    unknown = [source for source in sources if source not in groups]
+    groups |= {source: of_folder.get(folders[source], folders[source]) for source in unknown if folders[source]}
+    if alone := [source for source in unknown if source not in groups]:
+        words = f"{len(alone)} of {len(sources)} files name no patient and stand in no sub-folder, as {alone[0].name}"
+        print(f"warning: {words}; keep those of a patient together with --group", file=sys.stderr)
+    return groups
 
 
 def _warn_of_groups(sources: list[Source]) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
+
+from unpaired.core.device import is_out_of_memory
 
 Pass = Callable[[Tensor], Tensor]
 Record = Callable[[Pass, Tensor], Pass]
@@ -24,6 +27,10 @@ WARM_UPS = 3
 """Passes before a recording, in which cuDNN chooses its algorithms."""
 
 
+EVERY: WeakSet[Recorded] = WeakSet()
+"""All of them, for the memory of one is what another lacks."""
+
+
 class Recorded:
     """A network's forward pass, recorded for shapes that come more than once. Calls of all exclude each other."""
 
@@ -32,6 +39,7 @@ class Recorded:
         self.run, self.record, self.most = run, record, most
         self.graphs: OrderedDict[tuple[int, ...], Pass | None] = OrderedDict()
         """By shape; None after a shape's first batch, which runs unrecorded: a recording costs several passes."""
+        EVERY.add(self)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The pass on a batch, (b, c, h, w). The result is the caller's own."""
@@ -40,8 +48,11 @@ class Recorded:
         with ONE_AT_A_TIME:
             try:
                 return self._pass(images, self.record)
-            except torch.OutOfMemoryError:  # the graphs of other shapes hold memory that this one may need
-                self.graphs.clear()
+            except RuntimeError as error:  # the graphs of other shapes and models hold memory that this one may need
+                if not any(map(is_out_of_memory, filter(None, (error, error.__context__)))):
+                    raise
+                for each in EVERY:
+                    each.graphs.clear()
             torch.cuda.empty_cache()  # out here, where the error no longer holds tensors
             return self.run(images)
 

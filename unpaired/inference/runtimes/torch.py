@@ -65,7 +65,7 @@ class TorchRuntime(Runtime):
     def translate(self, images: Images) -> Images:
         """A batch in [-1, 1] of any size on any device, where the result is, too; padded by reflection and cut back."""
         with self._errors(images.shape), torch.inference_mode():
-            return self._translate(images.to(self.device, non_blocking=True)).to(images)
+            return self._translate(images.to(self.device, non_blocking=self.device.type == "cuda")).to(images)
 
     def __call__(self, images: Array) -> Array:
         """`translate` for arrays."""
