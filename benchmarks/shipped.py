@@ -160,6 +160,7 @@ def command(settings: dict[str, Any]) -> str:
     name = settings["name"]
     plain = flatten(SCALED[name](settings["data.crop_size"]) if name in SCALED else preset(name))
     ignored = ("name", "data.root", "data.name_", "runtime.")
+    plain["data.crop_size"] = flatten(preset(name))["data.crop_size"]  # which a preset that follows it is told
     changed = {key: value for key, value in settings.items() if plain.get(key) != value and not key.startswith(ignored)}
     flags = [word for key, value in changed.items() for word in (f"--{key.replace('_', '-')}", str(value))]
     return shlex.join(["unpaired", "train", name, "--data", "DATA", "--out", "RUN", *flags])

@@ -11,7 +11,7 @@ from unpaired.config import DIRECTIONS
 
 SHIPPED = "earth"
 GLOBE_WIDTH = 2700
-"""Pixels, twice as many as the globe had whose tiles the model was trained on; it takes images of any size."""
+"""Pixels, half as many as the globe had whose tiles the model was trained on; it takes images of any size."""
 
 
 def demo(out: Folder = Path("demo"), *, steps: int | None = None, seed: int = 0, device: str = "auto") -> None:
