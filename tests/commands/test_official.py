@@ -1,7 +1,9 @@
 """The official command lines, row by row, and whole."""
 
 import json
+import os
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ def settings(*flags):
     assert rest == []
     before, after = flatten(cyclegan()), flatten(with_settings(cyclegan(), given))
     return {key: value for key, value in after.items() if before.get(key) != value}
+
+
+def experiment(*flags):
+    """The whole experiment of `train.py --dataroot D FLAGS`, whatever commands come before."""
+    command = official.equivalents(["train", *BASE, *flags]).commands[-1]
+    return with_settings(preset(command[1]), split_settings(command[6:])[0])
 
 
 ROWS = [
@@ -76,6 +84,7 @@ ROWS = [
     ("--gpu_ids 1", {"runtime.device": "cuda"}),
     ("--preprocess none", {"data.preprocess": "none"}),
     ("--norm none", {"method.generator.norm": "none", "method.discriminator.norm": "none"}),
+    ("--norm sync_batch", {"method.generator.norm": "batch", "method.discriminator.norm": "batch"}),
     ("--norm syncbatch", {"method.generator.norm": "batch", "method.discriminator.norm": "batch"}),
     ("--no_lsgan", {"method.adversarial": "log-likelihood"}),
     ("--lr_policy step --lr_decay_iters 20", {"optim.schedule": "step", "optim.decay_every": 20}),
@@ -107,7 +116,7 @@ def test_a_u_net_starts_from_its_own_defaults():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--gan_mode wgangp", "--gan_mode wgangp .there is lsgan or vanilla: the official CycleGAN has wgangp without"),
+        ("--gan_mode wgangp", "--gan_mode wgangp .there is lsgan or vanilla or hinge: the official CycleGAN has"),
         ("--lr_policy plateau", "--lr_policy plateau .there is linear or lambda or step or cosine: .* always 0"),
         ("--gpu_ids 0,1", "CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc-per-node 2 -m unpaired train"),
         ("--gpu_ids one", "--gpu_ids: expected numbers"),
@@ -472,3 +481,53 @@ def test_other_uses_of_train_and_test_are_left_alone():
     assert json.dumps(official.equivalents(["train", *BASE]).commands) == json.dumps(
         [["train", "cyclegan", "--data", "D", "--out", "checkpoints/experiment_name"]]
     )
+
+
+def official_weights(folder, seed):
+    make_model(folder.parent / f"model{seed}", seed=seed)
+    assert run(["convert", str(folder.parent / f"model{seed}"), str(folder)]) == 0
+
+
+def test_weights_that_were_trained_on_are_converted_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_data(tmp_path / "data", test=1)
+    seen = []
+    for seed in range(2):
+        official_weights(tmp_path / "checkpoints/mine", seed)
+        later = time.time() + 10 * seed
+        for path in (tmp_path / "checkpoints/mine").glob("*.pth"):
+            os.utime(path, (later, later))
+        assert run("test --dataroot data --name mine --model cycle_gan".split()) == 0
+        seen.append((tmp_path / "results/mine/test_latest/images/00_fake_B.png").read_bytes())
+    assert seen[0] != seen[1]
+
+
+def test_direction_and_size_of_official_weights_follow_the_flags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints/n").mkdir(parents=True)
+    (tmp_path / "checkpoints/n/latest_net_G.pth").touch()
+    flags = "test --dataroot d --name n --model cut --direction BtoA --load_size 128 --crop_size 128"
+    convert, translate = official.equivalents(flags.split()).commands
+    bundle = "checkpoints/n/bundles/latest-BtoA-128-128.safetensors"
+    expected = f"convert checkpoints/n {bundle} --epoch latest --trained BtoA --load-size 128 --crop-size 128"
+    assert convert == expected.split()
+    assert translate[1:3] == [bundle, "d/testB"] and "BtoA" in translate
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--model pix2pix --netG resnet_9blocks", ("resnet", "batch", True)),
+        ("--model pix2pix --netG unet_128", ("unet", "batch", True)),
+        ("--model pix2pix --netG unet_128 --no_dropout", ("unet", "batch", False)),
+    ],
+)
+def test_another_network_keeps_what_the_method_sets_for_all(flags, expected):
+    found = experiment(*flags.split()).method.generator
+    assert (found.name, found.norm, found.dropout) == expected
+
+
+def test_the_networks_of_cut_keep_their_initialisation():
+    method = experiment(*"--model cut --netG unet_128 --netD pixel".split()).method
+    assert (method.generator.name, method.generator.init, method.discriminator.init) == ("unet", "xavier", "xavier")
+    assert experiment("--model", "pix2pix", "--netD", "pixel").method.discriminator.norm == "batch"

@@ -327,3 +327,30 @@ def test_the_command_says_what_it_found_and_what_it_made(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("latest_net_G_A.pth: official resnet, 1 blocks, width 4, instance norm: AtoB")
     assert lines[-1].startswith(str(tmp_path / "out" / BUNDLE))
+
+
+def test_training_with_direction_b_to_a_exchanges_the_generators(tmp_path):
+    to_a, to_b = official_folder(tmp_path / "run")  # there real_A is an image of folder B
+    convert(tmp_path / "run", tmp_path / "out", trained="BtoA")
+    assert_translates_as(tmp_path / "out", to_a, "BtoA")
+    assert_translates_as(tmp_path / "out", to_b, "AtoB")
+    alone = saved(tmp_path / "pix/latest_net_G.pth", Official(blocks=1).state_dict())
+    convert(alone.parent, tmp_path / "one", trained="BtoA")
+    assert list(load_bundle(tmp_path / "one").translators) == ["BtoA"]
+
+
+def test_the_size_of_the_training_is_that_of_the_options_unless_it_is_given(tmp_path):
+    official_folder(tmp_path / "run")
+    (tmp_path / "run/train_opt.txt").write_text(
+        "   batch_size: 1   \n   crop_size: 512   \t[default: 256]\n   load_size: 572   \n"
+        "   preprocess: scale_width_and_crop\n"
+    )
+    for given, expected in (
+        ({}, (572, 512, "scale_width_and_crop")),
+        ({"crop_size": "128", "preprocess": "resize_and_crop"}, (128, 128, "resize_and_crop")),
+    ):
+        convert(tmp_path / "run", tmp_path / "out", **given)
+        data = load_bundle(tmp_path / "out").experiment.data
+        assert (data.load_size, data.crop_size, data.preprocess) == expected
+    with pytest.raises(BadInput, match="give --load-size, --crop-size and --preprocess"):
+        convert(tmp_path / "run", tmp_path / "out", crop_size="600", load_size="100", preprocess="resize_and_crop")

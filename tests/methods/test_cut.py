@@ -213,7 +213,8 @@ def test_heads_exist_from_the_start_and_are_part_of_the_state():
     method = CUT(CUTConfig(**TINY), (3, 3))
     state = trainer_of(method).state()
     weight = state["network/H4/mlp.2.weight"]
-    assert weight.shape == (256, 256) and weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert weight.shape == (256, 256)  # xavier as the generator: the square root of 2 / (256 + 256), times gain 1
+    assert weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
     assert state["network/H0/mlp.0.weight"].shape == (256, 3)
     assert not state["network/H16/mlp.0.bias"].any()
     assert any(key.startswith("optimizer/generators/") for key in state)

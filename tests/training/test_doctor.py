@@ -199,3 +199,12 @@ def test_advice_of_every_method_is_taken_by_its_command_line(name):
     for flag in [flag for each in found for flag in re.findall(r"--[a-z_.-]+ [\w.-]+", each.advice)]:
         setting, value = flag.removeprefix("--").split()
         assert with_settings(experiment, {setting: value}) != experiment, flag
+
+
+def test_a_method_of_one_direction_is_examined_as_well():
+    for symptom in ("copying", "collapse", "checkerboard"):
+        one = {"AtoB": CASES[symptom]()["AtoB"]}
+        assert symptom not in {finding.symptom for finding in examine(one, "AtoB")}
+        assert symptom in {finding.symptom for finding in examine(one, "AtoB", real={"A": X, "B": Y})}
+    healthy = {"AtoB": sampled(warm, cool)["AtoB"]}
+    assert examine(healthy, "AtoB", real={"A": X, "B": Y}) == []

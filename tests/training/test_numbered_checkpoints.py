@@ -132,3 +132,11 @@ def test_only_what_the_interval_divides_is_numbered(tmp_path):
 
 def test_the_bundle_beside_the_checkpoints_is_still_that_of_the_run(run):
     assert bundle_file(run) == run / BUNDLE and load_bundle(run).step == 6
+
+
+def test_what_was_kept_for_good_stays_when_the_interval_changes(tmp_path):
+    for step in range(1, 5):
+        save_state(tmp_path, step, {"weight": torch.tensor([float(step)])}, keep=1, keep_every=2)
+    for step in range(5, 8):
+        save_state(tmp_path, step, {"weight": torch.tensor([float(step)])}, keep=1)
+    assert steps(tmp_path) == [2, 4, 7]

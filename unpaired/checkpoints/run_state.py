@@ -35,7 +35,7 @@ CHECKPOINTS, LATEST = "checkpoints", "latest"
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 OWN = ("random/", "planned/")
 """Beginnings of the names of the tensors that differ between processes."""
-PROTECTED = ("pinned", "best")
+PROTECTED, KEPT = ("pinned", "best"), "kept"
 """A checkpoint whose folder holds a file of one of these names is never deleted."""
 
 Facts = dict[str, Any]
@@ -128,7 +128,9 @@ def publish(
         raise OSError(f"{final}: does not read back as it was written ({error}); is the disk failing?") from error
     with written_whole(folder / LATEST) as new:
         write_bytes(new, f"{final.name}\n".encode())
-    return _delete_older(folder.parent, keep, keep_every)
+    if keep_every and step % keep_every == 0:
+        (final / KEPT).touch()
+    return _delete_older(folder.parent, keep)
 
 
 def load_state(run: Path) -> tuple[RunState | None, list[str]]:
@@ -240,14 +242,13 @@ def seal(facts: Mapping[str, Any]) -> str:
     return json.dumps({**facts, "seal": digest}, indent=2) + "\n"
 
 
-def _delete_older(run: Path, keep: int, keep_every: int) -> list[str]:
-    """Delete all but the last `keep` complete checkpoints, the protected and the numbered ones."""
+def _delete_older(run: Path, keep: int) -> list[str]:
+    """Delete all but the last `keep` complete checkpoints, the protected and those kept for good."""
     replaced = [old for old in (run / CHECKPOINTS).glob("step-*.old") if _complete(old.with_suffix(""))]
     whole = [folder for folder in _folders(run) if folder not in replaced and _complete(folder)]
     free = [folder for folder in whole if not any((folder / name).exists() for name in PROTECTED)]
-    unnumbered = [folder for folder in free[:-keep] if not keep_every or read_manifest(folder)["step"] % keep_every]
     notes = []
-    for old in [*replaced, *unnumbered]:
+    for old in [*replaced, *(folder for folder in free[:-keep] if not (folder / KEPT).exists())]:
         try:
             gone = old.with_name(f"{old.name}.part")  # removed by one rename, not file by file
             old.rename(gone)

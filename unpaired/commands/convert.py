@@ -16,6 +16,10 @@ def convert(
     epoch: str = "latest",
     b: str | None = None,
     padding: Padding | None = None,
+    trained: Direction = "AtoB",
+    load_size: str | None = None,
+    crop_size: str | None = None,
+    preprocess: str | None = None,
 ) -> None:
     """Convert weights of other tools to a bundle, or back.
 
@@ -27,6 +31,10 @@ def convert(
         direction: What a file with one generator does (AtoB unless its name ends in G_B); or which one to write.
         epoch: Which files of a folder: EPOCH_net_G_A.pth.
         padding: Of the residual blocks: reflect, replicate or zero, as the weights were trained.
+        trained: --direction of the official training; BtoA exchanges G_A and G_B.
+        load_size: Of the training; by train_opt.txt beside the weights unless given.
+        crop_size: The same.
+        preprocess: The same.
         b: The name that an mmagic file gives to the domain of folder B.
 
     Example:
@@ -34,4 +42,6 @@ def convert(
     """
     from unpaired.checkpoints.convert import convert
 
-    print("\n".join(convert(source, out, direction=direction, epoch=epoch, b=b, padding=padding)))
+    sizes = {"load_size": load_size, "crop_size": crop_size, "preprocess": preprocess}
+    lines = convert(source, out, direction=direction, epoch=epoch, b=b, padding=padding, trained=trained, **sizes)
+    print("\n".join(lines))

@@ -89,6 +89,10 @@ def _train(flags: Flags, ours: list[str]) -> Equivalent:
     every = {setting: _number(flags, flag, 1) for flag, setting in table.EVERY.items() if flag in flags}
     settings |= {setting: f"{max(1, images // batch):.0f}" for setting, images in every.items()}
     settings |= _by_network(flags) | _weights(flags)
+    chosen = [network for flag, network in (("netG", "generator"), ("netD", "discriminator")) if flag in flags]
+    for setting, value in table.OF_NETWORKS.get(preset, {}).items():  # which a network of another name starts without
+        if setting.split(".")[1] in chosen:
+            settings.setdefault(setting, value)
     out, data, device = _folder(flags, "checkpoints_dir"), _data(flags, found), _device(flags, found)
     settings |= {"runtime.device": device} if device else {}
     command = ["train", preset, "--data", data, "--out", str(out)]
@@ -96,8 +100,6 @@ def _train(flags: Flags, ours: list[str]) -> Equivalent:
     if "continue_train" in flags:
         ours = [ALLOW, *(word for word in ours if word != ALLOW)]
         found.notes.append(_continued(out))
-    if flags.get("norm") == "syncbatch":
-        found.notes.append("--norm syncbatch: batch norm; each process of torchrun has statistics of its own")
     if one_way and "pool_size" in flags:
         found.notes.append("--pool_size: CUT shows its discriminator the translations of the step alone")
     if flags.get("direction") == "BtoA" and not one_way:
@@ -178,9 +180,16 @@ def _model(run: Path, flags: Flags, found: Equivalent) -> tuple[str, str]:
         return str(run if label == "latest" else _checkpoint(run, epoch, step)), label
     if not (run / f"{label}_net_G.pth").is_file() and not any(run.glob(f"{label}_net_G_[AB].pth")):
         return str(run), label
-    target = run / "bundles" / f"{label}.safetensors"
-    if not target.is_file():
-        found.commands.append(["convert", str(run), str(target), "--epoch", label])
+    trained = "AtoB" if flags.get("model") == "test" else flags.get("direction", "AtoB")
+    as_tested = {flag: flags[flag] for flag in ("load_size", "crop_size", "preprocess") if flag in flags}
+    as_tested = {flag: value for flag, value in as_tested.items() if (flag, value) != ("preprocess", "none")}
+    name = "-".join((label, *(["BtoA"] if trained == "BtoA" else []), *as_tested.values()))
+    target = run / "bundles" / f"{name}.safetensors"
+    newest = max(path.stat().st_mtime for path in run.glob(f"{label}_net_G*.pth"))
+    if not target.is_file() or target.stat().st_mtime < newest:
+        more = ["--trained", trained] if trained == "BtoA" else []
+        more += [word for flag, value in as_tested.items() for word in (f"--{flag.replace('_', '-')}", value)]
+        found.commands.append(["convert", str(run), str(target), "--epoch", label, *more])
     return str(target), label
 
 
@@ -237,7 +246,7 @@ def _by_network(flags: Flags) -> dict[str, str]:
         settings["method.discriminator.layers"] = flags["n_layers_D"]
     for flag, setting in table.BOTH_NETWORKS.items():
         if flag in flags:
-            value = flags[flag].removeprefix("sync")
+            value = flags[flag].removeprefix("sync").removeprefix("_")
             settings |= {f"method.{network}.{setting}": value for network in ("generator", "discriminator")}
     return settings
 

@@ -65,14 +65,18 @@ STRIDED = {f"method.{network}.downsampling": "strided" for network in ("generato
 
 CHOICES: dict[str, dict[str, dict[str, str]]] = {
     "netG": {
-        "resnet_9blocks": {"method.generator.blocks": "9"},
-        "resnet_6blocks": {"method.generator.blocks": "6"},
+        "resnet_9blocks": {"method.generator.name": "resnet", "method.generator.blocks": "9"},
+        "resnet_6blocks": {"method.generator.name": "resnet", "method.generator.blocks": "6"},
         "unet_256": {"method.generator.name": "unet", "method.generator.downs": "8"},
         "unet_128": {"method.generator.name": "unet", "method.generator.downs": "7"},
     },
     "netD": {"basic": {}, "n_layers": {}, "pixel": {"method.discriminator.name": "pixelgan"}},
-    "norm": dict.fromkeys(("instance", "batch", "syncbatch", "none"), {}),
-    "gan_mode": {"lsgan": {"method.adversarial": "least-squares"}, "vanilla": {"method.adversarial": "log-likelihood"}},
+    "norm": dict.fromkeys(("instance", "batch", "syncbatch", "sync_batch", "none"), {}),
+    "gan_mode": {
+        "lsgan": {"method.adversarial": "least-squares"},
+        "vanilla": {"method.adversarial": "log-likelihood"},
+        "hinge": {"method.adversarial": "hinge"},
+    },
     "lr_policy": {
         **{"linear": {}, "lambda": {}},
         **{"step": {"optim.schedule": "step"}, "cosine": {"optim.schedule": "cosine"}},
@@ -128,8 +132,21 @@ NOT_NEEDED = {
     "update_html_freq": "report.html is rewritten by itself",
     "no_html": "report.html is one file",
     "verbose": "`unpaired info RUN` describes the networks",
+    "evaluation_freq": "see runtime.validate_every",
+    "easy_label": "the run has its name",
 }
 """Accepted at training without effect, with the reason."""
+
+OF_NETWORKS: dict[str, dict[str, str]] = {
+    "pix2pix": {
+        "method.generator.norm": "batch",
+        "method.generator.dropout": "true",
+        "method.discriminator.norm": "batch",
+    },
+    "cut": {"method.generator.init": "xavier", "method.discriminator.init": "xavier"},
+    "fastcut": {"method.generator.init": "xavier", "method.discriminator.init": "xavier"},
+}
+"""By preset what the official code sets for any network that `--netG` and `--netD` choose."""
 
 AT_TEST = {
     "eval": "networks are always in evaluation mode",

@@ -47,7 +47,8 @@ class CUT(Method):
         self.D_Y = build_discriminator(cfg.discriminator, y, twice=cfg.r1_weight > 0)
         self.layers = tuple(self.G.encoder)
         """The compared layers of G."""
-        self.heads = nn.ModuleList(ProjectionHead(count) for count in self.G.encoder.values())
+        as_G = cfg.generator.init, cfg.generator.init_gain
+        self.heads = nn.ModuleList(ProjectionHead(count, *as_G) for count in self.G.encoder.values())
         self.loss = ADVERSARIAL[cfg.adversarial]
         self.drawn = Choices()  # flips, the places compared, and augmentations
 

@@ -109,7 +109,8 @@ class Doctor:
         self, step: int, outputs: Mapping[Direction, SampleOutputs], losses: Mapping[str, float]
     ) -> list[Finding]:
         """The symptoms that are found now, were found at the last sampling, and are past their warm-up."""
-        found = [finding for direction in outputs for finding in examine(outputs, direction, self.settings)]
+        real = self.samples.images if self.samples is not None else {}
+        found = [finding for direction in outputs for finding in examine(outputs, direction, self.settings, real)]
         found += overwhelmed(losses, self.chance, self.settings) if self.chance else []
         found = [finding for finding in found if step >= WARM_UP[finding.symptom]]
         lasting = [finding for finding in found if finding.key in self.before]
@@ -149,11 +150,15 @@ UPSAMPLING = "method.generator.upsampling"
 
 
 def examine(
-    sampled: Mapping[Direction, SampleOutputs], direction: Direction, settings: Mapping[str, Any] | None = None
+    sampled: Mapping[Direction, SampleOutputs],
+    direction: Direction,
+    settings: Mapping[str, Any] | None = None,
+    real: Mapping[str, Sequence[OneImage]] | None = None,
 ) -> list[Finding]:
-    """Every symptom of one direction."""
+    """Every symptom of one direction; `real` has images of either side, for methods of one direction."""
     each, other = sampled[direction], sampled.get(opposite(direction))
-    targets = _batch(other.inputs) if other else None
+    of_target = other.inputs if other else (real or {}).get(direction[-1])
+    targets = _batch(of_target) if of_target else None
     case = Case(direction, each, settings or {}, _batch(each.inputs), _batch(each.outputs), targets)
     return [finding for detect in DETECTORS if (finding := detect(case)) is not None]
 

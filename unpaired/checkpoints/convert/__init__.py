@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
 from unpaired.checkpoints.convert.names import Weights, by_direction, direction_of
 from unpaired.checkpoints.convert.shapes import describe, rebuilt
-from unpaired.config import DataConfig, Direction
+from unpaired.config import DataConfig, Direction, opposite
 from unpaired.config.networks import CoupledConfig, Padding, ResNetConfig
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.safe_text import read_text
@@ -23,6 +25,8 @@ __all__ = ["convert"]
 
 OPTIONS = ("train_opt.txt", "opt.txt", "train_config.json")
 """Files beside weights in which training tools keep their options."""
+SIZES = ("load_size", "crop_size", "preprocess")
+"""Options of the official code that say how large images were in training."""
 PADDINGS: tuple[Padding, ...] = ("reflect", "replicate", "zero")
 NET: dict[Direction, str] = {"AtoB": "G_A", "BtoA": "G_B"}
 """The official names: G_A translates A to B, G_B translates B to A."""
@@ -36,6 +40,10 @@ def convert(
     epoch: str = "latest",
     b: str | None = None,
     padding: Padding | None = None,
+    trained: Direction = "AtoB",
+    load_size: str | None = None,
+    crop_size: str | None = None,
+    preprocess: str | None = None,
 ) -> list[str]:
     """Convert other tools' weights to a bundle, or a bundle to theirs; returns lines that describe the result.
 
@@ -48,17 +56,30 @@ def convert(
         epoch: Which files of a folder.
         b: Name of the domain of folder B in an mmagic file.
         padding: Of the residual blocks, as the weights were trained; see `padding_of`.
+        trained: `--direction` of the official training: BtoA exchanges G_A and G_B, and a file that holds one
+            generator is of that direction.
+        load_size: Of the training; unless given that in `train_opt.txt` beside the weights.
+        crop_size: The same.
+        preprocess: The same.
 
     Raises:
         BadInput: nothing to convert, hostile or unknown weights, or an architecture that the other side lacks.
     """
     if (source / BUNDLE).is_file() or (source.suffix == ".safetensors" and not _is_foreign(source)):
         return _to_official(source, out, direction)
-    return _to_bundle(source, out, direction, epoch, b, padding)
+    data = _data_of(source if source.is_dir() else source.parent, load_size, crop_size, preprocess)
+    return _to_bundle(source, out, direction, epoch, b, padding, trained, data)
 
 
 def _to_bundle(
-    source: Path, out: Path, direction: Direction | None, epoch: str, b: str | None, padding: Padding | None
+    source: Path,
+    out: Path,
+    direction: Direction | None,
+    epoch: str,
+    b: str | None,
+    padding: Padding | None,
+    trained: Direction,
+    data: DataConfig,
 ) -> list[str]:
     if out.suffix == ".pth":
         raise BadInput(f"{out}: expected a bundle to write (a name ending in .safetensors, or a folder)")
@@ -67,7 +88,7 @@ def _to_bundle(
     found: dict[str, tuple[GeneratorConfig, tuple[int, int]]] = {}
     told = padding or padding_of(source if source.is_dir() else source.parent)
     lines = []
-    for file, alone in _files(source, direction, epoch).items():
+    for file, alone in _files(source, direction, epoch, trained).items():
         weights = _load(file)
         try:
             tool, parts = by_direction(weights, alone, b)
@@ -79,7 +100,7 @@ def _to_bundle(
             there, here = channels if each == "AtoB" else reversed(channels)
             found[name] = (cfg, (there, here))
             lines.append(f"{name}: {tool} {describe(cfg)}: {each}")
-    experiment = _experiment(found)
+    experiment = _experiment(found, data)
     generator = experiment.method.generator
     if told is None and isinstance(generator, ResNetConfig) and generator.padding == "reflect" and generator.blocks:
         lines.append(f"{source}: does not say how the blocks pad; reflect is assumed, --padding replicate overrules it")
@@ -88,16 +109,17 @@ def _to_bundle(
     return [*lines, f"{target}: a bundle for translate, evaluate, export, and train --from"]
 
 
-def _files(source: Path, direction: Direction | None, epoch: str) -> dict[Path, Direction]:
+def _files(source: Path, direction: Direction | None, epoch: str, trained: Direction) -> dict[Path, Direction]:
     if not source.is_dir():
-        return {source: direction or direction_of(source.stem) or "AtoB"}
+        return {source: direction or direction_of(source.stem) or trained}
+    learnt = {net: each if trained == "AtoB" else opposite(each) for each, net in NET.items()}
     both: dict[Path, Direction] = {
-        source / f"{epoch}_net_{net}.pth": each for each, net in NET.items() if direction in (None, each)
+        source / f"{epoch}_net_{net}.pth": each for net, each in learnt.items() if direction in (None, each)
     }
     there: dict[Path, Direction] = {path: each for path, each in both.items() if path.is_file()}
     alone = source / f"{epoch}_net_G.pth"
     if not there and alone.is_file():
-        return {alone: direction or "AtoB"}
+        return {alone: direction or trained}
     if not there and not any(source.glob("*_net_G*.pth")):
         there = _named(source, direction)
     if not there:
@@ -136,6 +158,24 @@ def padding_of(folder: Path) -> Padding | None:
     return None
 
 
+def _data_of(folder: Path, load_size: str | None, crop_size: str | None, preprocess: str | None) -> DataConfig:
+    """Sizes of the training: those given, those in the official options beside the weights, else the published."""
+    path = folder / OPTIONS[0]
+    text = read_text(path) if path.is_file() else ""
+    found = {name: match[1] for name in SIZES if (match := re.search(rf"^\s*{name}: (\w+)", text, re.MULTILINE))}
+    given = {"load_size": load_size, "crop_size": crop_size, "preprocess": preprocess}
+    settings: dict[str, Any] = found | {name: value for name, value in given.items() if value is not None}
+    if crop_size is not None and load_size is None:
+        settings["load_size"] = crop_size  # as test.py, which crops nothing
+    for name in ("load_size", "crop_size"):
+        if str(settings.get(name, "")).isdigit():
+            settings[name] = int(settings[name])
+    try:
+        return DataConfig(**settings)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}; give --load-size, --crop-size and --preprocess") from error
+
+
 def _load(file: Path) -> Weights:
     if file.suffix != ".safetensors":
         return read_pickle(file)
@@ -147,7 +187,7 @@ def _load(file: Path) -> Weights:
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
 
 
-def _experiment(found: Mapping[str, tuple[GeneratorConfig, tuple[int, int]]]) -> Experiment:
+def _experiment(found: Mapping[str, tuple[GeneratorConfig, tuple[int, int]]], data: DataConfig) -> Experiment:
     """One experiment for all the generators, which must be of one architecture."""
     (name, (cfg, channels)), *others = found.items()
     for other, (other_cfg, other_channels) in others:
@@ -157,7 +197,7 @@ def _experiment(found: Mapping[str, tuple[GeneratorConfig, tuple[int, int]]]) ->
                 f"{name} is {describe(cfg)}, channels of A {a}, of B {b}, but {other} is {describe(other_cfg)}, "
                 f"channels of A {other_a}, of B {other_b}; convert each by itself, with --direction"
             )
-    data = DataConfig(channels_a=channels[0], channels_b=channels[1])
+    data = replace(data, channels_a=channels[0], channels_b=channels[1])
     return Experiment(name="converted", data=data, method=CycleGANConfig(generator=cfg))
 
 
