@@ -112,7 +112,7 @@ def _to_bundle(
 def _files(source: Path, direction: Direction | None, epoch: str, trained: Direction) -> dict[Path, Direction]:
     if not source.is_dir():
         return {source: direction or direction_of(source.stem) or trained}
-    learnt = {net: each if trained == "AtoB" else opposite(each) for each, net in NET.items()}
+    learnt: dict[str, Direction] = {net: each if trained == "AtoB" else opposite(each) for each, net in NET.items()}
     both: dict[Path, Direction] = {
         source / f"{epoch}_net_{net}.pth": each for net, each in learnt.items() if direction in (None, each)
     }
