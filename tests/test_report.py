@@ -12,13 +12,15 @@ import torch
 import yaml
 from PIL import Image
 
-from tests.data_sets import make_model
+from tests.data_sets import make_data as make_tiny_data
+from tests.data_sets import make_model, tiny
 from tests.rule import INVERSE, Rule
 from unpaired import cli
 from unpaired.core.errors import BadInput
 from unpaired.evaluation import evaluate
 from unpaired.evaluation.report import write_comparison, write_report
 from unpaired.evaluation.report.curves import draw, draw_charts, short, smoothed, thinned, ticks
+from unpaired.experiment import with_settings
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -238,7 +240,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(BadInput, match="expected the settings of a run"):
         write_report(tmp_path)
     (tmp_path / "config.yaml").write_text("- a\n- list\n")
-    with pytest.raises(BadInput, match="found list"):
+    with pytest.raises(BadInput, match="found .'a', 'list'"):
         write_report(tmp_path)
 
 
@@ -377,3 +379,16 @@ def test_the_command_renews_one_report_or_compares_several(run, data, tmp_path, 
     assert cli.run(["report"]) == 2 and "at least one run" in capsys.readouterr().err
     assert cli.run(["report", str(run), "--out", "x.html"]) == 2
     assert "one run's report stands in its folder" in capsys.readouterr().err
+
+
+def test_a_run_whose_settings_changed_does_not_claim_to_be_one_experiment(tmp_path):
+    from unpaired.training import train
+
+    experiment = tiny(make_tiny_data(tmp_path / "data"), optim__steps=2)
+    run = train(experiment, tmp_path / "run", report=write_report)
+    assert "The same training again" in (run / "report.html").read_text()
+    changed = with_settings(experiment, {"optim.steps": 4, "optim.ema_decay": 0.9})
+    train(changed, run, allow_config_change=True, report=write_report)
+    page = Page(run / "report.html")
+    assert "after step 2: " in page.text and "optim.ema_decay was 0.0 and is now 0.9" in page.text
+    assert "The same training again" not in page.text and "this training had others before" in page.text

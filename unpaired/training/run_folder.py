@@ -35,12 +35,15 @@ from unpaired.checkpoints.run_state import (
 from unpaired.config import RuntimeConfig
 from unpaired.core.errors import BadInput
 from unpaired.core.files import write_bytes, write_text, written_whole
+from unpaired.core.safe_text import read_json
 from unpaired.data.sources.hub import pinned
 from unpaired.experiment import Experiment, flatten, read_experiment, to_yaml
 from unpaired.training.logging import say
 from unpaired.training.processes import Processes
 
 CONFIG, START = "config.yaml", "run.json"
+MOST_CHANGES, MOST_WORDS = 50, 1000
+"""Changes of settings kept in run.json, and characters of each."""
 MAY_CHANGE = ("data.root", "data.name_", "data.workers", "data.cache_gb", "data.on_bad_image", "name", "runtime.")
 """Beginnings of settings that do not affect the numbers; a resumed run may change them."""
 MAY_NOT_CHANGE = ("runtime.seed", "runtime.precision")
@@ -91,6 +94,14 @@ def write_config(experiment: Experiment, out: Path) -> None:
 def write_start(out: Path, device: str) -> None:
     """Write the device and the time of a run's start to its run.json."""
     write_text(out / START, json.dumps({"format": 1, "device": device, "started": round(time.time(), 3)}) + "\n")
+
+
+def _note_change(out: Path, words: str) -> None:
+    """Add a change of settings to run.json, for the report and the card."""
+    path = out / START
+    facts: dict[str, Any] = read_json(path) if path.is_file() else {"format": 1}
+    noted = [*facts.get("changes", []), words[:MOST_WORDS]]
+    write_text(path, json.dumps(facts | {"changes": noted[-MOST_CHANGES:]}) + "\n")
 
 
 @contextmanager
@@ -221,6 +232,7 @@ def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, proc
         raise BadInput(f"{out} holds a checkpoint of other settings: {changed}; {HINT}")
     if processes.first:
         if changed:
+            _note_change(out, f"after step {state.step}: {changed}")
             say(f"{out}: resumes although {changed}; the numbers are no longer those of one experiment")
         before = state.facts.get("versions", {})
         newer = ", ".join(f"{k} was {before[k]} and is now {v}" for k, v in versions().items() if before.get(k, v) != v)

@@ -39,6 +39,7 @@ def head(
         "Learning rate": config["optim"]["lr"],
         "Seed": config["runtime"]["seed"],
         "Best on test images": _best(log),
+        "Settings changed": "; ".join(run.get("changes", [])),
         "Device": run.get("device", ""),
         "Started": "" if started is None else f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M UTC}",
         "Time taken": duration(seconds_spent(log)) if log else "",

@@ -63,7 +63,7 @@ def write_report(
     evaluation = evaluation if evaluation is not None else read_evaluation(run / "evaluation.json")
     data = Path(data) if data is not None else data_root(config["data"]["root"])
     log = read_log(run / "metrics.jsonl")
-    manifest = read_manifest(data) if data is not None else {}
+    manifest, facts = read_manifest(data) if data is not None else {}, read_run_facts(run / "run.json")
     directions = directions_of(manifest)
     least_squares = config["method"].get("adversarial", "least-squares") == "least-squares"
     galleries, missing = [], "Shown when training ends."
@@ -77,7 +77,8 @@ def write_report(
         progress=progress_line(log),
         command=command(config, run, data),
         directions=directions,
-        facts=head(config, manifest, data, log, read_run_facts(run / "run.json")),
+        facts=head(config, manifest, data, log, facts),
+        changed=bool(facts.get("changes")),
         data_name=data_name(manifest, data),
         tables=tables(evaluation),
         recipe=evaluation.get("recipe", {}),

@@ -65,6 +65,8 @@ class RunFacts(TypedDict, total=False):
 
     device: Annotated[str, Field(max_length=300)]
     started: Annotated[float, Field(ge=0, le=1e11)]
+    changes: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=100)]
+    """Of settings, with `--allow-config-change`."""
 
 
 class Span(TypedDict):
