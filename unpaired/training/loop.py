@@ -119,6 +119,8 @@ class Run:
             run_folder.write_config(experiment, out)
             if state is None:
                 run_folder.write_start(out, engine.describe())
+            else:
+                run_folder.note_changes(state, experiment, out, self.processes)
             run_folder.restore_best(out, state)
             self._announce(images)
 

@@ -96,9 +96,12 @@ def write_start(out: Path, device: str) -> None:
     write_text(out / START, json.dumps({"format": 1, "device": device, "started": round(time.time(), 3)}) + "\n")
 
 
-def _note_change(out: Path, words: str) -> None:
-    """Add a change of settings to run.json, for the report and the card."""
-    path = out / START
+def note_changes(state: RunState, experiment: Experiment, out: Path, processes: Processes) -> None:
+    """Add the settings that differ from those of a checkpoint to run.json, for the report."""
+    changed = _changed(state, experiment, processes)
+    if not changed:
+        return
+    path, words = out / START, f"after step {state.step}: {changed}"
     facts: dict[str, Any] = read_json(path) if path.is_file() else {"format": 1}
     noted = [*facts.get("changes", []), words[:MOST_WORDS]]
     write_text(path, json.dumps(facts | {"changes": noted[-MOST_CHANGES:]}) + "\n")
@@ -225,20 +228,23 @@ def _is_later(best: Path, step: int) -> bool:
 
 def _check(state: RunState, experiment: Experiment, out: Path, allow: bool, processes: Processes) -> str:
     """The settings that differ from those of a checkpoint, in words."""
-    now = {**settings(experiment), "processes": processes.count}
-    then = {**state.facts.get("settings", {}), "processes": state.facts.get("processes", 1)}
-    changed = _changes(then, now)
+    changed = _changed(state, experiment, processes)
     if changed and not allow:
         raise BadInput(f"{out} holds a checkpoint of other settings: {changed}; {HINT}")
     if processes.first:
         if changed:
-            _note_change(out, f"after step {state.step}: {changed}")
             say(f"{out}: resumes although {changed}; the numbers are no longer those of one experiment")
         before = state.facts.get("versions", {})
         newer = ", ".join(f"{k} was {before[k]} and is now {v}" for k, v in versions().items() if before.get(k, v) != v)
         if newer:
             say(f"{out}: {newer}; from here on the last bits may differ")
     return changed
+
+
+def _changed(state: RunState, experiment: Experiment, processes: Processes) -> str:
+    now = {**settings(experiment), "processes": processes.count}
+    then = {**state.facts.get("settings", {}), "processes": state.facts.get("processes", 1)}
+    return _changes(then, now)
 
 
 def _without_past_images(state: RunState) -> RunState:
