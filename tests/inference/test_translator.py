@@ -232,7 +232,7 @@ def test_what_the_model_does_not_take_is_refused_in_one_line(colour, image):
     with pytest.raises(BadInput) as caught:
         colour(image)
     assert "\n" not in str(caught.value)
-    assert any(word in str(caught.value) for word in ("expected", "convert", "nowhere.png"))
+    assert any(word in str(caught.value) for word in ("expected", "convert", "nowhere.png", "black and white"))
 
 
 def test_a_direction_that_the_model_does_not_have_is_answered_with_those_there_are(models):
