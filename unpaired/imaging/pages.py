@@ -41,7 +41,7 @@ class Header(NamedTuple):
     """Size and number of images of a file, without its pixels."""
 
     height: int
-    """As read; of a TIFF or a 16-bit PNG before it is turned."""
+    """As read; of a TIFF, and of a PNG whose EXIF comes last or that has 16 bits, before it is turned."""
     width: int
     pages: int
     """Images of a stack or frames of an animation."""
@@ -155,7 +155,8 @@ def _frames(image: Any, max_pixels: int) -> Pages:
 
     once = "loop" not in image.info and image.format == "GIF"
     layout = Layout(count, "animation", loop=1 if once else int(_number(image, "loop")))
-    across, down = image.size[::-1] if orientation_of(image) in TURNED else image.size
+    turn = orientation_of(image) if "exif" in image.info else 1  # else Pillow would decode a PNG to look behind it
+    across, down = image.size[::-1] if turn in TURNED else image.size
     return Pages(layout, down, across, read)
 
 
