@@ -114,7 +114,7 @@ def listed(count: int) -> dict[str, float]:
         from unpaired.data.selection import ImageSelection, keep
 
         data = UnpairedImages(DataConfig(root=folder), 0)
-        keep(ImageSelection(), root, folder, data.a, data.b)
+        save_selection(ImageSelection(), root, folder, data.a, data.b)
         assert data.a[0].name == "0000000.jpg" and data.b[-1].name == f"{count // 2 - 1:07d}.jpg"
         seconds, waited = time.process_time() - before, time.perf_counter() - clock
         return {"listed": len(data.a) + len(data.b), "seconds": seconds, "by_the_clock": waited, "megabytes": peak_mb()}

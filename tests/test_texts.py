@@ -65,3 +65,9 @@ def test_a_file_of_no_json_is_named_in_one_line(tmp_path):
 def test_a_mapping_that_names_something_twice_is_refused():
     with pytest.raises(ValueError, match="'crop_size' is there twice"):
         parse_yaml("data:\n  crop_size: 32\n  crop_size: 64\n")
+
+
+@pytest.mark.parametrize("text", ["!!map [a]", "a: !!map [1, 2]", "!!set [a]"])
+def test_a_list_that_calls_itself_a_mapping_is_refused(text):
+    with pytest.raises(ValueError, match="mapping"):
+        parse_yaml(text)

@@ -508,7 +508,7 @@ def test_direction_and_size_of_official_weights_follow_the_flags(tmp_path, monke
     (tmp_path / "checkpoints/n/latest_net_G.pth").touch()
     flags = "test --dataroot d --name n --model cut --direction BtoA --load_size 128 --crop_size 128"
     convert, translate = official.equivalents(flags.split()).commands
-    bundle = "checkpoints/n/bundles/latest-BtoA-128-128.safetensors"
+    bundle = "checkpoints/n/bundles/latest-BtoA-load_size=128-crop_size=128.safetensors"
     expected = f"convert checkpoints/n {bundle} --epoch latest --trained BtoA --load-size 128 --crop-size 128"
     assert convert == expected.split()
     assert translate[1:3] == [bundle, "d/testB"] and "BtoA" in translate

@@ -352,5 +352,8 @@ def test_the_size_of_the_training_is_that_of_the_options_unless_it_is_given(tmp_
         convert(tmp_path / "run", tmp_path / "out", **given)
         data = load_bundle(tmp_path / "out").experiment.data
         assert (data.load_size, data.crop_size, data.preprocess) == expected
+    (tmp_path / "run/train_opt.txt").write_text("preprocess: scale_shortside\n")
+    with pytest.raises(BadInput, match="preprocess scale_shortside: expected resize_and_crop, .*; give --preprocess"):
+        convert(tmp_path / "run", tmp_path / "out")
     with pytest.raises(BadInput, match="give --load-size, --crop-size and --preprocess"):
         convert(tmp_path / "run", tmp_path / "out", crop_size="600", load_size="100", preprocess="resize_and_crop")

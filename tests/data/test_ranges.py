@@ -14,7 +14,7 @@ from unpaired.core.errors import BadInput
 from unpaired.data.checks import examine
 from unpaired.data.ranges import domain_of, found_range, values_of
 from unpaired.imaging.images import read_image, to_array, write_image
-from unpaired.imaging.pixels import NoData
+from unpaired.imaging.pixels import DecodedImage, NoData
 from unpaired.imaging.values import Domain, ValueRange, restored
 from unpaired.inference.translator import Translator
 from unpaired.training import train
@@ -191,8 +191,17 @@ def test_files_of_8_bits_keep_their_full_scale_beside_others_and_whatever_the_ra
     assert domain.clipped(decoded) == ""
     asked = Domain(1, ValueRange(0, 127.5, "uint8")).pixels(decoded)
     assert asked.max() == 1 and asked[10, 10] == pytest.approx(float(light[10, 10]) / 127.5)
-    told = examine(folders_of(tmp_path / "light", [light] * 5), cfg=replace(cfg, range_a="-1000,2000"))
-    assert any("trainA: files of 8 bits keep 0 as black and 255" in note for note in told.notes)
+    folders_of(tmp_path / "light", [light] * 5)
+    for given, counted in (("-1000,2000", "-1000 is black, 2000 white"), ("-1000,976,int16", "0 is black, 255 white")):
+        told = examine(tmp_path / "light", cfg=replace(cfg, range_a=given))
+        assert any(f"trainA: all files have 8 bits, of which {counted}" in note for note in told.notes)
+
+
+def test_black_and_white_given_without_a_type_hold_for_files_of_every_type():
+    for black, white, dtype in ((0, 1, "int16"), (0, 1, "uint16"), (0, 100, "uint8"), (0, 1, "float32")):
+        domain = Domain(1, ValueRange.parse(f"{black},{white}", "data.range_a"))
+        pixels = np.array([[black, white]], dtype)[..., None]
+        np.testing.assert_array_equal(domain.pixels(DecodedImage(pixels)).ravel(), [0, 1])
 
 
 @pytest.mark.parametrize(

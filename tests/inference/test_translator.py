@@ -317,6 +317,9 @@ def test_values_that_the_network_does_not_know_are_told_in_python_too(colour):
         colour(noise(8, 8).astype(np.float32))
     with pytest.warns(UserWarning, match="a tensor of 0 to 25., where the network was trained on -1 to 1"):
         colour(torch.linspace(0, 255, 192).view(3, 8, 8))
+    some = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    some[:2] = np.nan
+    assert np.isnan(colour(some)[:2]).all() and not np.isnan(colour(some)[2:]).any()  # NaN is no data, as in files
     for wrong in (np.full((8, 8, 3), np.nan, np.float32), torch.full((3, 8, 8), torch.nan)):
         with pytest.raises(BadInput, match="finite"):
             colour(wrong)

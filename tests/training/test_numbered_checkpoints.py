@@ -140,3 +140,12 @@ def test_what_was_kept_for_good_stays_when_the_interval_changes(tmp_path):
     for step in range(5, 8):
         save_state(tmp_path, step, {"weight": torch.tensor([float(step)])}, keep=1)
     assert steps(tmp_path) == [2, 4, 7]
+
+
+def test_checkpoints_that_were_kept_before_the_mark_existed_stay(tmp_path):
+    for step in range(1, 5):
+        save_state(tmp_path, step, {"weight": torch.tensor([float(step)])}, keep=4, keep_every=2)
+    for mark in tmp_path.glob("checkpoints/*/kept"):
+        mark.unlink()
+    save_state(tmp_path, 5, {"weight": torch.zeros(1)}, keep=1, keep_every=2)
+    assert steps(tmp_path) == [2, 4, 5]

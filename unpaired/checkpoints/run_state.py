@@ -117,6 +117,8 @@ def publish(
     folder, final = part.parent, part.with_suffix("")
     content = {"format": FORMAT, "step": step, **facts, "files": dict(files)}
     write_bytes(part / MANIFEST, seal(content).encode())
+    if keep_every and step % keep_every == 0:
+        (part / KEPT).touch()
     flush(part)
     if final.exists():  # readers find it under this name if all ends between the two renames
         final.rename(final.with_suffix(".old"))
@@ -128,9 +130,7 @@ def publish(
         raise OSError(f"{final}: does not read back as it was written ({error}); is the disk failing?") from error
     with written_whole(folder / LATEST) as new:
         write_bytes(new, f"{final.name}\n".encode())
-    if keep_every and step % keep_every == 0:
-        (final / KEPT).touch()
-    return _delete_older(folder.parent, keep)
+    return _delete_older(folder.parent, keep, keep_every)
 
 
 def load_state(run: Path) -> tuple[RunState | None, list[str]]:
@@ -242,13 +242,17 @@ def seal(facts: Mapping[str, Any]) -> str:
     return json.dumps({**facts, "seal": digest}, indent=2) + "\n"
 
 
-def _delete_older(run: Path, keep: int) -> list[str]:
+def _delete_older(run: Path, keep: int, keep_every: int) -> list[str]:
     """Delete all but the last `keep` complete checkpoints, the protected and those kept for good."""
     replaced = [old for old in (run / CHECKPOINTS).glob("step-*.old") if _complete(old.with_suffix(""))]
     whole = [folder for folder in _folders(run) if folder not in replaced and _complete(folder)]
     free = [folder for folder in whole if not any((folder / name).exists() for name in PROTECTED)]
     notes = []
-    for old in [*replaced, *(folder for folder in free[:-keep] if not (folder / KEPT).exists())]:
+
+    def for_good(folder: Path) -> bool:
+        return (folder / KEPT).exists() or bool(keep_every and read_manifest(folder)["step"] % keep_every == 0)
+
+    for old in [*replaced, *(folder for folder in free[:-keep] if not for_good(folder))]:
         try:
             gone = old.with_name(f"{old.name}.part")  # removed by one rename, not file by file
             old.rename(gone)

@@ -183,7 +183,8 @@ def _model(run: Path, flags: Flags, found: Equivalent) -> tuple[str, str]:
     trained = "AtoB" if flags.get("model") == "test" else flags.get("direction", "AtoB")
     as_tested = {flag: flags[flag] for flag in ("load_size", "crop_size", "preprocess") if flag in flags}
     as_tested = {flag: value for flag, value in as_tested.items() if (flag, value) != ("preprocess", "none")}
-    name = "-".join((label, *(["BtoA"] if trained == "BtoA" else []), *as_tested.values()))
+    details = [*(["BtoA"] if trained == "BtoA" else []), *(f"{flag}={value}" for flag, value in as_tested.items())]
+    name = "-".join((label, *details))
     target = run / "bundles" / f"{name}.safetensors"
     newest = max(path.stat().st_mtime for path in run.glob(f"{label}_net_G*.pth"))
     if not target.is_file() or target.stat().st_mtime < newest:

@@ -123,8 +123,9 @@ class _WithoutReferences(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [name for name, times in Counter(names).items() if times > 1]:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []  # another kind is refused below
+        names = Counter((key.tag, key.value) for key, _ in pairs if isinstance(key, yaml.ScalarNode))
+        if twice := [name for (_, name), times in names.items() if times > 1]:
             raise yaml.YAMLError(f"{brief(twice[0])} is there twice")
         return super().construct_mapping(node, deep)
 

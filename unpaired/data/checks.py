@@ -114,7 +114,8 @@ def _odd_values(looks: list[Look], values: ValueRange | None) -> Iterator[Fault]
     """Images without contrast between their domain's black and white, or with values far from those of the others."""
     every = [look.values for look in looks]
     for look in looks:
-        here = values or natural_range(np.dtype(look.dtype))
+        dtype = np.dtype(look.dtype)
+        here = values if values is not None and values.holds_for(dtype) else natural_range(dtype)
         deviation = look.deviation / (here.white - here.black)
         if deviation < NEARLY_CONSTANT:
             what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
@@ -136,9 +137,10 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
             found[side] = values
             notes.append(f"{name}: {values.black:g} is black and {values.white:g} white (data.range {cfg.range})")
         types = {look.dtype for look in good[name]}
-        if values is not None and types == {"uint8"} and values.dtype != "uint8":
-            given = f"data.range-{side.lower()} {values.black:g},{values.white:g},uint8"
-            notes.append(f"{name}: files of 8 bits keep 0 as black and 255 as white; for others give {given}")
+        if values is not None and types == {"uint8"}:
+            holds = values.holds_for(np.dtype(np.uint8))
+            counted = f"{values.black:g} is black, {values.white:g} white" if holds else "0 is black, 255 white"
+            notes.append(f"{name}: all files have 8 bits, of which {counted}, by data.range-{side.lower()}")
         deep = Counter(look.dtype for look in good[name] if look.dtype != "uint8")
         if values is not None and len(deep) > 1:
             kinds = ", ".join(f"{count} of {dtype}" for dtype, count in deep.most_common())
@@ -147,9 +149,8 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
         if share > 0:
             notes.append(f"{name}: {share:.2%} of the values are darker than black or lighter than white and clipped")
     types = {side: {look.dtype for look in good[name]} for name, side in zip(TRAIN, SIDES, strict=True)}
-    if (
-        all(types.values()) and types["A"] != types["B"]
-    ):  # a translation then has the type of the other domain's files, not that of its input
+    if found and all(types.values()) and types["A"] != types["B"]:
+        # a translation then has the type of the other domain's files, not that of its input
         for side, (first, *others) in types.items():
             if side not in found and not others:
                 found[side] = natural_range(np.dtype(first))

@@ -74,6 +74,12 @@ class Metadata:
         except ValueError:
             return math.nan
 
+    def with_nodata(self, value: float) -> Metadata:
+        """With another value of pixels without data in GDAL's tag, where there is one."""
+        text = f"{value:g}"
+        tags = ((tag[0], tag[1], len(text) + 1, text) if tag[0] == NODATA else tag for tag in self.geo)
+        return replace(self, geo=tuple(tags))
+
     def upright(self, turned: bool) -> Metadata:
         """For pixels that were brought upright; a georeference speaks of the file's own rows and columns."""
         exif = self.exif

@@ -23,6 +23,8 @@ class ValueRange:
     black: float
     white: float
     dtype: str = "float32"
+    typed: bool = field(default=True, compare=False, repr=False)
+    """Whether a type belongs to it; BLACK,WHITE that a user gives alone hold for files of every type."""
 
     @classmethod
     def parse(cls, text: str, setting: str) -> ValueRange | None:
@@ -32,7 +34,7 @@ class ValueRange:
         black, _, rest = text.partition(",")
         white, _, dtype = rest.partition(",")
         try:
-            found = cls(float(black), float(white), dtype or "float32")
+            found = cls(float(black), float(white), dtype or "float32", bool(dtype))
         except ValueError:
             raise ValueError(f"{setting}: expected BLACK,WHITE such as -1000,2000, got {text}") from None
         if not -np.inf < found.black < found.white < np.inf or found.dtype not in FULL:
@@ -56,10 +58,12 @@ class ValueRange:
         return np.rint(values).clip(top.min, top.max).astype(self.dtype)
 
     def holds_for(self, dtype: np.dtype) -> bool:
-        """Whether it is of files of this type.
+        """Whether it is of files of this type: of any where it was given without one.
 
         Files of 8 bits have their full scale unless it is one of 8 bits; a full scale is that of its own type alone.
         """
+        if not self.typed:
+            return True
         if (self.black, self.white) == FULL[self.dtype]:
             return dtype == self.dtype
         return dtype != np.uint8 or self.dtype == "uint8"

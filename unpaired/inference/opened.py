@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from unpaired.core.errors import BadInput
 from unpaired.imaging.images import DecodedImage, encode_image, read_image
 from unpaired.imaging.kinds import suffix_of
 from unpaired.imaging.pillow import to_pillow
+from unpaired.imaging.pixels import marked
 
 BESIDE = ("icc_profile", "exif", "xmp", "dpi")
 """What goes along of a PIL image's `info`."""
@@ -39,12 +41,11 @@ def opened(image: object) -> tuple[DecodedImage, Callable[[DecodedImage], object
     if not known or pixels.ndim not in (2, 3) or not pixels.size:
         expected = "an array (h, w) or (h, w, c) of uint8, uint16, int16 or floats, in the values of training files"
         raise BadInput(f"expected {expected}; found {pixels.shape} of {pixels.dtype}")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise BadInput(f"expected finite values; found {np.count_nonzero(~np.isfinite(pixels))} that are not")
-    dims = pixels.ndim
-    return DecodedImage(
-        np.atleast_3d(pixels)
-    ), lambda out: out.pixels[..., 0] if dims == 2 and out.pixels.shape[2] == 1 else out.pixels
+    if pixels.dtype.kind == "f" and (np.isinf(pixels).any() or np.isnan(pixels).all()):
+        raise BadInput("expected finite values, or NaN for some pixels without data; found others")
+    dims, decoded = pixels.ndim, DecodedImage(np.atleast_3d(pixels))
+    decoded = marked(decoded, math.nan) if pixels.dtype.kind == "f" else decoded
+    return decoded, lambda out: out.pixels[..., 0] if dims == 2 and out.pixels.shape[2] == 1 else out.pixels
 
 
 def is_tensor(image: object) -> bool:

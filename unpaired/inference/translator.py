@@ -266,7 +266,10 @@ class Translator:
         decoded = resized_beside(there.marked(decoded), *image.shape[1:])
         pixels, unheld = restored(self.values_of(image, decoded.pixels.dtype), decoded.nodata)
         alpha = None if decoded.alpha is None else converted(decoded.alpha, pixels.dtype)
-        return DecodedImage(pixels, alpha, self.metadata_of(decoded.about, (there.clipped(decoded), unheld)))
+        about = self.metadata_of(decoded.about, (there.clipped(decoded), unheld))
+        if unheld and decoded.nodata:
+            about = about.with_nodata(float(pixels[decoded.nodata.where][0, 0]))
+        return DecodedImage(pixels, alpha, about)
 
     def metadata_of(self, about: Metadata, lost: Sequence[str]) -> Metadata:
         """What a translation says beside its pixels: as its original, and in words what its values lose."""
@@ -293,7 +296,8 @@ class Translator:
         images = image if isinstance(image, list) else [image]
         decoded = [None if is_tensor(each) else opened(each) for each in images]
         files = [each[0] for each in decoded if each]
-        for words in sorted({words for each in files if (words := self.domain_in.clipped(each))}):
+        there = self.domain_in
+        for words in sorted({words for each in files if (words := there.clipped(there.marked(each)))}):
             warnings.warn(words, stacklevel=2)
         translated = iter(self.translate_all_decoded(files, batch))
         results = [
@@ -304,7 +308,7 @@ class Translator:
 
     def _tensor(self, image: Any) -> Tensor:
         known = image.is_floating_point() and image.numel()
-        least, most = (float(each) for each in image.aminmax()) if known else (0.0, 0.0)
+        least, most = (float(each) for each in image.detach().aminmax()) if known else (0.0, 0.0)
         if not (math.isfinite(least) and math.isfinite(most)):
             raise BadInput("expected a tensor of finite values; found some that are not")
         if max(-least, most) > 1 + SLACK:

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -102,9 +102,12 @@ def note_changes(state: RunState, experiment: Experiment, out: Path, processes: 
     if not changed:
         return
     path, words = out / START, f"after step {state.step}: {changed}"
-    facts: dict[str, Any] = read_json(path) if path.is_file() else {"format": 1}
-    noted = [*facts.get("changes", []), words[:MOST_WORDS]]
-    write_text(path, json.dumps(facts | {"changes": noted[-MOST_CHANGES:]}) + "\n")
+    facts: Any = None
+    with suppress(BadInput):  # it is for the report alone: training does not depend on it
+        facts = read_json(path)
+    facts = facts if isinstance(facts, dict) else {"format": 1}
+    noted = [each for each in facts.get("changes") or [] if each != words[:MOST_WORDS]]
+    write_text(path, json.dumps(facts | {"changes": [*noted, words[:MOST_WORDS]][-MOST_CHANGES:]}) + "\n")
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from unpaired.checkpoints.bundle import BUNDLE, Bundle, load_bundle, write_bundle
 from unpaired.checkpoints.convert.names import Weights, by_direction, direction_of
 from unpaired.checkpoints.convert.shapes import describe, rebuilt
-from unpaired.config import DataConfig, Direction, opposite
+from unpaired.config import DataConfig, Direction, Preprocess, opposite
 from unpaired.config.networks import CoupledConfig, Padding, ResNetConfig
 from unpaired.core.errors import BadInput, shown
 from unpaired.core.safe_text import read_text
@@ -170,10 +170,14 @@ def _data_of(folder: Path, load_size: str | None, crop_size: str | None, preproc
     for name in ("load_size", "crop_size"):
         if str(settings.get(name, "")).isdigit():
             settings[name] = int(settings[name])
+    known = get_args(Preprocess)
+    if (way := settings.get("preprocess", known[0])) not in known:
+        raise BadInput(f"{path if found else folder}: preprocess {way}: expected {', '.join(known)}; give --preprocess")
     try:
         return DataConfig(**settings)
     except ValueError as error:
-        raise BadInput(f"{path}: {error}; give --load-size, --crop-size and --preprocess") from error
+        where = path if found else folder
+        raise BadInput(f"{where}: {error}; give --load-size, --crop-size and --preprocess") from error
 
 
 def _load(file: Path) -> Weights:

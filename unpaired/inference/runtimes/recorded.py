@@ -51,7 +51,7 @@ class Recorded:
             except RuntimeError as error:  # the graphs of other shapes and models hold memory that this one may need
                 if not any(map(is_out_of_memory, filter(None, (error, error.__context__)))):
                     raise
-                for each in EVERY:
+                for each in list(EVERY):
                     each.graphs.clear()
             torch.cuda.empty_cache()  # out here, where the error no longer holds tensors
             return self.run(images)
