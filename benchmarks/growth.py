@@ -111,7 +111,7 @@ def listed(count: int) -> dict[str, float]:
         before, clock = time.process_time(), time.perf_counter()
         from unpaired.config import DataConfig
         from unpaired.data.pairing import UnpairedImages
-        from unpaired.data.selection import ImageSelection, keep
+        from unpaired.data.selection import ImageSelection, save_selection
 
         data = UnpairedImages(DataConfig(root=folder), 0)
         save_selection(ImageSelection(), root, folder, data.a, data.b)
