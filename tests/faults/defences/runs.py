@@ -207,7 +207,7 @@ def processes() -> Iterator[Mutation]:
     )
     yield Mutation(
         "another number of processes may resume",
-        "unpaired.training.run_folder._check",
+        "unpaired.training.run_folder._changed",
         replace("name", "count", by="state.facts.get('processes', 1)"),
         f"{PROCESSES}::test_another_number_of_processes_is_refused_by_name_unless_allowed",
     )
