@@ -3,10 +3,15 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 from torch.testing import assert_close
 
+from unpaired import Translator
+from unpaired.checkpoints.shipped import shipped_models
+from unpaired.core.errors import BadInput
+from unpaired.experiment import draft_method, with_settings
 from unpaired.methods import Batch, CycleGAN
 from unpaired.models import JointConfig, PatchGANConfig, ProjectedConfig, build_discriminator
 from unpaired.models.patchgan import PatchGAN
 from unpaired.models.projected import Outputs, resized
+from unpaired.presets import smoke
 from unpaired.training.engine import Engine
 from unpaired.training.trainer import Trainer
 
@@ -197,3 +202,21 @@ def test_resizing_by_two_matrices_is_interpolation_with_antialiasing(size, to):
     for out in (found, right):
         (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
     assert_close(given[0].grad, given[1].grad, rtol=1e-4, atol=1e-4)
+
+
+def test_a_bundle_of_a_projected_discriminator_is_read_without_its_features(monkeypatch):
+    """The generators alone are in it; who translates needs no extra."""
+    monkeypatch.setattr("unpaired.models.projected.lite0_file", lambda: pytest.fail("the weights were asked for"))
+    experiment = with_settings(smoke(), {"method.discriminator.name": "joint"})
+    draft_method(experiment)
+    with pytest.raises(pytest.fail.Exception, match="asked for"):
+        build_discriminator(JointConfig(), 3)
+
+
+def test_the_models_that_come_with_the_package_need_no_extra(monkeypatch):
+    def missing():
+        raise BadInput("efficientnet-lite0: its weights are not installed")
+
+    monkeypatch.setattr("unpaired.models.projected.lite0_file", missing)
+    for name in shipped_models():
+        assert Translator.load(name).translate(IMAGES).shape == IMAGES.shape
