@@ -58,7 +58,7 @@ class ProjectedDiscriminator(nn.Module):
         for block, projection in projections(cfg.width).items():
             self.register_buffer(f"projection{block}", projection)
         self.heads = nn.ModuleList(Head(cfg.width) for _ in BLOCKS)
-        if not self.heads[0][0].weight.is_meta:  # a draft, as of a bundle whose generators alone are loaded
+        if not next(self.heads.parameters()).is_meta:  # a draft, as of a bundle whose generators alone are loaded
             lite0_file()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Outputs:
