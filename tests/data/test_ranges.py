@@ -192,7 +192,11 @@ def test_files_of_8_bits_keep_their_full_scale_beside_others_and_whatever_the_ra
     asked = Domain(1, ValueRange(0, 127.5, "uint8")).pixels(decoded)
     assert asked.max() == 1 and asked[10, 10] == pytest.approx(float(light[10, 10]) / 127.5)
     folders_of(tmp_path / "light", [light] * 5)
-    for given, counted in (("-1000,2000", "-1000 is black, 2000 white"), ("-1000,976,int16", "0 is black, 255 white")):
+    for given, counted in (
+        ("-1000,2000", "-1000 is black, 2000 white"),
+        ("10,100,uint16", "0 is black, 255 white"),
+        ("-1000,976,int16", "0 is black, 255 white"),
+    ):
         told = examine(tmp_path / "light", cfg=replace(cfg, range_a=given))
         assert any(f"trainA: all files have 8 bits, of which {counted}" in note for note in told.notes)
 

@@ -28,7 +28,7 @@ from unpaired.data.sources.hub import is_remote
 from unpaired.data.transforms import crops, fitted_size
 from unpaired.imaging.images import with_channels
 from unpaired.imaging.pixels import DecodedImage
-from unpaired.imaging.values import ValueRange, natural_range, read_mask, with_bands
+from unpaired.imaging.values import ValueRange, natural_range, range_for, read_mask, with_bands
 
 Item = tuple[ImageFile, str]
 Fault = tuple[ImageFile, str, str, Severity]
@@ -114,8 +114,7 @@ def _odd_values(looks: list[Look], values: ValueRange | None) -> Iterator[Fault]
     """Images without contrast between their domain's black and white, or with values far from those of the others."""
     every = [look.values for look in looks]
     for look in looks:
-        dtype = np.dtype(look.dtype)
-        here = values if values is not None and values.holds_for(dtype) else natural_range(dtype)
+        here = range_for(values, np.dtype(look.dtype))
         deviation = look.deviation / (here.white - here.black)
         if deviation < NEARLY_CONSTANT:
             what = "blank" if deviation == 0 else f"nearly constant (values spread by {deviation:.2%} of the range)"
@@ -138,14 +137,14 @@ def _ranges(good: dict[str, list[Look]], cfg: DataConfig) -> tuple[dict[str, Val
             notes.append(f"{name}: {values.black:g} is black and {values.white:g} white (data.range {cfg.range})")
         types = {look.dtype for look in good[name]}
         if values is not None and types == {"uint8"}:
-            holds = values.holds_for(np.dtype(np.uint8))
-            counted = f"{values.black:g} is black, {values.white:g} white" if holds else "0 is black, 255 white"
+            here = range_for(values, np.dtype(np.uint8))
+            counted = f"{here.black:g} is black, {here.white:g} white"
             notes.append(f"{name}: all files have 8 bits, of which {counted}, by data.range-{side.lower()}")
         deep = Counter(look.dtype for look in good[name] if look.dtype != "uint8")
         if values is not None and len(deep) > 1:
             kinds = ", ".join(f"{count} of {dtype}" for dtype, count in deep.most_common())
             notes.append(f"{name}: files of several types ({kinds}) count in one unit; convert them if they are not")
-        share = clipped_share(images, values or natural_range(np.dtype(types.pop()))) if len(types) == 1 else 0
+        share = clipped_share(images, range_for(values, np.dtype(types.pop()))) if len(types) == 1 else 0
         if share > 0:
             notes.append(f"{name}: {share:.2%} of the values are darker than black or lighter than white and clipped")
     types = {side: {look.dtype for look in good[name]} for name, side in zip(TRAIN, SIDES, strict=True)}

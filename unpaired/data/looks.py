@@ -60,7 +60,7 @@ def read_look(path: ImageFile, name: str, smallest: int, seen: Seen, nodata: flo
         found = decoded if nodata is None or decoded.nodata else marked(decoded, nodata)
     except BadInput as error:
         return "unreadable", str(error).removeprefix(shown(f"{path}: "))
-    if found.nodata is not None and found.nodata.where.all():
+    if found.is_empty:
         return "unreadable", "no pixel has data; remove it"
     pixels = found.pixels
     height, width, channels = pixels.shape

@@ -68,7 +68,7 @@ def read_image(source: Path | bytes | Readable, max_pixels: int = MAX_PIXELS) ->
     with one_line_errors(name), open_images(io.BytesIO(_content(source, max_pixels)), max_pixels) as pages:
         decoded = replace(pages.read(0), pages=pages.layout.count)
         is_slice = decoded.pages > 1 or decoded.about.origin  # of a volume or a series, which may be empty at its ends
-        if not is_slice and decoded.nodata is not None and decoded.nodata.where.all():
+        if not is_slice and decoded.is_empty:
             raise BadInput("no pixel has data; remove it")
         return decoded
 

@@ -59,6 +59,11 @@ class DecodedImage:
     """Pages of a stack or frames of an animation, of which `pixels` is the first."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no pixel has data."""
+        return self.nodata is not None and bool(self.nodata.where.all())
+
+    @property
     def layers(self) -> Pixels:
         """The colours, with opacity as the last channel where the file has it."""
         return self.pixels if self.alpha is None else np.concatenate([self.pixels, self.alpha], axis=2)

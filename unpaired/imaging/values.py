@@ -80,6 +80,11 @@ def natural_range(dtype: np.dtype) -> ValueRange:
     return ValueRange(*FULL[name], name)
 
 
+def range_for(values: ValueRange | None, dtype: np.dtype) -> ValueRange:
+    """A domain's black and white for files of a type: its own where it holds for them, else their full scale."""
+    return values if values is not None and values.holds_for(dtype) else natural_range(dtype)
+
+
 @dataclass(frozen=True)
 class Domain:
     """How files of one domain become what a network sees."""
@@ -97,7 +102,7 @@ class Domain:
         decoded = read_image(source)
         try:
             decoded = self.marked(decoded)
-            if decoded.nodata is not None and decoded.nodata.where.all():
+            if decoded.is_empty:
                 raise BadInput("no pixel has data; remove it")
             return self.pixels(decoded)
         except BadInput as error:
@@ -130,7 +135,7 @@ class Domain:
 
     def range_of(self, dtype: np.dtype) -> ValueRange:
         """Black and white of files of a type."""
-        return self.values if self.values is not None and self.values.holds_for(dtype) else natural_range(dtype)
+        return range_for(self.values, dtype)
 
 
 def clipped_words(values: ValueRange, share: float) -> str:

@@ -81,8 +81,7 @@ class Translator:
         scale is that of the images (own) or of training (train, see `inference.scale`). Raises BadInput for what is no
         model, or not in this direction, runtime, precision or on this device.
         """
-        if scale not in get_args(Scale):
-            raise BadInput(f"scale: expected {' or '.join(get_args(Scale))}, found {scale!r}")
+        _check(scale)
         path = Path(model)
         if is_exported(path):
             if scale != "own":
@@ -173,8 +172,7 @@ class Translator:
 
     def at(self, scale: Scale) -> Translator:
         """The same model at another scale; raises BadInput for an exported file, which keeps no training size."""
-        if scale not in get_args(Scale):
-            raise BadInput(f"scale: expected {' or '.join(get_args(Scale))}, found {scale!r}")
+        _check(scale)
         if scale == "train" and self.bundle is None:
             raise BadInput("scale: this model is an exported file, which keeps no training size; leave scale out")
         return replace(self, scale=scale)
@@ -314,3 +312,8 @@ class Translator:
         if max(-least, most) > 1 + SLACK:
             warnings.warn(f"a tensor of {least:g} to {most:g}, where the network was trained on -1 to 1", stacklevel=3)
         return self.translate(image) if image.dim() == 4 else self.translate(image[None])[0]
+
+
+def _check(scale: Scale) -> None:
+    if scale not in get_args(Scale):
+        raise BadInput(f"scale: expected {' or '.join(get_args(Scale))}, found {scale!r}")
